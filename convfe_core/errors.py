@@ -1,0 +1,43 @@
+"""The errors a user can cause, each with the sentence that says what to do next.
+
+    ConvfeError
+    ├── ImageError        a file that is no photograph we can show
+    ├── SpecError         a backbone, tap or size that cannot be named like that
+    ├── WeightsError      weights that are missing, damaged or made for another architecture
+    │   └── DownloadError weights that could not be fetched
+    ├── ModelFileError    a model file that cannot or must not be opened
+    ├── AnnotationError   boxes that cannot be read
+    └── MemoryLimitError  a backbone that does not fit into the memory there is
+"""
+
+
+class ConvfeError(Exception):
+    """Anything a user can put right; ``str(error)`` is one line fit to show them."""
+
+
+class ImageError(ConvfeError):
+    """A file that is no photograph we can show."""
+
+
+class SpecError(ConvfeError):
+    """A backbone, tap or size that cannot be named like that."""
+
+
+class WeightsError(ConvfeError):
+    """Weights that are missing, damaged or made for another architecture."""
+
+
+class DownloadError(WeightsError):
+    """Weights that could not be fetched."""
+
+
+class ModelFileError(ConvfeError):
+    """A model file that cannot or must not be opened."""
+
+
+class AnnotationError(ConvfeError):
+    """Boxes that cannot be read."""
+
+
+class MemoryLimitError(ConvfeError):
+    """A backbone that does not fit into the memory there is."""
