@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -66,6 +67,12 @@ def draw_rows(work: Work, look: Look) -> None:
         )
 
 
+def show_figure(figure: dict[str, Any], key: str, alt: str) -> None:
+    """Show a row of panels at its own size, scrolling sideways where the window is narrower."""
+    with st.container(horizontal=True, wrap=False, key=f"scroll-{key}"):
+        st.plotly_chart(figure, key=key, width="content", config=CHART_CONFIG, alt=alt)
+
+
 def _draw_row(
     slot: DeltaGenerator,
     photo: Photo,
@@ -78,14 +85,11 @@ def _draw_row(
     figure = row_figure(photo, thumbnail(photo), found, limits, look)
     labels = ", ".join(maps.label for maps in found)
     with slot:
-        with st.container(horizontal=True, wrap=False, key=f"scroll-{photo.digest[:16]}"):
-            st.plotly_chart(
-                figure,
-                key=f"chart-{photo.digest[:16]}",
-                width="content",
-                config=CHART_CONFIG,
-                alt=f"{photo.name} and its {' and '.join(look.reductions)} maps under {labels}",
-            )
+        show_figure(
+            figure,
+            key=f"chart-{photo.digest[:16]}",
+            alt=f"{photo.name} and its {' and '.join(look.reductions)} maps under {labels}",
+        )
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(_facts(photo, found), width="stretch")
             st.download_button(
