@@ -18,6 +18,12 @@ PAGES = [
         icon=":material/menu_book:",
         help="How to read the maps, in a minute.",
     ),
+    st.Page(
+        "pages/system.py",
+        title="System",
+        icon=":material/memory:",
+        help="Loaded backbones and memory.",
+    ),
 ]
 
 presenting = bool(st.session_state.get("present"))
