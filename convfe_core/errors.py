@@ -1,13 +1,13 @@
 """The errors a user can cause, each with the sentence that says what to do next.
 
-    ConvfeError
-    ├── ImageError        a file that is no photograph we can show
-    ├── SpecError         a backbone, tap or size that cannot be named like that
-    ├── WeightsError      weights that are missing, damaged or made for another architecture
-    │   └── DownloadError weights that could not be fetched
-    ├── ModelFileError    a model file that cannot or must not be opened
-    ├── AnnotationError   boxes that cannot be read
-    └── MemoryLimitError  a backbone that does not fit into the memory there is
+ConvfeError
+├── ImageError        a file that is no photograph we can show
+├── SpecError         a backbone, tap or size that cannot be named like that
+├── WeightsError      weights that are missing, damaged or made for another architecture
+│   └── DownloadError weights that could not be fetched
+├── ModelFileError    a model file that cannot or must not be opened
+├── AnnotationError   boxes that cannot be read
+└── MemoryLimitError  a backbone that does not fit into the memory there is
 """
 
 
