@@ -1,0 +1,190 @@
+"""Which backbones exist, and how they are named: looking up architectures, reading specs, building models."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from convfe_core.architectures import ARCHITECTURES, Architecture, Preprocessing, WeightFile
+from convfe_core.errors import SpecError
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = [
+    "CATALOG",
+    "Architecture",
+    "Preprocessing",
+    "Spec",
+    "WeightFile",
+    "build_model",
+    "default_spec",
+    "file_stem",
+    "find_architecture",
+    "parse_spec",
+]
+
+CATALOG: dict[str, Architecture] = {architecture.name: architecture for architecture in ARCHITECTURES}
+"""Every architecture by name, the built-in ones first, then family by family."""
+
+WEIGHT_SUFFIXES = (".h5", ".hdf5", ".keras")
+
+_NAME = re.compile(
+    r"(?P<name>.+?)(?:-(?P<width>[0-9]*\.?[0-9]+))?(?P<minimalistic>-minimalistic)?", re.IGNORECASE
+)
+_UNFIT_FOR_FILES = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
+
+
+def find_architecture(name: str) -> Architecture:
+    """Look up an architecture by name, in any case; a width of 1 may be spelled ``1`` or left out.
+
+    Raises
+    ------
+    SpecError : no such architecture; the message suggests near ones
+
+    Examples
+    --------
+    >>> find_architecture("mobilenetv2-1").name
+    'MobileNetV2-1.0'
+    """
+    match = _NAME.fullmatch(name.strip())
+    if match is not None:
+        keras_name, minimalistic = match["name"].casefold(), match["minimalistic"] is not None
+        widths = (None, 1.0) if match["width"] is None else (float(match["width"]),)
+        for architecture in ARCHITECTURES:
+            same_class = architecture.keras_name.casefold() == keras_name
+            if same_class and architecture.minimalistic == minimalistic and architecture.width in widths:
+                return architecture
+    raise SpecError(f"Expected the name of a backbone. Received: {name!r}.{_suggest(name)}")
+
+
+def _suggest(name: str) -> str:
+    names = {known.casefold(): known for known in CATALOG}
+    near = difflib.get_close_matches(name.strip().casefold(), list(names), n=3, cutoff=0.6)
+    if not near:
+        return " `convfe list` shows every name."
+    return f" Did you mean {', '.join(names[key] for key in near)}?"
+
+
+def build_model(architecture: Architecture) -> keras.Model:
+    """Build an architecture without its head, with random weights drawn from Keras' global seed.
+
+    NASNet must be fed sides that are multiples of 32; all others take any size of at least ``minimum_size``.
+
+    Returns
+    -------
+    keras.Model
+        Input (n, H, W, 3) of any H and W, output (n, h, w, C).
+    """
+    if architecture.weight_file is None:
+        from convfe_core.builtin import build_builtin  # type: ignore[import-not-found, unused-ignore]
+
+        return build_builtin(architecture.name)
+    import keras
+
+    def build(side: int | None) -> keras.Model:
+        builder = getattr(keras.applications, architecture.keras_name)
+        return builder(
+            include_top=False, weights=None, input_shape=(side, side, 3), **architecture.keras_arguments
+        )
+
+    if architecture.family != "NASNet":
+        return build(None)
+    # NASNet compares heights while it is built to see where it must halve, so an open size gives a network
+    # that cannot run. Built at one multiple of 32, its paddings are right for every other one.
+    config = build(224).get_config()
+    config["layers"][0]["config"]["batch_shape"] = (None, None, None, 3)
+    return keras.Model.from_config(config)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Which network with which weights.
+
+    Attributes
+    ----------
+    name : canonical name of an architecture, or the user's label of a model of their own
+    weights : ``imagenet``, ``builtin``, ``untrained``, ``file`` (a weight file for a known architecture) or
+        ``model`` (a model of the user's own)
+    path : the user's file, None for weights that go by name
+    """
+
+    name: str
+    weights: str
+    path: Path | None = None
+
+    @property
+    def label(self) -> str:
+        """How it is called in titles and files: the name alone for an architecture's default weights."""
+        if self.weights == "model":
+            return self.name
+        if self.path is not None:
+            return f"{self.name}:{self.path.name}"
+        if self.weights == CATALOG[self.name].weights[0]:
+            return self.name
+        return f"{self.name}:{self.weights}"
+
+    @property
+    def text(self) -> str:
+        """The spec as a user writes it; `parse_spec` reads it back."""
+        if self.path is None:
+            return self.label
+        return f"{self.name}{'=' if self.weights == 'model' else ':'}{self.path}"
+
+    @property
+    def architecture(self) -> Architecture | None:
+        """The catalog's entry, None for a model of the user's own."""
+        return None if self.weights == "model" else CATALOG[self.name]
+
+
+def default_spec(architecture: Architecture) -> Spec:
+    """Name an architecture with the weights that it has when nothing else is said."""
+    return Spec(architecture.name, architecture.weights[0])
+
+
+def parse_spec(text: str) -> Spec:
+    """Read a spec; files are not looked at here.
+
+    ``NAME``, ``NAME:imagenet``, ``NAME:untrained``, ``NAME:builtin``, ``NAME:path/to/weights.h5`` or
+    ``LABEL=path/to/model.keras``.
+
+    Raises
+    ------
+    SpecError : an unknown name, weights that the architecture does not have, or an empty part
+
+    Examples
+    --------
+    >>> parse_spec("vgg16:untrained").text
+    'VGG16:untrained'
+    """
+    separator = re.search("[:=]", text)
+    if separator is None:
+        return default_spec(find_architecture(text))
+    first, rest = text[: separator.start()].strip(), text[separator.end() :].strip()
+    if not first or not rest:
+        raise SpecError(f"Expected NAME, NAME:weights or LABEL=path/to/model.keras. Received: {text!r}.")
+    if separator.group() == "=":
+        return Spec(first, "model", Path(rest))
+    architecture = find_architecture(first)
+    if rest.casefold() in architecture.weights:
+        return Spec(architecture.name, rest.casefold())
+    if rest.casefold().endswith(WEIGHT_SUFFIXES):
+        return Spec(architecture.name, "file", Path(rest))
+    raise SpecError(
+        f"Expected {architecture.name} with weights {', '.join(architecture.weights)} "
+        f"or a file that ends in .h5 or .keras. Received: {text!r}."
+    )
+
+
+def file_stem(label: str) -> str:
+    """Make a label fit for a file's name: characters that file systems dislike become ``_``.
+
+    Examples
+    --------
+    >>> file_stem("VGG16:untrained")
+    'VGG16_untrained'
+    """
+    return _UNFIT_FOR_FILES.sub("_", label).strip(" .") or "_"

@@ -1,0 +1,48 @@
+"""How pixels are scaled before they enter a network, bit for bit as Keras' ``preprocess_input`` does it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from convfe_core.architectures import Preprocessing
+
+IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
+"""RGB, of pixels in 0..1."""
+
+CAFFE_MEAN = np.array([103.939, 116.779, 123.68], np.float32)
+"""BGR, of pixels in 0..255."""
+
+
+def scale_pixels(pixels: Any, mode: Preprocessing) -> Any:
+    """Scale RGB pixels as a network expects them.
+
+    Only arithmetic and slicing, so that NumPy arrays and TensorFlow tensors, inside a graph too, both work.
+
+    Parameters
+    ----------
+    pixels : (..., 3) float32 array or tensor, values 0..255
+    mode : ``raw`` leaves them alone; ``tf`` maps to -1..1; ``torch`` maps to 0..1 and standardises each
+        channel; ``caffe`` swaps to BGR and subtracts each channel's mean
+
+    Returns
+    -------
+    array or tensor
+        Same type and shape, float32.
+
+    Examples
+    --------
+    >>> scale_pixels(np.float32([[255, 0, 51]]), "tf")
+    array([[ 1. , -1. , -0.6]], dtype=float32)
+    """
+    if mode == "raw":
+        return pixels
+    if mode == "tf":
+        return pixels / np.float32(127.5) - np.float32(1.0)
+    if mode == "torch":
+        return (pixels / np.float32(255.0) - IMAGENET_MEAN) / IMAGENET_STD
+    if mode == "caffe":
+        return pixels[..., ::-1] - CAFFE_MEAN
+    raise ValueError(f"Expected mode to be raw, tf, torch or caffe. Received: {mode!r}.")
