@@ -50,9 +50,7 @@ SAMPLES = (
     Sample("gravel", "gravel.png", "Gravel", "CC0Textures (Gravel04), CC0", "texture"),
     Sample("coffee", "coffee.png", "Cup of coffee", "Rachel Michetti, Pikolo Espresso Bar, CC0", "object"),
     Sample("rocket", "rocket.jpg", "Launch of a Falcon 9", "SpaceX, public domain", "vehicle"),
-    Sample(
-        "coins", "coins.png", "Greek coins from Pompeii", "Brooklyn Museum, no known restrictions", "object"
-    ),
+    Sample("coins", "coins.png", "Greek coins from Pompeii", "Brooklyn Museum, no known restrictions", "object"),
     Sample("retina", "retina.jpg", "Fundus of a human eye", "Mikael Häggström, 2014, CC0", "tissue"),
     Sample("brick", "brick.png", "Brick wall", "CC0Textures (Bricks25), CC0", "texture"),
     Sample("grass", "grass.png", "Grass", "linolafett, DeviantArt, CC0", "texture"),

@@ -8,12 +8,22 @@ from urllib.parse import urlsplit
 SETTING = "CONVFE_HOSTED"
 """Environment variable: 1 treats everyone as a visitor, 0 nobody, unset looks at each connection."""
 
-FORWARDING_HEADERS = ("x-forwarded-for", "x-forwarded-host", "x-real-ip", "forwarded", "via", "cf-connecting-ip")
+FORWARDING_HEADERS = (
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-real-ip",
+    "forwarded",
+    "via",
+    "cf-connecting-ip",
+)
 COMMUNITY_CLOUD_HOME = "/mount/src"
 
 
 def is_hosted(
-    environ: Mapping[str, str], ip_address: str | None, headers: Mapping[str, str], working_directory: str = ""
+    environ: Mapping[str, str],
+    ip_address: str | None,
+    headers: Mapping[str, str],
+    working_directory: str = "",
 ) -> bool:
     """Whether to treat this connection as a stranger's; in doubt it is one.
 

@@ -180,8 +180,7 @@ def open_photo(path: str | Path, limits: ImageLimits = DEFAULT_LIMITS) -> Photo:
         raise ImageError(f"{shown}: expected a readable file, got “{reason}”.") from error
     if len(data) > limits.max_bytes:
         raise ImageError(
-            f"{shown}: expected at most {_megabytes(limits.max_bytes)}, got {_megabytes(size)}; "
-            "save a smaller copy."
+            f"{shown}: expected at most {_megabytes(limits.max_bytes)}, got {_megabytes(size)}; save a smaller copy."
         )
     return read_photo(data, path.name, limits)
 
@@ -291,8 +290,7 @@ def _open(data: bytes, shown: str, limits: ImageLimits) -> Image.Image:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(
-            f"{shown}: expected at most {limits.max_pixels / 1e6:g} megapixels, got far more; "
-            "save a smaller copy."
+            f"{shown}: expected at most {limits.max_pixels / 1e6:g} megapixels, got far more; save a smaller copy."
         ) from error
     except Exception as error:  # Pillow's readers raise nearly everything on damaged headers
         raise ImageError(f"{shown}: expected {FORMATS_IN_WORDS}, got {_what_came(data)}.") from error
@@ -330,8 +328,7 @@ def _check_size(width: int, height: int, shown: str, limits: ImageLimits) -> Non
         raise ImageError(f"{shown}: expected at least {limits.min_side} pixels a side, got {size}.")
     if max(width, height) > limits.max_aspect * min(width, height):
         raise ImageError(
-            f"{shown}: expected sides in a ratio of at most {limits.max_aspect:g} to 1, got {size}; "
-            "cut it into pieces."
+            f"{shown}: expected sides in a ratio of at most {limits.max_aspect:g} to 1, got {size}; cut it into pieces."
         )
 
 

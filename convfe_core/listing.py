@@ -37,7 +37,9 @@ def catalog_table() -> str:
     """Aligned columns for a terminal."""
     rows = [COLUMNS, *(_row(a) for a in CATALOG.values())]
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
 
 
 def _row(a: Architecture) -> tuple[str, ...]:

@@ -60,7 +60,9 @@ class MapsRun:
             if backbone is not None:
                 self._run_backbone(backbone, images, stems)
         write_whole(self.out / MANIFEST, self._manifest())
-        self.tell(f"{len(self._written)} maps in {self.out}" + (f", {len(self._failed)} failed" if self._failed else ""))
+        self.tell(
+            f"{len(self._written)} maps in {self.out}" + (f", {len(self._failed)} failed" if self._failed else "")
+        )
         return len(self._failed)
 
     def _image_paths(self) -> list[Path]:

@@ -35,7 +35,10 @@ if not photos:
     st.info("Choose a sample photograph or upload your own in the sidebar.", icon=":material/add_photo_alternate:")
     st.stop()
 if not specs:
-    st.info("Choose at least one backbone in the sidebar; the built-in ones need no download.", icon=":material/layers:")
+    st.info(
+        "Choose at least one backbone in the sidebar; the built-in ones need no download.",
+        icon=":material/layers:",
+    )
     st.stop()
 
 forget_others(photos)

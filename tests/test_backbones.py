@@ -104,8 +104,8 @@ def test_a_layer_that_does_not_exist_is_named() -> None:
         open_network(parse_spec(SMALL), tap="block_99")
 
 
-@pytest.mark.parametrize(("name", "preprocessing"), [("MobileNetV2-0.35", "tf"), ("MobileNet-0.25", "tf")])
-def test_real_weights_give_the_maps_of_plain_keras_calls(real_weights, name, preprocessing) -> None:
+@pytest.mark.parametrize("name", ["MobileNetV2-0.35", "MobileNet-0.25"])
+def test_real_weights_give_the_maps_of_plain_keras_calls(real_weights, name) -> None:
     import keras
 
     family, width = name.split("-")

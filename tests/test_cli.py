@@ -24,7 +24,18 @@ def picture(tmp_path: Path) -> Path:
 
 def test_maps_writes_a_picture_and_arrays_for_each_image_and_backbone(picture: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    status = main(["maps", str(picture), "--backbone", SMALL, "--backbone", "MobileNet-0.25:untrained", "--out", str(out)])
+    status = main(
+        [
+            "maps",
+            str(picture),
+            "--backbone",
+            SMALL,
+            "--backbone",
+            "MobileNet-0.25:untrained",
+            "--out",
+            str(out),
+        ]
+    )
     assert status == 0
     assert sorted(path.name for path in out.iterdir()) == [
         "manifest.json",

@@ -1,15 +1,17 @@
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from convfe_core.scales import percentiles, scale_limits
 
 from convfe_core.figures import Look, row_figure
-from convfe_core.scales import percentiles, scale_limits
 from tests.builders import feature_maps, photo
 
 
 def drawn(look: Look, *labels: str, boxes=()) -> go.Figure:
     picture = photo(96, 128, name="a <b>bold</b> name.png")
-    rows = [feature_maps(np.arange(12, dtype=np.float32).reshape(3, 4), label, digest=picture.digest) for label in labels]
+    rows = [
+        feature_maps(np.arange(12, dtype=np.float32).reshape(3, 4), label, digest=picture.digest) for label in labels
+    ]
     figure = row_figure(picture, "data:image/png;base64,AA==", rows, scale_limits(rows, look.scope), look, boxes)
     return go.Figure(figure)  # raises on anything that Plotly does not know
 
@@ -49,7 +51,10 @@ def test_hover_tells_value_percentile_and_cell() -> None:
 def test_a_shared_scale_gives_every_map_the_same_colours() -> None:
     picture = photo(96, 128)
     ramp = np.arange(12, dtype=np.float32).reshape(3, 4)
-    rows = [feature_maps(ramp, "A", digest=picture.digest), feature_maps(10 * ramp, "B", digest=picture.digest)]
+    rows = [
+        feature_maps(ramp, "A", digest=picture.digest),
+        feature_maps(10 * ramp, "B", digest=picture.digest),
+    ]
 
     def ends(scope: str) -> list[tuple[float, float]]:
         look = Look(reductions=("max",), scope=scope)

@@ -30,9 +30,7 @@ MODULES = {
 """Keras' modules, by family or by class where the classes of a family have their own."""
 
 ALL_VALUES = (
-    np.stack(np.meshgrid(np.arange(256), [0, 128, 255], [7, 200]), axis=-1)
-    .reshape(1, -1, 6, 3)
-    .astype(np.uint8)
+    np.stack(np.meshgrid(np.arange(256), [0, 128, 255], [7, 200]), axis=-1).reshape(1, -1, 6, 3).astype(np.uint8)
 )
 KERAS_ENTRIES = [a for a in CATALOG.values() if a.weight_file is not None]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import streamlit as st
+from convfe_core.sources import fetch_photo, photos_in_folder
 
 from convfe_core.errors import ConvfeError
 from convfe_core.gallery import DEFAULT_SAMPLES, SAMPLES, load_sample
 from convfe_core.images import Photo, open_photo, read_photo
-from convfe_core.sources import fetch_photo, photos_in_folder
 from pages.parts.session import hosted
 
 MOST_UPLOADS = 100
@@ -36,7 +36,9 @@ def choose_images() -> list[Photo]:
     photos: list[Photo] = []
     problems: list[str] = []
     if len(uploads) > MOST_UPLOADS:
-        problems.append(f"Expected up to {MOST_UPLOADS} images at once. Received {len(uploads)}; the rest was left out.")
+        problems.append(
+            f"Expected up to {MOST_UPLOADS} images at once. Received {len(uploads)}; the rest was left out."
+        )
     for upload in uploads[:MOST_UPLOADS]:
         _read_into(photos, problems, upload.file_id, upload.name, upload.getvalue)
     if not hosted():

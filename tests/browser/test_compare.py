@@ -47,9 +47,7 @@ def test_the_default_page_paints_its_heatmaps_without_a_network(page: Page, serv
 
 def test_hovering_a_cell_shows_the_value_that_the_core_computed(page: Page, server: str) -> None:
     open_app(page, server)
-    maps = next(
-        extract_maps(load_backbone(parse_spec("TinyResNet")), [load_sample(DEFAULT_SAMPLES[0])], Size("own"))
-    )
+    maps = next(extract_maps(load_backbone(parse_spec("TinyResNet")), [load_sample(DEFAULT_SAMPLES[0])], Size("own")))
     row, column = (size // 2 for size in maps.max.shape)
     panel = page.locator(CHART).first.locator(".heatmaplayer image").first.bounding_box()
     assert panel is not None
