@@ -141,17 +141,16 @@ def read_photo(data: bytes, name: str, limits: ImageLimits = DEFAULT_LIMITS) -> 
         _check_size(image.width, image.height, shown, limits)
         try:
             image.load()
+            pixels = upright_rgb(image)
+        except MemoryError as error:
+            raise ImageError(
+                f"{shown}: expected a picture that fits into memory, "
+                f"got {image.width} x {image.height} pixels; save a smaller copy."
+            ) from error
         except Exception as error:  # Pillow's decoders raise nearly everything on damaged data
             raise ImageError(
                 f"{shown}: expected a whole picture, got a {image.format} file that is damaged or cut short; "
                 "copy or download it again."
-            ) from error
-        try:
-            pixels = upright_rgb(image)
-        except (ValueError, OSError) as error:
-            raise ImageError(
-                f"{shown}: expected a picture in RGB, greyscale or CMYK, got the colour mode {image.mode}; "
-                "save it as RGB."
             ) from error
     return Photo(shown, pixels, hashlib.sha256(data).hexdigest())
 

@@ -83,8 +83,9 @@ def to_eight_bits(values: NDArray[np.generic]) -> PixelArray:
     finite = np.isfinite(values)
     if not finite.any():
         return np.zeros(values.shape, np.uint8)
-    lowest = float(np.min(values, where=finite, initial=np.inf))
-    highest = float(np.max(values, where=finite, initial=-np.inf))
+    some = values.flat[finite.argmax()]
+    lowest = float(np.min(values, where=finite, initial=some))
+    highest = float(np.max(values, where=finite, initial=some))
     if lowest >= 0 and highest <= 1 and values.dtype.kind == "f":
         black, white = 0.0, 1.0
     elif lowest >= 0 and highest < 2 ** _SENSOR_DEPTHS[-1]:
