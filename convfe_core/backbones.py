@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.catalog import Architecture, Spec, build_model, find_architecture
+from convfe_core.catalog import Architecture, Preprocessing, Spec, build_model, find_architecture
 from convfe_core.errors import SpecError
 from convfe_core.maps import CellGrid, FloatArray
 from convfe_core.preprocessing import scale_pixels
@@ -54,7 +54,7 @@ class Network:
     tensor: Any
     tap: Tap
     path: SpatialPath
-    preprocessing: str
+    preprocessing: Preprocessing
     working_size: int
     native_size: int
 

@@ -66,8 +66,8 @@ for shown, maps in work.rows():
 show_failures(work.failed)
 st.write(
     "Left of the two, a trained backbone; right, the same architecture with random weights, its **control**. Look for "
-    "shapes that stand where your objects are and nowhere else. Edges and bright spots light up in an untrained network "
-    "too: a map is only worth something where it beats its control."
+    "shapes that stand where your objects are and nowhere else. Edges and bright spots light up in an untrained "
+    "network too: a map is only worth something where it beats its control."
 )
 
 left, right = st.columns(2)

@@ -26,7 +26,6 @@ def choose_look(panel: str = "M") -> Look:
         list(REDUCTIONS),
         selection_mode="multi",
         default=list(REDUCTIONS),
-        required=True,
         key="maps",
         bind="query-params",
         help="Max: does any channel fire here? Mean: how many do?",
@@ -62,7 +61,7 @@ def choose_look(panel: str = "M") -> Look:
         "Panel size", list(PANEL_WIDTHS), default=panel, required=True, key="panel", bind="query-params"
     )
     return Look(
-        reductions=tuple(name for name in REDUCTIONS if name in reductions),
+        reductions=tuple(name for name in REDUCTIONS if name in reductions) or REDUCTIONS,
         colour_map=colour_map,
         scope=scope,
         smoothed=smoothed,
