@@ -37,7 +37,7 @@ def download(
 ) -> None:
     """Put a file in its place unless another thread or process just did.
 
-    The bytes go to a hidden file in the same folder, which is moved over `target` when it is complete. Whoever
+    The bytes go to a hidden file in the same folder, which is moved over `target` when complete. Whoever
     comes meanwhile waits for that download; one that was killed leaves nothing that the next trips over.
 
     Parameters

@@ -113,8 +113,8 @@ def fetch_weights(
 def load_weights(model: keras.Model, path: Path, architecture: Architecture) -> None:
     """Put the weights of a file into a model that `build_model` made.
 
-    Reads Keras' HDF5 files of weights or of whole models (a head on top, or the backbone as a layer of the model,
-    is fine), ``.weights.h5`` and ``.keras``.
+    Reads Keras' HDF5 files of weights or of whole models (a head on top or the backbone as a layer is fine),
+    ``.weights.h5`` and ``.keras``.
 
     Raises
     ------
@@ -289,8 +289,8 @@ def _assign(pairs: list[tuple[Any, Any]]) -> bool:
 def _complete_normalization(model: keras.Model) -> None:
     """Let a loaded normalisation layer see its weights, and mend EfficientNet's.
 
-    EfficientNet's ImageNet weights hold the standard deviation where the variance belongs. Keras makes up for it
-    by a layer that only ``weights="imagenet"`` adds; putting the variance itself right comes to the same.
+    EfficientNet's ImageNet weights hold the standard deviation where the variance belongs. Keras makes up for
+    it by a layer that only ``weights="imagenet"`` adds; putting the variance itself right comes to the same.
     """
     import keras
     import numpy as np
