@@ -29,16 +29,10 @@ MODULES = {
 }
 """Keras' modules, by family or by class where the classes of a family have their own."""
 
-<<<<<<< HEAD
-ALL_VALUES = (
-    np.stack(np.meshgrid(np.arange(256), [0, 128, 255], [7, 200]), axis=-1).reshape(1, -1, 6, 3).astype(np.uint8)
-)
-=======
 CHANNELS = np.stack(np.meshgrid(np.arange(256), [0, 128, 255], [7, 200]), axis=-1).reshape(1, -1, 6, 3)
 ALL_VALUES = np.concatenate([np.roll(CHANNELS, shift, axis=-1) for shift in range(3)]).astype(np.uint8)
 """(3, 256, 6, 3): every value in every channel."""
 
->>>>>>> catalog
 KERAS_ENTRIES = [a for a in CATALOG.values() if a.weight_file is not None]
 
 
