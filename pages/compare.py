@@ -12,7 +12,7 @@ from pages.parts.grid import draw_rows, page_of, present_one
 from pages.parts.session import forget_others
 from pages.parts.share import share_link
 
-presenting = bool(st.session_state.get("present"))
+presenting = st.session_state.get("present", st.query_params.get("present") == "true")
 
 with st.container(horizontal=True, vertical_alignment="center"):
     st.title("Compare" if not presenting else "CONV-FE", anchor=False, width="stretch")
