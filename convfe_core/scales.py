@@ -7,7 +7,6 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from convfe_core.maps import REDUCTIONS, FeatureMaps, FloatArray
 
@@ -101,5 +100,8 @@ def percentiles(values: FloatArray) -> NDArray[np.float64]:
     result = np.full(values.shape, np.nan)
     finite = np.isfinite(values)
     if finite.any():
-        result[finite] = rankdata(values[finite], method="average") / finite.sum() * 100
+        # scipy.stats.rankdata does the same, but importing it takes longer than the rest of a first page.
+        _, places, counts = np.unique(values[finite], return_inverse=True, return_counts=True)
+        ranks = np.cumsum(counts) - (counts - 1) / 2
+        result[finite] = ranks[places] / finite.sum() * 100
     return result
