@@ -13,7 +13,7 @@ from convfe_core.colours import COLOUR_MAPS
 from convfe_core.diagnostics import map_warning
 from convfe_core.images import Photo
 from convfe_core.maps import FeatureMaps
-from convfe_core.scales import Limits, percentiles
+from convfe_core.scales import Limits, MapKey, percentiles
 
 PANEL_GAP = 14
 """Pixels between two panels."""
@@ -64,7 +64,7 @@ def row_figure(
     photo: Photo,
     thumbnail: str,
     rows: Sequence[FeatureMaps],
-    limits: Mapping[tuple[str, str, str], Limits],
+    limits: Mapping[MapKey, Limits],
     look: Look,
     boxes: Sequence[Sequence[float]] = (),
 ) -> dict[str, Any]:
@@ -179,8 +179,8 @@ def _add_heatmap(
             "dx": _step(panel.maps.centres_x, panel.maps.frame.image_width),
             "y0": float(panel.maps.centres_y[0]),
             "dy": _step(panel.maps.centres_y, panel.maps.frame.image_height),
-            "zmin": ends.low,
-            "zmax": ends.high,
+            "zmin": ends[0],
+            "zmax": ends[1],
             "colorscale": COLOUR_MAPS[look.colour_map],
             "zsmooth": "best" if look.smoothed and min(values.shape) > 1 else False,
             "opacity": look.overlay,
@@ -202,8 +202,8 @@ def _add_heatmap(
                 "lenmode": "fraction",
                 "thickness": 6,
                 "outlinewidth": 0,
-                "tickvals": [ends.low, ends.high],
-                "ticktext": [f"{ends.low:.3g}", f"{ends.high:.3g}"],
+                "tickvals": [ends[0], ends[1]],
+                "ticktext": [f"{ends[0]:.3g}", f"{ends[1]:.3g}"],
                 "ticklabelposition": "outside",
                 "tickfont": {"size": 10},
                 "ticklen": 0,
