@@ -32,9 +32,7 @@ CATALOG: dict[str, Architecture] = {architecture.name: architecture for architec
 
 WEIGHT_SUFFIXES = (".h5", ".hdf5", ".keras")
 
-_NAME = re.compile(
-    r"(?P<name>.+?)(?:-(?P<width>[0-9]*\.?[0-9]+))?(?P<minimalistic>-minimalistic)?", re.IGNORECASE
-)
+_NAME = re.compile(r"(?P<name>.+?)(?:-(?P<width>[0-9]*\.?[0-9]+))?(?P<minimalistic>-minimalistic)?", re.IGNORECASE)
 _UNFIT_FOR_FILES = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
 
 
@@ -87,9 +85,7 @@ def build_model(architecture: Architecture) -> keras.Model:
 
     def build(side: int | None) -> keras.Model:
         builder = getattr(keras.applications, architecture.keras_name)
-        return builder(
-            include_top=False, weights=None, input_shape=(side, side, 3), **architecture.keras_arguments
-        )
+        return builder(include_top=False, weights=None, input_shape=(side, side, 3), **architecture.keras_arguments)
 
     if architecture.family != "NASNet":
         return build(None)

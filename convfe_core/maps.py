@@ -73,10 +73,10 @@ class FeatureMaps:
     def centres_y(self) -> NDArray[np.float64]:
         """(h,) vertical centres of the cells, in pixels of the original image."""
         scale = self.frame.image_height / self.frame.content_height
-        return (self.grid.offset_y + np.arange(self.grid.rows) * self.grid.stride_y) * scale
+        return (self.grid.offset_y + np.arange(self.grid.rows, dtype=np.float64) * self.grid.stride_y) * scale
 
     @property
     def centres_x(self) -> NDArray[np.float64]:
         """(w,) horizontal centres of the cells, in pixels of the original image."""
         scale = self.frame.image_width / self.frame.content_width
-        return (self.grid.offset_x + np.arange(self.grid.columns) * self.grid.stride_x) * scale
+        return (self.grid.offset_x + np.arange(self.grid.columns, dtype=np.float64) * self.grid.stride_x) * scale

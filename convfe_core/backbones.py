@@ -1,0 +1,218 @@
+"""From a spec to a loaded backbone: one frozen graph that scales pixels, runs the network and reduces its channels.
+
+TensorFlow is imported inside the functions here, so that listing, parsing and drawing never wait for it.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convfe_core.catalog import Architecture, Preprocessing, Spec, build_model, find_architecture
+from convfe_core.errors import SpecError
+from convfe_core.maps import CellGrid, FloatArray
+from convfe_core.preprocessing import scale_pixels
+from convfe_core.taps import SpatialPath, Tap, resolve_tap, trace_path
+from convfe_core.weights import fetch_weights, load_weights
+
+UNTRAINED_SEED = 0
+
+LoadProgress = Callable[[str, float | None], None]
+"""Called with a phrase such as ``"downloading, 12 of 94 MB"`` and the share done (0..1), or None if unknown."""
+
+_building = threading.RLock()
+"""Keras' global random state and layer naming belong to one build at a time."""
+
+
+def ignore_progress(_phrase: str, _share: float | None) -> None:
+    """Take a progress report and show it to nobody."""
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A Keras model with its weights, and the tensor in it that is looked at.
+
+    Attributes
+    ----------
+    label : how it is called in titles and files
+    weights : ``imagenet``, ``untrained``, ``builtin`` or the name of a file
+    model : keras.Model, built for input (None, None, None, 3)
+    tensor : the tapped KerasTensor, (N, h, w, C)
+    preprocessing : how pixels are scaled before they enter, a mode of `scale_pixels`
+    """
+
+    label: str
+    weights: str
+    model: Any
+    tensor: Any
+    tap: Tap
+    path: SpatialPath
+    preprocessing: Preprocessing
+    working_size: int
+    native_size: int
+
+    def features(self, pixels: Any) -> Any:
+        """(N, H, W, 3) uint8 tensor -> (N, h, w, C) float32 feature map, inside a graph."""
+        import keras
+        import tensorflow as tf
+
+        scaled = scale_pixels(tf.cast(pixels, tf.float32), self.preprocessing)
+        return tf.cast(keras.Model(self.model.inputs, self.tensor)(scaled, training=False), tf.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Backbone:
+    """A network ready to turn photographs into maps; it can be shared between threads.
+
+    Attributes
+    ----------
+    label, weights, tap, working_size, native_size : as in `Network`
+    path : where cells lie for any input size
+    megabytes : memory that its constants hold
+    """
+
+    label: str
+    weights: str
+    tap: Tap
+    path: SpatialPath
+    working_size: int
+    native_size: int
+    megabytes: float
+    _graph: Callable[[Any], tuple[Any, Any]]
+
+    def grid(self, input_height: int, input_width: int) -> CellGrid:
+        """Where the cells lie on an input of this size."""
+        return self.path.grid(input_height, input_width)
+
+    def reduce(self, batch: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
+        """(N, H, W, 3) uint8 RGB -> the max and the mean over channels, both (N, h, w) float32."""
+        import tensorflow as tf
+
+        maximum, mean = self._graph(tf.constant(batch))
+        return maximum.numpy(), mean.numpy()
+
+
+def open_network(
+    spec: Spec,
+    tap: str = "auto",
+    *,
+    seed: int = UNTRAINED_SEED,
+    on_progress: LoadProgress = ignore_progress,
+) -> Network:
+    """Build the architecture that a spec names, give it its weights and find the tapped layer.
+
+    Parameters
+    ----------
+    spec : what to load
+    tap : ``auto``, ``output`` or a layer's name
+    seed : for ``untrained`` weights; the same seed gives the same weights
+    on_progress : told what is happening
+
+    Raises
+    ------
+    SpecError : no such architecture, weights or layer
+    WeightsError : weights missing, damaged or of another architecture
+    DownloadError : weights that could not be fetched
+    """
+    architecture = find_architecture(spec.name)
+    weight_path = _weight_path(spec, architecture, on_progress)
+    on_progress("loading", None)
+    with _building:
+        import keras
+
+        keras.utils.set_random_seed(seed)
+        model = build_model(architecture)
+        if spec.weights == "builtin":
+            from convfe_core.builtin import load_builtin_weights
+
+            load_builtin_weights(model, architecture.name)
+        elif weight_path is not None:
+            load_weights(model, weight_path, architecture)
+        tensor, found = resolve_tap(model, architecture, tap)
+        return Network(
+            label=spec.label,
+            weights=spec.path.name if spec.path else spec.weights,
+            model=model,
+            tensor=tensor,
+            tap=found,
+            path=trace_path(model, tensor),
+            preprocessing=architecture.preprocessing,
+            working_size=architecture.working_size,
+            native_size=architecture.native_size,
+        )
+
+
+def _weight_path(spec: Spec, architecture: Architecture, on_progress: LoadProgress) -> Path | None:
+    """The weight file on this machine, fetched first if need be; None for weights that need no file."""
+    if spec.path is not None:
+        return spec.path
+    if spec.weights != "imagenet":
+        return None
+    if architecture.weight_file is None:
+        raise SpecError(
+            f"Expected weights that exist for {architecture.name}: "
+            f"{', '.join(architecture.weights)} or untrained. Received: imagenet."
+        )
+
+    def report(done_mb: float, total_mb: float) -> None:
+        on_progress(f"downloading, {done_mb:.0f} of {total_mb:.0f} MB", min(done_mb / max(total_mb, 1e-6), 1.0))
+
+    return fetch_weights(architecture, on_progress=report)
+
+
+def freeze_network(network: Network) -> Backbone:
+    """Turn a network into a backbone: one traced graph with its variables frozen into it.
+
+    The graph takes any batch, height and width, so it is traced once however many sizes of image follow.
+    """
+    import tensorflow as tf
+
+    def reduce_channels(pixels: Any) -> tuple[Any, Any]:
+        features = network.features(pixels)
+        return tf.reduce_max(features, axis=-1), tf.reduce_mean(features, axis=-1)
+
+    with _building:
+        graph = freeze(reduce_channels, [tf.TensorSpec((None, None, None, 3), tf.uint8)])
+    return Backbone(
+        label=network.label,
+        weights=network.weights,
+        tap=network.tap,
+        path=network.path,
+        working_size=network.working_size,
+        native_size=network.native_size,
+        megabytes=sum(int(np.prod(w.shape)) for w in network.model.weights) * 4 / 2**20,
+        _graph=graph,
+    )
+
+
+def freeze(function: Callable[..., Any], signature: list[Any]) -> Callable[..., Any]:
+    """Trace a TensorFlow function once and turn the variables it reads into constants of its graph.
+
+    Constants let TensorFlow fold batch normalisation and keep kernels in the layout that the processor likes best.
+    """
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    traced = tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
+    frozen: Callable[..., Any] = convert_variables_to_constants_v2(traced)
+    return frozen
+
+
+def load_backbone(
+    spec: Spec,
+    tap: str = "auto",
+    *,
+    seed: int = UNTRAINED_SEED,
+    on_progress: LoadProgress = ignore_progress,
+) -> Backbone:
+    """Open a network and freeze it; arguments and errors as in `open_network`."""
+    backbone = freeze_network(open_network(spec, tap, seed=seed, on_progress=on_progress))
+    gc.collect()  # Keras models are full of reference cycles; their variables must go before the next one is built
+    return backbone

@@ -1,0 +1,134 @@
+"""The command line: the same core as the app, without a browser.
+
+Exit status 0 when everything came out, 1 when something failed, 2 for a call that cannot be right.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from convfe_core.errors import ConvfeError, SpecError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except SpecError as error:
+        print(f"convfe: {error}", file=sys.stderr)
+        return 2
+    except ConvfeError as error:
+        print(f"convfe: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"convfe: {error.strerror or error}: {error.filename or 'no file named'}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("convfe: stopped; files already written are whole.", file=sys.stderr)
+        return 1
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="convfe", description=__doc__.split("\n", 1)[0] if __doc__ else None)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    listing = commands.add_parser("list", help="the catalog, and what is ready without a download")
+    listing.add_argument("--json", action="store_true", help="as JSON, with everything the catalog knows")
+    listing.set_defaults(run=list_catalog)
+
+    fetch = commands.add_parser("fetch", help="download weights ahead of time")
+    fetch.add_argument("specs", nargs="+", metavar="SPEC", help="VGG16, MobileNetV2-0.35 ...")
+    fetch.set_defaults(run=fetch_specs)
+
+    maps = commands.add_parser("maps", help="write the max and mean maps of images as PNG and NPZ files")
+    maps.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="an image, or a folder of images")
+    add_backbone_options(maps)
+    maps.add_argument("--tap", default="auto", metavar="auto|output|LAYER", help="the layer to look at")
+    maps.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the files go")
+    maps.set_defaults(run=write_maps)
+    return parser
+
+
+def add_backbone_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that every command which runs backbones has."""
+    parser.add_argument(
+        "--backbone",
+        action="append",
+        required=True,
+        metavar="SPEC",
+        dest="backbones",
+        help="NAME, NAME:imagenet, NAME:untrained or NAME:weights.h5; may be given several times",
+    )
+    parser.add_argument(
+        "--size",
+        default="own",
+        metavar="own|native|image|N",
+        help="longest side: each backbone's working size (default), its native one, the image's, or pixels",
+    )
+
+
+def list_catalog(options: argparse.Namespace) -> int:
+    """Print the catalog."""
+    from convfe_core.listing import catalog_records, catalog_table
+
+    print(json.dumps(catalog_records(), indent=1) if options.json else catalog_table())
+    return 0
+
+
+def fetch_specs(options: argparse.Namespace) -> int:
+    """Fill the weights cache and say what was done."""
+    from convfe_core.catalog import find_architecture, parse_spec
+    from convfe_core.weights import fetch_weights, weights_state
+
+    status = 0
+    for architecture in [find_architecture(parse_spec(text).name) for text in options.specs]:
+        if architecture.weight_file is None:
+            print(f"{architecture.name}: built in, nothing to fetch")
+            continue
+        had = weights_state(architecture).ready
+        try:
+            path = fetch_weights(architecture, on_progress=_megabytes_to_stderr(architecture.name))
+        except ConvfeError as error:
+            print(f"convfe: {error}", file=sys.stderr)
+            status = 1
+        else:
+            print(f"{architecture.name}: {'already there' if had else 'fetched'}, {path}")
+    return status
+
+
+def write_maps(options: argparse.Namespace) -> int:
+    """Write the maps of every image under every backbone, and a manifest last."""
+    from convfe_core.catalog import parse_spec
+    from convfe_core.extraction import parse_size
+    from convfe_core.results import MapsRun
+
+    run = MapsRun(
+        paths=tuple(options.paths),
+        specs=tuple(parse_spec(text) for text in options.backbones),
+        size=parse_size(options.size),
+        tap=options.tap,
+        out=options.out,
+        tell=lambda line: print(line, file=sys.stderr),
+    )
+    return 1 if run.write() else 0
+
+
+def _megabytes_to_stderr(name: str):  # type: ignore[no-untyped-def]
+    def report(done_mb: float, total_mb: float) -> None:
+        end = "\n" if done_mb >= total_mb else "\r"
+        print(f"{name}: {done_mb:.0f} of {total_mb:.0f} MB", end=end, file=sys.stderr, flush=True)
+
+    return report
+
+
+if __name__ == "__main__":
+    sys.exit(main())

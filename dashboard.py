@@ -1,0 +1,30 @@
+"""The entry of the app: page configuration and navigation."""
+
+import streamlit as st
+
+st.set_page_config(page_title="CONV-FE", page_icon=":material/filter_center_focus:", layout="wide")
+
+PAGES = [
+    st.Page(
+        "pages/compare.py",
+        title="Compare",
+        icon=":material/grid_view:",
+        default=True,
+        help="The max and mean maps of several backbones beside your images.",
+    ),
+    st.Page(
+        "pages/guide.py",
+        title="Guide",
+        icon=":material/menu_book:",
+        help="How to read the maps, in a minute.",
+    ),
+    st.Page(
+        "pages/system.py",
+        title="System",
+        icon=":material/memory:",
+        help="Loaded backbones and memory.",
+    ),
+]
+
+presenting = st.session_state.get("present", st.query_params.get("present") == "true")
+st.navigation(PAGES, position="hidden" if presenting else "top").run()

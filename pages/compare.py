@@ -1,0 +1,49 @@
+"""Compare: the max and mean maps of several backbones beside each photograph."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.parts.choose_backbones import choose_backbones, choose_size
+from pages.parts.choose_images import choose_images
+from pages.parts.choose_look import choose_look
+from pages.parts.compute_maps import Work, show_failures
+from pages.parts.grid import draw_rows, page_of, present_one
+from pages.parts.session import forget_others
+from pages.parts.share import share_link
+
+presenting = st.session_state.get("present", st.query_params.get("present") == "true")
+
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.title("Compare" if not presenting else "CONV-FE", anchor=False, width="stretch")
+    controls = st.popover("Settings", icon=":material/tune:") if presenting else st.sidebar
+    presenting = st.toggle(
+        "Present",
+        key="present",
+        bind="query-params",
+        help="For meetings: one image at a time, large, with the controls out of the way.",
+    )
+    share_link()
+
+with controls:
+    photos = choose_images()
+    specs = choose_backbones()
+    size = choose_size()
+    look = choose_look("L" if presenting else "M")
+
+if not photos:
+    st.info("Choose a sample photograph or upload your own in the sidebar.", icon=":material/add_photo_alternate:")
+    st.stop()
+if not specs:
+    st.info(
+        "Choose at least one backbone in the sidebar; the built-in ones need no download.",
+        icon=":material/layers:",
+    )
+    st.stop()
+
+forget_others(photos)
+shown = present_one(photos) if presenting else page_of(photos)
+progress = st.empty()
+work = Work(photos=shown, specs=specs, size=size, slot=progress)
+draw_rows(work, look)
+show_failures(work.failed)

@@ -1,0 +1,99 @@
+"""Guide: what the maps are, how to read them and what they cannot tell, with the app's own pictures."""
+
+from __future__ import annotations
+
+import streamlit as st
+from convfe_core.scales import scale_limits
+
+from convfe_core.catalog import parse_spec
+from convfe_core.extraction import Size
+from convfe_core.figures import Look, row_figure
+from convfe_core.gallery import DEFAULT_SAMPLES, SAMPLES, load_sample
+from pages.parts.compute_maps import Work, show_failures
+from pages.parts.grid import show_figure
+from pages.parts.session import thumbnail
+
+EXAMPLE = DEFAULT_SAMPLES[0]
+EXAMPLE_BACKBONES = ("TinyResNet", "TinyResNet:untrained")
+
+st.title("Guide", anchor=False)
+st.write(
+    "Pick the backbone whose maps show *your* objects. This page says in a minute how to read them; "
+    "**Compare** shows them on your images."
+)
+
+st.subheader("What a backbone is", anchor=False)
+st.mermaid_chart(
+    """
+    flowchart LR
+        image["image<br/>W × H × 3"] --> backbone["backbone<br/>convolutions"]
+        backbone --> features["feature map<br/>w × h × N"]
+        features --> head["head<br/>boxes, masks or classes"]
+        features --> max["max over N<br/>w × h"]
+        features --> mean["mean over N<br/>w × h"]
+    """,
+    alt="An image goes through a backbone to a feature map of N channels, which a head reads; "
+    "this app reduces it to two maps.",
+)
+st.write(
+    "A detector, a segmenter or a classifier is an *architecture*: a **backbone** that turns the image into a feature "
+    "map, and a head that reads boxes, masks or classes from it. What the backbone does not separate, no head can find."
+)
+
+st.subheader("Why the channels are collapsed", anchor=False)
+st.write(
+    "The last feature map has hundreds of channels, too many to look at. Two numbers per cell keep what matters: the "
+    "**max** over the channels asks whether *any* of them fires here, the **mean** how strongly they fire *together*. "
+    "Each cell covers a square of the image as wide as the stride."
+)
+
+st.subheader("A good one and a bad one", anchor=False)
+photo = load_sample(EXAMPLE)
+work = Work(
+    photos=[photo],
+    specs=[parse_spec(text) for text in EXAMPLE_BACKBONES],
+    size=Size("own"),
+    slot=st.empty(),
+)
+look = Look()
+for shown, maps in work.rows():
+    if maps:
+        show_figure(
+            row_figure(shown, thumbnail(shown), maps, scale_limits(maps, "map"), look),
+            key="guide-example",
+            alt="A trained and an untrained backbone on the same photograph",
+        )
+show_failures(work.failed)
+st.write(
+    "Left of the two, a trained backbone; right, the same architecture with random weights, its **control**. Look for "
+    "shapes that stand where your objects are and nowhere else. Edges and bright spots light up in an untrained "
+    "network too: a map is only worth something where it beats its control."
+)
+
+left, right = st.columns(2)
+with left.container(border=True, height="stretch"):
+    st.markdown("**Good signs**")
+    st.markdown(
+        "- Objects stand out from their surroundings, in most of your images\n"
+        "- Objects of one kind look alike in the map\n"
+        "- The picture is clearer than the control's"
+    )
+with right.container(border=True, height="stretch"):
+    st.markdown("**Bad signs**")
+    st.markdown(
+        "- Noise, or a pattern that repeats whatever the image\n"
+        "- Only the border or the centre lights up\n"
+        "- Objects smaller than a cell: take a larger input or an earlier layer\n"
+        "- *flat*, *saturated* or *not a number* under a map: do not trust it"
+    )
+
+st.subheader("What the maps cannot tell", anchor=False)
+st.markdown(
+    "- Whether a head can be trained on these features: a map shows *where*, not *what*\n"
+    "- Which of two similar pictures is better: the eye is generous, numbers with intervals are not\n"
+    "- How a backbone does after fine-tuning on your data\n"
+    "- Magnitudes across backbones: each has its own units. **Scale shared by** puts maps on one scale on purpose"
+)
+
+st.subheader("The sample photographs", anchor=False)
+st.markdown("\n".join(f"- **{sample.title}**: {sample.credit}" for sample in SAMPLES))

@@ -1,0 +1,110 @@
+"""The sidebar's second question: which backbones, and at which size do they see the images?"""
+
+from __future__ import annotations
+
+import streamlit as st
+from convfe_core.weights import weights_state
+
+from convfe_core.catalog import CATALOG, Architecture, Spec, default_spec, find_architecture, parse_spec
+from convfe_core.errors import ConvfeError
+from convfe_core.extraction import Size, parse_size
+
+DEFAULT_BACKBONES = ("TinyResNet", "TinyMobileNet")
+MOST_BACKBONES = 8
+SIZES = {
+    "own": "Each one's own",
+    "native": "Native (as trained)",
+    "224": "224",
+    "320": "320",
+    "448": "448",
+    "640": "640",
+    "image": "The image's own",
+}
+
+
+def cost(architecture: Architecture, spec: Spec) -> str:
+    """What choosing this costs: ``built in``, ``ready``, ``90 MB download`` or ``no download``."""
+    if spec.weights == "builtin":
+        return "built in"
+    if spec.weights == "untrained":
+        return "no download"
+    if spec.path is not None:
+        return "your file"
+    state = weights_state(architecture)
+    return "ready" if state.ready else f"{state.megabytes:.0f} MB download"
+
+
+def _labels() -> dict[str, str]:
+    """Every choice and its label, the cheapest first; fixed for a session so that a choice keeps its label."""
+    if "backbone_labels" not in st.session_state:
+        specs = [default_spec(a) for a in CATALOG.values()]
+        specs += [parse_spec(f"{a.name}:untrained") for a in CATALOG.values()]
+        costs = {spec.text: cost(find_architecture(spec.name), spec) for spec in specs}
+        order = ("built in", "ready")
+        ranked = sorted(costs, key=lambda text: order.index(costs[text]) if costs[text] in order else len(order))
+        st.session_state.backbone_labels = {text: f"{text} · {costs[text]}" for text in ranked}
+    labels: dict[str, str] = st.session_state.backbone_labels
+    return labels
+
+
+def choose_backbones() -> list[Spec]:
+    """Ask for backbones; the choice stands in the page's address."""
+    st.subheader("Backbones", anchor=False)
+    labels = _labels()
+    if "backbones" not in st.session_state:
+        st.session_state.backbones = _from_address()
+    chosen = st.multiselect(
+        "Backbones",
+        list(labels | {text: text for text in st.session_state.backbones}),
+        format_func=lambda text: labels.get(text, text),
+        key="backbones",
+        max_selections=MOST_BACKBONES,
+        accept_new_options=True,
+        persist_state="session",
+        label_visibility="collapsed",
+        placeholder="Search a backbone",
+        help="NAME, NAME:imagenet or NAME:untrained. The two built-in ones are small, for trying out.",
+    )
+    specs: list[Spec] = []
+    for text in chosen:
+        try:
+            spec = parse_spec(text)
+            architecture = find_architecture(spec.name)
+        except ConvfeError as error:
+            st.error(str(error), icon=":material/search_off:")
+            continue
+        specs.append(spec)
+        st.caption(f"**{spec.label}**: {cost(architecture, spec)}{_remark(architecture, spec)}")
+    if set(chosen) == set(DEFAULT_BACKBONES):
+        st.query_params.pop("backbones", None)
+    else:
+        st.query_params["backbones"] = ",".join(chosen)
+    return list({spec.text: spec for spec in specs}.values())
+
+
+def _remark(architecture: Architecture, spec: Spec) -> str:
+    if spec.weights == "builtin":
+        return ", small, for trying out"
+    if spec.weights == "untrained":
+        return ", random weights: a control"
+    return f", {architecture.parameters / 1e6:.1f} M parameters"
+
+
+def _from_address() -> list[str]:
+    """Backbones that the page's address names, else the built-in ones."""
+    named = [text for text in st.query_params.get("backbones", "").split(",") if text]
+    return named[:MOST_BACKBONES] or list(DEFAULT_BACKBONES)
+
+
+def choose_size() -> Size:
+    """Ask how large the images enter the networks."""
+    chosen = st.selectbox(
+        "Longest side, in pixels",
+        list(SIZES),
+        format_func=lambda name: SIZES.get(name, name),
+        key="size",
+        bind="query-params",
+        help="More pixels give more cells, but networks know objects at the size they were trained on. "
+        "Each one's own is the size at which it did best.",
+    )
+    return parse_size(chosen or "own")

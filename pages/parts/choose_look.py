@@ -1,0 +1,70 @@
+"""The sidebar's third question: how are the maps drawn? Nothing here runs a backbone."""
+
+from __future__ import annotations
+
+import streamlit as st
+from convfe_core.colours import COLOUR_MAPS
+from convfe_core.scales import SCOPES
+
+from convfe_core.figures import Look
+from convfe_core.maps import REDUCTIONS
+
+PANEL_WIDTHS = {"S": 150, "M": 220, "L": 340, "XL": 520}
+SCOPE_HELP = {
+    "map": "Each map",
+    "image": "This image",
+    "backbone": "This backbone",
+    "all": "Everything",
+}
+
+
+def choose_look(panel: str = "M") -> Look:
+    """Ask how the maps are drawn."""
+    st.subheader("Display", anchor=False)
+    reductions = st.pills(
+        "Maps",
+        list(REDUCTIONS),
+        selection_mode="multi",
+        default=list(REDUCTIONS),
+        key="maps",
+        bind="query-params",
+        help="Max: does any channel fire here? Mean: how many do?",
+    )
+    scope = st.selectbox(
+        "Scale shared by",
+        list(SCOPES),
+        format_func=lambda name: SCOPE_HELP.get(name, name),
+        key="scale",
+        bind="query-params",
+        help="Each map: shapes stand out, magnitudes cannot be compared. Wider scopes put the maps on one scale; "
+        "max and mean never share one.",
+    )
+    colour_map = st.selectbox(
+        "Colour map",
+        list(COLOUR_MAPS),
+        key="colours",
+        bind="query-params",
+        help="The first ones are perceptually uniform: equal steps in value look equal, also without colour vision.",
+    )
+    smoothed = st.toggle("Smooth between cells", key="smooth", bind="query-params")
+    overlay = st.slider(
+        "Opacity over the photograph",
+        0.2,
+        1.0,
+        1.0,
+        0.1,
+        key="opacity",
+        bind="query-params",
+        help="Below 1 the photograph shines through.",
+    )
+    width = st.segmented_control(
+        "Panel size", list(PANEL_WIDTHS), default=panel, required=True, key="panel", bind="query-params"
+    )
+    return Look(
+        reductions=tuple(name for name in REDUCTIONS if name in reductions) or REDUCTIONS,
+        colour_map=colour_map,
+        scope=scope,
+        smoothed=smoothed,
+        overlay=overlay,
+        panel_width=PANEL_WIDTHS[width or panel],
+    )

@@ -1,0 +1,83 @@
+"""The maps of photographs under backbones: what the visitor already has, and a progress bar for the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from convfe_core.backbones import Backbone
+from convfe_core.catalog import Spec
+from convfe_core.errors import ConvfeError
+from convfe_core.extraction import Size, extract_maps
+from convfe_core.images import Photo
+from convfe_core.maps import FeatureMaps
+from convfe_core.store import MapKey, MapStore
+from pages.parts.session import backbone_pool, map_store
+
+TAP = "auto"
+
+
+@dataclass
+class Work:
+    """What one run of a page has to compute, and where it tells of it."""
+
+    photos: Sequence[Photo]
+    specs: Sequence[Spec]
+    size: Size
+    slot: DeltaGenerator
+    store: MapStore = field(default_factory=map_store)
+    failed: dict[str, str] = field(default_factory=dict)
+    done: int = 0
+
+    def rows(self) -> Iterator[tuple[Photo, list[FeatureMaps]]]:
+        """Yield every photograph with its maps as soon as they are there; backbones that fail are left out."""
+        missing = [spec for spec in self.specs if any(self._kept(photo, spec) is None for photo in self.photos)]
+        total = max(1, sum(self._kept(photo, spec) is None for photo in self.photos for spec in self.specs))
+        backbones = {spec: backbone for spec in missing if (backbone := self._load(spec)) is not None}
+        for number, photo in enumerate(self.photos, start=1):
+            found = []
+            for spec in self.specs:
+                maps = self._kept(photo, spec)
+                if maps is None and spec in backbones:
+                    place = f"image {number} of {len(self.photos)}"
+                    self.slot.progress(min(self.done / total, 1.0), text=f"{spec.label}: {place}")
+                    maps = self._run(backbones[spec], spec, photo)
+                    self.done += 1
+                if maps is not None:
+                    found.append(maps)
+            yield photo, found
+        self.slot.empty()
+
+    def _key(self, photo: Photo, spec: Spec) -> MapKey:
+        return MapKey(photo.digest, spec, TAP, self.size)
+
+    def _kept(self, photo: Photo, spec: Spec) -> FeatureMaps | None:
+        return self.store.get(self._key(photo, spec))
+
+    def _run(self, backbone: Backbone, spec: Spec, photo: Photo) -> FeatureMaps:
+        maps = next(iter(extract_maps(backbone, [photo], self.size)))
+        self.store.put(self._key(photo, spec), maps)
+        return maps
+
+    def _load(self, spec: Spec) -> Backbone | None:
+        pool = backbone_pool()
+
+        def report(phrase: str, share: float | None) -> None:
+            self.slot.progress(share or 0.0, text=f"{spec.label}: {phrase}")
+
+        try:
+            if not pool.ready(spec, TAP):
+                report("loading", None)
+            return pool.get(spec, TAP, on_progress=report)
+        except ConvfeError as error:
+            self.failed[spec.label] = str(error)
+            return None
+
+
+def show_failures(failed: dict[str, str]) -> None:
+    """Say in one sentence each which backbones could not be shown, and why."""
+    for label, reason in failed.items():
+        st.error(f"**{label}** is not shown. {reason}", icon=":material/error:")

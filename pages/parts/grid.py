@@ -1,0 +1,114 @@
+"""The grid: one row a photograph, eight rows a page, or one photograph at a time in a meeting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+from convfe_core.exports import maps_npz, row_png
+from convfe_core.scales import Limits, scale_limits
+from streamlit.delta_generator import DeltaGenerator
+
+from convfe_core.figures import Look, row_figure
+from convfe_core.images import Photo
+from convfe_core.maps import FeatureMaps
+from pages.parts.compute_maps import Work
+from pages.parts.session import thumbnail
+
+ROWS_PER_PAGE = 8
+ROW_SCOPES = ("map", "image")
+"""Scopes that one row settles on its own, so that it can be drawn before the others are computed."""
+
+CHART_CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
+
+
+def page_of(photos: Sequence[Photo]) -> list[Photo]:
+    """The photographs of the chosen page."""
+    pages = -(-len(photos) // ROWS_PER_PAGE)
+    if pages == 1:
+        return list(photos)
+    number = st.pagination(pages, key="page")
+    start = (number - 1) * ROWS_PER_PAGE
+    return list(photos[start : start + ROWS_PER_PAGE])
+
+
+def present_one(photos: Sequence[Photo]) -> list[Photo]:
+    """One photograph, with previous and next."""
+    if len(photos) == 1:
+        return list(photos)
+    number = st.pagination(len(photos), key="slide")
+    return [photos[number - 1]]
+
+
+def draw_rows(work: Work, look: Look) -> None:
+    """Draw each row as soon as its maps and its scales are known, and offer all maps as a file."""
+    slots = [st.container(key=f"row-{photo.digest[:16]}") for photo in work.photos]
+    drawn: list[tuple[Photo, list[FeatureMaps]]] = []
+    for slot, (photo, found) in zip(slots, work.rows(), strict=True):
+        drawn.append((photo, found))
+        if look.scope in ROW_SCOPES:
+            _draw_row(slot, photo, found, scale_limits(found, look.scope), look)
+    every = [maps for _, found in drawn for maps in found]
+    if look.scope not in ROW_SCOPES:
+        limits = scale_limits(every, look.scope)
+        for slot, (photo, found) in zip(slots, drawn, strict=True):
+            _draw_row(slot, photo, found, limits, look)
+    if every:
+        st.download_button(
+            "All maps as .npz",
+            lambda: maps_npz(every),
+            "convfe-maps.npz",
+            "application/octet-stream",
+            key="all-maps",
+            icon=":material/download:",
+            on_click="ignore",
+            help="float32 arrays with the names of images, backbones and weights, and the sizes, inside.",
+        )
+
+
+def show_figure(figure: dict[str, Any], key: str, alt: str) -> None:
+    """Show a row of panels at its own size, scrolling sideways where the window is narrower."""
+    with st.container(horizontal=True, wrap=False, key=f"scroll-{key}"):
+        st.plotly_chart(figure, key=key, width="content", config=CHART_CONFIG, alt=alt)
+
+
+def _draw_row(
+    slot: DeltaGenerator,
+    photo: Photo,
+    found: Sequence[FeatureMaps],
+    limits: Mapping[tuple[str, str, str], Limits],
+    look: Look,
+) -> None:
+    if not found:
+        return
+    figure = row_figure(photo, thumbnail(photo), found, limits, look)
+    labels = ", ".join(maps.label for maps in found)
+    with slot:
+        show_figure(
+            figure,
+            key=f"chart-{photo.digest[:16]}",
+            alt=f"{photo.name} and its {' and '.join(look.reductions)} maps under {labels}",
+        )
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(_facts(photo, found), width="stretch")
+            st.download_button(
+                "PNG",
+                lambda: row_png(photo, found, look.reductions, look.colour_map, limits),
+                f"{photo.name}.png",
+                "image/png",
+                key=f"png-{photo.digest[:16]}",
+                icon=":material/image:",
+                type="tertiary",
+                on_click="ignore",
+                help="This row as a picture.",
+            )
+
+
+def _facts(photo: Photo, found: Sequence[FeatureMaps]) -> str:
+    """One quiet line: the photograph, and what each network received."""
+    inputs = ", ".join(
+        f"{maps.label} ({maps.weights}, layer {maps.tap}) saw {maps.frame.content_width} × {maps.frame.content_height}"
+        for maps in found
+    )
+    return f"{photo.width} × {photo.height} pixels. {inputs}".replace("_", "\\_").replace("[", "\\[")

@@ -1,0 +1,46 @@
+"""System: what this process holds in memory, and how much it may."""
+
+from __future__ import annotations
+
+import psutil
+import streamlit as st
+
+from convfe_core.memory import memory_limit_mb
+from pages.parts.session import backbone_pool, map_store
+
+pool, store = backbone_pool(), map_store()
+resident_mb = psutil.Process().memory_info().rss / 2**20
+held = pool.held()
+
+st.title("System", anchor=False)
+st.write("What the server holds in memory. Backbones are shared by all visitors; maps are yours alone.")
+
+with st.grid(3):
+    st.metric(
+        "This process",
+        f"{resident_mb:,.0f} MB",
+        help="Resident memory. Importing TensorFlow alone takes about 600 MB.",
+        border=True,
+    )
+    st.metric(
+        "Backbones",
+        f"{sum(one.megabytes for one in held):,.0f} of {pool.budget_mb:,.0f} MB",
+        help=f"Half of the {memory_limit_mb():,.0f} MB that the machine or its container has, or that the setting "
+        "CONVFE_MEMORY_MB allows. The least recently used one goes first.",
+        border=True,
+    )
+    st.metric(
+        "Your maps",
+        f"{store.megabytes:.1f} of {store.budget_mb:.0f} MB",
+        help="They are dropped with your session; the least recently used ones go first.",
+        border=True,
+    )
+
+if held:
+    st.dataframe(
+        [{"Backbone": one.label, "Layer": one.tap, "Memory, MB": round(one.megabytes, 1)} for one in held],
+        hide_index=True,
+        alt="Loaded backbones, the most recently used last",
+    )
+else:
+    st.info("No backbone is loaded yet; Compare loads those you choose.", icon=":material/layers:")

@@ -1,0 +1,138 @@
+"""What a visitor sees: a real server, a real browser, no network beyond this machine."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+from convfe_core.backbones import load_backbone
+from convfe_core.catalog import parse_spec
+from convfe_core.extraction import Size, extract_maps
+from convfe_core.gallery import DEFAULT_SAMPLES, load_sample
+from tests.builders import noise, png
+
+pytestmark = pytest.mark.slow
+
+CHART = ".js-plotly-plot"
+HEATMAPS = """chart => chart.data.filter(trace => trace.type === 'heatmap')
+    .map(trace => ({name: trace.name, low: trace.zmin, high: trace.zmax}))"""
+
+
+def open_app(page: Page, address: str, rows: int = 3) -> None:
+    page.goto(address)
+    expect(page.locator(CHART)).to_have_count(rows, timeout=120_000)
+    expect(page.locator(f"{CHART} .heatmaplayer image").first).to_be_attached()
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=120_000)
+
+
+def heatmaps(page: Page, row: int = 0) -> list[dict]:
+    return page.locator(CHART).nth(row).evaluate(HEATMAPS)
+
+
+def test_the_default_page_paints_its_heatmaps_without_a_network(page: Page, server: str) -> None:
+    open_app(page, server)
+    for row in range(3):
+        assert [trace["name"] for trace in heatmaps(page, row)] == [
+            "TinyResNet max",
+            "TinyResNet mean",
+            "TinyMobileNet max",
+            "TinyMobileNet mean",
+        ]
+        expect(page.locator(CHART).nth(row).locator(".heatmaplayer image")).to_have_count(4)
+
+
+def test_hovering_a_cell_shows_the_value_that_the_core_computed(page: Page, server: str) -> None:
+    open_app(page, server)
+    maps = next(extract_maps(load_backbone(parse_spec("TinyResNet")), [load_sample(DEFAULT_SAMPLES[0])], Size("own")))
+    row, column = (size // 2 for size in maps.max.shape)
+    panel = page.locator(CHART).first.locator(".heatmaplayer image").first.bounding_box()
+    assert panel is not None
+    page.mouse.move(
+        panel["x"] + panel["width"] * (column + 0.5) / maps.max.shape[1],
+        panel["y"] + panel["height"] * (row + 0.5) / maps.max.shape[0],
+    )
+    hover = page.locator(f"{CHART} .hoverlayer .hovertext").first
+    expect(hover).to_contain_text(f"cell row {row}, column {column}")
+    value = re.search(r"^(-?[\d.]+(?:e-?\d+)?)", hover.inner_text().replace("\u2212", "-"))
+    assert value is not None
+    assert float(value.group(1)) == pytest.approx(float(maps.max[row, column]), rel=1e-3, abs=1e-3)
+
+
+def test_choosing_another_backbone_adds_its_columns(page: Page, server: str) -> None:
+    open_app(page, server)
+    page.get_by_test_id("stMultiSelect").locator("input").fill("MobileNet-0.25:untrained")
+    page.get_by_role("option").filter(has_text="MobileNet-0.25:untrained").first.click()
+    page.wait_for_function(
+        f"document.querySelectorAll('{CHART}').length === 3 && [...document.querySelectorAll('{CHART}')]"
+        ".every(chart => chart.data.filter(trace => trace.type === 'heatmap').length === 6)"
+    )
+    assert heatmaps(page)[-1]["name"] == "MobileNet-0.25:untrained mean"
+    assert "MobileNet-0.25" in page.url
+
+
+def test_an_uploaded_photograph_gets_its_row(page: Page, server: str, tmp_path: Path) -> None:
+    open_app(page, server)
+    picture = tmp_path / "<img src=x onerror=alert(1)>.png"
+    picture.write_bytes(png(noise(120, 200)))
+    alerts: list[str] = []
+    page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
+    page.get_by_test_id("stFileUploader").locator("input[type=file]").set_input_files(picture)
+    expect(page.locator(CHART)).to_have_count(4)
+    expect(page.locator(CHART).first).to_contain_text("<img src=x")
+    assert alerts == []
+
+
+def test_the_scale_scope_changes_the_colours(page: Page, server: str) -> None:
+    open_app(page, server)
+    own = heatmaps(page)
+    page.get_by_test_id("stSelectbox").filter(has_text="Scale shared by").locator("input").click()
+    page.get_by_role("option", name="This image").click()
+    page.wait_for_function(
+        f"""() => {{ const traces = document.querySelector('{CHART}').data.filter(t => t.type === 'heatmap');
+        return traces[0].zmax === traces[2].zmax && traces[1].zmax === traces[3].zmax; }}"""
+    )
+    shared = heatmaps(page)
+    assert shared[0]["high"] == pytest.approx(max(own[0]["high"], own[2]["high"]))
+    assert shared != own
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of a CSS colour, WCAG 2.1."""
+    channels = np.array([int(part) for part in re.findall(r"\d+", colour)[:3]]) / 255
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_on_the_figures_are_legible_in_light_and_dark(page: Page, server: str, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    open_app(page, server)
+    text = page.locator(f"{CHART} .annotation-text").first.evaluate("node => getComputedStyle(node).fill")
+    ground = page.get_by_test_id("stApp").evaluate("node => getComputedStyle(node).backgroundColor")
+    light, dark = sorted((luminance(text), luminance(ground)), reverse=True)
+    assert (luminance(ground) < 0.2) == (scheme == "dark")
+    assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
+def test_a_narrow_window_scrolls_the_row_and_not_the_page(page: Page, server: str) -> None:
+    page.set_viewport_size({"width": 420, "height": 800})
+    open_app(page, server)
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
+
+
+def test_presenting_hides_the_controls_and_goes_through_the_images(page: Page, server: str) -> None:
+    open_app(page, server)
+    page.get_by_test_id("stMain").get_by_text("Present", exact=True).click()
+    expect(page.locator(CHART)).to_have_count(1)
+    expect(page.get_by_test_id("stSidebar")).not_to_be_visible()
+    first = heatmaps(page)
+    page.get_by_role("button", name=re.compile("next", re.I)).click()
+    page.wait_for_function(
+        f"low => document.querySelector('{CHART}')?.data.find(t => t.type === 'heatmap')?.zmax !== low",
+        arg=first[0]["high"],
+    )
+    expect(page.locator(CHART)).to_have_count(1)

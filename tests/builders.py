@@ -1,0 +1,55 @@
+"""Small exact objects for tests."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from convfe_core.images import Photo
+from convfe_core.maps import CellGrid, FeatureMaps, Frame
+
+
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    """The bytes of a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def noise(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
+    """(height, width, 3) uint8 noise with large and small shapes in it."""
+    random = np.random.default_rng(seed)
+    coarse = random.integers(0, 256, (max(1, height // 16), max(1, width // 16), 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def photo(height: int = 96, width: int = 128, seed: int = 0, name: str = "noise.png") -> Photo:
+    """A photograph that was never a file."""
+    pixels = noise(height, width, seed)
+    return Photo(name=name, pixels=pixels, digest=hashlib.sha256(pixels.tobytes()).hexdigest())
+
+
+def feature_maps(
+    values: NDArray[np.float32],
+    label: str = "Net",
+    stride: int = 32,
+    digest: str = "d" * 64,
+    mean: NDArray[np.float32] | None = None,
+) -> FeatureMaps:
+    """Maps of a photograph that entered the network at its own size."""
+    height, width = values.shape[0] * stride, values.shape[1] * stride
+    return FeatureMaps(
+        image="noise.png",
+        digest=digest,
+        label=label,
+        weights="untrained",
+        tap="output",
+        max=values.astype(np.float32),
+        mean=(values / 2 if mean is None else mean).astype(np.float32),
+        frame=Frame(height, width, height, width, height, width),
+        grid=CellGrid(*values.shape, stride, stride, stride / 2, stride / 2),
+    )

@@ -1,0 +1,143 @@
+import threading
+
+import numpy as np
+import pytest
+
+from convfe_core.backbones import freeze, load_backbone, open_network
+from convfe_core.catalog import parse_spec
+from convfe_core.errors import SpecError, WeightsError
+from convfe_core.extraction import Size, extract_maps
+from convfe_core.pool import BackbonePool
+from tests.builders import noise, photo
+
+SMALL = "MobileNetV2-0.35:untrained"
+
+
+@pytest.fixture(scope="module")
+def small():
+    return load_backbone(parse_spec(SMALL))
+
+
+def test_maps_are_the_maximum_and_the_mean_of_the_features_that_keras_computes(small) -> None:
+    network = open_network(parse_spec(SMALL))
+    batch = np.stack([noise(96, 128), noise(96, 128, seed=1)])
+    import keras
+
+    model = keras.Model(network.model.inputs, network.tensor)
+    features = np.asarray(model(batch.astype(np.float32) / 127.5 - 1, training=False))
+    maximum, mean = small.reduce(batch)
+    assert maximum.shape == mean.shape == (2, 3, 4)
+    np.testing.assert_allclose(maximum, features.max(-1), atol=1e-4 * np.ptp(features))
+    np.testing.assert_allclose(mean, features.mean(-1), atol=1e-4 * np.ptp(features))
+
+
+def test_untrained_weights_depend_on_the_seed_alone(small) -> None:
+    batch = noise(64, 64)[None]
+    first, _ = small.reduce(batch)
+    again, _ = load_backbone(parse_spec(SMALL)).reduce(batch)
+    other, _ = load_backbone(parse_spec(SMALL), seed=1).reduce(batch)
+    np.testing.assert_array_equal(first, again)
+    assert not np.allclose(first, other)
+
+
+def test_many_images_of_many_shapes_trace_once() -> None:
+    import tensorflow as tf
+
+    traces = []
+
+    def brightest(pixels):
+        traces.append(pixels.shape)
+        return tf.reduce_max(tf.cast(pixels, tf.float32), axis=-1)
+
+    graph = freeze(brightest, [tf.TensorSpec((None, None, None, 3), tf.uint8)])
+    for height, width, count in [(32, 32, 1), (32, 32, 5), (64, 96, 2), (32, 32, 1)]:
+        graph(tf.zeros((count, height, width, 3), tf.uint8))
+    assert len(traces) == 1
+
+
+def test_a_batch_gives_what_single_images_give(small) -> None:
+    photos = [photo(96, 128, seed) for seed in range(3)] + [photo(128, 96, 9)]
+    together = list(extract_maps(small, photos, Size("128")))
+    for one, maps in zip(photos, together, strict=True):
+        alone = next(extract_maps(small, [one], Size("128")))
+        assert maps.digest == one.digest
+        np.testing.assert_allclose(maps.max, alone.max, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(maps.mean, alone.mean, rtol=1e-4, atol=1e-5)
+
+
+def test_cells_on_the_padding_are_cut_away(small) -> None:
+    wide = photo(50, 160)
+    maps = next(extract_maps(small, [wide], Size("160")))
+    assert (maps.frame.input_height, maps.frame.input_width) == (64, 160)
+    assert maps.max.shape == maps.mean.shape == (len(maps.centres_y), len(maps.centres_x))
+    assert maps.centres_y[-1] < 50
+    assert maps.centres_y[-1] + 32 >= 50
+    assert maps.centres_x[-1] < 160
+
+
+def test_centres_are_in_pixels_of_the_original_image(small) -> None:
+    maps = next(extract_maps(small, [photo(320, 640)], Size("320")))
+    assert maps.frame.content_width == 320
+    assert np.diff(maps.centres_x) == pytest.approx(64)
+
+
+def test_a_weight_file_of_another_architecture_is_refused(tmp_path) -> None:
+    network = open_network(parse_spec("MobileNetV2-0.35:untrained"))
+    path = tmp_path / "other.weights.h5"
+    network.model.save_weights(path)
+    with pytest.raises(WeightsError, match=r"MobileNet-0\.25"):
+        open_network(parse_spec(f"MobileNet-0.25:{path}"))
+
+
+def test_a_weight_file_of_the_users_is_what_runs(tmp_path, small) -> None:
+    network = open_network(parse_spec(SMALL), seed=5)
+    path = tmp_path / "mine.weights.h5"
+    network.model.save_weights(path)
+    loaded = load_backbone(parse_spec(f"MobileNetV2-0.35:{path}"))
+    batch = noise(64, 64)[None]
+    np.testing.assert_array_equal(loaded.reduce(batch)[0], load_backbone(parse_spec(SMALL), seed=5).reduce(batch)[0])
+    assert loaded.weights == "mine.weights.h5"
+
+
+def test_a_layer_that_does_not_exist_is_named() -> None:
+    with pytest.raises(SpecError, match="block_99"):
+        open_network(parse_spec(SMALL), tap="block_99")
+
+
+@pytest.mark.parametrize("name", ["MobileNetV2-0.35", "MobileNet-0.25"])
+def test_real_weights_give_the_maps_of_plain_keras_calls(real_weights, name) -> None:
+    import keras
+
+    family, width = name.split("-")
+    plain = getattr(keras.applications, family)(
+        include_top=False, weights="imagenet", alpha=float(width), input_shape=(224, 224, 3)
+    )
+    relu6 = plain.layers[-1]
+    model = keras.Model(plain.inputs, keras.layers.ReLU()(relu6.input))
+    picture = noise(224, 224, seed=3)
+    module = getattr(keras.applications, "mobilenet_v2" if family.endswith("V2") else "mobilenet")
+    features = np.asarray(model(module.preprocess_input(picture[None].astype(np.float32))))[0]
+    maps = next(extract_maps(load_backbone(parse_spec(name)), [photo(224, 224, seed=3)], Size("224")))
+    assert np.abs(maps.max - features.max(-1)).max() < 1e-3 * np.ptp(features.max(-1))
+    assert np.abs(maps.mean - features.mean(-1)).max() < 1e-3 * np.ptp(features.mean(-1))
+    assert maps.weights == "imagenet"
+
+
+def test_a_pool_loads_once_for_many_threads() -> None:
+    pool = BackbonePool(budget_mb=1000)
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(pool.get(parse_spec(SMALL)))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert len({id(backbone) for backbone in found}) == 1
+
+
+def test_a_full_pool_drops_the_least_recently_used_backbone_and_a_running_one_goes_on() -> None:
+    pool = BackbonePool(budget_mb=2)
+    first = pool.get(parse_spec(SMALL))
+    pool.get(parse_spec("MobileNet-0.25:untrained"))
+    assert [held.label for held in pool.held()] == ["MobileNet-0.25:untrained"]
+    assert first.reduce(noise(64, 64)[None])[0].shape == (1, 2, 2)

@@ -1,0 +1,126 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convfe_core.backbones import load_backbone
+from convfe_core.catalog import CATALOG, parse_spec
+from convfe_core.cli import main
+from convfe_core.extraction import Size, extract_maps
+from convfe_core.images import open_photo
+from tests.builders import noise, png
+
+SMALL = "MobileNetV2-0.35:untrained"
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "in" / "street.png"
+    path.parent.mkdir()
+    path.write_bytes(png(noise(90, 160)))
+    return path
+
+
+def test_maps_writes_a_picture_and_arrays_for_each_image_and_backbone(picture: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    status = main(
+        [
+            "maps",
+            str(picture),
+            "--backbone",
+            SMALL,
+            "--backbone",
+            "MobileNet-0.25:untrained",
+            "--out",
+            str(out),
+        ]
+    )
+    assert status == 0
+    assert sorted(path.name for path in out.iterdir()) == [
+        "manifest.json",
+        "street.MobileNet-0.25_untrained.npz",
+        "street.MobileNet-0.25_untrained.png",
+        "street.MobileNetV2-0.35_untrained.npz",
+        "street.MobileNetV2-0.35_untrained.png",
+    ]
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert [entry["backbone"] for entry in manifest["maps"]] == [SMALL, "MobileNet-0.25:untrained"]
+    assert manifest["failed"] == []
+
+
+def test_the_arrays_are_the_maps_that_the_core_computes(picture: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert main(["maps", str(picture), "--backbone", SMALL, "--size", "160", "--out", str(out)]) == 0
+    with np.load(out / "street.MobileNetV2-0.35_untrained.npz") as arrays:
+        maps = next(extract_maps(load_backbone(parse_spec(SMALL)), [open_photo(picture)], Size("160")))
+        np.testing.assert_array_equal(arrays["max"], maps.max)
+        np.testing.assert_array_equal(arrays["mean"], maps.mean)
+        assert arrays["max"].dtype == np.float32
+        assert {"image_size", "stride", "offset"} <= set(arrays.files)
+        np.testing.assert_array_equal(arrays["image_size"], [90, 160])
+
+
+def test_an_unreadable_image_is_one_line_and_the_others_come_out(
+    picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = picture.parent / "broken.jpg"
+    broken.write_text("not a picture")
+    out = tmp_path / "out"
+    assert main(["maps", str(picture.parent), "--backbone", SMALL, "--out", str(out)]) == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if "broken.jpg" in line]
+    assert len(lines) == 1
+    assert "xpected" in lines[0]
+    assert (out / "street.MobileNetV2-0.35_untrained.png").is_file()
+    failed = json.loads((out / "manifest.json").read_text())["failed"]
+    assert [Path(entry["image"]).name for entry in failed] == ["broken.jpg"]
+
+
+def test_images_of_one_name_in_two_folders_do_not_overwrite_each_other(picture: Path, tmp_path: Path) -> None:
+    twin = tmp_path / "other" / "street.png"
+    twin.parent.mkdir()
+    twin.write_bytes(png(noise(90, 160, seed=4)))
+    out = tmp_path / "out"
+    assert main(["maps", str(picture), str(twin), "--backbone", SMALL, "--out", str(out)]) == 0
+    files = [entry["npz"] for entry in json.loads((out / "manifest.json").read_text())["maps"]]
+    assert len(set(files)) == 2
+    first, second = (np.load(out / name)["max"] for name in files)
+    assert not np.allclose(first, second)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--backbone", "VGG61"], "VGG16"),
+        (["--backbone", SMALL, "--size", "huge"], "huge"),
+        (["--backbone", SMALL, "--tap", "block_99"], "block_99"),
+    ],
+)
+def test_a_call_that_cannot_be_right_is_one_line_and_status_2(
+    picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], word: str
+) -> None:
+    out = tmp_path / "out"
+    assert main(["maps", str(picture), *arguments, "--out", str(out)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert word in lines[-1]
+    assert lines[-1].startswith("convfe: ")
+    assert not (out / "manifest.json").exists()
+
+
+def test_without_a_network_the_missing_weight_file_is_named(
+    picture: Path, tmp_path: Path, no_weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main(["maps", str(picture), "--backbone", "VGG16", "--backbone", SMALL, "--out", str(out)]) == 1
+    text = capsys.readouterr().err
+    assert "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5" in text
+    assert str(no_weights) in text
+    assert (out / "street.MobileNetV2-0.35_untrained.npz").is_file()
+
+
+def test_list_names_every_architecture_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--json"]) == 0
+    records = json.loads(capsys.readouterr().out)
+    assert [record["name"] for record in records] == list(CATALOG)
+    assert main(["list"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == len(CATALOG) + 1

@@ -1,0 +1,160 @@
+"""Every page and control, driven without a browser."""
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.builders import noise, png
+from tests.conftest import ROOT
+
+TIME_LIMIT_S = 120
+
+
+@pytest.fixture
+def app(no_weights: Path) -> AppTest:
+    """The app as a visitor without a network opens it."""
+    return AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=TIME_LIMIT_S)
+
+
+def charts(app: AppTest) -> list[str]:
+    return [chart.proto.spec for chart in app.get("plotly_chart")]
+
+
+def test_the_first_page_shows_both_built_in_backbones_on_three_samples(app: AppTest) -> None:
+    app.run()
+    assert not app.exception
+    assert not app.error
+    assert len(charts(app)) == 3
+    assert all("TinyResNet max" in spec and "TinyMobileNet mean" in spec for spec in charts(app))
+
+
+def test_choosing_another_backbone_adds_its_columns(app: AppTest) -> None:
+    app.run()
+    app.multiselect(key="backbones").select("MobileNet-0.25:untrained").run()
+    assert not app.exception
+    assert all("MobileNet-0.25:untrained mean" in spec for spec in charts(app))
+    assert app.query_params["backbones"] == "TinyResNet,TinyMobileNet,MobileNet-0.25:untrained"
+
+
+def test_a_link_reopens_samples_backbones_and_settings(app: AppTest) -> None:
+    app.query_params["backbones"] = "MobileNetV2-0.35:untrained"
+    app.query_params["scale"] = "This image"
+    app.run()
+    assert not app.exception
+    assert all("MobileNetV2-0.35:untrained max" in spec and "TinyResNet" not in spec for spec in charts(app))
+    assert app.selectbox(key="scale").value == "image"
+
+
+def test_an_uploaded_photograph_gets_its_row_and_a_broken_file_its_sentence(app: AppTest) -> None:
+    app.run()
+    app.file_uploader(key="uploads").upload("mine.png", png(noise(80, 120)))
+    app.file_uploader(key="uploads").upload("broken.png", b"no picture")
+    app.run()
+    assert not app.exception
+    assert len(charts(app)) == 4
+    assert "mine.png" in charts(app)[0]
+    assert len(app.error) == 1
+    assert "broken.png" in app.error[0].value
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "value"),
+    [
+        ("selectbox", "scale", "all"),
+        ("selectbox", "scale", "backbone"),
+        ("selectbox", "colours", "Cividis"),
+        ("toggle", "smooth", True),
+        ("slider", "opacity", 0.5),
+        ("toggle", "present", True),
+    ],
+)
+def test_a_change_of_display_keeps_the_maps_and_runs_no_backbone(app: AppTest, kind: str, key: str, value) -> None:
+    app.run()
+    kept = len(app.session_state["map_store"])
+    before = list(app.session_state["map_store"]._kept.values())
+    getattr(app, kind)(key=key).set_value(value).run()
+    assert not app.exception
+    after = list(app.session_state["map_store"]._kept.values())
+    assert kept == len(after) == 6
+    assert {id(maps) for maps in before} == {id(maps) for maps in after}
+
+
+def test_one_map_alone_can_be_shown(app: AppTest) -> None:
+    app.run()
+    app.get("pills")
+    app.get_by_key("maps").set_value(["mean"]).run()
+    assert all("TinyResNet mean" in spec and "TinyResNet max" not in spec for spec in charts(app))
+
+
+def test_another_size_computes_new_maps(app: AppTest) -> None:
+    app.run()
+    app.selectbox(key="size").set_value("224").run()
+    assert not app.exception
+    assert len(app.session_state["map_store"]) == 12
+
+
+def test_presenting_shows_one_image_at_a_time(app: AppTest) -> None:
+    app.run()
+    app.toggle(key="present").set_value(True).run()
+    assert not app.exception
+    assert len(charts(app)) == 1
+
+
+def test_more_than_eight_images_come_in_pages(app: AppTest) -> None:
+    app.run()
+    for seed in range(9):
+        app.file_uploader(key="uploads").upload(f"{seed}.png", png(noise(64, 64, seed)))
+    app.run()
+    assert not app.exception
+    assert len(charts(app)) == 8
+
+
+def test_weights_that_cannot_be_fetched_are_one_sentence_and_the_rest_is_shown(app: AppTest) -> None:
+    app.query_params["backbones"] = "TinyResNet,VGG16"
+    app.run()
+    assert not app.exception
+    assert len(charts(app)) == 3
+    assert len(app.error) == 1
+    assert "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5" in app.error[0].value
+
+
+def test_an_unknown_backbone_is_one_sentence(app: AppTest) -> None:
+    app.query_params["backbones"] = "TinyResNet,VGG61"
+    app.run()
+    assert not app.exception
+    assert "VGG16" in app.error[0].value
+
+
+def test_without_images_or_backbones_the_page_says_what_to_do(app: AppTest) -> None:
+    app.query_params["samples"] = ""
+    app.run()
+    assert not app.exception
+    assert "sample" in app.info[0].value
+    other = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=TIME_LIMIT_S).run()
+    other.multiselect(key="backbones").set_value([]).run()
+    assert "built-in" in other.info[0].value
+
+
+def test_a_visitor_from_elsewhere_is_offered_no_folder_and_no_address(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    app.run()
+    assert not [field for field in app.text_input if field.key in ("folder", "address")]
+    monkeypatch.setenv("CONVFE_HOSTED", "0")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "one.png").write_bytes(png(noise(64, 96)))
+    app.run()
+    app.text_input(key="folder").set_value(str(tmp_path / "photos")).run()
+    assert not app.exception
+    assert len(charts(app)) == 4
+    app.text_input(key="folder").set_value(str(tmp_path / "nowhere")).run()
+    assert len(app.error) == 1
+
+
+def test_the_guide_opens_and_shows_a_trained_and_an_untrained_backbone(app: AppTest) -> None:
+    app.run()
+    app.switch_page("pages/guide.py").run()
+    assert not app.exception
+    assert len(charts(app)) == 1
+    assert "TinyResNet:untrained max" in charts(app)[0]
