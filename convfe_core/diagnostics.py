@@ -25,7 +25,7 @@ def map_warning(values: FloatArray) -> str | None:
     finite = np.isfinite(values)
     if not finite.all():
         return f"not a number in {np.mean(~finite):.0%} of the cells"
-    if values.size and np.ptp(values) <= 1e-6 * max(1e-6, float(np.abs(values).max())):
+    if values.size and np.ptp(values) <= 1e-6 * float(np.abs(values).max()):
         return f"flat: every cell is {float(values.flat[0]):.3g}"
     capped = float(np.mean(values >= values.max()))
     if capped >= SATURATED_SHARE:
