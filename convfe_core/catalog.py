@@ -78,9 +78,9 @@ def build_model(architecture: Architecture) -> keras.Model:
         Input (n, H, W, 3) of any H and W, output (n, h, w, C).
     """
     if architecture.weight_file is None:
-        from convfe_core.builtin import build_builtin  # type: ignore[import-not-found, unused-ignore]
+        from convfe_core.builtin import BUILTIN_BUILDERS  # type: ignore[import-not-found, unused-ignore]
 
-        return build_builtin(architecture.name)
+        return BUILTIN_BUILDERS[architecture.name]()
     import keras
 
     def build(side: int | None) -> keras.Model:

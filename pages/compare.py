@@ -43,7 +43,8 @@ if not specs:
 
 forget_others(photos)
 shown = present_one(photos) if presenting else page_of(photos)
-progress = st.empty()
+failures, progress = st.container(), st.empty()
 work = Work(photos=shown, specs=specs, size=size, slot=progress)
 draw_rows(work, look)
-show_failures(work.failed)
+with failures:
+    show_failures(work.failed)

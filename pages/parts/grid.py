@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
-from convfe_core.exports import maps_npz
-from convfe_core.pictures import row_png
-from convfe_core.scales import Limits, MapKey, scale_limits
 from streamlit.delta_generator import DeltaGenerator
 
+from convfe_core.exports import maps_npz
 from convfe_core.figures import Look, row_figure
 from convfe_core.images import Photo
 from convfe_core.maps import FeatureMaps
+from convfe_core.pictures import row_png
+from convfe_core.scales import Limits, MapKey, scale_limits
 from pages.parts.compute_maps import Work
 from pages.parts.session import thumbnail
 
