@@ -129,7 +129,7 @@ def upright_boxes(boxes: BoxArray, height: int, width: int, orientation: int) ->
 def scale_boxes(boxes: BoxArray, from_size: tuple[int, int], to_size: tuple[int, int]) -> BoxArray:
     """Stretch boxes from one photograph's frame to another's; sizes are (height, width)."""
     y, x = to_size[0] / from_size[0], to_size[1] / from_size[1]
-    return np.asarray(boxes, np.float64).reshape(-1, 4) * np.array([x, y, x, y])
+    return np.asarray(boxes, np.float64).reshape(-1, 4) * np.array([x, y, x, y], np.float64)
 
 
 def box_overlap(boxes: BoxArray, others: BoxArray) -> NDArray[np.float64]:
