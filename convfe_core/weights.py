@@ -259,7 +259,8 @@ def _assign_by_name(model: keras.Model, layers: list[_Layer]) -> bool:
     pairs = []
     for layer in model.layers:
         for variable in _variables(layer):
-            array = arrays.get((layer.name, variable.name))
+            name = variable.name
+            array = arrays.get((layer.name, name), arrays.get((layer.name, f"depthwise_{name}")))  # Keras 2's name
             if array is None or array.shape != tuple(variable.shape):
                 return False
             pairs.append((variable, array))
