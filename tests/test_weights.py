@@ -309,7 +309,7 @@ def test_another_architecture_s_file_is_refused_by_name(trained, tmp_path: Path,
     expected = rf"Expected weights of {other} \([0-9,]+ numbers\), the file {name} holds "
     with pytest.raises(WeightsError, match=expected) as error:
         load_weights(model, path, CATALOG[other])
-    assert name == "w.keras" or "410,208 numbers, as many as MobileNetV2-0.35" in str(error.value)
+    assert "410,208 numbers, as many as MobileNetV2-0.35" in str(error.value)
 
 
 @pytest.mark.parametrize("suffix", [".h5", ".weights.h5", ".keras"])
