@@ -26,5 +26,5 @@ PAGES = [
     ),
 ]
 
-presenting = bool(st.session_state.get("present"))
+presenting = st.session_state.get("present", st.query_params.get("present") == "true")
 st.navigation(PAGES, position="hidden" if presenting else "top").run()

@@ -64,7 +64,7 @@ class Network:
         import tensorflow as tf
 
         scaled = scale_pixels(tf.cast(pixels, tf.float32), self.preprocessing)
-        return tf.cast(keras.Model(self.model.inputs, self.tensor)(scaled, training=False), tf.float32)
+        return tf.cast(keras.Model(self.model.inputs, self.tensor)([scaled], training=False), tf.float32)
 
 
 @dataclass(frozen=True, eq=False)

@@ -105,7 +105,7 @@ def _on_photo(
         digest=photo.digest,
         label=backbone.label,
         weights=backbone.weights,
-        tap=backbone.tap.name,
+        tap=backbone.tap.layer + (" before its cap" if backbone.tap.uncapped else ""),
         max=maximum[:rows, :columns].copy(),
         mean=mean[:rows, :columns].copy(),
         frame=frame,

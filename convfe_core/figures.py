@@ -13,15 +13,17 @@ from convfe_core.colours import COLOUR_MAPS
 from convfe_core.diagnostics import map_warning
 from convfe_core.images import Photo
 from convfe_core.maps import FeatureMaps
-from convfe_core.scales import Limits, percentiles
+from convfe_core.scales import Limits, MapKey, percentiles
 
 PANEL_GAP = 14
 """Pixels between two panels."""
 HEAD_HEIGHT = 54
 """Pixels above the panels for the backbone's name and what each map is."""
-FOOT_HEIGHT = 56
+FOOT_HEIGHT = 50
 """Pixels below the panels for the scale and the facts."""
 WARNING_COLOUR = "#d97706"
+UNCOVERED_COLOUR = "rgba(128, 128, 128, 0.15)"
+"""Of what no cell covers: centres of cells lie where padding puts them, half a cell off the edge at worst."""
 BOX_COLOUR = "#22d3ee"
 
 
@@ -64,7 +66,7 @@ def row_figure(
     photo: Photo,
     thumbnail: str,
     rows: Sequence[FeatureMaps],
-    limits: Mapping[tuple[str, str, str], Limits],
+    limits: Mapping[MapKey, Limits],
     look: Look,
     boxes: Sequence[Sequence[float]] = (),
 ) -> dict[str, Any]:
@@ -93,7 +95,7 @@ def row_figure(
         left = index * (look.panel_width + PANEL_GAP) / width
         _add_axes(figure["layout"], index, left, left + look.panel_width / width, photo)
     _add_photo(figure, 0, photo, thumbnail, 1.0)
-    _add_text(figure["layout"], 0.5 * look.panel_width / width, 1, 20, _escape(photo.name), size=13, below=8)
+    _add_text(figure["layout"], 0.5 * look.panel_width / width, 1, 5, _escape(_shorten(photo.name, look.panel_width)), size=13)
     for index, panel in enumerate(panels, start=1):
         centre = (index * (look.panel_width + PANEL_GAP) + look.panel_width / 2) / width
         span = look.panel_width / width
@@ -101,7 +103,7 @@ def row_figure(
             _add_photo(figure, index, photo, thumbnail, 1.0)
         ends = limits[panel.maps.digest, panel.maps.label, panel.reduction]
         _add_heatmap(figure, index, panel, ends, look, centre, span)
-        _add_words(figure["layout"], panel, look, centre, first=(index - 1) % len(look.reductions) == 0, width=width)
+        _add_words(figure["layout"], panel, ends, look, centre, first=(index - 1) % len(look.reductions) == 0, width=width)
     figure["layout"]["shapes"] = [_box(index, box) for index in range(count) for box in boxes]
     return figure
 
@@ -114,6 +116,7 @@ def _layout(width: float, height: float) -> dict[str, Any]:
         "showlegend": False,
         "hovermode": "closest",
         "dragmode": "zoom",
+        "plot_bgcolor": UNCOVERED_COLOUR,
         "annotations": [],
     }
 
@@ -179,8 +182,8 @@ def _add_heatmap(
             "dx": _step(panel.maps.centres_x, panel.maps.frame.image_width),
             "y0": float(panel.maps.centres_y[0]),
             "dy": _step(panel.maps.centres_y, panel.maps.frame.image_height),
-            "zmin": ends.low,
-            "zmax": ends.high,
+            "zmin": ends[0],
+            "zmax": ends[1],
             "colorscale": COLOUR_MAPS[look.colour_map],
             "zsmooth": "best" if look.smoothed and min(values.shape) > 1 else False,
             "opacity": look.overlay,
@@ -202,11 +205,8 @@ def _add_heatmap(
                 "lenmode": "fraction",
                 "thickness": 6,
                 "outlinewidth": 0,
-                "tickvals": [ends.low, ends.high],
-                "ticktext": [f"{ends.low:.3g}", f"{ends.high:.3g}"],
-                "ticklabelposition": "outside",
-                "tickfont": {"size": 10},
-                "ticklen": 0,
+                "showticklabels": False,
+                "ticks": "",
             },
             "xaxis": _axis_name(index, "x"),
             "yaxis": _axis_name(index, "y"),
@@ -218,17 +218,22 @@ def _step(centres: NDArray[np.float64], extent: int) -> float:
     return float(centres[1] - centres[0]) if len(centres) > 1 else float(extent)
 
 
-def _add_words(layout: dict[str, Any], panel: Panel, look: Look, centre: float, first: bool, width: float) -> None:
+def _add_words(
+    layout: dict[str, Any], panel: Panel, ends: Limits, look: Look, centre: float, first: bool, width: float
+) -> None:
     """The backbone's name above its group of maps, what each map is, and a quiet line of facts below it."""
     if first:
         group = (len(look.reductions) - 1) * (look.panel_width + PANEL_GAP) / 2 / width
-        _add_text(layout, centre + group, 1, 24, f"<b>{_escape(panel.maps.label)}</b>", size=13)
-    _add_text(layout, centre, 1, 6, panel.reduction, size=12)
+        _add_text(layout, centre + group, 1, 24, f"<b>{_escape(panel.maps.label)}</b>", size=14)
+    _add_text(layout, centre, 1, 5, panel.reduction, size=13)
+    half = look.panel_width / width / 2
+    _add_text(layout, centre - half, 0, -30, f"{ends[0]:.3g}", size=11, anchor="left")
+    _add_text(layout, centre + half, 0, -30, f"{ends[1]:.3g}", size=11, anchor="right")
+    facts = f"{panel.values.shape[1]} × {panel.values.shape[0]} cells"
+    _add_text(layout, centre, 0, -30, facts, size=11)
     warning = map_warning(panel.values)
-    facts = f"{panel.values.shape[1]} × {panel.values.shape[0]} cells, stride {panel.maps.grid.stride_x:g}"
-    _add_text(layout, centre, 0, -38, facts, size=10, opacity=0.65)
     if warning:
-        _add_text(layout, centre, 0, -52, f"⚠ {warning}", size=11, colour=WARNING_COLOUR)
+        _add_text(layout, centre, 0, -48, f"⚠ {warning}", size=11, colour=WARNING_COLOUR)
 
 
 def _add_text(
@@ -240,8 +245,7 @@ def _add_text(
     *,
     size: int,
     colour: str | None = None,
-    opacity: float = 1.0,
-    below: int = 0,
+    anchor: str = "center",
 ) -> None:
     font: dict[str, Any] = {"size": size}
     if colour:
@@ -253,12 +257,11 @@ def _add_text(
             "y": y,
             "xref": "paper",
             "yref": "paper",
-            "yshift": shift - below,
-            "xanchor": "center",
+            "yshift": shift,
+            "xanchor": anchor,
             "yanchor": "bottom",
             "showarrow": False,
             "font": font,
-            "opacity": opacity,
         }
     )
 
@@ -275,6 +278,12 @@ def _box(index: int, box: Sequence[float]) -> dict[str, Any]:
         "y1": y_max,
         "line": {"color": BOX_COLOUR, "width": 1.5},
     }
+
+
+def _shorten(name: str, width: int) -> str:
+    """A file name that fits a panel of this many pixels, its ending kept."""
+    most = max(8, width // 8)
+    return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most // 2 - 1) :]}"
 
 
 def _escape(text: str) -> str:

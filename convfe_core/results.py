@@ -11,15 +11,15 @@ from typing import Any
 from convfe_core.backbones import Backbone, load_backbone
 from convfe_core.catalog import Spec, file_stem, find_architecture
 from convfe_core.errors import ConvfeError, ImageError, SpecError
-from convfe_core.exports import maps_file, row_png, write_whole
+from convfe_core.exports import single_npz
 from convfe_core.extraction import Size, extract_maps
+from convfe_core.files import write_whole
 from convfe_core.images import Photo, open_photo
-from convfe_core.maps import REDUCTIONS, FeatureMaps
-from convfe_core.scales import scale_limits
+from convfe_core.maps import FeatureMaps
+from convfe_core.pictures import row_png
 from convfe_core.sources import photos_in_folder
 
 MANIFEST = "manifest.json"
-COLOUR_MAP = "Viridis"
 CHUNK = 16
 """Photographs in memory at a time."""
 
@@ -113,9 +113,8 @@ class MapsRun:
 
     def _write_pair(self, stem: str, path: Path, photo: Photo, maps: FeatureMaps) -> None:
         name = f"{stem}.{file_stem(maps.label)}"
-        limits = scale_limits([maps], "map")
-        write_whole(self.out / f"{name}.png", row_png(photo, [maps], REDUCTIONS, COLOUR_MAP, limits))
-        write_whole(self.out / f"{name}.npz", maps_file(maps))
+        write_whole(self.out / f"{name}.png", row_png(photo, [maps]))
+        write_whole(self.out / f"{name}.npz", single_npz(maps))
         self._written.append(
             {
                 "image": str(path),

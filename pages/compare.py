@@ -12,7 +12,7 @@ from pages.parts.grid import draw_rows, page_of, present_one
 from pages.parts.session import forget_others
 from pages.parts.share import share_link
 
-presenting = bool(st.session_state.get("present"))
+presenting = st.session_state.get("present", st.query_params.get("present") == "true")
 
 with st.container(horizontal=True, vertical_alignment="center"):
     st.title("Compare" if not presenting else "CONV-FE", anchor=False, width="stretch")
@@ -43,7 +43,8 @@ if not specs:
 
 forget_others(photos)
 shown = present_one(photos) if presenting else page_of(photos)
-progress = st.empty()
+failures, progress = st.container(), st.empty()
 work = Work(photos=shown, specs=specs, size=size, slot=progress)
 draw_rows(work, look)
-show_failures(work.failed)
+with failures:
+    show_failures(work.failed)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import streamlit as st
-from convfe_core.scales import scale_limits
 
 from convfe_core.catalog import parse_spec
 from convfe_core.extraction import Size
 from convfe_core.figures import Look, row_figure
 from convfe_core.gallery import DEFAULT_SAMPLES, SAMPLES, load_sample
+from convfe_core.scales import scale_limits
 from pages.parts.compute_maps import Work, show_failures
 from pages.parts.grid import show_figure
 from pages.parts.session import thumbnail

@@ -1,9 +1,9 @@
 import numpy as np
 import plotly.graph_objects as go
 import pytest
-from convfe_core.scales import percentiles, scale_limits
 
 from convfe_core.figures import Look, row_figure
+from convfe_core.scales import percentiles, scale_limits
 from tests.builders import feature_maps, photo
 
 

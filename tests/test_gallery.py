@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -51,5 +52,11 @@ def test_loading_a_sample_imports_neither_scikit_image_nor_tensorflow() -> None:
         "import sys; from convfe_core.gallery import load_sample; load_sample('chelsea');"
         "print({'skimage', 'tensorflow', 'keras', 'streamlit'} & set(sys.modules))"
     )
-    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    finished = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert finished.stdout.strip() == "set()"

@@ -293,6 +293,16 @@ def test_the_pixel_limit_is_inclusive() -> None:
     refusal(encode(corners()), limits=ImageLimits(max_pixels=16 * 24 - 1))
 
 
+def test_a_picture_that_does_not_fit_into_memory_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_image: Image.Image) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("convfe_core.images.upright_rgb", full)
+    assert refusal(encode(corners())) == (
+        "file.jpg: expected a picture that fits into memory, got 24 x 16 pixels; save a smaller copy."
+    )
+
+
 def test_a_file_over_the_byte_limit_is_refused() -> None:
     message = refusal(bytes(3_000_000), limits=ImageLimits(max_bytes=2_000_000))
     assert message == "file.jpg: expected at most 2 MB, got 3 MB; save a smaller copy."

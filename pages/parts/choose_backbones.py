@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import streamlit as st
-from convfe_core.weights import weights_state
 
 from convfe_core.catalog import CATALOG, Architecture, Spec, default_spec, find_architecture, parse_spec
 from convfe_core.errors import ConvfeError
 from convfe_core.extraction import Size, parse_size
+from convfe_core.weights import weights_state
 
 DEFAULT_BACKBONES = ("TinyResNet", "TinyMobileNet")
 MOST_BACKBONES = 8

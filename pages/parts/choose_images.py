@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import streamlit as st
-from convfe_core.sources import fetch_photo, photos_in_folder
 
 from convfe_core.errors import ConvfeError
 from convfe_core.gallery import DEFAULT_SAMPLES, SAMPLES, load_sample
 from convfe_core.images import Photo, open_photo, read_photo
+from convfe_core.sources import fetch_photo, photos_in_folder
 from pages.parts.session import hosted
 
 MOST_UPLOADS = 100
@@ -24,7 +24,7 @@ def sample_photo(name: str) -> Photo:
 
 def choose_images() -> list[Photo]:
     """Ask for photographs; say in one line each what could not be read."""
-    titles = {sample.name: sample.title for sample in SAMPLES}
+    names = [sample.name for sample in SAMPLES]
     st.subheader("Images", anchor=False)
     uploads = st.file_uploader(
         "Your images",
@@ -45,15 +45,14 @@ def choose_images() -> list[Photo]:
         _local_images(photos, problems)
     chosen = st.pills(
         "Sample photographs",
-        list(titles),
+        names,
         selection_mode="multi",
-        default=[] if photos else list(DEFAULT_SAMPLES),
-        format_func=lambda name: titles.get(name, name),
+        default=list(DEFAULT_SAMPLES),
         key="samples",
         bind="query-params",
         help="Real photographs that come with scikit-image; the Guide names their authors.",
     )
-    photos += [sample_photo(name) for name in chosen if name in titles]
+    photos += [sample_photo(name) for name in chosen if name in names]
     for problem in problems:
         st.error(problem, icon=":material/broken_image:")
     return list({photo.digest: photo for photo in photos}.values())
@@ -76,7 +75,7 @@ def _read_into(photos: list[Photo], problems: list[str], key: str, name: str, re
 
 def _local_images(photos: list[Photo], problems: list[str]) -> None:
     """Offer a folder and an address, which only someone at this machine may name."""
-    with st.expander("From a folder or an address"):
+    with st.expander("Folder or address"):
         folder = st.text_input("Folder on this machine", key="folder", placeholder="photos/validation").strip()
         address = st.text_input("Address of an image", key="address", placeholder="https://…").strip()
     if folder:

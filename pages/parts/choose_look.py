@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import streamlit as st
-from convfe_core.colours import COLOUR_MAPS
-from convfe_core.scales import SCOPES
 
+from convfe_core.colours import COLOUR_MAPS
 from convfe_core.figures import Look
 from convfe_core.maps import REDUCTIONS
+from convfe_core.scales import SCOPES
 
 PANEL_WIDTHS = {"S": 150, "M": 220, "L": 340, "XL": 520}
 SCOPE_HELP = {

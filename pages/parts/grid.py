@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
-from convfe_core.exports import maps_npz, row_png
-from convfe_core.scales import Limits, scale_limits
 from streamlit.delta_generator import DeltaGenerator
 
+from convfe_core.exports import maps_npz
 from convfe_core.figures import Look, row_figure
 from convfe_core.images import Photo
 from convfe_core.maps import FeatureMaps
+from convfe_core.pictures import row_png
+from convfe_core.scales import Limits, MapKey, scale_limits
 from pages.parts.compute_maps import Work
 from pages.parts.session import thumbnail
 
@@ -77,7 +78,7 @@ def _draw_row(
     slot: DeltaGenerator,
     photo: Photo,
     found: Sequence[FeatureMaps],
-    limits: Mapping[tuple[str, str, str], Limits],
+    limits: Mapping[MapKey, Limits],
     look: Look,
 ) -> None:
     if not found:
@@ -94,7 +95,9 @@ def _draw_row(
             st.caption(_facts(photo, found), width="stretch")
             st.download_button(
                 "PNG",
-                lambda: row_png(photo, found, look.reductions, look.colour_map, limits),
+                lambda: row_png(
+                    photo, found, reductions=look.reductions, colour_map=look.colour_map, limits=limits
+                ),
                 f"{photo.name}.png",
                 "image/png",
                 key=f"png-{photo.digest[:16]}",

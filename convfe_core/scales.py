@@ -1,0 +1,107 @@
+"""How far a map's colour scale reaches, and where a cell's value stands among those of its map."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convfe_core.maps import REDUCTIONS, FeatureMaps, FloatArray
+
+SCOPES = ("map", "image", "backbone", "all")
+
+MapKey = tuple[str, str, str]
+"""(digest of the photograph, label of the backbone, reduction)"""
+
+Limits = tuple[float, float]
+"""(lowest, highest) value of a colour scale, lowest < highest"""
+
+_GROUPS: dict[str, Callable[[FeatureMaps], Hashable]] = {
+    "map": lambda maps: (maps.digest, maps.label),
+    "image": lambda maps: maps.digest,
+    "backbone": lambda maps: maps.label,
+    "all": lambda _maps: None,
+}
+
+
+def scale_limits(maps: Iterable[FeatureMaps], scope: str) -> dict[MapKey, Limits]:
+    """Work out the ends of every map's colour scale.
+
+    Maximum and mean of one feature map differ by an order of magnitude, and one scale for both would paint
+    the mean in a single colour: in every scope the reductions are scaled apart.
+
+    Parameters
+    ----------
+    maps : everything that is shown
+    scope : which maps share a scale: ``map`` none; ``image`` those of one photograph; ``backbone`` those of
+        one backbone; ``all`` everything
+
+    Returns
+    -------
+    one entry a map; values that are not finite do not count, see :func:`value_range`
+    """
+    if scope not in SCOPES:
+        raise ValueError(f"Expected a scope among {', '.join(SCOPES)}. Received: {scope!r}")
+    group_of = _GROUPS[scope]
+    shown = list(maps)
+    groups: defaultdict[tuple[Hashable, str], list[FloatArray]] = defaultdict(list)
+    for one in shown:
+        for reduction in REDUCTIONS:
+            groups[group_of(one), reduction].append(getattr(one, reduction))
+    limits = {group: value_range(members) for group, members in groups.items()}
+    return {
+        (one.digest, one.label, reduction): limits[group_of(one), reduction]
+        for one in shown
+        for reduction in REDUCTIONS
+    }
+
+
+def value_range(members: Sequence[FloatArray]) -> Limits:
+    """Lowest and highest finite value of several maps.
+
+    Where all values are equal, the range is opened evenly, so that they take the middle of the scale and not
+    one of its ends; where there are none it is (0, 1).
+
+    Examples
+    --------
+    >>> value_range([np.float32([[3, 3]])])
+    (1.5, 4.5)
+    """
+    finite = [values[np.isfinite(values)] for values in members]
+    if not any(values.size for values in finite):
+        return 0.0, 1.0
+    lowest = min(float(values.min()) for values in finite if values.size)
+    highest = max(float(values.max()) for values in finite if values.size)
+    if lowest < highest:
+        return lowest, highest
+    half = abs(lowest) / 2 or 0.5
+    return lowest - half, highest + half
+
+
+def percentiles(values: FloatArray) -> NDArray[np.float64]:
+    """Percentile of every cell within its map: its rank, ties averaged, in percent of the number of cells.
+
+    Parameters
+    ----------
+    values : (h, w)
+
+    Returns
+    -------
+    (h, w), above 0 and up to 100; NaN where the value is not finite, and such cells are not counted
+
+    Examples
+    --------
+    >>> percentiles(np.float32([[0, 5], [5, 9]]))
+    array([[ 25. ,  62.5],
+           [ 62.5, 100. ]])
+    """
+    result = np.full(values.shape, np.nan)
+    finite = np.isfinite(values)
+    if finite.any():
+        # scipy.stats.rankdata does the same, but importing it takes longer than the rest of a first page.
+        _, places, counts = np.unique(values[finite], return_inverse=True, return_counts=True)
+        ranks = np.cumsum(counts) - (counts - 1) / 2
+        result[finite] = ranks[places] / finite.sum() * 100
+    return result

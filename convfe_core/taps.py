@@ -1,0 +1,288 @@
+"""Which layers of a model can be looked at, and the way from the picture to their cells."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from convfe_core.architectures import Architecture
+from convfe_core.errors import SpecError
+from convfe_core.geometry import Change, Finer, Margin, Pair, SpatialPath, Step, Window
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["STAGES", "SpatialPath", "Tap", "resolve_tap", "stage_taps", "trace_path"]
+
+STAGES = {"C2": 4, "C3": 8, "C4": 16, "C5": 32}
+"""Names of the stages and their strides, as in Feature Pyramid Networks (arXiv 1612.03144)."""
+
+
+@dataclass(frozen=True)
+class Tap:
+    """A layer that is looked at.
+
+    Attributes
+    ----------
+    name : what was asked for: ``auto``, ``output``, a stage ``C2`` to ``C5``, or the layer itself
+    layer : the layer
+    channels : of its output
+    stride : input pixels per cell
+    uncapped : its output is not the layer's own but a plain ReLU of what enters it, without the cap at 6
+    """
+
+    name: str
+    layer: str
+    channels: int
+    stride: int
+    uncapped: bool
+
+
+def resolve_tap(model: keras.Model, architecture: Architecture | None, tap: str) -> tuple[Any, Tap]:
+    """Find the tensor to look at.
+
+    Parameters
+    ----------
+    architecture : gives the default tap; None for a model of the user's own
+    tap : ``auto``: the last feature map, before a final LayerNormalization, and through a plain ReLU where
+        it ends in a capped one. ``C2`` to ``C5``: the last map of that stage, by the same rule. ``output``:
+        what the model returns. Else the name of a layer
+
+    Returns
+    -------
+    tuple of keras.KerasTensor (n, h, w, C), connected to the model's inputs, and Tap
+
+    Raises
+    ------
+    SpecError : no such layer or stage, or one whose output is no map
+    """
+    if tap == "auto" and architecture is not None:
+        tap = architecture.tap
+    uncapped = False
+    if tap == "output":
+        tensor = model.outputs[0]
+    elif tap == "auto":
+        tensor, uncapped = _show(_last_map(model))
+    elif tap in STAGES:
+        tensor, uncapped = _show(_stage_tensor(model, tap))
+    else:
+        tensor = _layer_output(model, tap)
+    return tensor, _describe(model, tensor, tap, uncapped)
+
+
+def stage_taps(model: keras.Model) -> dict[str, Tap]:
+    """List the stages that a model has, by name: the last map of stride 4, 8, 16 and 32.
+
+    That is the last map that everything after it is computed from, never one from the inside of a block.
+    """
+    found = {}
+    for stage in STAGES:
+        try:
+            found[stage] = resolve_tap(model, None, stage)[1]
+        except SpecError:
+            continue
+    return found
+
+
+def trace_path(model: keras.Model, tensor: Any) -> SpatialPath:
+    """Read the way from a model's input to one of its tensors into steps that need no Keras."""
+    steps: list[Step] = []
+    places = {id(source): -1 for source in model.inputs}
+    place = _trace(tensor, places, steps)
+    if place != len(steps) - 1:
+        steps.append(Step((place,)))
+    return SpatialPath(tuple(steps))
+
+
+def _describe(model: keras.Model, tensor: Any, name: str, uncapped: bool) -> Tap:
+    layer = _operation(tensor).name.removesuffix(_UNCAPPED)
+    if len(tensor.shape) != 4:
+        raise SpecError(f"Expected a layer whose output is (n, h, w, C). Received: {layer!r} with {tensor.shape}.")
+    path = trace_path(model, tensor)
+    if not path.placed:
+        raise SpecError(f"Expected a layer with a map. Received: {layer!r}, whose output covers the whole picture.")
+    return Tap(name, layer, int(tensor.shape[-1]), round(path.strides[0]), uncapped)
+
+
+_UNCAPPED = "_uncapped"
+
+
+def _show(tensor: Any) -> tuple[Any, bool]:
+    """Step back from a last layer that hides the picture; True if a cap was taken off.
+
+    A final LayerNormalization makes the mean over channels nearly meaningless; a cap makes the maximum flat.
+    """
+    import keras
+
+    operation = _operation(tensor)
+    sources = _sources(tensor)
+    if isinstance(operation, keras.Model):
+        inner, uncapped = _show(operation.outputs[tensor._keras_history.tensor_index])
+        if inner is operation.outputs[tensor._keras_history.tensor_index]:
+            return tensor, False
+        return keras.Model(operation.inputs, inner, name=f"{operation.name}{_UNCAPPED}")(sources), uncapped
+    if isinstance(operation, keras.layers.LayerNormalization):
+        return sources[0], False
+    if _capped(operation):
+        return keras.layers.ReLU(name=f"{operation.name}{_UNCAPPED}")(sources[0]), True
+    return tensor, False
+
+
+def _capped(operation: Any) -> bool:
+    import keras
+
+    if isinstance(operation, keras.layers.ReLU):
+        return operation.max_value is not None
+    return isinstance(operation, keras.layers.Activation) and operation.activation is keras.activations.relu6
+
+
+def _last_map(model: keras.Model) -> Any:
+    """The model's output, or the last map before its head."""
+    for tensor, stride in reversed(_tensors_and_strides(model)):
+        if stride > 0:
+            return tensor
+    raise SpecError(f"Expected a model with a layer whose output is (n, h, w, C). Received: {model.name}.")
+
+
+def _stage_tensor(model: keras.Model, stage: str) -> Any:
+    """The last map of a stage's stride that all later maps come from; paddings do not count.
+
+    NASNet has none, because its cells look back two cells: there, the widest concatenation ends a cell.
+    """
+    import keras
+
+    last, last_cell, reach = None, None, 0
+    tensors = _tensors_and_strides(model)
+    consumers = _last_consumers([tensor for tensor, _ in tensors])
+    for position, (tensor, stride) in enumerate(tensors):
+        bypassed = reach > position
+        reach = max(reach, consumers[position])
+        padding = isinstance(_operation(tensor), keras.layers.ZeroPadding2D)
+        if stride == STAGES[stage] and not bypassed and not padding:
+            last = tensor
+        if stride == STAGES[stage] and isinstance(_operation(tensor), keras.layers.Concatenate):
+            last_cell = tensor if last_cell is None else max(tensor, last_cell, key=lambda t: t.shape[-1])
+    last = last_cell if last is None else last
+    if last is None:
+        raise SpecError(f"Expected a stage that {model.name} has. Received: {stage} (stride {STAGES[stage]}).")
+    return last
+
+
+def _tensors_and_strides(model: keras.Model) -> list[tuple[Any, float]]:
+    """Every tensor that the output is computed from with the stride of its map, 0 if it is none."""
+    steps: list[Step] = []
+    places = {id(source): -1 for source in model.inputs}
+    _trace(model.outputs[0], places, steps)
+    strides = [*SpatialPath(tuple(steps)).step_strides(), 1.0]
+    return [(tensor, strides[places[id(tensor)]]) for tensor in _tensors_in_order(model)]
+
+
+def _tensors_in_order(model: keras.Model) -> list[Any]:
+    """Every tensor that the output is computed from, sources before what is computed from them."""
+    ordered: list[Any] = []
+    seen: set[int] = {id(source) for source in model.inputs}
+    stack: list[tuple[Any, bool]] = [(model.outputs[0], False)]
+    while stack:
+        tensor, sources_done = stack.pop()
+        if sources_done:
+            ordered.append(tensor)
+        elif id(tensor) not in seen:
+            seen.add(id(tensor))
+            stack.append((tensor, True))
+            stack += [(source, False) for source in reversed(_sources(tensor))]
+    return ordered
+
+
+def _last_consumers(tensors: list[Any]) -> list[int]:
+    """For each tensor, the position of the last one that is computed directly from it."""
+    positions = {id(tensor): position for position, tensor in enumerate(tensors)}
+    last = list(range(len(tensors)))
+    for position, tensor in enumerate(tensors):
+        for source in _sources(tensor):
+            if id(source) in positions:
+                last[positions[id(source)]] = position
+    return last
+
+
+def _layer_output(model: keras.Model, name: str) -> Any:
+    names = [layer.name for layer in model.layers]
+    if name not in names:
+        near = difflib.get_close_matches(name, [*names, "auto", "output", *STAGES], n=3, cutoff=0.5)
+        hint = f" Did you mean {', '.join(near)}?" if near else ""
+        raise SpecError(f"Expected auto, output, C2 to C5 or a layer of {model.name}. Received: {name!r}.{hint}")
+    output = model.get_layer(name).output
+    if isinstance(output, list | tuple):
+        raise SpecError(f"Expected a layer with one output. Received: {name!r} with {len(output)}.")
+    return output
+
+
+def _operation(tensor: Any) -> Any:
+    return tensor._keras_history.operation
+
+
+def _sources(tensor: Any) -> list[Any]:
+    """The tensors that a tensor is directly computed from."""
+    history = tensor._keras_history
+    return list(history.operation._inbound_nodes[history.node_index].input_tensors)
+
+
+def _trace(tensor: Any, places: dict[int, int], steps: list[Step]) -> int:
+    """Append the steps that lead to a tensor and return its position; `places` holds those already there."""
+    import keras
+
+    pending = [tensor]
+    while pending:
+        current = pending[-1]
+        if id(current) in places:
+            pending.pop()
+            continue
+        sources = _sources(current)
+        missing = [source for source in sources if id(source) not in places]
+        if missing:
+            pending += missing
+            continue
+        pending.pop()
+        operation = _operation(current)
+        inputs = [places[id(source)] for source in sources]
+        if isinstance(operation, keras.Model):
+            inside = {id(inner): place for inner, place in zip(operation.inputs, inputs, strict=True)}
+            places[id(current)] = _trace(operation.outputs[current._keras_history.tensor_index], inside, steps)
+            continue
+        steps.append(Step(tuple(inputs), _change(operation), _covers_everything(operation, current)))
+        places[id(current)] = len(steps) - 1
+    return places[id(tensor)]
+
+
+def _covers_everything(operation: Any, tensor: Any) -> bool:
+    import keras
+
+    return len(tensor.shape) != 4 or isinstance(
+        operation, keras.layers.GlobalAveragePooling2D | keras.layers.GlobalMaxPooling2D
+    )
+
+
+def _change(operation: Any) -> Pair[Change] | None:
+    """What a layer does to rows and columns; layers not named here work cell by cell."""
+    from keras import layers
+
+    if isinstance(operation, layers.Conv2DTranspose):
+        return _both(Finer, operation.strides, operation.kernel_size, operation.padding)
+    if isinstance(operation, layers.Conv2D | layers.DepthwiseConv2D | layers.SeparableConv2D):
+        sizes = [(k - 1) * d + 1 for k, d in zip(operation.kernel_size, operation.dilation_rate, strict=True)]
+        return _both(Window, sizes, operation.strides, operation.padding)
+    if isinstance(operation, layers.MaxPooling2D | layers.AveragePooling2D):
+        return _both(Window, operation.pool_size, operation.strides, operation.padding)
+    if isinstance(operation, layers.ZeroPadding2D):
+        (top, bottom), (left, right) = operation.padding
+        return Margin(top, bottom), Margin(left, right)
+    if isinstance(operation, layers.Cropping2D):
+        (top, bottom), (left, right) = operation.cropping
+        return Margin(-top, -bottom), Margin(-left, -right)
+    if isinstance(operation, layers.UpSampling2D):
+        return _both(Finer, operation.size, operation.size, "same")
+    return None
+
+
+def _both(kind: type[Window] | type[Finer], first: Any, second: Any, padding: Literal["valid", "same"]) -> Pair[Change]:
+    return kind(first[0], second[0], padding), kind(first[1], second[1], padding)

@@ -1,0 +1,1 @@
+"""How the built-in backbones were trained; not part of the installed package."""
