@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +20,10 @@ PANEL_GAP = 14
 """Pixels between two panels."""
 HEAD_HEIGHT = 54
 """Pixels above the panels for the backbone's name and what each map is."""
-FOOT_HEIGHT = 50
+FOOT_HEIGHT = 34
 """Pixels below the panels for the scale and the facts."""
+WARNING_HEIGHT = 20
+"""Pixels more where a map carries a warning."""
 WARNING_COLOUR = "#d97706"
 UNCOVERED_COLOUR = "rgba(128, 128, 128, 0.15)"
 """Of what no cell covers: centres of cells lie where padding puts them, half a cell off the edge at worst."""
@@ -39,6 +42,7 @@ class Look:
     smoothed : interpolate between cells instead of showing them
     overlay : opacity of the map over the photograph, 0..1; 1 hides the photograph
     panel_width : pixels across one panel
+    ink : colour of the words, for the ground that the figure will stand on
     """
 
     reductions: tuple[str, ...] = ("max", "mean")
@@ -46,7 +50,8 @@ class Look:
     scope: str = "map"
     smoothed: bool = False
     overlay: float = 1.0
-    panel_width: int = 220
+    panel_width: int = 180
+    ink: str = "#1c2b2a"
 
 
 @dataclass(frozen=True)
@@ -89,13 +94,14 @@ def row_figure(
     count = len(panels) + 1
     width = count * look.panel_width + (count - 1) * PANEL_GAP
     panel_height = look.panel_width * photo.height / photo.width
-    height = panel_height + HEAD_HEIGHT + FOOT_HEIGHT
-    figure: dict[str, Any] = {"data": [], "layout": _layout(width, height)}
+    warned = any(map_warning(panel.values) for panel in panels)
+    figure: dict[str, Any] = {"data": [], "layout": _layout(width, panel_height, look.ink, warned)}
     for index in range(count):
         left = index * (look.panel_width + PANEL_GAP) / width
         _add_axes(figure["layout"], index, left, left + look.panel_width / width, photo)
     _add_photo(figure, 0, photo, thumbnail, 1.0)
-    _add_text(figure["layout"], 0.5 * look.panel_width / width, 1, 5, _escape(_shorten(photo.name, look.panel_width)), size=13)
+    name = _escape(_shorten(photo.name, look.panel_width))
+    _add_text(figure["layout"], 0.5 * look.panel_width / width, 1, 5, name, size=13)
     for index, panel in enumerate(panels, start=1):
         centre = (index * (look.panel_width + PANEL_GAP) + look.panel_width / 2) / width
         span = look.panel_width / width
@@ -103,20 +109,24 @@ def row_figure(
             _add_photo(figure, index, photo, thumbnail, 1.0)
         ends = limits[panel.maps.digest, panel.maps.label, panel.reduction]
         _add_heatmap(figure, index, panel, ends, look, centre, span)
-        _add_words(figure["layout"], panel, ends, look, centre, first=(index - 1) % len(look.reductions) == 0, width=width)
-    figure["layout"]["shapes"] = [_box(index, box) for index in range(count) for box in boxes]
+        first = (index - 1) % len(look.reductions) == 0
+        _add_words(figure["layout"], panel, ends, look, centre, first=first, width=width)
+    ground = [_ground(index, photo) for index in range(1, count)]
+    figure["layout"]["shapes"] = ground + [_box(index, box) for index in range(count) for box in boxes]
     return figure
 
 
-def _layout(width: float, height: float) -> dict[str, Any]:
+def _layout(width: float, panel_height: float, ink: str, warned: bool) -> dict[str, Any]:
+    foot = FOOT_HEIGHT + (WARNING_HEIGHT if warned else 0)
     return {
         "width": round(width),
-        "height": round(height),
-        "margin": {"l": 0, "r": 0, "t": HEAD_HEIGHT, "b": FOOT_HEIGHT},
+        "height": round(panel_height + HEAD_HEIGHT + foot),
+        "margin": {"l": 0, "r": 0, "t": HEAD_HEIGHT, "b": foot},
+        "font": {"color": ink},
         "showlegend": False,
         "hovermode": "closest",
         "dragmode": "zoom",
-        "plot_bgcolor": UNCOVERED_COLOUR,
+        "plot_bgcolor": "rgba(0, 0, 0, 0)",
         "annotations": [],
     }
 
@@ -233,7 +243,7 @@ def _add_words(
     _add_text(layout, centre, 0, -30, facts, size=11)
     warning = map_warning(panel.values)
     if warning:
-        _add_text(layout, centre, 0, -48, f"⚠ {warning}", size=11, colour=WARNING_COLOUR)
+        _add_text(layout, centre, 0, -48, f"⚠ {re.split('[:,]', warning)[0]}", size=12, colour=WARNING_COLOUR)
 
 
 def _add_text(
@@ -247,9 +257,6 @@ def _add_text(
     colour: str | None = None,
     anchor: str = "center",
 ) -> None:
-    font: dict[str, Any] = {"size": size}
-    if colour:
-        font["color"] = colour
     layout["annotations"].append(
         {
             "text": text,
@@ -261,12 +268,26 @@ def _add_text(
             "xanchor": anchor,
             "yanchor": "bottom",
             "showarrow": False,
-            "font": font,
+            "font": {"size": size, "color": colour or layout["font"]["color"]},
         }
     )
 
 
+def _ground(index: int, photo: Photo) -> dict[str, Any]:
+    """Show how far the photograph reaches where no cell covers it."""
+    return {
+        **_rectangle(index, (0, 0, photo.width, photo.height)),
+        "fillcolor": UNCOVERED_COLOUR,
+        "line": {"width": 0},
+        "layer": "below",
+    }
+
+
 def _box(index: int, box: Sequence[float]) -> dict[str, Any]:
+    return {**_rectangle(index, box), "line": {"color": BOX_COLOUR, "width": 1.5}}
+
+
+def _rectangle(index: int, box: Sequence[float]) -> dict[str, Any]:
     x_min, y_min, x_max, y_max = (float(edge) for edge in box)
     return {
         "type": "rect",
@@ -276,7 +297,6 @@ def _box(index: int, box: Sequence[float]) -> dict[str, Any]:
         "y0": y_min,
         "x1": x_max,
         "y1": y_max,
-        "line": {"color": BOX_COLOUR, "width": 1.5},
     }
 
 

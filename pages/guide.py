@@ -9,6 +9,7 @@ from convfe_core.extraction import Size
 from convfe_core.figures import Look, row_figure
 from convfe_core.gallery import DEFAULT_SAMPLES, SAMPLES, load_sample
 from convfe_core.scales import scale_limits
+from pages.parts.choose_look import ink
 from pages.parts.compute_maps import Work, show_failures
 from pages.parts.grid import show_figure
 from pages.parts.session import thumbnail
@@ -55,7 +56,7 @@ work = Work(
     size=Size("own"),
     slot=st.empty(),
 )
-look = Look()
+look = Look(ink=ink())
 for shown, maps in work.rows():
     if maps:
         show_figure(

@@ -9,13 +9,19 @@ from convfe_core.figures import Look
 from convfe_core.maps import REDUCTIONS
 from convfe_core.scales import SCOPES
 
-PANEL_WIDTHS = {"S": 150, "M": 220, "L": 340, "XL": 520}
+PANEL_WIDTHS = {"S": 130, "M": 180, "L": 300, "XL": 480}
+INK = {"light": "#1c2b2a", "dark": "#e3eceb"}
 SCOPE_HELP = {
     "map": "Each map",
     "image": "This image",
     "backbone": "This backbone",
     "all": "Everything",
 }
+
+
+def ink() -> str:
+    """The colour of words in figures, light on a dark page and dark on a light one."""
+    return INK[st.context.theme.type or "light"]
 
 
 def choose_look(panel: str = "M") -> Look:
@@ -67,4 +73,5 @@ def choose_look(panel: str = "M") -> Look:
         smoothed=smoothed,
         overlay=overlay,
         panel_width=PANEL_WIDTHS[width or panel],
+        ink=ink(),
     )
