@@ -2,6 +2,8 @@
 
 import streamlit as st
 
+from pages.parts.guard import guarded
+
 st.set_page_config(page_title="CONV-FE", page_icon=":material/filter_center_focus:", layout="wide")
 
 PAGES = [
@@ -27,4 +29,6 @@ PAGES = [
 ]
 
 presenting = st.session_state.get("present", st.query_params.get("present") == "true")
-st.navigation(PAGES, position="hidden" if presenting else "top").run()
+page = st.navigation(PAGES, position="hidden" if presenting else "top")
+with guarded():
+    page.run()

@@ -46,7 +46,7 @@ def test_threads_pass_in_the_order_in_which_they_came() -> None:
 
 def test_an_error_inside_leaves_the_gate_open() -> None:
     gate = Gate()
-    with pytest.raises(BaseException, match="stopped"), gate.passing():  # noqa: PT012
+    with pytest.raises(BaseException, match="stopped"), gate.passing():
         raise KeyboardInterrupt("stopped")
     with gate.passing():
         assert gate.waiting == 1

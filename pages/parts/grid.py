@@ -16,6 +16,7 @@ from convfe_core.pictures import row_png
 from convfe_core.scales import Limits, MapKey, scale_limits
 from pages.parts.compute_maps import Work
 from pages.parts.session import thumbnail
+from pages.parts.words import plain
 
 ROWS_PER_PAGE = 8
 ROW_SCOPES = ("map", "image")
@@ -95,9 +96,7 @@ def _draw_row(
             st.caption(_facts(photo, found), width="stretch")
             st.download_button(
                 "PNG",
-                lambda: row_png(
-                    photo, found, reductions=look.reductions, colour_map=look.colour_map, limits=limits
-                ),
+                lambda: row_png(photo, found, reductions=look.reductions, colour_map=look.colour_map, limits=limits),
                 f"{photo.name}.png",
                 "image/png",
                 key=f"png-{photo.digest[:16]}",
@@ -114,4 +113,4 @@ def _facts(photo: Photo, found: Sequence[FeatureMaps]) -> str:
         f"{maps.label} ({maps.weights}, layer {maps.tap}) saw {maps.frame.content_width} × {maps.frame.content_height}"
         for maps in found
     )
-    return f"{photo.width} × {photo.height} pixels. {inputs}".replace("_", "\\_").replace("[", "\\[")
+    return plain(f"{photo.width} × {photo.height} pixels. {inputs}")
