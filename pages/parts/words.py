@@ -6,7 +6,14 @@ import re
 
 import streamlit as st
 
-_MARKUP = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>$:~^&\"'=@])")
+_MARKUP = re.compile(
+    r"""[\\`*\[\]<>|$~^&]      # always
+    | (?<![^\W_])_|_(?![^\W_])  # unless between letters
+    | :(?=[A-Za-z0-9+\-])       # begins a symbol's or a colour's name
+    | ^(?:[#=+\-]|\d+(?=[.)]))  # begins a heading or a list
+    """,
+    re.VERBOSE,
+)
 
 
 def plain(text: str) -> str:
@@ -14,10 +21,15 @@ def plain(text: str) -> str:
 
     Examples
     --------
-    >>> plain("![x](y) $a$.png")
-    '\\!\\[x\\]\\(y\\) \\$a\\$\\.png'
+    >>> plain("![x](y) $a$ my_file.png")
+    '!\\[x\\](y) \\$a\\$ my_file.png'
     """
-    return _MARKUP.sub(r"\\\1", " ".join(text.split()))
+    return _MARKUP.sub(_escaped, " ".join(text.split()))
+
+
+def _escaped(match: re.Match[str]) -> str:
+    found = match.group()
+    return f"{found}\u200b" if found.isdecimal() else f"\\{found}"
 
 
 def show_error(text: str, icon: str = ":material/error:") -> None:
