@@ -2,6 +2,8 @@
 
 import streamlit as st
 
+from pages.parts.guard import guarded
+
 presenting = st.session_state.get("present", st.query_params.get("present") == "true")
 st.set_page_config(
     page_title="CONV-FE",
@@ -32,4 +34,6 @@ PAGES = [
     ),
 ]
 
-st.navigation(PAGES, position="hidden" if presenting else "top").run()
+page = st.navigation(PAGES, position="hidden" if presenting else "top")
+with guarded():
+    page.run()
