@@ -246,8 +246,8 @@ _FAMILIES = (
 # fmt: on
 
 ARCHITECTURES: tuple[Architecture, ...] = (
-    _built_in("TinyResNet", 1_200_000),
-    _built_in("TinyMobileNet", 300_000),
+    _built_in("TinyResNet", 1_217_576),
+    _built_in("TinyMobileNet", 480_224),
     *(family.architecture(row) for family in _FAMILIES for row in family.rows),
 )
 """The catalog in the order it is shown: the built-in ones, then family by family."""

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 FEATURES = 256
 """Channels of both feature maps."""
 
+WORKING_SIZE = 160
+"""Longest side, in pixels, of the pictures that both were trained for."""
+
 
 def build_tiny_resnet() -> keras.Model:
     """Residual network, stride 16: a stem and six blocks of two 3x3 convolutions (He et al. 2015).
@@ -169,11 +172,11 @@ def load_builtin_weights(model: keras.Model, name: str, file: Path | None = None
 
 def save_builtin_weights(model: keras.Model, file: Path, extra: dict[str, NDArray[Any]] | None = None) -> None:
     """Write the weights in half precision, and `extra` arrays beside them, under names that begin with ``head/``."""
-    arrays = {variable.path: np.asarray(variable.value, dtype=np.float16) for variable in model.weights}
+    arrays: dict[str, Any] = {variable.path: variable.value.numpy().astype(np.float16) for variable in model.weights}
     for key, array in (extra or {}).items():
         arrays[key] = array.astype(np.float16) if array.dtype.kind == "f" else array
     temporary = file.with_name(f"{file.stem}.part.npz")
-    np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(temporary, **arrays)
     temporary.replace(file)
 
 

@@ -55,9 +55,7 @@ def download(
     part = target.with_name(f".{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _exclusive(
-            target.with_name(f".{target.name}.lock"), lambda: _report_part(part, expected_mb, on_progress)
-        ):
+        with _exclusive(target.with_name(f".{target.name}.lock"), lambda: _report_part(part, expected_mb, on_progress)):
             if target.is_file() and check(target) is None:
                 return
             try:
@@ -126,9 +124,7 @@ class _Source:
             length = self._response.headers.get("Content-Length", "")
             self.size = int(length) if length.isdecimal() else None
         else:
-            raise DownloadError(
-                f"expected an address that begins with https://, http:// or file://, got {url!r}"
-            )
+            raise DownloadError(f"expected an address that begins with https://, http:// or file://, got {url!r}")
 
     def chunks(self) -> Iterator[bytes]:
         if urlsplit(self._url).scheme == "file":

@@ -145,9 +145,7 @@ class SpatialPath:
         """
         rows, columns = self._axis(input_height, 0), self._axis(input_width, 1)
         if rows is None or columns is None:
-            raise SpecError(
-                "Expected a layer whose output has a place in the picture. Received a global one."
-            )
+            raise SpecError("Expected a layer whose output has a place in the picture. Received a global one.")
         return CellGrid(rows.cells, columns.cells, rows.stride, columns.stride, rows.offset, columns.offset)
 
     @property
@@ -184,9 +182,7 @@ class SpatialPath:
             if axis is not None and step.change is not None:
                 axis = step.change[which].apply(axis)
                 if axis.cells < 1:
-                    raise SpecError(
-                        f"Expected a larger image. Received a side of {pixels} pixels: no cell fits."
-                    )
+                    raise SpecError(f"Expected a larger image. Received a side of {pixels} pixels: no cell fits.")
             axes.append(axis)
         return axes or [start]
 
@@ -202,9 +198,7 @@ def _meet(branches: list[Axis]) -> Axis | None:
     if not branches:
         return None
     if any(branch.cells != cells for branch in branches):
-        raise SpecError(
-            "Expected sides that are multiples of 32 for this network: its branches do not meet otherwise."
-        )
+        raise SpecError("Expected sides that are multiples of 32 for this network: its branches do not meet otherwise.")
     return Axis(
         cells=cells,
         stride=branches[0].stride,

@@ -98,14 +98,10 @@ def trace_path(model: keras.Model, tensor: Any) -> SpatialPath:
 def _describe(model: keras.Model, tensor: Any, name: str, uncapped: bool) -> Tap:
     layer = _operation(tensor).name.removesuffix(_UNCAPPED)
     if len(tensor.shape) != 4:
-        raise SpecError(
-            f"Expected a layer whose output is (n, h, w, C). Received: {layer!r} with {tensor.shape}."
-        )
+        raise SpecError(f"Expected a layer whose output is (n, h, w, C). Received: {layer!r} with {tensor.shape}.")
     path = trace_path(model, tensor)
     if not path.placed:
-        raise SpecError(
-            f"Expected a layer with a map. Received: {layer!r}, whose output covers the whole picture."
-        )
+        raise SpecError(f"Expected a layer with a map. Received: {layer!r}, whose output covers the whole picture.")
     return Tap(name, layer, int(tensor.shape[-1]), round(path.strides[0]), uncapped)
 
 
@@ -150,10 +146,13 @@ def _last_map(model: keras.Model) -> Any:
 
 
 def _stage_tensor(model: keras.Model, stage: str) -> Any:
-    """The last map of a stage's stride that all later maps come from; paddings do not count."""
+    """The last map of a stage's stride that all later maps come from; paddings do not count.
+
+    NASNet has none, because its cells look back two cells: there, the widest concatenation ends a cell.
+    """
     import keras
 
-    last, reach = None, 0
+    last, last_cell, reach = None, None, 0
     tensors = _tensors_and_strides(model)
     consumers = _last_consumers([tensor for tensor, _ in tensors])
     for position, (tensor, stride) in enumerate(tensors):
@@ -162,10 +161,11 @@ def _stage_tensor(model: keras.Model, stage: str) -> Any:
         padding = isinstance(_operation(tensor), keras.layers.ZeroPadding2D)
         if stride == STAGES[stage] and not bypassed and not padding:
             last = tensor
+        if stride == STAGES[stage] and isinstance(_operation(tensor), keras.layers.Concatenate):
+            last_cell = tensor if last_cell is None else max(tensor, last_cell, key=lambda t: t.shape[-1])
+    last = last_cell if last is None else last
     if last is None:
-        raise SpecError(
-            f"Expected a stage that {model.name} has. Received: {stage} (stride {STAGES[stage]})."
-        )
+        raise SpecError(f"Expected a stage that {model.name} has. Received: {stage} (stride {STAGES[stage]}).")
     return last
 
 
@@ -210,9 +210,7 @@ def _layer_output(model: keras.Model, name: str) -> Any:
     if name not in names:
         near = difflib.get_close_matches(name, [*names, "auto", "output", *STAGES], n=3, cutoff=0.5)
         hint = f" Did you mean {', '.join(near)}?" if near else ""
-        raise SpecError(
-            f"Expected auto, output, C2 to C5 or a layer of {model.name}. Received: {name!r}.{hint}"
-        )
+        raise SpecError(f"Expected auto, output, C2 to C5 or a layer of {model.name}. Received: {name!r}.{hint}")
     output = model.get_layer(name).output
     if isinstance(output, list | tuple):
         raise SpecError(f"Expected a layer with one output. Received: {name!r} with {len(output)}.")
@@ -249,9 +247,7 @@ def _trace(tensor: Any, places: dict[int, int], steps: list[Step]) -> int:
         inputs = [places[id(source)] for source in sources]
         if isinstance(operation, keras.Model):
             inside = {id(inner): place for inner, place in zip(operation.inputs, inputs, strict=True)}
-            places[id(current)] = _trace(
-                operation.outputs[current._keras_history.tensor_index], inside, steps
-            )
+            places[id(current)] = _trace(operation.outputs[current._keras_history.tensor_index], inside, steps)
             continue
         steps.append(Step(tuple(inputs), _change(operation), _covers_everything(operation, current)))
         places[id(current)] = len(steps) - 1
@@ -288,7 +284,5 @@ def _change(operation: Any) -> Pair[Change] | None:
     return None
 
 
-def _both(
-    kind: type[Window] | type[Finer], first: Any, second: Any, padding: Literal["valid", "same"]
-) -> Pair[Change]:
+def _both(kind: type[Window] | type[Finer], first: Any, second: Any, padding: Literal["valid", "same"]) -> Pair[Change]:
     return kind(first[0], second[0], padding), kind(first[1], second[1], padding)

@@ -177,19 +177,11 @@ def _damage(path: Path, architecture: Architecture) -> str | None:
     file = architecture.weight_file
     if file is not None and file.digest is not None:
         algorithm = "sha256" if len(file.digest) == 64 else "md5"
-        return (
-            None
-            if hash_file(path, algorithm) == file.digest
-            else f"its {algorithm.upper()} is not the right one"
-        )
+        return None if hash_file(path, algorithm) == file.digest else f"its {algorithm.upper()} is not the right one"
     count = _count_numbers(path)
     if count is None:
         return "it is no readable HDF5 file"
-    return (
-        None
-        if count == architecture.parameters
-        else f"it holds {count:,} numbers, not {architecture.parameters:,}"
-    )
+    return None if count == architecture.parameters else f"it holds {count:,} numbers, not {architecture.parameters:,}"
 
 
 def _count_numbers(path: Path) -> int | None:
@@ -233,8 +225,7 @@ def _legacy_layers(path: Path) -> list[_Layer] | None:
         if not names:
             return None
         layers = [
-            [(name, group[layer][name][()]) for name in _attribute(group[layer], "weight_names")]
-            for layer in names
+            [(name, group[layer][name][()]) for name in _attribute(group[layer], "weight_names")] for layer in names
         ]
     return [layer for layer in layers if layer]
 

@@ -2,7 +2,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from convfe_core.figures import Look, row_figure
+from convfe_core.figures import BOX_COLOUR, Look, row_figure
 from convfe_core.scales import percentiles, scale_limits
 from tests.builders import feature_maps, photo
 
@@ -73,8 +73,9 @@ def test_the_photograph_shines_through_an_overlay() -> None:
 
 def test_boxes_are_drawn_on_every_panel() -> None:
     figure = drawn(Look(), "A", boxes=[(10, 20, 30, 40)])
-    assert len(figure.layout.shapes) == 3
-    assert (figure.layout.shapes[0].x0, figure.layout.shapes[0].y1) == (10, 40)
+    drawn_boxes = [shape for shape in figure.layout.shapes if shape.line.color == BOX_COLOUR]
+    assert len(drawn_boxes) == 3
+    assert {(box.x0, box.y0, box.x1, box.y1) for box in drawn_boxes} == {(10, 20, 30, 40)}
 
 
 def test_tags_in_a_name_are_shown_and_not_obeyed() -> None:
@@ -83,9 +84,19 @@ def test_tags_in_a_name_are_shown_and_not_obeyed() -> None:
     assert "<b>A&lt;i&gt;</b>" in texts
 
 
-@pytest.mark.parametrize(("value", "word"), [(np.nan, "not a number"), (0.0, "flat")])
+@pytest.mark.parametrize(("value", "word"), [(np.nan, "no numbers"), (0.0, "flat")])
 def test_a_map_that_cannot_be_trusted_carries_a_warning(value: float, word: str) -> None:
     picture = photo(96, 128)
     rows = [feature_maps(np.full((3, 4), value, np.float32), digest=picture.digest)]
     figure = go.Figure(row_figure(picture, "data:,", rows, scale_limits(rows, "map"), Look()))
     assert any(word in (note.text or "").lower() for note in figure.layout.annotations)
+
+
+def test_stacked_backbones_stand_below_each_other_beside_the_photograph() -> None:
+    figure = drawn(Look(stacked=True), "A", "B")
+    columns = [(axis.domain[0], axis.anchor) for axis in figure.select_xaxes()]
+    lines = [axis.domain for axis in figure.select_yaxes()]
+    assert columns[1][0] == columns[3][0] < columns[2][0] == columns[4][0]
+    assert lines[0] == lines[1] == lines[2]
+    assert lines[3] == lines[4]
+    assert lines[3][1] < lines[1][0]

@@ -49,9 +49,7 @@ def test_every_entry_belongs_to_the_module_that_keras_keeps_its_class_in() -> No
     for architecture in KERAS_ENTRIES:
         module = importlib.import_module(f"keras.applications.{module_of(architecture)}")
         name = architecture.keras_name
-        assert getattr(module, name, None) is getattr(keras.applications, name) or name.startswith(
-            "MobileNetV3"
-        )
+        assert getattr(module, name, None) is getattr(keras.applications, name) or name.startswith("MobileNetV3")
 
 
 def test_entries_of_one_module_are_scaled_alike() -> None:
@@ -65,9 +63,7 @@ def test_scaling_equals_the_family_s_own_bit_for_bit(architecture: Architecture)
     import keras
     import tensorflow as tf
 
-    preprocess_input = importlib.import_module(
-        f"keras.applications.{module_of(architecture)}"
-    ).preprocess_input
+    preprocess_input = importlib.import_module(f"keras.applications.{module_of(architecture)}").preprocess_input
     pixels = ALL_VALUES.astype(np.float32)
     ours = scale_pixels(pixels, architecture.preprocessing)
     assert ours.dtype == np.float32

@@ -23,7 +23,7 @@ LabelArray = NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures in memory: (h, w, 3) uint8 arrays, one label each (`UNLABELLED` without a class), class names, file names."""
+    """Pictures in memory: (h, w, 3) uint8 arrays, a label each (`UNLABELLED` without a class), class and file names."""
 
     images: list[ByteArray]
     labels: LabelArray
@@ -60,10 +60,9 @@ def read_pictures(source: Path, subset: str = "", limit: int | None = None) -> P
     ValueError
         If `source` holds no picture there.
     """
-    entries = [(name, data) for name, data in _read_entries(source, subset)]
+    entries = sorted(_read_entries(source, subset))
     if not entries:
         raise ValueError(f"Expected pictures ({', '.join(sorted(SUFFIXES))}) in {source}/{subset}. Received: none.")
-    entries.sort()
     if limit is not None and limit < len(entries):
         entries = [entries[i] for i in np.linspace(0, len(entries) - 1, limit).astype(int)]
     folders = [PurePosixPath(name).parts[:-1] for name, _ in entries]
@@ -94,12 +93,14 @@ def _decode(data: bytes) -> ByteArray:
     return np.asarray(picture)
 
 
-def make_canvases(labelled: Pictures, photos: Pictures | None, count: int, size: int, seed: tuple[int, ...]) -> Canvases:
+def make_canvases(
+    labelled: Pictures, photos: Pictures | None, count: int, size: int, seed: tuple[int, ...]
+) -> Canvases:
     """Lay out `count` canvases in random order, the same for the same seed.
 
-    With `photos`: 45 % mosaics of four labelled pictures, 10 % single labelled pictures, 30 % crops of a photo (20 to
-    100 % of its area) and 15 % whole photos, shrunk into the top left corner of a grey canvas. Without: 60 % mosaics and
-    40 % single pictures. Mosaics show objects small and among others; crops show them large and cut off.
+    With `photos`: 45 % mosaics of four labelled pictures, 10 % single labelled pictures, 30 % crops of a photo (20
+    to 100 % of its area) and 15 % whole photos, shrunk into the top left corner of a grey canvas. Without: 60 % mosaics
+    and 40 % single pictures. Mosaics show objects small and among others; crops show them large and cut off.
     """
     rng = np.random.default_rng(seed)
     shares = {"mosaic": 0.45, "single": 0.1, "crop": 0.3, "whole": 0.15} if photos else {"mosaic": 0.6, "single": 0.4}
@@ -151,7 +152,7 @@ def _shrink(rng: np.random.Generator, picture: ByteArray, size: int) -> ByteArra
     scale = rng.uniform(0.6, 1) * size / max(picture.shape[:2])
     height, width = (max(1, round(side * scale)) for side in picture.shape[:2])
     canvas = np.full((size, size, 3), GREY, dtype=np.uint8)
-    canvas[:height, :width] = Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR)
+    canvas[:height, :width] = np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))
     return canvas
 
 

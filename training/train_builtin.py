@@ -1,18 +1,18 @@
 """Train one of the two built-in backbones, on the CPU.
 
-The recipe. Every epoch lays out fresh canvases (`pictures.make_canvases`): mosaics of four labelled pictures, single
-ones, and crops of larger photographs, so that objects appear at many scales. Three losses are added:
+The recipe. Every epoch lays out canvases (`pictures.make_canvases`): mosaics of four labelled pictures, single ones,
+and crops of larger photographs, so that objects appear at many scales. Three losses are added:
 
-1. features: the feature map is to equal a teacher's, the ImageNet MobileNetV2-0.35 of Keras Applications before its cap,
-   which sees the canvas at twice the size (its stride is twice the student's, so the cells fall together). The 1,280
-   channels of the teacher are averaged in groups of five: that keeps the mean map exactly, and leaves hardly any target
+1. features: the feature map is to equal a teacher's, the ImageNet MobileNetV2-0.35 of Keras Applications before its
+   cap, which sees the canvas at twice the size (its stride is twice the student's, so the cells fall together). The
+   1,280 channels of the teacher are averaged in groups of five: that keeps the mean map exactly, and leaves few targets
    at zero, so that no ReLU of the student is taught to be silent;
 2. mean map: the channel means of both, the picture that the student will be judged by;
-3. labels: cross-entropy of a linear classifier on the pooled features of each quadrant of a mosaic, or of a whole canvas.
+3. labels: cross-entropy of a linear classifier on the pooled features of each quadrant of a mosaic, or of a canvas.
 
 AdamW, one warm-up epoch, then a cosine down to zero. Without ``--teacher`` only the labels remain. The state is saved
 after every epoch (weights, optimiser, epoch); the same command goes on after a kill. Same seed, same machine: same
-weights. Run from the repository's root: ``python -m training.train_builtin TinyResNet --labelled ... --out runs/resnet``.
+weights. Run from the repository's root: ``python -m training.train_builtin TinyResNet --out runs/resnet``.
 """
 
 from __future__ import annotations
@@ -108,10 +108,10 @@ class Pools:
         if not file.exists():
             canvases, targets = self._make(number)
             self.cache.mkdir(parents=True, exist_ok=True)
-            arrays = {"images": canvases.images, "labels": canvases.labels}
+            arrays: dict[str, Any] = {"images": canvases.images, "labels": canvases.labels}
             _save_whole(file, arrays if targets is None else {**arrays, "targets": targets})
         with np.load(file) as arrays:
-            targets = arrays["targets"] if "targets" in arrays else None
+            targets = arrays.get("targets")
             return Canvases(arrays["images"], arrays["labels"]), targets
 
     def _make(self, number: int) -> tuple[Canvases, NDArray[np.float16] | None]:
@@ -139,7 +139,8 @@ def _halve(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(2s, 2s, 3) -> (s, s, 3), each pixel the mean of four."""
     height, width = image.shape[0] // 2, image.shape[1] // 2
     blocks = image.reshape(height, 2, width, 2, 3).astype(np.uint16)
-    return ((blocks.sum((1, 3)) + 2) // 4).astype(np.uint8)
+    halved: NDArray[np.uint8] = ((blocks.sum((1, 3)) + 2) // 4).astype(np.uint8)
+    return halved
 
 
 class Trainer:
@@ -220,7 +221,7 @@ class Trainer:
 
     def save_checkpoint(self, file: Path, epochs_done: int) -> None:
         """Write weights, optimiser state and epoch; the file appears whole."""
-        arrays = {f"{i:04d}": keras.ops.convert_to_numpy(v) for i, v in enumerate(self.state)}
+        arrays = {f"{i:04d}": v.value.numpy() for i, v in enumerate(self.state)}
         _save_whole(file, {"epochs_done": np.array(epochs_done), **arrays})
 
     def load_checkpoint(self, file: Path) -> int:
@@ -232,7 +233,7 @@ class Trainer:
 
     def save_weights(self, file: Path) -> None:
         """Write the student in half precision, with its classifier and the class names."""
-        kernel, bias = (keras.ops.convert_to_numpy(v) for v in self.head.weights)
+        kernel, bias = (v.value.numpy() for v in self.head.weights)
         extra = {"head/kernel": kernel, "head/bias": bias, "head/classes": np.array(self.classes)}
         save_builtin_weights(self.student, file, extra)
 
@@ -248,7 +249,7 @@ def load_head(head: keras.Model, classes: list[str], file: Path) -> None:
             head.set_weights([arrays["head/kernel"].astype(np.float32), arrays["head/bias"].astype(np.float32)])
 
 
-def _save_whole(file: Path, arrays: dict[str, NDArray[Any]]) -> None:
+def _save_whole(file: Path, arrays: dict[str, Any]) -> None:
     temporary = file.with_name(f"{file.stem}.{os.getpid()}.tmp.npz")
     np.savez(temporary, **arrays)
     temporary.replace(file)
@@ -290,20 +291,23 @@ def main(arguments: list[str] | None = None) -> int:
     defaults = Recipe("TinyResNet")
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("name", choices=list(BUILTIN_BUILDERS))
-    parser.add_argument("--labelled", type=Path, default=data / "tiny-imagenet-100x300.zip", help="zip or class folders")
+    parser.add_argument(
+        "--labelled", type=Path, default=data / "tiny-imagenet-100x300.zip", help="zip or class folders"
+    )
     parser.add_argument("--photos", type=Path, help="zip or folder of larger photographs, labels not used")
     parser.add_argument("--teacher", action="store_true", help="learn the features of MobileNetV2-0.35 as well")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run: log, checkpoint, weights")
     parser.add_argument("--cache", type=Path, help="keep the canvases here (640 MB a pool of 3,840), for other runs")
     parser.add_argument("--start-from", type=Path, help="weight file (.npz) of an earlier run")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, help="CPU threads, by default all")
     for option in ("size", "epochs", "canvases", "batch", "pools", "seed"):
         parser.add_argument(f"--{option}", type=int, default=getattr(defaults, option))
     for option in ("learning-rate", "label-weight", "map-weight"):
         parser.add_argument(f"--{option}", type=float, default=getattr(defaults, option.replace("-", "_")))
-    parser.add_argument("--only-pools", action="store_true", help="fill --cache and stop")
+    parser.add_argument("--only-pools", action="store_true", help="fill the cache and stop")
     options = vars(parser.parse_args(arguments))
-    tf.config.threading.set_intra_op_parallelism_threads(options["threads"])
+    if options["threads"] is not None:
+        tf.config.threading.set_intra_op_parallelism_threads(options["threads"])
     recipe = Recipe(**{key: options[key] for key in Recipe.__dataclass_fields__})
     pools = Pools(recipe, options["labelled"], options["photos"], options["teacher"], options["cache"])
     if options["only_pools"]:

@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from convfe_core.diagnostics import map_warning
 from convfe_core.exports import maps_npz
 from convfe_core.figures import Look, row_figure
 from convfe_core.images import Photo
@@ -70,8 +71,10 @@ def draw_rows(work: Work, look: Look) -> None:
 
 def show_figure(figure: dict[str, Any], key: str, alt: str) -> None:
     """Show a row of panels at its own size, scrolling sideways where the window is narrower."""
-    with st.container(horizontal=True, wrap=False, key=f"scroll-{key}"):
-        st.plotly_chart(figure, key=key, width="content", config=CHART_CONFIG, alt=alt)
+    width = figure["layout"]["width"]
+    st.html(f"<style>.st-key-scroll-{key} {{overflow-x: auto}} .st-key-wide-{key} {{min-width: {width}px}}</style>")
+    with st.container(key=f"scroll-{key}"), st.container(key=f"wide-{key}", width=width):
+        st.plotly_chart(figure, key=key, config=CHART_CONFIG, alt=alt)
 
 
 def _draw_row(
@@ -91,13 +94,13 @@ def _draw_row(
             key=f"chart-{photo.digest[:16]}",
             alt=f"{photo.name} and its {' and '.join(look.reductions)} maps under {labels}",
         )
-        with st.container(horizontal=True, vertical_alignment="center"):
+        for warning in _warnings(found, look):
+            st.caption(f":material/warning: {warning}")
+        with st.container(horizontal=True, wrap=False, vertical_alignment="center"):
             st.caption(_facts(photo, found), width="stretch")
             st.download_button(
                 "PNG",
-                lambda: row_png(
-                    photo, found, reductions=look.reductions, colour_map=look.colour_map, limits=limits
-                ),
+                lambda: row_png(photo, found, reductions=look.reductions, colour_map=look.colour_map, limits=limits),
                 f"{photo.name}.png",
                 "image/png",
                 key=f"png-{photo.digest[:16]}",
@@ -108,10 +111,21 @@ def _draw_row(
             )
 
 
+def _warnings(found: Sequence[FeatureMaps], look: Look) -> list[str]:
+    """One sentence for every map of the row that cannot be trusted."""
+    named = [
+        (f"{maps.label} {reduction}", map_warning(getattr(maps, reduction)))
+        for maps in found
+        for reduction in look.reductions
+    ]
+    return [f"**{name}**: {warning}." for name, warning in named if warning]
+
+
 def _facts(photo: Photo, found: Sequence[FeatureMaps]) -> str:
     """One quiet line: the photograph, and what each network received."""
-    inputs = ", ".join(
-        f"{maps.label} ({maps.weights}, layer {maps.tap}) saw {maps.frame.content_width} × {maps.frame.content_height}"
+    inputs = " · ".join(
+        f"{maps.label} ({maps.weights}) at {maps.frame.content_width} × {maps.frame.content_height}, "
+        f"{maps.tap}, stride {maps.grid.stride_x:g}"
         for maps in found
     )
-    return f"{photo.width} × {photo.height} pixels. {inputs}".replace("_", "\\_").replace("[", "\\[")
+    return f"{photo.width} × {photo.height} pixels · {inputs}".replace("_", "\\_").replace("[", "\\[")

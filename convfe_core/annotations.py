@@ -1,0 +1,369 @@
+"""From a folder, uploads or a zip to a data set: finds the annotations, pairs them with pictures, lists what is off."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from convfe_core.boxes import Dataset, ImageBoxes, clip_boxes, upright_boxes
+from convfe_core.errors import AnnotationError
+from convfe_core.filesets import FileSet, FolderFiles, Skipped, ZipFiles
+from convfe_core.images import EXTENSIONS, FORMATS
+from convfe_core.readers import (
+    Annotation,
+    coco_annotations,
+    parse_class_names,
+    parse_coco,
+    parse_voc,
+    parse_yolo,
+)
+
+TEXT_BYTES = 20_000_000
+"""Largest XML, text or YAML file that is read."""
+JSON_BYTES = 1_000_000_000
+"""Largest COCO file that is read."""
+
+_ROLES = frozenset(
+    [
+        "images",
+        "image",
+        "img",
+        "imgs",
+        "jpegimages",
+        "labels",
+        "label",
+        "annotations",
+        "annotation",
+        "boxes",
+        "bboxes",
+        "xml",
+        "xmls",
+        "txt",
+    ]
+)
+"""Folder names that say what kind of file is in them; they do not tell pictures apart."""
+_CLASS_FILES = ("classes.txt", "obj.names", "_darknet.labels", "predefined_classes.txt")
+
+
+def read_dataset(source: FileSet, boxes: FileSet | None = None, limit: int | None = None) -> Dataset:
+    """Find the annotations, read them, and pair them with their pictures.
+
+    Where files of several formats are there, the one with most pictures is read (COCO before VOC before YOLO when they
+    are level) and the others are listed as skipped.
+
+    Parameters
+    ----------
+    source : the pictures
+    boxes : the annotations, or None if they are in `source`
+    limit : read no more than so many pictures that have boxes
+
+    Raises
+    ------
+    AnnotationError
+        When nothing usable is there at all.
+    """
+    pictures = _Pictures(name for name in source.names if name.lower().endswith(EXTENSIONS))
+    annotated = boxes or source
+    if not pictures.names:
+        raise AnnotationError(f"{source.label}: expected pictures with boxes, got no picture.")
+    found, skipped = _find_formats(annotated, pictures)
+    if not found:
+        why = f" ({skipped[0].file}: {skipped[0].reason})" if skipped else ""
+        raise AnnotationError(
+            f"{annotated.label}: expected VOC, YOLO or COCO boxes for the {len(pictures.names)} pictures, "
+            f"got none that fit{why}."
+        )
+    chosen, *others = found
+    skipped += [
+        Skipped(
+            annotated.label,
+            f"{other.files} {other.name} files are not used; boxes are read from {chosen.name}",
+        )
+        for other in others
+    ]
+    collection = _Collection(source, pictures, limit)
+    for item in chosen.read():
+        collection.add(item)
+        if collection.full:
+            break
+    if not collection.full:
+        collection.list_unmatched(chosen.name)
+    skipped = [*source.problems, *(boxes.problems if boxes else ()), *skipped, *collection.skipped]
+    if not any(len(image.boxes) for image in collection.images):
+        raise AnnotationError(_nothing_usable(annotated.label, chosen.name, skipped))
+    return collection.dataset(chosen.name, tuple(skipped))
+
+
+def open_boxes(path: Path) -> FileSet:
+    """Open annotations that are named by hand: a folder, a zip, a COCO file or a YOLO data.yaml.
+
+    Raises
+    ------
+    AnnotationError
+        When there is nothing of that kind at `path`.
+    """
+    if not path.is_file():
+        return FolderFiles(path)
+    if path.suffix.lower() == ".zip":
+        return ZipFiles(path, label=path.name)
+    if path.suffix.lower() in (".yaml", ".yml"):
+        return FolderFiles(path.parent, lambda name: name.lower().endswith((".txt", ".yaml", ".yml", ".names")))
+    if path.suffix.lower() != ".json":
+        raise AnnotationError(f"{path}: expected a folder, a zip, a COCO JSON file or data.yaml, got another file.")
+    return FolderFiles(path.parent, lambda name: name == path.name)
+
+
+@dataclass(frozen=True)
+class _Format:
+    """Annotations of one format: how many files and pictures they cover, and how to read them."""
+
+    name: str
+    files: int
+    covered: int
+    read: Callable[[], Iterator[Annotation | Skipped]]
+
+
+class _Pictures:
+    """Finds a picture by what an annotation calls it."""
+
+    def __init__(self, names: Iterator[str]) -> None:
+        self.names = tuple(names)
+        self._levels: list[dict[str, list[str]]] = [defaultdict(list) for _ in range(4)]
+        for name in self.names:
+            for level, key in zip(self._levels, _keys(name), strict=True):
+                level[key].append(name)
+
+    def find(self, name: str) -> list[str]:
+        """Pictures that go by this name: one, several that cannot be told apart, or none."""
+        exact, relative, base, stem = _keys(name)
+        for level, key in zip(self._levels, (exact, relative, base, stem), strict=True):
+            if level.get(key):
+                return level[key]
+        return []
+
+
+def _keys(name: str) -> tuple[str, str, str, str]:
+    """What a file is known by, strictest first: path, path without role folders and suffix, file name, stem."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    folders = [part for part in path.parts[:-1] if part.lower() not in _ROLES]
+    return path.as_posix(), "/".join([*folders, path.stem]), path.name.lower(), path.stem.lower()
+
+
+def _find_formats(source: FileSet, pictures: _Pictures) -> tuple[list[_Format], list[Skipped]]:
+    """The formats that are there, the one to read first."""
+    coco, skipped = _find_coco(source, pictures)
+    found = (coco, _find_voc(source, pictures), _find_yolo(source, pictures))
+    usable = [candidate for candidate in found if candidate.covered]
+    return sorted(usable, key=lambda candidate: -candidate.covered), skipped
+
+
+def _find_coco(source: FileSet, pictures: _Pictures) -> tuple[_Format, list[Skipped]]:
+    contents: dict[str, dict[str, Any]] = {}
+    skipped = []
+    covered = 0
+    for name in _files_ending(source, (".json",)):
+        try:
+            content = parse_coco(source.read(name, JSON_BYTES))
+        except AnnotationError as error:
+            skipped.append(Skipped(name, str(error)))
+            continue
+        listed = [str(picture.get("file_name")) for picture in content["images"] if isinstance(picture, dict)]
+        present = sum(bool(pictures.find(picture)) for picture in listed)
+        if present:
+            contents[name] = content
+            covered += present
+        else:
+            skipped.append(Skipped(name, f"lists {len(listed)} pictures, none of which is there"))
+
+    def read() -> Iterator[Annotation | Skipped]:
+        for name, content in contents.items():
+            yield from coco_annotations(content, name)
+
+    return _Format("COCO", len(contents), covered, read), skipped
+
+
+def _find_voc(source: FileSet, pictures: _Pictures) -> _Format:
+    files = _files_ending(source, (".xml",))
+
+    def read() -> Iterator[Annotation | Skipped]:
+        for name in files:
+            yield _read_file(source, name, parse_voc)
+
+    by_name = sum(bool(pictures.find(name)) for name in files)
+    return _Format(
+        "VOC", len(files), max(by_name, min(len(files), 1)), read
+    )  # <filename> may say what the name does not
+
+
+def _find_yolo(source: FileSet, pictures: _Pictures) -> _Format:
+    files = [name for name in _files_ending(source, (".txt",)) if PurePosixPath(name).name not in _CLASS_FILES]
+    paired = {name for name in files if pictures.find(name)}
+
+    def read() -> Iterator[Annotation | Skipped]:
+        classes, skipped = _class_names(source)
+        yield from skipped
+        for name in files:
+            item = _read_file(source, name, lambda data, file: parse_yolo(data, file, classes))
+            boxes = len(item.boxes) if isinstance(item, Annotation) else 0
+            if name in paired or boxes:  # any other text file, a README for instance, is none of ours
+                yield item
+
+    return _Format("YOLO", len(paired), len(paired), read)
+
+
+def _class_names(source: FileSet) -> tuple[dict[int, str] | None, list[Skipped]]:
+    """The class names of a YOLO data set from the first file that has some, the one nearest to the top first."""
+    skipped: list[Skipped] = []
+    candidates = _files_ending(source, (".yaml", ".yml"))
+    candidates += [name for name in source.names if PurePosixPath(name).name in _CLASS_FILES]
+    for name in sorted(candidates, key=lambda name: name.count("/")):
+        try:
+            return parse_class_names(source.read(name, TEXT_BYTES), name), skipped
+        except AnnotationError as error:
+            skipped.append(Skipped(name, str(error)))
+    return None, skipped
+
+
+def _read_file(source: FileSet, name: str, parse: Callable[[bytes, str], Annotation]) -> Annotation | Skipped:
+    try:
+        return parse(source.read(name, TEXT_BYTES), name)
+    except AnnotationError as error:
+        return Skipped(name, str(error))
+
+
+def _files_ending(source: FileSet, suffixes: tuple[str, ...]) -> list[str]:
+    return [name for name in source.names if name.lower().endswith(suffixes)]
+
+
+class _Collection:
+    """Pairs annotations with pictures, one after the other, and keeps count of what is off."""
+
+    def __init__(self, source: FileSet, pictures: _Pictures, limit: int | None) -> None:
+        self.source = source
+        self.pictures = pictures
+        self.limit = limit
+        self.skipped: list[Skipped] = []
+        self.clipped = self.degenerate = 0
+        self._images: dict[str, ImageBoxes] = {}
+        self._named: set[str] = set()
+
+    @property
+    def images(self) -> tuple[ImageBoxes, ...]:
+        """What was paired, by name."""
+        return tuple(image for _, image in sorted(self._images.items()))
+
+    @property
+    def full(self) -> bool:
+        """Whether `limit` pictures with boxes are there."""
+        return self.limit is not None and sum(len(i.boxes) > 0 for i in self._images.values()) >= self.limit
+
+    def add(self, item: Annotation | Skipped) -> None:
+        """Take one annotation, or what came instead of it."""
+        if isinstance(item, Skipped):
+            self._named.update(self.pictures.find(item.file))
+            self.skipped.append(item)
+            return
+        self.skipped += [Skipped(item.file, problem) for problem in item.problems]
+        if not item.pictures:
+            return
+        found = next(filter(None, map(self.pictures.find, item.pictures)), [])
+        self._named.update(found)
+        stated = item.pictures[-1] if item.pictures[-1] != item.file else "its name"
+        if not found:
+            self.skipped.append(Skipped(item.file, f"no picture goes by {stated}"))
+        elif len(found) > 1:
+            names = ", ".join(found[:3])
+            self.skipped.append(Skipped(item.file, f"{len(found)} pictures go by {stated} ({names}); rename them"))
+        elif found[0] in self._images:
+            self.skipped.append(Skipped(item.file, f"a second annotation for {found[0]}; the first one is used"))
+        else:
+            self._pair(found[0], item)
+
+    def _pair(self, name: str, item: Annotation) -> None:
+        try:
+            header = read_header(self.source, name)
+        except AnnotationError as error:
+            self.skipped.append(Skipped(name, str(error)))
+            return
+        boxes = np.array(item.boxes, np.float64).reshape(-1, 4)
+        height, width = header.upright
+        if item.normalised:
+            boxes = boxes * np.array([width, height, width, height])
+        elif item.size not in (None, header.upright, header.stored):
+            came = f"{item.size[1]} x {item.size[0]}" if item.size else ""
+            self.skipped.append(
+                Skipped(item.file, f"its boxes are for {came} pixels, but {name} has {width} x {height}")
+            )
+            return
+        elif item.size not in (None, header.upright):
+            boxes = upright_boxes(boxes, *header.stored, header.orientation)
+        cut = clip_boxes(boxes, height, width)
+        labels = tuple(label for label, kept in zip(item.labels, cut.kept, strict=True) if kept)
+        self.clipped += cut.clipped
+        self.degenerate += cut.degenerate
+        self._images[name] = ImageBoxes(name, height, width, cut.boxes, labels)
+
+    def list_unmatched(self, format_name: str) -> None:
+        """Note the pictures that no annotation is for."""
+        self.skipped += [
+            Skipped(name, f"no {format_name} annotation for this picture")
+            for name in self.pictures.names
+            if name not in self._named
+        ]
+
+    def dataset(self, format_name: str, skipped: Sequence[Skipped]) -> Dataset:
+        """What was collected."""
+        images = self.images
+        return Dataset(
+            source=self.source,
+            format=format_name,
+            images=images,
+            classes=tuple(sorted({label for image in images for label in image.labels})),
+            skipped=tuple(skipped),
+            clipped=self.clipped,
+            degenerate=self.degenerate,
+        )
+
+
+@dataclass(frozen=True)
+class Header:
+    """A picture's size before and after it is turned upright, as (height, width), and its EXIF orientation."""
+
+    stored: tuple[int, int]
+    upright: tuple[int, int]
+    orientation: int
+
+
+def read_header(source: FileSet, name: str) -> Header:
+    """Read a picture's size without decoding it.
+
+    Raises
+    ------
+    AnnotationError
+        When it is no picture; the message leaves the file's name to the caller.
+    """
+    try:
+        with source.open(name) as file, Image.open(file, formats=FORMATS) as image:
+            size = image.height, image.width
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+            is_tiff = image.format == "TIFF"
+    except Exception as error:  # Pillow's readers raise nearly everything on damaged headers
+        raise AnnotationError("is no picture that can be read") from error
+    if not isinstance(orientation, int) or not 1 <= orientation <= 8:
+        orientation = 1
+    turned = size[::-1] if orientation >= 5 else size
+    # Pillow states the upright size of a TIFF, and the stored size of everything else.
+    return Header(turned, size, orientation) if is_tiff else Header(size, turned, orientation)
+
+
+def _nothing_usable(label: str, format_name: str, skipped: Sequence[Skipped]) -> str:
+    reasons = Counter(item.reason for item in skipped).most_common(1)
+    why = next((f"{item.file} {item.reason}" for item in skipped if reasons and item.reason == reasons[0][0]), "")
+    detail = f"; for instance, {why}" if why else ""
+    return f"{label}: expected {format_name} annotations with boxes on the pictures, got none that can be used{detail}."

@@ -1,0 +1,158 @@
+"""Boxes around the objects of photographs, and the data set they make.
+
+A box is ``(x_min, y_min, x_max, y_max)`` in pixels of the upright photograph; pixel ``i`` covers ``[i, i + 1)``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convfe_core.filesets import FileSet, Skipped
+
+BoxArray = NDArray[np.float64]
+
+CLIP_TOLERANCE = 0.5
+"""Pixels that a box may reach over the edge without counting as clipped: rounding does that."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageBoxes:
+    """The boxes of one photograph.
+
+    Attributes
+    ----------
+    image : the photograph's name in its source
+    height, width : of the upright photograph, in pixels
+    boxes : (N, 4) float64, inside the photograph, each with an area; N may be 0
+    labels : N class names
+    """
+
+    image: str
+    height: int
+    width: int
+    boxes: BoxArray
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Photographs with their boxes.
+
+    Attributes
+    ----------
+    source : where the photographs' bytes come from
+    format : ``VOC``, ``YOLO`` or ``COCO``
+    images : one entry a photograph that has an annotation, by name
+    classes : the class names that occur, sorted
+    skipped : what was not used, and why
+    clipped : how many boxes reached over an edge and were cut
+    degenerate : how many boxes had no area inside their photograph and were dropped
+    """
+
+    source: FileSet
+    format: str
+    images: tuple[ImageBoxes, ...]
+    classes: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
+    clipped: int
+    degenerate: int
+
+    @property
+    def box_count(self) -> int:
+        """How many boxes there are in all."""
+        return sum(len(image.boxes) for image in self.images)
+
+
+@dataclass(frozen=True, eq=False)
+class ClippedBoxes:
+    """What is left of boxes inside a photograph.
+
+    Attributes
+    ----------
+    boxes : (N, 4) float64
+    kept : (M,) bool, which of the M boxes given are among `boxes`
+    clipped, degenerate : how many were cut, how many were dropped for having no area
+    """
+
+    boxes: BoxArray
+    kept: NDArray[np.bool_]
+    clipped: int
+    degenerate: int
+
+
+def clip_boxes(boxes: BoxArray, height: int, width: int) -> ClippedBoxes:
+    """Cut boxes to a photograph and drop those of which no area is left.
+
+    Parameters
+    ----------
+    boxes : (M, 4) finite numbers
+    height, width : of the photograph, in pixels
+
+    Examples
+    --------
+    >>> clip_boxes(np.array([[-10.0, 2, 5, 8], [3, 3, 3, 9]]), height=10, width=10).boxes.tolist()
+    [[0.0, 2.0, 5.0, 8.0]]
+    """
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    inside = np.clip(boxes, 0.0, np.array([width, height, width, height], np.float64))
+    kept = (inside[:, 2] > inside[:, 0]) & (inside[:, 3] > inside[:, 1])
+    moved = np.abs(inside - boxes).max(axis=1, initial=0.0) > CLIP_TOLERANCE
+    return ClippedBoxes(inside[kept], kept, int((moved & kept).sum()), int((~kept).sum()))
+
+
+def upright_boxes(boxes: BoxArray, height: int, width: int, orientation: int) -> BoxArray:
+    """Turn boxes with their photograph, from the stored picture to the upright one.
+
+    Parameters
+    ----------
+    boxes : (N, 4) in pixels of the stored picture
+    height, width : of the stored picture
+    orientation : its EXIF orientation, 1 to 8 (Exif 2.32, tag 274)
+
+    Returns
+    -------
+    (N, 4) in pixels of the upright picture
+    """
+    x_min, y_min, x_max, y_max = np.asarray(boxes, np.float64).reshape(-1, 4).T
+    if orientation in (2, 3, 7, 8):  # stored x runs against the upright axis it ends up on
+        x_min, x_max = width - x_max, width - x_min
+    if orientation in (3, 4, 6, 7):
+        y_min, y_max = height - y_max, height - y_min
+    if orientation in (5, 6, 7, 8):
+        x_min, y_min, x_max, y_max = y_min, x_min, y_max, x_max
+    return np.stack([x_min, y_min, x_max, y_max], axis=1)
+
+
+def scale_boxes(boxes: BoxArray, from_size: tuple[int, int], to_size: tuple[int, int]) -> BoxArray:
+    """Stretch boxes from one photograph's frame to another's; sizes are (height, width)."""
+    y, x = to_size[0] / from_size[0], to_size[1] / from_size[1]
+    return np.asarray(boxes, np.float64).reshape(-1, 4) * np.array([x, y, x, y], np.float64)
+
+
+def box_overlap(boxes: BoxArray, others: BoxArray) -> NDArray[np.float64]:
+    """Intersection over union of every box with every other one.
+
+    Parameters
+    ----------
+    boxes : (N, 4), each with an area
+    others : (M, 4), each with an area
+
+    Returns
+    -------
+    (N, M) in 0..1
+    """
+    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    sides = np.clip(high - low, 0.0, None)
+    shared: NDArray[np.float64] = sides[..., 0] * sides[..., 1]
+    united = box_areas(boxes)[:, None] + box_areas(others)[None, :] - shared
+    return shared / united
+
+
+def box_areas(boxes: BoxArray) -> NDArray[np.float64]:
+    """(N, 4) -> (N,) areas in square pixels."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    return sides[:, 0] * sides[:, 1]

@@ -1,0 +1,226 @@
+"""Where a data set's files come from: a folder, uploads in memory, or one zip; readers see names and bytes only."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import zipfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from convfe_core.errors import AnnotationError
+
+_LEFT_ALONE = ("__MACOSX", "Thumbs.db", "desktop.ini")
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Something in a data set that was not used, and why."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ArchiveLimits:
+    """What a zip archive may hold.
+
+    Attributes
+    ----------
+    max_files : most entries
+    max_bytes : bytes that all entries may add up to once unpacked, as the archive states them; no entry is ever read
+        beyond what it states
+    """
+
+    max_files: int = 20_000
+    max_bytes: int = 2_000_000_000
+
+
+DEFAULT_ARCHIVE_LIMITS = ArchiveLimits()
+
+
+class FileSet(ABC):
+    """Named files that can be read, in a stable order.
+
+    Attributes
+    ----------
+    label : what the source is called in messages
+    names : the files, relative to the source, with ``/`` between folders, sorted
+    problems : entries that will not be read, and why
+    """
+
+    label: str
+    names: tuple[str, ...]
+    problems: tuple[Skipped, ...] = ()
+
+    @abstractmethod
+    def open(self, name: str) -> IO[bytes]:
+        """Open one of `names` for reading; OSError (or the archive's own error) where that fails."""
+
+    def read(self, name: str, max_bytes: int) -> bytes:
+        """Read a whole file.
+
+        Raises
+        ------
+        AnnotationError
+            When it cannot be read or holds more than `max_bytes`; the message leaves the file's name to the caller.
+        """
+        try:
+            with self.open(name) as file:
+                data = file.read(max_bytes + 1)
+        except (
+            OSError,
+            zipfile.BadZipFile,
+            RuntimeError,
+            NotImplementedError,
+            EOFError,
+            ValueError,
+        ) as error:
+            raise AnnotationError(f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
+        except Exception as error:  # the decompressors behind zipfile have error types of their own
+            raise AnnotationError(f"is damaged ({error})") from error
+        if len(data) > max_bytes:
+            raise AnnotationError(f"expected at most {max_bytes / 1e6:g} MB, got more")
+        return data
+
+
+class FolderFiles(FileSet):
+    """A folder on this machine with all folders in it; hidden files and folders are left alone.
+
+    Parameters
+    ----------
+    root : the folder
+    keep : tells by its name whether a file counts; None for all
+
+    Raises
+    ------
+    AnnotationError
+        When `root` is no folder.
+    """
+
+    def __init__(self, root: Path, keep: Callable[[str], bool] | None = None) -> None:
+        if not root.is_dir():
+            came = "a file" if root.exists() else "a path where there is nothing"
+            raise AnnotationError(f"{root}: expected a folder, got {came}.")
+        self.root = root
+        self.label = str(root)
+        self.names = tuple(sorted(name for name in _walk(root) if keep is None or keep(name)))
+
+    def open(self, name: str) -> IO[bytes]:
+        """Open a file of the folder."""
+        return (self.root / name).open("rb")
+
+
+class UploadedFiles(FileSet):
+    """Uploaded files.
+
+    Parameters
+    ----------
+    files : (name, bytes) in the order they came; the first of two files of one name counts, the other is a problem
+    label : what the uploads are called in messages
+    """
+
+    def __init__(self, files: Iterable[tuple[str, bytes]], label: str = "the uploaded files") -> None:
+        self.label = label
+        self._files: dict[str, bytes] = {}
+        problems = []
+        for name, data in files:
+            if name in self._files:
+                problems.append(Skipped(name, "a second file of this name; the first one is used"))
+            else:
+                self._files[name] = data
+        self.names = tuple(sorted(name for name in self._files if _counts(name)))
+        self.problems = tuple(problems)
+
+    def open(self, name: str) -> IO[bytes]:
+        """Open an uploaded file."""
+        return io.BytesIO(self._files[name])
+
+
+class ZipFiles(FileSet):
+    """A zip archive, read entry by entry and never unpacked to disk.
+
+    Parameters
+    ----------
+    file : the archive's bytes, or its path
+    label : what the archive is called in messages
+    limits : how much it may hold
+
+    Raises
+    ------
+    AnnotationError
+        When it is no zip archive or holds more than `limits` allow.
+    """
+
+    def __init__(
+        self, file: bytes | Path, label: str = "the archive", limits: ArchiveLimits = DEFAULT_ARCHIVE_LIMITS
+    ) -> None:
+        self.label = label
+        try:
+            self._archive = zipfile.ZipFile(io.BytesIO(file) if isinstance(file, bytes) else file)
+            entries = [entry for entry in self._archive.infolist() if not entry.is_dir()]
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+            raise AnnotationError(f"{label}: expected a zip archive, got a file that is none or is damaged.") from error
+        if len(entries) > limits.max_files:
+            raise AnnotationError(f"{label}: expected at most {limits.max_files:,} files, got {len(entries):,}.")
+        total = sum(entry.file_size for entry in entries)
+        if total > limits.max_bytes:
+            raise AnnotationError(
+                f"{label}: expected at most {limits.max_bytes / 1e6:g} MB once unpacked, got {total / 1e6:.0f} MB."
+            )
+        self._entries: dict[str, zipfile.ZipInfo] = {}
+        problems = []
+        for entry in entries:
+            reason = self._refusal(entry)
+            if reason is not None:
+                problems.append(Skipped(entry.filename, reason))
+            elif _counts(entry.filename):
+                self._entries[entry.filename] = entry
+        self.names = tuple(sorted(self._entries))
+        self.problems = tuple(problems)
+
+    def open(self, name: str) -> IO[bytes]:
+        """Open an entry; what it states as its size bounds what is ever unpacked."""
+        return self._archive.open(self._entries[name])
+
+    def _refusal(self, entry: zipfile.ZipInfo) -> str | None:
+        path = PurePosixPath(entry.filename.replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+            return "points outside the archive"
+        if stat.S_ISLNK(entry.external_attr >> 16):
+            return "is a link"
+        if entry.flag_bits & 0x1:
+            return "is encrypted"
+        if entry.filename in self._entries:
+            return "a second file of this name; the first one is used"
+        return None
+
+
+def open_files(path: Path) -> FileSet:
+    """Open a folder or a zip archive.
+
+    Raises
+    ------
+    AnnotationError
+        When there is neither at `path`, or the archive is refused.
+    """
+    if path.is_file() and path.suffix.lower() == ".zip":
+        return ZipFiles(path, label=path.name)
+    return FolderFiles(path)
+
+
+def _walk(root: Path) -> Iterable[str]:
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if _counts(name)]
+        below = Path(folder).relative_to(root)
+        for name in files:
+            if _counts(name):
+                yield (below / name).as_posix()
+
+
+def _counts(name: str) -> bool:
+    return not any(part.startswith(".") or part in _LEFT_ALONE for part in PurePosixPath(name).parts)
