@@ -109,7 +109,9 @@ def main() -> None:
     options = parser.parse_args()
     print(describe_machine())
     print(f"{SIDE} x {SIDE} pixels, milliseconds per image, medians of {options.rounds} rounds\n")
-    print("| | notebook | float32 | fast | notebook / float32 | notebook / fast | GFLOP | float32 GFLOP/s | fast GFLOP/s |")
+    print(
+        "| | notebook | float32 | fast | notebook / float32 | notebook / fast | GFLOP | float32 GFLOP/s | fast GFLOP/s |"
+    )
     print("|---|---|---|---|---|---|---|---|---|")
     for name in options.backbone or BACKBONES:
         print(time_backbone(name, options.rounds).row(), flush=True)

@@ -196,9 +196,7 @@ def freeze_network(network: Network, precision: Precision = "float32") -> Backbo
     )
 
 
-def freeze(
-    function: Callable[..., Any], signature: list[Any], precision: Precision = "float32"
-) -> Callable[..., Any]:
+def freeze(function: Callable[..., Any], signature: list[Any], precision: Precision = "float32") -> Callable[..., Any]:
     """Trace a TensorFlow function once and turn the variables it reads into constants of its graph.
 
     Constants let TensorFlow fold batch normalisation and keep kernels in the layout that the processor likes best.

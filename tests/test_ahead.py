@@ -36,7 +36,7 @@ def test_an_error_comes_after_everything_before_it() -> None:
     came = []
     with pytest.raises(KeyError, match="three"):
         for number in ahead(numbers()):
-            came.append(number)  # noqa: PERF402
+            came.append(number)
     assert came == [1, 2]
     assert threads_ahead() == []
 
