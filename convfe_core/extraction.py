@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -12,14 +13,39 @@ from convfe_core.backbones import Backbone
 from convfe_core.errors import SpecError
 from convfe_core.images import Photo, place_on_canvas, plan_frame
 from convfe_core.maps import CellGrid, FeatureMaps, FloatArray, Frame
+from convfe_core.taps import Tap
 
 SIZE_NAMES = ("own", "native", "image")
 SMALLEST_SIZE, LARGEST_SIZE = 32, 2048
 BATCH_MEGAPIXELS = 1.0
 """Input pixels in one batch: 8 photographs at 320 x 320, one at 1024 x 1024."""
 
-_running = threading.Lock()
+running = threading.Lock()
 """One forward pass at a time: each already uses every core, and two would double the memory."""
+
+
+class Described(Protocol):
+    """What sizing photographs and naming maps needs to know of a backbone."""
+
+    @property
+    def label(self) -> str:
+        """How it is called."""
+
+    @property
+    def weights(self) -> str:
+        """Where its weights come from."""
+
+    @property
+    def tap(self) -> Tap:
+        """The layer that is looked at."""
+
+    @property
+    def working_size(self) -> int:
+        """Longest side it does best at."""
+
+    @property
+    def native_size(self) -> int:
+        """Longest side it was trained at."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +60,7 @@ class Size:
 
     name: str
 
-    def longest_side(self, backbone: Backbone) -> int | None:
+    def longest_side(self, backbone: Described) -> int | None:
         """Longest side in input pixels, or None for the photograph's own."""
         named = {"own": backbone.working_size, "native": backbone.native_size, "image": None}
         return named[self.name] if self.name in named else int(self.name)
@@ -55,11 +81,9 @@ def parse_size(text: str) -> Size:
     )
 
 
-def frame_for(photo: Photo, backbone: Backbone, size: Size) -> Frame:
-    """Where this photograph lies on this backbone's input at this size."""
-    return plan_frame(
-        photo.height, photo.width, size.longest_side(backbone), multiple=max(32, int(backbone.tap.stride))
-    )
+def frame_for(height: int, width: int, backbone: Described, size: Size) -> Frame:
+    """Where a photograph of `height` x `width` pixels lies on this backbone's input at this size."""
+    return plan_frame(height, width, size.longest_side(backbone), multiple=max(32, int(backbone.tap.stride)))
 
 
 def extract_maps(backbone: Backbone, photos: Iterable[Photo], size: Size) -> Iterator[FeatureMaps]:
@@ -67,15 +91,21 @@ def extract_maps(backbone: Backbone, photos: Iterable[Photo], size: Size) -> Ite
 
     Neighbours whose canvases have the same shape share a forward pass, as many as `BATCH_MEGAPIXELS` allows.
     """
+    for batch in equal_batches(photos, backbone, size):
+        yield from _run(backbone, batch)
+
+
+def equal_batches(photos: Iterable[Photo], backbone: Described, size: Size) -> Iterator[list[tuple[Photo, Frame]]]:
+    """Put neighbours whose canvases have the same shape together, as many as `BATCH_MEGAPIXELS` allows."""
     batch: list[tuple[Photo, Frame]] = []
     for photo in photos:
-        frame = frame_for(photo, backbone, size)
+        frame = frame_for(photo.height, photo.width, backbone, size)
         if batch and not _fits(batch, frame):
-            yield from _run(backbone, batch)
+            yield batch
             batch = []
         batch.append((photo, frame))
     if batch:
-        yield from _run(backbone, batch)
+        yield batch
 
 
 def _fits(batch: Sequence[tuple[Photo, Frame]], frame: Frame) -> bool:
@@ -87,29 +117,37 @@ def _fits(batch: Sequence[tuple[Photo, Frame]], frame: Frame) -> bool:
 
 def _run(backbone: Backbone, batch: Sequence[tuple[Photo, Frame]]) -> Iterator[FeatureMaps]:
     canvases = np.stack([place_on_canvas(photo, frame) for photo, frame in batch])
-    with _running:
+    with running:
         maxima, means = backbone.reduce(canvases)
     grid = backbone.grid(*canvases.shape[1:3])
     for (photo, frame), maximum, mean in zip(batch, maxima, means, strict=True):
-        yield _on_photo(photo, frame, backbone, grid, maximum, mean)
+        yield maps_on_photo(photo, frame, backbone, grid, maximum, mean)
 
 
-def _on_photo(
-    photo: Photo, frame: Frame, backbone: Backbone, grid: CellGrid, maximum: FloatArray, mean: FloatArray
+def maps_on_photo(
+    photo: Photo, frame: Frame, backbone: Described, grid: CellGrid, maximum: FloatArray, mean: FloatArray
 ) -> FeatureMaps:
     """Keep the cells whose centre lies on the photograph; a map has at least one."""
-    rows = _cells_before(frame.content_height, grid.offset_y, grid.stride_y, grid.rows)
-    columns = _cells_before(frame.content_width, grid.offset_x, grid.stride_x, grid.columns)
+    kept = cells_on_photo(frame, grid)
     return FeatureMaps(
         image=photo.name,
         digest=photo.digest,
         label=backbone.label,
         weights=backbone.weights,
         tap=backbone.tap.layer + (" before its cap" if backbone.tap.uncapped else ""),
-        max=maximum[:rows, :columns].copy(),
-        mean=mean[:rows, :columns].copy(),
+        max=maximum[: kept.rows, : kept.columns].copy(),
+        mean=mean[: kept.rows, : kept.columns].copy(),
         frame=frame,
-        grid=replace(grid, rows=rows, columns=columns),
+        grid=kept,
+    )
+
+
+def cells_on_photo(frame: Frame, grid: CellGrid) -> CellGrid:
+    """Cut a grid to the cells whose centre lies on the photograph; at least one stays."""
+    return replace(
+        grid,
+        rows=_cells_before(frame.content_height, grid.offset_y, grid.stride_y, grid.rows),
+        columns=_cells_before(frame.content_width, grid.offset_x, grid.stride_x, grid.columns),
     )
 
 
