@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from convfe_core.backbones import Backbone
 from convfe_core.errors import SpecError
+from convfe_core.gate import MACHINE, OnWait, wait_silently
 from convfe_core.images import Photo, place_on_canvas, plan_frame
 from convfe_core.maps import CellGrid, FeatureMaps, FloatArray, Frame
 
@@ -17,9 +17,6 @@ SIZE_NAMES = ("own", "native", "image")
 SMALLEST_SIZE, LARGEST_SIZE = 32, 2048
 BATCH_MEGAPIXELS = 1.0
 """Input pixels in one batch: 8 photographs at 320 x 320, one at 1024 x 1024."""
-
-_running = threading.Lock()
-"""One forward pass at a time: each already uses every core, and two would double the memory."""
 
 
 @dataclass(frozen=True)
@@ -62,20 +59,27 @@ def frame_for(photo: Photo, backbone: Backbone, size: Size) -> Frame:
     )
 
 
-def extract_maps(backbone: Backbone, photos: Iterable[Photo], size: Size) -> Iterator[FeatureMaps]:
+def extract_maps(
+    backbone: Backbone, photos: Iterable[Photo], size: Size, on_wait: OnWait = wait_silently
+) -> Iterator[FeatureMaps]:
     """Run a backbone over photographs and yield the maps of each, in their order.
 
-    Neighbours whose canvases have the same shape share a forward pass, as many as `BATCH_MEGAPIXELS` allows.
+    Neighbours whose canvases have the same shape share a forward pass, as many as `BATCH_MEGAPIXELS` allows. One
+    pass at a time runs in the whole process: each already uses every core, and two would double the memory.
+
+    Parameters
+    ----------
+    on_wait : called while others' passes run, see `Gate.passing`
     """
     batch: list[tuple[Photo, Frame]] = []
     for photo in photos:
         frame = frame_for(photo, backbone, size)
         if batch and not _fits(batch, frame):
-            yield from _run(backbone, batch)
+            yield from _run(backbone, batch, on_wait)
             batch = []
         batch.append((photo, frame))
     if batch:
-        yield from _run(backbone, batch)
+        yield from _run(backbone, batch, on_wait)
 
 
 def _fits(batch: Sequence[tuple[Photo, Frame]], frame: Frame) -> bool:
@@ -85,9 +89,9 @@ def _fits(batch: Sequence[tuple[Photo, Frame]], frame: Frame) -> bool:
     return same_shape and (len(batch) + 1) * pixels <= BATCH_MEGAPIXELS * 1e6
 
 
-def _run(backbone: Backbone, batch: Sequence[tuple[Photo, Frame]]) -> Iterator[FeatureMaps]:
+def _run(backbone: Backbone, batch: Sequence[tuple[Photo, Frame]], on_wait: OnWait) -> Iterator[FeatureMaps]:
     canvases = np.stack([place_on_canvas(photo, frame) for photo, frame in batch])
-    with _running:
+    with MACHINE.passing(on_wait):
         maxima, means = backbone.reduce(canvases)
     grid = backbone.grid(*canvases.shape[1:3])
     for (photo, frame), maximum, mean in zip(batch, maxima, means, strict=True):
