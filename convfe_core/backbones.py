@@ -20,7 +20,7 @@ from convfe_core.errors import SpecError
 from convfe_core.maps import CellGrid, FloatArray
 from convfe_core.precision import Precision, computes_in_bfloat16
 from convfe_core.preprocessing import scale_pixels
-from convfe_core.taps import SpatialPath, Tap, resolve_tap, trace_path
+from convfe_core.taps import SpatialPath, Tap, resolve_tap, trace_path, values_per_pixel
 from convfe_core.weights import fetch_weights, load_weights
 
 UNTRAINED_SEED = 0
@@ -77,6 +77,7 @@ class Backbone:
     label, weights, tap, working_size, native_size : as in `Network`
     path : where cells lie for any input size
     megabytes : memory that its constants hold
+    activation_bytes : memory that a forward pass holds at once, for each pixel of its input
     precision : ``float32``, or ``fast`` for bfloat16 where the processor has it
     """
 
@@ -87,6 +88,7 @@ class Backbone:
     working_size: int
     native_size: int
     megabytes: float
+    activation_bytes: float
     precision: Precision
     _graph: Callable[[Any], tuple[Any, Any]]
 
@@ -191,14 +193,13 @@ def freeze_network(network: Network, precision: Precision = "float32") -> Backbo
         working_size=network.working_size,
         native_size=network.native_size,
         megabytes=sum(int(np.prod(w.shape)) for w in network.model.weights) * 4 / 2**20,
+        activation_bytes=values_per_pixel(network.model) * 4,
         precision=precision,
         _graph=graph,
     )
 
 
-def freeze(
-    function: Callable[..., Any], signature: list[Any], precision: Precision = "float32"
-) -> Callable[..., Any]:
+def freeze(function: Callable[..., Any], signature: list[Any], precision: Precision = "float32") -> Callable[..., Any]:
     """Trace a TensorFlow function once and turn the variables it reads into constants of its graph.
 
     Constants let TensorFlow fold batch normalisation and keep kernels in the layout that the processor likes best.
