@@ -59,6 +59,11 @@ class Network:
     working_size: int
     native_size: int
 
+    @property
+    def activation_bytes(self) -> float:
+        """Memory that a forward pass holds at once, for each pixel of its input."""
+        return values_per_pixel(self.model) * np.dtype(np.float32).itemsize
+
     def features(self, pixels: Any) -> Any:
         """(N, H, W, 3) uint8 tensor -> (N, h, w, C) float32 feature map, inside a graph."""
         import keras
@@ -193,7 +198,7 @@ def freeze_network(network: Network, precision: Precision = "float32") -> Backbo
         working_size=network.working_size,
         native_size=network.native_size,
         megabytes=sum(int(np.prod(w.shape)) for w in network.model.weights) * 4 / 2**20,
-        activation_bytes=values_per_pixel(network.model) * 4,
+        activation_bytes=network.activation_bytes,
         precision=precision,
         _graph=graph,
     )
