@@ -4,7 +4,13 @@ import streamlit as st
 
 from pages.parts.guard import guarded
 
-st.set_page_config(page_title="CONV-FE", page_icon=":material/filter_center_focus:", layout="wide")
+presenting = st.session_state.get("present", st.query_params.get("present") == "true")
+st.set_page_config(
+    page_title="CONV-FE",
+    page_icon=":material/filter_center_focus:",
+    layout="wide",
+    initial_sidebar_state="collapsed" if presenting else "auto",
+)
 
 PAGES = [
     st.Page(
@@ -28,7 +34,6 @@ PAGES = [
     ),
 ]
 
-presenting = st.session_state.get("present", st.query_params.get("present") == "true")
 page = st.navigation(PAGES, position="hidden" if presenting else "top")
 with guarded():
     page.run()

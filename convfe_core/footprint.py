@@ -10,9 +10,9 @@ from convfe_core.errors import MemoryLimitError
 TENSORFLOW_MB = 600.0
 """Resident memory that importing TensorFlow takes."""
 
-# Peaks measured with TensorFlow 2.21 on Linux, in MB on top of what was held, from loading to the first pass at 640
-# pixels. Frozen, by MB of weights: 4.6 -> 113, 15.4 -> 293, 56 -> 851, 90 -> 1556. Compact, the weights read from a file
-# counted twice: 4.6 -> 43, 56 -> 180, 90 -> 250.
+# Peaks measured with TensorFlow 2.21 on Linux, in MB on top of what was held, from loading to the first passes (320 and
+# 640 pixels), by MB of weights. Frozen: 4.6 -> 113, 15.4 -> 293, 56 -> 851, 90 -> 1556. Compact, with random weights:
+# 4.6 -> 43, 15.4 -> 50, 56 -> 116, 90 -> 156; reading weights from a file takes them once more.
 _FROZEN_MB, _FROZEN_TIMES = 60.0, 17.0
 _COMPACT_MB, _COMPACT_TIMES = 60.0, 2.2
 

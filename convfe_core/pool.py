@@ -14,6 +14,9 @@ from convfe_core.catalog import Spec
 from convfe_core.footprint import peak_mb, refusal
 from convfe_core.gate import MACHINE
 from convfe_core.memory import give_back, memory_limit_mb, resident_mb, room_mb
+from convfe_core.precision import Precision
+
+_Key = tuple[str, str, Precision]
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Held:
     label: str
     tap: str
     megabytes: float
+    precision: Precision
     compact: bool
 
 
@@ -46,15 +50,21 @@ class BackbonePool:
     def __init__(self, budget_mb: float, room: Callable[[], float] = room_mb) -> None:
         self.budget_mb = budget_mb
         self._room = room
-        self._held: OrderedDict[tuple[str, str], tuple[Backbone, Held]] = OrderedDict()
+        self._held: OrderedDict[_Key, tuple[Backbone, Held]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def ready(self, spec: Spec, tap: str = "auto") -> bool:
+    def ready(self, spec: Spec, tap: str = "auto", precision: Precision = "float32") -> bool:
         """Whether this backbone can be had without loading."""
         with self._lock:
-            return (spec.text, tap) in self._held
+            return (spec.text, tap, precision) in self._held
 
-    def get(self, spec: Spec, tap: str = "auto", on_progress: LoadProgress = ignore_progress) -> Backbone:
+    def get(
+        self,
+        spec: Spec,
+        tap: str = "auto",
+        precision: Precision = "float32",
+        on_progress: LoadProgress = ignore_progress,
+    ) -> Backbone:
         """Hand out the loaded backbone, loading it first if need be.
 
         Raises
@@ -62,7 +72,7 @@ class BackbonePool:
         MemoryLimitError : it does not fit, whatever else is dropped
         ConvfeError : as in `open_network`
         """
-        key = (spec.text, tap)
+        key = (spec.text, tap, precision)
         found = self._take(key)
         if found is not None:
             return found
@@ -73,7 +83,7 @@ class BackbonePool:
         with MACHINE.passing(wait):  # one load at a time: ten visitors must not build ten models at once
             found = self._take(key)
             if found is None:
-                found = self._load(spec, tap, on_progress)
+                found = self._load(spec, tap, precision, on_progress)
         return found
 
     def held(self) -> list[Held]:
@@ -81,16 +91,19 @@ class BackbonePool:
         with self._lock:
             return [report for _, report in self._held.values()]
 
-    def _load(self, spec: Spec, tap: str, on_progress: LoadProgress) -> Backbone:
+    def _load(self, spec: Spec, tap: str, precision: Precision, on_progress: LoadProgress) -> Backbone:
         compact = self._make_room(spec)
         before = resident_mb()
-        backbone = load_backbone(spec, tap, compact=compact, on_progress=on_progress)
+        backbone = load_backbone(spec, tap, precision=precision, compact=compact, on_progress=on_progress)
         # The first pass optimises the graph and takes the most memory; it belongs to loading, and into the measurement.
         backbone.reduce(np.zeros((1, backbone.native_size, backbone.native_size, 3), np.uint8))
         give_back()
         grown = max(resident_mb() - before, backbone.megabytes)
         with self._lock:
-            self._held[spec.text, tap] = (backbone, Held(backbone.label, backbone.tap.name, grown, compact))
+            self._held[spec.text, tap, precision] = (
+                backbone,
+                Held(backbone.label, backbone.tap.name, grown, backbone.precision, compact),
+            )
         while self._megabytes() > self.budget_mb and self._drop_oldest(but=1):
             pass
         return backbone
@@ -107,7 +120,7 @@ class BackbonePool:
             raise refusal(spec, self._room(), memory_limit_mb())
         return True
 
-    def _take(self, key: tuple[str, str]) -> Backbone | None:
+    def _take(self, key: _Key) -> Backbone | None:
         with self._lock:
             if key not in self._held:
                 return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -70,10 +72,8 @@ def test_with_little_room_the_same_maps_come_from_a_compact_backbone() -> None:
 def test_others_are_dropped_when_that_makes_room() -> None:
     pool = BackbonePool(budget_mb=PLENTY, room=lambda: PLENTY if not pool.held() else 0.0)
     pool.get(SMALL)
-    pool._held["TinyResNet:untrained", "auto"] = (
-        pool._held["TinyResNet:untrained", "auto"][0],
-        type(pool.held()[0])("TinyResNet:untrained", "out", 500.0, False),
-    )
+    (key, (backbone, held)) = next(iter(pool._held.items()))
+    pool._held[key] = backbone, replace(held, megabytes=500.0)
     pool.get(OTHER)
     assert labels(pool) == ["TinyMobileNet:untrained"]
 
