@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from convfe_core.backbones import Backbone, LoadProgress, ignore_progress, load_backbone
 from convfe_core.catalog import Spec
+from convfe_core.precision import Precision
+
+_Key = tuple[str, str, Precision]
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,7 @@ class Held:
     label: str
     tap: str
     megabytes: float
+    precision: Precision
 
 
 class BackbonePool:
@@ -31,40 +35,46 @@ class BackbonePool:
 
     def __init__(self, budget_mb: float) -> None:
         self.budget_mb = budget_mb
-        self._held: OrderedDict[tuple[str, str], Backbone] = OrderedDict()
+        self._held: OrderedDict[_Key, Backbone] = OrderedDict()
         self._lock = threading.Lock()
         self._loading = threading.Lock()
 
-    def ready(self, spec: Spec, tap: str = "auto") -> bool:
+    def ready(self, spec: Spec, tap: str = "auto", precision: Precision = "float32") -> bool:
         """Whether this backbone can be had without loading."""
         with self._lock:
-            return (spec.text, tap) in self._held
+            return (spec.text, tap, precision) in self._held
 
-    def get(self, spec: Spec, tap: str = "auto", on_progress: LoadProgress = ignore_progress) -> Backbone:
+    def get(
+        self,
+        spec: Spec,
+        tap: str = "auto",
+        precision: Precision = "float32",
+        on_progress: LoadProgress = ignore_progress,
+    ) -> Backbone:
         """Hand out the loaded backbone, loading it first if need be; errors as in `open_network`."""
-        key = (spec.text, tap)
+        key = (spec.text, tap, precision)
         found = self._take(key)
         if found is not None:
             return found
         with self._loading:  # one load at a time: ten visitors must not build ten models at once
             found = self._take(key)
             if found is None:
-                found = load_backbone(spec, tap, on_progress=on_progress)
+                found = load_backbone(spec, tap, precision=precision, on_progress=on_progress)
                 self._put(key, found)
         return found
 
     def held(self) -> list[Held]:
         """What is loaded, most recently used last."""
         with self._lock:
-            return [Held(b.label, b.tap.name, b.megabytes) for b in self._held.values()]
+            return [Held(b.label, b.tap.name, b.megabytes, b.precision) for b in self._held.values()]
 
-    def _take(self, key: tuple[str, str]) -> Backbone | None:
+    def _take(self, key: _Key) -> Backbone | None:
         with self._lock:
             if key in self._held:
                 self._held.move_to_end(key)
             return self._held.get(key)
 
-    def _put(self, key: tuple[str, str], backbone: Backbone) -> None:
+    def _put(self, key: _Key, backbone: Backbone) -> None:
         with self._lock:
             self._held[key] = backbone
             while len(self._held) > 1 and sum(b.megabytes for b in self._held.values()) > self.budget_mb:
