@@ -21,6 +21,12 @@ PAGES = [
         help="The max and mean maps of several backbones beside your images.",
     ),
     st.Page(
+        "pages/rank.py",
+        title="Rank",
+        icon=":material/leaderboard:",
+        help="Numbers behind the eye: which backbone separates your boxes, how sure, and at what cost.",
+    ),
+    st.Page(
         "pages/guide.py",
         title="Guide",
         icon=":material/menu_book:",
