@@ -89,7 +89,7 @@ def cost_figure(result: RankResult, against: str, ink: str) -> dict[str, Any]:
             "x": [point[0] for point in points],
             "y": [point[1] for point in points],
             "text": [point[2] for point in points],
-            "textposition": "top center",
+            "textposition": _inwards([point[0] for point in points]),
             "cliponaxis": False,
             "marker": {
                 "size": 11,
@@ -102,6 +102,12 @@ def cost_figure(result: RankResult, against: str, ink: str) -> dict[str, Any]:
     layout["xaxis"] = _axis(f"{COSTS[against]}, fewer is better", ink) | {"type": "log"}
     layout["yaxis"] = _axis(f"S of the {reduction} map", ink)
     return {"data": data, "layout": layout}
+
+
+def _inwards(costs: Sequence[float]) -> list[str]:
+    """Put words beside points on the side where the plot has room."""
+    middle = float(np.median(costs)) if costs else 0.0
+    return ["top left" if cost > middle else "top right" for cost in costs]
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> set[int]:

@@ -6,13 +6,13 @@ from functools import partial
 from typing import Any
 
 import streamlit as st
-from convfe_core.report import ranking_csv, ranking_html, ranking_json
 
 from convfe_core.errors import ConvfeError
 from convfe_core.images import read_photo
 from convfe_core.rank import RankedResult, RankResult
 from convfe_core.rank_figures import COSTS, cost_figure, cost_of, duel_figure, separation_figure, size_figure
 from convfe_core.ranking import RankedBackbone
+from convfe_core.report import ranking_csv, ranking_html, ranking_json
 from pages.parts.choose_look import ink
 from pages.parts.opened import open_in_compare
 from pages.parts.words import plain, show_error
@@ -26,7 +26,8 @@ def show_result(result: RankResult) -> None:
     st.subheader(plain(result.ranking.verdict.text), anchor=False)
     st.caption(
         f"{result.ranking.usable:,} of {len(result.dataset.images):,} images could be scored. S says how much better "
-        f"the {result.ranking.reduction} map finds an image's own boxes than other images' boxes: 0 is chance, 0.5 is perfect."
+        f"the {result.ranking.reduction} map finds an image's own boxes than other images' boxes: 0 is chance, "
+        "0.5 is perfect."
     )
     for failure in result.failed:
         show_error(f"**{plain(failure.file)}** is not ranked. {failure.reason}")

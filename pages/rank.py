@@ -8,8 +8,11 @@ from convfe_core.errors import ConvfeError
 from convfe_core.rank import Progress, RankOptions, RankRun
 from pages.parts.choose_backbones import choose_backbones, choose_size
 from pages.parts.choose_dataset import choose_dataset, show_dataset
+from pages.parts.navigation import enter
 from pages.parts.rank_results import show_result
 from pages.parts.words import plain, show_error
+
+enter()
 
 st.title("Rank", anchor=False)
 
