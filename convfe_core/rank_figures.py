@@ -1,0 +1,156 @@
+"""The plots of a ranking, as Plotly figures in plain data: S with its intervals, and S against what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from convfe_core.rank_results import RankResult
+from convfe_core.rank_tables import table_rows
+from convfe_core.separation import SIZE_GROUPS
+
+COSTS = {
+    "ms_batch_1": "milliseconds per image, one at a time",
+    "ms_batch_8": "milliseconds per image, eight at a time",
+    "flops": "floating-point operations per image",
+    "params": "parameters",
+    "memory_mb": "megabytes added",
+}
+"""What S can be plotted against: keys of a table row, and what they are called."""
+
+COLOURS = ("#0f766e", "#b45309", "#4338ca")
+CONTROL_COLOUR = "#9ca3af"
+INK = "#1c2b2a"
+
+
+def separation_figure(result: RankResult, ink: str = INK) -> dict[str, Any]:
+    """S of every backbone with its interval, the highest on top, and its control's as an open diamond."""
+    rows = [row for row in reversed(table_rows(result)) if row["S"] is not None]
+    data = [
+        _with_intervals([r["spec"] for r in rows], rows, ("S", "S_low", "S_high"), "backbone", COLOURS[0], "circle"),
+    ]
+    controlled = [row for row in rows if row["control_S"] is not None]
+    if controlled:
+        keys = ("control_S", "control_low", "control_high")
+        labels = [row["spec"] for row in controlled]
+        data.append(_with_intervals(labels, controlled, keys, "its untrained control", CONTROL_COLOUR, "diamond-open"))
+    layout = _layout(ink, f"separation S of the {result.options.reduction} map", "")
+    layout["height"] = 120 + 44 * len(rows)
+    layout["xaxis"] |= {"zeroline": True, "zerolinecolor": ink, "zerolinewidth": 1}
+    layout["yaxis"] |= {"type": "category", "automargin": True}
+    return {"data": data, "layout": layout}
+
+
+def pareto_figure(result: RankResult, cost: str = "ms_batch_1", ink: str = INK) -> dict[str, Any]:
+    """S against a cost, with the front: the backbones that nothing both cheaper and better stands against.
+
+    Parameters
+    ----------
+    cost : a key of `COSTS`
+    """
+    if cost not in COSTS:
+        raise ValueError(f"Expected a cost: {', '.join(COSTS)}. Received: {cost!r}")
+    rows = [row for row in table_rows(result) if row["S"] is not None and row[cost] is not None]
+    front = pareto_front(rows, cost)
+    points = {
+        "type": "scatter",
+        "mode": "markers+text",
+        "x": [row[cost] for row in rows],
+        "y": [row["S"] for row in rows],
+        "text": [row["spec"] for row in rows],
+        "textposition": "top center",
+        "error_y": _bars(rows, ("S", "S_low", "S_high")),
+        "marker": {"color": COLOURS[0], "size": 10},
+        "name": "backbone",
+        "cliponaxis": False,
+        "hovertemplate": "%{text}<br>S %{y:.3f}<br>%{x:.4g} " + COSTS[cost] + "<extra></extra>",
+    }
+    line = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [row[cost] for row in front],
+        "y": [row["S"] for row in front],
+        "line": {"color": COLOURS[1], "dash": "dot", "shape": "hv"},
+        "name": "front",
+        "hoverinfo": "skip",
+    }
+    layout = _layout(ink, COSTS[cost], "separation S")
+    layout["xaxis"] |= {"type": "log", "dtick": "D2"}
+    return {"data": [line, points], "layout": layout | {"height": 420}}
+
+
+def pareto_front(rows: Sequence[Mapping[str, Any]], cost: str) -> list[Mapping[str, Any]]:
+    """Rows, the cheapest first, of which each has a higher S than everything cheaper."""
+    front: list[Mapping[str, Any]] = []
+    for row in sorted(rows, key=lambda r: (r[cost], -r["S"])):
+        if not front or row["S"] > front[-1]["S"]:
+            front.append(row)
+    return front
+
+
+def size_figure(result: RankResult, ink: str = INK) -> dict[str, Any]:
+    """S of small, medium and large boxes for every backbone, with intervals."""
+    data = []
+    ranked = result.ranking.backbones
+    for colour, (group, (low, high)) in zip(COLOURS, SIZE_GROUPS.items(), strict=True):
+        found = [(r.label, r.by_size[group]) for r in ranked if group in r.by_size and r.by_size[group].S is not None]
+        rows = [{"S": s.S.value, "low": s.S.low, "high": s.S.high} for _, s in found if s.S is not None]
+        bounds = f"from {low:g}" if high == float("inf") else f"{low:g} to {high:g}"
+        data.append(
+            {
+                "type": "bar",
+                "x": [label for label, _ in found],
+                "y": [row["S"] for row in rows],
+                "error_y": _bars(rows, ("S", "low", "high")),
+                "marker": {"color": colour},
+                "name": f"{group}: {bounds} cells",
+                "customdata": [score.images for _, score in found],
+                "hovertemplate": "%{x}<br>S %{y:.3f} on %{customdata} images<extra>" + group + "</extra>",
+            }
+        )
+    layout = _layout(ink, "", "separation S") | {"barmode": "group", "height": 380}
+    return {"data": data, "layout": layout}
+
+
+def _with_intervals(
+    labels: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
+    keys: tuple[str, str, str],
+    name: str,
+    colour: str,
+    symbol: str,
+) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [row[keys[0]] for row in rows],
+        "y": list(labels),
+        "error_x": _bars(rows, keys) | {"color": colour},
+        "marker": {"color": colour, "size": 11, "symbol": symbol, "line": {"width": 2, "color": colour}},
+        "name": name,
+        "hovertemplate": "%{y}<br>S %{x:.3f}<extra>" + name + "</extra>",
+    }
+
+
+def _bars(rows: Sequence[Mapping[str, Any]], keys: tuple[str, str, str]) -> dict[str, Any]:
+    value, low, high = keys
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [row[high] - row[value] for row in rows],
+        "arrayminus": [row[value] - row[low] for row in rows],
+        "thickness": 1.5,
+    }
+
+
+def _layout(ink: str, x: str, y: str) -> dict[str, Any]:
+    grid = {"gridcolor": "rgba(128, 128, 128, 0.25)", "zeroline": False, "automargin": True}
+    return {
+        "xaxis": {"title": {"text": x}, **grid},
+        "yaxis": {"title": {"text": y}, **grid},
+        "font": {"color": ink},
+        "paper_bgcolor": "rgba(0, 0, 0, 0)",
+        "plot_bgcolor": "rgba(0, 0, 0, 0)",
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
+        "margin": {"l": 10, "r": 20, "t": 40, "b": 10},
+    }
