@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from convfe_core.rank_results import RankResult
 from convfe_core.rank_tables import table_rows
+from convfe_core.ranking import RankedBackbone
 from convfe_core.separation import SIZE_GROUPS
 
 COSTS = {
@@ -58,7 +61,7 @@ def pareto_figure(result: RankResult, cost: str = "ms_batch_1", ink: str = INK) 
         "x": [row[cost] for row in rows],
         "y": [row["S"] for row in rows],
         "text": [row["spec"] for row in rows],
-        "textposition": "top center",
+        "textposition": _inwards([row[cost] for row in rows]),
         "error_y": _bars(rows, ("S", "S_low", "S_high")),
         "marker": {"color": COLOURS[0], "size": 10},
         "name": "backbone",
@@ -88,6 +91,12 @@ def pareto_front(rows: Sequence[Mapping[str, Any]], cost: str) -> list[Mapping[s
     return front
 
 
+def _inwards(costs: Sequence[float]) -> list[str]:
+    """Put words beside points on the side where the plot has room."""
+    middle = float(np.median(costs)) if costs else 0.0
+    return ["top left" if cost > middle else "top right" for cost in costs]
+
+
 def size_figure(result: RankResult, ink: str = INK) -> dict[str, Any]:
     """S of small, medium and large boxes for every backbone, with intervals."""
     data = []
@@ -109,6 +118,46 @@ def size_figure(result: RankResult, ink: str = INK) -> dict[str, Any]:
             }
         )
     layout = _layout(ink, "", "separation S") | {"barmode": "group", "height": 380}
+    return {"data": data, "layout": layout}
+
+
+def duel_figure(result: RankResult, first: RankedBackbone, second: RankedBackbone, ink: str = INK) -> dict[str, Any]:
+    """Draw one point an image: its S under one backbone against its S under another.
+
+    Points above the diagonal are images that `first` wins. ``customdata`` holds the image's place in the data set.
+    """
+    reduction = result.ranking.reduction
+    ours, theirs = (result.result(one.label).scores.maps[reduction].separation for one in (first, second))
+    usable = np.flatnonzero(np.isfinite(ours) & np.isfinite(theirs))
+    low = float(min(ours[usable].min(initial=0), theirs[usable].min(initial=0)))
+    high = float(max(ours[usable].max(initial=0), theirs[usable].max(initial=0)))
+    data = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": [low, high],
+            "y": [low, high],
+            "line": {"color": CONTROL_COLOUR, "dash": "dot"},
+            "hoverinfo": "skip",
+            "showlegend": False,
+        },
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "showlegend": False,
+            "x": theirs[usable],
+            "y": ours[usable],
+            "text": [result.dataset.images[place].image for place in usable],
+            "customdata": usable,
+            "marker": {
+                "size": 9,
+                "opacity": 0.8,
+                "color": [COLOURS[0] if ours[place] >= theirs[place] else COLOURS[1] for place in usable],
+            },
+            "hovertemplate": f"%{{text}}<br>{first.label} %{{y:.2f}}<br>{second.label} %{{x:.2f}}<extra></extra>",
+        },
+    ]
+    layout = _layout(ink, f"S under {second.label}", f"S under {first.label}") | {"height": 420}
     return {"data": data, "layout": layout}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 
 from convfe_core.backbones import Network, freeze
 from convfe_core.boxes import BoxArray
-from convfe_core.extraction import Size, cells_on_photo, equal_batches, maps_on_photo, running
-from convfe_core.images import Photo, place_on_canvas
+from convfe_core.extraction import Size, cells_on_photo, maps_on_photo, sized_batches
+from convfe_core.gate import MACHINE
+from convfe_core.images import Photo
 from convfe_core.maps import CellGrid, FeatureMaps, FloatArray, Frame, cell_centres
 from convfe_core.roi import roi_weights
 from convfe_core.taps import SpatialPath, Tap
@@ -42,7 +44,7 @@ class ScoringBackbone:
 
     Attributes
     ----------
-    label, weights, tap, path, working_size, native_size : as in `convfe_core.backbones.Backbone`
+    label, weights, tap, path, working_size, native_size, activation_bytes : as in `convfe_core.backbones.Backbone`
     """
 
     label: str
@@ -51,6 +53,7 @@ class ScoringBackbone:
     path: SpatialPath
     working_size: int
     native_size: int
+    activation_bytes: float
     _graph: Callable[..., tuple[Any, Any, Any, Any]]
 
     def run(
@@ -108,6 +111,7 @@ def freeze_for_scoring(network: Network) -> ScoringBackbone:
         path=network.path,
         working_size=network.working_size,
         native_size=network.native_size,
+        activation_bytes=network.activation_bytes,
         _graph=freeze(reduce_channels, signature),
     )
 
@@ -126,26 +130,16 @@ def score_photos(
     size : how large they enter
     boxes : by place, (N, 4) boxes to average features over, in image pixels; places left out have none
     """
-    places: list[int] = []
-
-    def without_places() -> Iterator[Photo]:
-        for place, photo in photos:
-            places.append(place)
-            yield photo
-
-    done = 0
-    for batch in equal_batches(without_places(), backbone, size):
-        here = places[done : done + len(batch)]
-        done += len(batch)
-        canvases = np.stack([place_on_canvas(photo, frame) for photo, frame in batch])
-        grid = backbone.path.grid(*canvases.shape[1:3])
-        wanted = [boxes.get(place, np.empty((0, 4))) for place in here]
-        rows, columns = _stack_weights([frame for _, frame in batch], grid, wanted)
-        with running:
-            maxima, means, averages, dead = backbone.run(canvases, rows, columns)
-        for k, (photo, frame) in enumerate(batch):
-            maps = maps_on_photo(photo, frame, backbone, grid, maxima[k], means[k])
-            yield here[k], Scored(maps, averages[k, : len(wanted[k])].copy(), float(dead[k]))
+    with closing(sized_batches(backbone, photos, size)) as batches:
+        for batch in batches:
+            grid = backbone.path.grid(*batch.canvases.shape[1:3])
+            wanted = [boxes.get(place, np.empty((0, 4))) for place, _, _ in batch.members]
+            rows, columns = _stack_weights([frame for _, _, frame in batch.members], grid, wanted)
+            with MACHINE.passing():
+                maxima, means, averages, dead = backbone.run(batch.canvases, rows, columns)
+            for k, (place, photo, frame) in enumerate(batch.members):
+                maps = maps_on_photo(photo, frame, backbone, grid, maxima[k], means[k])
+                yield place, Scored(maps, averages[k, : len(wanted[k])].copy(), float(dead[k]))
 
 
 def _stack_weights(frames: list[Frame], grid: CellGrid, boxes: list[BoxArray]) -> tuple[Float32, Float32]:

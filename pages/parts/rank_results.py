@@ -1,0 +1,189 @@
+"""What a ranking found: the verdict, a table, plots, and images that one backbone wins and another loses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import streamlit as st
+
+from convfe_core.errors import ConvfeError
+from convfe_core.images import DEFAULT_LIMITS, read_photo
+from convfe_core.rank_figures import duel_figure, pareto_figure, separation_figure, size_figure
+from convfe_core.rank_report import best_and_worst, html_report
+from convfe_core.rank_results import RankResult
+from convfe_core.rank_tables import table_rows, to_csv, to_json
+from pages.parts.choose_look import ink
+from pages.parts.opened import open_in_compare
+from pages.parts.words import plain, show_error
+
+MOST_OPENED = 8
+COST_NAMES = {"ms_batch_8": "Latency", "flops": "Operations", "params": "Parameters", "memory_mb": "Memory"}
+
+
+def show_result(result: RankResult) -> None:
+    """Show a finished or stopped run, the answer first."""
+    st.subheader(plain(result.ranking.verdict.text), anchor=False)
+    st.caption(
+        f"{result.ranking.usable:,} of {len(result.dataset.images):,} images could be scored. S says how much better "
+        f"the {result.ranking.reduction} map finds an image's own boxes than other images' boxes: 0 is chance, "
+        "0.5 is perfect."
+    )
+    for failure in result.failed:
+        show_error(f"**{plain(failure.file)}** is not ranked. {failure.reason}")
+    _table(result)
+    left, right = st.columns(2)
+    with left.container(border=True):
+        st.markdown("**Separation, and its untrained control**")
+        st.plotly_chart(separation_figure(result, ink()), key="rank-s", alt="S of every backbone with its interval")
+    with right.container(border=True):
+        _cost_plot(result)
+    with st.container(border=True):
+        st.markdown("**Separation by the size of the boxes**")
+        st.plotly_chart(size_figure(result, ink()), key="rank-sizes", alt="S on small, medium and large boxes")
+        for one in result.results:
+            st.caption(f"**{plain(one.label)}**: {one.sizes.text}.")
+    _duel(result)
+    _diagnostics(result)
+    _exports(result)
+
+
+def _table(result: RankResult) -> None:
+    other = "max" if result.ranking.reduction == "mean" else "mean"
+    st.dataframe(
+        [_row(row, other) for row in table_rows(result)],
+        hide_index=True,
+        alt="One line a backbone, the highest separation first",
+        column_config={
+            "S": st.column_config.ProgressColumn(
+                "S", min_value=-0.1, max_value=0.5, format="%.3f", help="Separation of the map that ranks."
+            ),
+            "Control": st.column_config.NumberColumn(
+                format="%.3f", help="S of the same architecture with random weights, average of three."
+            ),
+            f"S of {other}": st.column_config.NumberColumn(format="%.3f"),
+            "Probe": st.column_config.NumberColumn(
+                format="%.2f",
+                help="Balanced accuracy of 5 nearest neighbours on the boxes' features; chance is 1/classes.",
+            ),
+            "ms per image": st.column_config.NumberColumn(format="%.1f", help="Median, eight at a time."),
+            "GFLOPs": st.column_config.NumberColumn(format="%.2f", help="Of one image, a multiply-add counts as two."),
+            "M parameters": st.column_config.NumberColumn(format="%.2f"),
+            "MB added": st.column_config.NumberColumn(
+                format="%.0f", help="Peak memory that it added."
+            ),
+            "Top-1, %": st.column_config.NumberColumn(
+                format="%.1f",
+                help="Published ImageNet accuracy: it knows nothing of your data, and often does as well.",
+            ),
+            "Boxes under a cell": st.column_config.NumberColumn(format="percent"),
+        },
+    )
+
+
+def _row(row: dict[str, Any], other: str) -> dict[str, Any]:
+    return {
+        "Backbone": row["spec"],
+        "S": row["S"],
+        "95 % interval": "" if row["S"] is None else f"{row['S_low']:.3f} to {row['S_high']:.3f}",
+        "Control": row["control_S"],
+        "Beats it": {True: "yes", False: "no", None: ""}[row["beats_control"]],
+        f"S of {other}": row[f"S_{other}_map"],
+        "Probe": row["probe"],
+        "ms per image": row["ms_batch_8"],
+        "GFLOPs": None if row["flops"] is None else row["flops"] / 1e9,
+        "M parameters": None if row["params"] is None else row["params"] / 1e6,
+        "MB added": row["memory_mb"],
+        "Top-1, %": row["imagenet_top1"],
+        "Stride": row["stride"],
+        "Boxes under a cell": row["under_one_cell"],
+    }
+
+
+def _cost_plot(result: RankResult) -> None:
+    st.markdown("**Separation against cost**")
+    if all(one.cost is None for one in result.results):
+        st.caption("The cost was not measured in this run.")
+        return
+    against = st.segmented_control(
+        "Cost", list(COST_NAMES), format_func=lambda name: COST_NAMES[name], default="ms_batch_8", key="rank-cost-kind"
+    )
+    figure = pareto_figure(result, against or "ms_batch_8", ink())
+    st.plotly_chart(figure, key="rank-cost", alt="S against cost, with the front of the best trades")
+
+
+def _duel(result: RankResult) -> None:
+    """Choose two backbones and see which images each wins."""
+    labels = [one.label for one in result.ranking.backbones if one.separation]
+    if len(labels) < 2:
+        return
+    with st.container(border=True):
+        st.markdown("**Image by image**")
+        left, right = st.columns(2)
+        first = left.selectbox("Up", labels, key="duel-first")
+        second = right.selectbox("Across", [label for label in labels if label != first], key="duel-second")
+        found = {one.label: one for one in result.ranking.backbones}
+        event = st.plotly_chart(
+            duel_figure(result, found[first], found[second], ink()),
+            key="rank-duel",
+            on_select="rerun",
+            selection_mode=("points", "box"),
+            alt=f"S of every image under {first} against {second}",
+        )
+        places = [int(point["customdata"]) for point in event.selection.points if "customdata" in point][:MOST_OPENED]
+        st.caption(f"Above the line {plain(first)} wins. Click an image, or draw a box around up to {MOST_OPENED}.")
+        if places and st.button(
+            f"Open {len(places)} in Compare", key="duel-open", icon=":material/grid_view:", type="primary"
+        ):
+            _open(result, places)
+
+
+def _open(result: RankResult, places: list[int]) -> None:
+    opened = []
+    for image in (result.dataset.images[place] for place in places):
+        try:
+            opened.append(
+                (
+                    read_photo(result.dataset.source.read(image.image, DEFAULT_LIMITS.max_bytes), image.image),
+                    image.boxes,
+                )
+            )
+        except ConvfeError as error:
+            show_error(str(error))
+    open_in_compare(opened)
+
+
+def _diagnostics(result: RankResult) -> None:
+    """Numbers that need no boxes, each beside its control's."""
+    with st.expander("Numbers of the maps alone: they help to read a map, they do not rank"):
+        rows = []
+        for one in result.results:
+            for reduction, numbers in one.diagnostics.items():
+                control = one.control_diagnostics.get(reduction)
+                row: dict[str, Any] = {"Map": f"{one.label} {reduction}"}
+                for name in ("clarity", "gini", "moran", "otsu", "entropy", "saturated", "dead"):
+                    row[name] = round(getattr(numbers, name), 3)
+                    row[f"{name} of control"] = None if control is None else round(getattr(control, name), 3)
+                rows.append(row)
+        st.dataframe(rows, hide_index=True, alt="Diagnostics of each backbone's maps beside those of its control")
+
+
+def _exports(result: RankResult) -> None:
+    formats: list[tuple[str, Callable[[RankResult], str], str]] = [
+        ("CSV", to_csv, "text/csv"),
+        ("JSON", lambda found: json.dumps(to_json(found), indent=1, ensure_ascii=False), "application/json"),
+        ("HTML", lambda found: html_report(found, *best_and_worst(found)), "text/html"),
+    ]
+    with st.container(horizontal=True):
+        for name, make, mime in formats:
+            st.download_button(
+                f"Report as {name}",
+                partial(make, result),
+                f"convfe-ranking.{name.lower()}",
+                mime,
+                key=f"rank-{name}",
+                icon=":material/download:",
+                on_click="ignore",
+            )
