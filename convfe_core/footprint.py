@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import sys
 
+from convfe_core.backbones import Backbone
 from convfe_core.catalog import Spec
 from convfe_core.errors import MemoryLimitError
+from convfe_core.extraction import Size, frame_for
+from convfe_core.images import Photo
+from convfe_core.memory import memory_limit_mb, room_mb
 
 TENSORFLOW_MB = 600.0
 """Resident memory that importing TensorFlow takes."""
@@ -31,6 +35,23 @@ def peak_mb(spec: Spec, *, compact: bool) -> float:
     """Megabytes that loading a backbone and running it once take at their highest, TensorFlow itself included."""
     base, times = (_COMPACT_MB, _COMPACT_TIMES) if compact else (_FROZEN_MB, _FROZEN_TIMES)
     return base + times * weights_mb(spec) + (0.0 if "tensorflow" in sys.modules else TENSORFLOW_MB)
+
+
+def check_pass(backbone: Backbone, photo: Photo, size: Size) -> None:
+    """Refuse a pass whose layers would not fit.
+
+    Raises
+    ------
+    MemoryLimitError : with both sizes
+    """
+    frame = frame_for(photo.height, photo.width, backbone, size)
+    need, room = frame.input_height * frame.input_width * backbone.activation_bytes / 2**20, room_mb()
+    if need > room:
+        raise MemoryLimitError(
+            f"{backbone.label} at {frame.content_width} x {frame.content_height} pixels does not fit into memory: its "
+            f"layers take {need:,.0f} MB, and of the {memory_limit_mb():,.0f} MB that this process may use "
+            f"{max(room, 0):,.0f} MB are free; choose a smaller size."
+        )
 
 
 def refusal(spec: Spec, room: float, limit: float) -> MemoryLimitError:
