@@ -54,9 +54,21 @@ def check_pass(backbone: Backbone, photo: Photo, size: Size) -> None:
         )
 
 
-def refusal(spec: Spec, room: float, limit: float) -> MemoryLimitError:
+def require_room(spec: Spec, *, compact: bool = False) -> None:
+    """Refuse a backbone that would not fit beside what the process holds.
+
+    Raises
+    ------
+    MemoryLimitError : with both sizes
+    """
+    need, room = peak_mb(spec, compact=compact), room_mb()
+    if need > room:
+        raise refusal(spec, need, room)
+
+
+def refusal(spec: Spec, need: float, room: float) -> MemoryLimitError:
     """The sentence for a backbone that does not fit."""
     return MemoryLimitError(
-        f"{spec.label} does not fit into memory: loading it takes {peak_mb(spec, compact=True):,.0f} MB, and of the "
-        f"{limit:,.0f} MB that this process may use {max(room, 0):,.0f} MB are free; take a smaller backbone."
+        f"{spec.label} does not fit into memory: loading it takes {need:,.0f} MB, and of the {memory_limit_mb():,.0f} "
+        f"MB that this process may use {max(room, 0):,.0f} MB are free; take a smaller backbone."
     )

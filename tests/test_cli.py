@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -156,3 +157,14 @@ def test_fetch_names_what_could_not_be_had_and_fetches_the_rest(
     assert said.out.startswith("MobileNet-0.25: fetched")
     assert "convfe: ImageNet weights of VGG16 are not available" in said.err
     assert "Traceback" not in said.err
+
+
+def test_a_backbone_that_does_not_fit_into_memory_is_one_sentence_with_both_sizes(
+    picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CONVFE_MEMORY_MB", "1000")
+    assert main(["maps", str(picture), "--backbone", "ResNet152:untrained", "--out", str(tmp_path / "out")]) == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("convfe: ")]
+    assert len(lines) == 1
+    assert re.search(r"ResNet152:untrained does not fit into memory: loading it takes [\d,]+ MB", lines[0])
+    assert "of the 1,000 MB that this process may use" in lines[0]
