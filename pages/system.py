@@ -41,7 +41,15 @@ with st.grid(3):
 
 if held:
     st.dataframe(
-        [{"Backbone": one.label, "Layer": one.tap, "Memory, MB": round(one.megabytes, 1)} for one in held],
+        [
+            {
+                "Backbone": one.label,
+                "Layer": one.tap,
+                "Memory, MB": round(one.megabytes, 1),
+                "Kind": "compact: slower, for want of memory" if one.compact else one.precision,
+            }
+            for one in held
+        ],
         hide_index=True,
         alt="Loaded backbones, the most recently used last",
     )
