@@ -177,10 +177,15 @@ def _weight_path(spec: Spec, architecture: Architecture, on_progress: LoadProgre
     return fetch_weights(architecture, on_progress=report)
 
 
-def freeze_network(network: Network, precision: Precision = "float32") -> Backbone:
+def freeze_network(network: Network, precision: Precision = "float32", *, compact: bool = False) -> Backbone:
     """Turn a network into a backbone: one traced graph with its variables frozen into it.
 
     The graph takes any batch, height and width, so it is traced once however many sizes of image follow.
+
+    Parameters
+    ----------
+    compact : leave the variables outside the graph; it runs at half the speed in a tenth of the memory, because
+        TensorFlow copies a graph's constants many times while it optimises it
     """
     import tensorflow as tf
 
@@ -188,8 +193,9 @@ def freeze_network(network: Network, precision: Precision = "float32") -> Backbo
         features = network.features(pixels)
         return tf.reduce_max(features, axis=-1), tf.reduce_mean(features, axis=-1)
 
+    signature = [tf.TensorSpec((None, None, None, 3), tf.uint8)]
     with _building:
-        graph = freeze(reduce_channels, [tf.TensorSpec((None, None, None, 3), tf.uint8)], precision)
+        graph = trace(reduce_channels, signature) if compact else freeze(reduce_channels, signature, precision)
     return Backbone(
         label=network.label,
         weights=network.weights,
@@ -199,9 +205,22 @@ def freeze_network(network: Network, precision: Precision = "float32") -> Backbo
         native_size=network.native_size,
         megabytes=sum(int(np.prod(w.shape)) for w in network.model.weights) * 4 / 2**20,
         activation_bytes=network.activation_bytes,
-        precision=precision,
+        precision="float32" if compact else precision,
         _graph=graph,
     )
+
+
+def trace(function: Callable[..., Any], signature: list[Any]) -> Callable[..., Any]:
+    """Trace a TensorFlow function once, and keep what it reads alive as long as the result lives."""
+    import tensorflow as tf
+
+    traced = tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
+
+    def run(*inputs: Any) -> Any:
+        return traced(*inputs)
+
+    run.__wrapped__ = function  # type: ignore[attr-defined]  # graphs hold variables weakly, the function strongly
+    return run
 
 
 def freeze(function: Callable[..., Any], signature: list[Any], precision: Precision = "float32") -> Callable[..., Any]:
@@ -239,9 +258,10 @@ def load_backbone(
     *,
     seed: int = UNTRAINED_SEED,
     precision: Precision = "float32",
+    compact: bool = False,
     on_progress: LoadProgress = ignore_progress,
 ) -> Backbone:
-    """Open a network and freeze it; arguments and errors as in `open_network` and `freeze`."""
-    backbone = freeze_network(open_network(spec, tap, seed=seed, on_progress=on_progress), precision)
+    """Open a network and freeze it; arguments and errors as in `open_network` and `freeze_network`."""
+    backbone = freeze_network(open_network(spec, tap, seed=seed, on_progress=on_progress), precision, compact=compact)
     gc.collect()  # Keras models are full of reference cycles; their variables must go before the next one is built
     return backbone

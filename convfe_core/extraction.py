@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ import numpy as np
 from convfe_core.ahead import ahead
 from convfe_core.backbones import Backbone
 from convfe_core.errors import SpecError
+from convfe_core.gate import MACHINE, OnWait, wait_silently
 from convfe_core.images import Photo, place_on_canvas, plan_frame
 from convfe_core.maps import CellGrid, FeatureMaps, FloatArray, Frame
 from convfe_core.pixels import PixelArray
@@ -24,9 +24,6 @@ BATCH_MB = 192.0
 """Megabytes that the photographs of one batch and the layers that they pass may take; one photograph always may."""
 
 Key = TypeVar("Key")
-
-running = threading.Lock()
-"""One forward pass at a time: each already uses every core, and two would double the memory."""
 
 
 class Described(Protocol):
@@ -95,26 +92,31 @@ def frame_for(height: int, width: int, backbone: Described, size: Size) -> Frame
     return plan_frame(height, width, size.longest_side(backbone), multiple=max(32, int(backbone.tap.stride)))
 
 
-def extract_maps(backbone: Backbone, photos: Iterable[Photo], size: Size) -> Iterator[FeatureMaps]:
+def extract_maps(
+    backbone: Backbone, photos: Iterable[Photo], size: Size, on_wait: OnWait = wait_silently
+) -> Iterator[FeatureMaps]:
     """Run a backbone over photographs and yield the maps of each, in their order; see `extract_batches`."""
-    with closing(extract_batches(backbone, ((None, photo) for photo in photos), size)) as batches:
+    with closing(extract_batches(backbone, ((None, photo) for photo in photos), size, on_wait)) as batches:
         for batch in batches:
             for _, _, maps in batch:
                 yield maps
 
 
 def extract_batches(
-    backbone: Backbone, photos: Iterable[tuple[Key, Photo]], size: Size
+    backbone: Backbone, photos: Iterable[tuple[Key, Photo]], size: Size, on_wait: OnWait = wait_silently
 ) -> Generator[list[tuple[Key, Photo, FeatureMaps]], None, None]:
     """Run a backbone over photographs and yield them with their maps, batch by batch, in their order.
+
+    One pass at a time runs in the whole process: each already uses every core, and two would double the memory.
 
     Parameters
     ----------
     photos : each with a key that is handed through
+    on_wait : called while others' passes run, see `Gate.passing`
     """
     with closing(sized_batches(backbone, photos, size)) as batches:
         for batch in batches:
-            with running:
+            with MACHINE.passing(on_wait):
                 maxima, means = backbone.reduce(batch.canvases)
             grid = backbone.grid(*batch.canvases.shape[1:3])
             yield [

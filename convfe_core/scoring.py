@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from convfe_core.backbones import Network, freeze
 from convfe_core.boxes import BoxArray
-from convfe_core.extraction import Size, cells_on_photo, maps_on_photo, running, sized_batches
+from convfe_core.extraction import Size, cells_on_photo, maps_on_photo, sized_batches
+from convfe_core.gate import MACHINE
 from convfe_core.images import Photo
 from convfe_core.maps import CellGrid, FeatureMaps, FloatArray, Frame, cell_centres
 from convfe_core.roi import roi_weights
@@ -134,7 +135,7 @@ def score_photos(
             grid = backbone.path.grid(*batch.canvases.shape[1:3])
             wanted = [boxes.get(place, np.empty((0, 4))) for place, _, _ in batch.members]
             rows, columns = _stack_weights([frame for _, _, frame in batch.members], grid, wanted)
-            with running:
+            with MACHINE.passing():
                 maxima, means, averages, dead = backbone.run(batch.canvases, rows, columns)
             for k, (place, photo, frame) in enumerate(batch.members):
                 maps = maps_on_photo(photo, frame, backbone, grid, maxima[k], means[k])

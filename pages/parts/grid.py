@@ -88,7 +88,7 @@ def _draw_row(
 ) -> None:
     if not found:
         return
-    figure = row_figure(photo, thumbnail(photo), found, limits, look, boxes_of(photo))
+    figure = row_figure(photo, thumbnail(photo), found, limits, look, boxes_of(photo).tolist())
     labels = ", ".join(maps.label for maps in found)
     with slot:
         show_figure(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import streamlit as st
+from convfe_core.report import ranking_csv, ranking_html, ranking_json
 
 from convfe_core.errors import ConvfeError
 from convfe_core.images import read_photo
 from convfe_core.rank import RankedResult, RankResult
 from convfe_core.rank_figures import COSTS, cost_figure, cost_of, duel_figure, separation_figure, size_figure
 from convfe_core.ranking import RankedBackbone
-from convfe_core.report import ranking_csv, ranking_html, ranking_json
 from pages.parts.choose_look import ink
 from pages.parts.opened import open_in_compare
 from pages.parts.words import plain, show_error
@@ -24,11 +25,11 @@ def show_result(result: RankResult) -> None:
     """Show a finished or stopped run, the answer first."""
     st.subheader(plain(result.ranking.verdict.text), anchor=False)
     st.caption(
-        f"{result.ranking.usable:,} of {len(result.dataset.images):,} images could be scored. S says how much better the "
-        f"{result.ranking.reduction} map finds an image's own boxes than other images' boxes: 0 is chance, 0.5 is perfect."
+        f"{result.ranking.usable:,} of {len(result.dataset.images):,} images could be scored. S says how much better "
+        f"the {result.ranking.reduction} map finds an image's own boxes than other images' boxes: 0 is chance, 0.5 is perfect."
     )
-    for one in result.failed:
-        show_error(f"**{plain(one.file)}** is not ranked. {one.reason}")
+    for failure in result.failed:
+        show_error(f"**{plain(failure.file)}** is not ranked. {failure.reason}")
     _table(result)
     left, right = st.columns(2)
     with left.container(border=True):
@@ -62,7 +63,7 @@ def _table(result: RankResult) -> None:
             ),
             "Top-1, %": st.column_config.NumberColumn(
                 format="%.1f",
-                help="Published ImageNet accuracy: a dull number that knows nothing of your data, and often does as well.",
+                help="Published ImageNet accuracy: it knows nothing of your data, and often does as well.",
             ),
             "Boxes under a cell": st.column_config.NumberColumn(format="percent"),
         },
@@ -168,7 +169,7 @@ def _exports(result: RankResult) -> None:
         ):
             st.download_button(
                 f"Report as {name}",
-                lambda make=make: make(result),
+                partial(make, result),
                 f"convfe-ranking.{name.lower()}",
                 mime,
                 key=f"rank-{name}",

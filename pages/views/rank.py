@@ -35,8 +35,8 @@ with st.sidebar:
 
 if dataset is None:
     st.info(
-        "Bring images whose objects are marked with boxes (Pascal VOC, YOLO or COCO) in the sidebar. This page then says "
-        "which backbone separates your objects best, how sure that is, and what it costs.",
+        "Bring images whose objects are marked with boxes (Pascal VOC, YOLO or COCO) in the sidebar. This page then "
+        "says which backbone separates your objects best, how sure that is, and what it costs.",
         icon=":material/add_photo_alternate:",
     )
     st.stop()
