@@ -58,7 +58,11 @@ def parse_size(text: str) -> Size:
 def frame_for(photo: Photo, backbone: Backbone, size: Size) -> Frame:
     """Where this photograph lies on this backbone's input at this size."""
     return plan_frame(
-        photo.height, photo.width, size.longest_side(backbone), multiple=max(32, int(backbone.tap.stride))
+        photo.height,
+        photo.width,
+        size.longest_side(backbone),
+        multiple=max(32, int(backbone.tap.stride)),
+        fixed=backbone.fixed,
     )
 
 

@@ -31,18 +31,18 @@ class BackbonePool:
 
     def __init__(self, budget_mb: float) -> None:
         self.budget_mb = budget_mb
-        self._held: OrderedDict[tuple[str, str], Backbone] = OrderedDict()
+        self._held: OrderedDict[tuple[Spec, str], Backbone] = OrderedDict()
         self._lock = threading.Lock()
         self._loading = threading.Lock()
 
     def ready(self, spec: Spec, tap: str = "auto") -> bool:
         """Whether this backbone can be had without loading."""
         with self._lock:
-            return (spec.text, tap) in self._held
+            return (spec, tap) in self._held
 
     def get(self, spec: Spec, tap: str = "auto", on_progress: LoadProgress = ignore_progress) -> Backbone:
         """Hand out the loaded backbone, loading it first if need be; errors as in `open_network`."""
-        key = (spec.text, tap)
+        key = (spec, tap)
         found = self._take(key)
         if found is not None:
             return found
@@ -58,13 +58,13 @@ class BackbonePool:
         with self._lock:
             return [Held(b.label, b.tap.name, b.megabytes) for b in self._held.values()]
 
-    def _take(self, key: tuple[str, str]) -> Backbone | None:
+    def _take(self, key: tuple[Spec, str]) -> Backbone | None:
         with self._lock:
             if key in self._held:
                 self._held.move_to_end(key)
             return self._held.get(key)
 
-    def _put(self, key: tuple[str, str], backbone: Backbone) -> None:
+    def _put(self, key: tuple[Spec, str], backbone: Backbone) -> None:
         with self._lock:
             self._held[key] = backbone
             while len(self._held) > 1 and sum(b.megabytes for b in self._held.values()) > self.budget_mb:

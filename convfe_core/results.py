@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from convfe_core.backbones import Backbone, load_backbone
-from convfe_core.catalog import Spec, file_stem, find_architecture
+from convfe_core.catalog import Spec, file_stem
 from convfe_core.errors import ConvfeError, ImageError, SpecError
 from convfe_core.exports import single_npz
 from convfe_core.extraction import Size, extract_maps
@@ -50,8 +50,6 @@ class MapsRun:
         ------
         SpecError : a backbone or layer that does not exist; nothing is written then
         """
-        for spec in self.specs:
-            find_architecture(spec.name)
         self.out.mkdir(parents=True, exist_ok=True)
         images = self._image_paths()
         stems = self._stems(images)
