@@ -2,7 +2,15 @@
 
 import streamlit as st
 
-st.set_page_config(page_title="CONV-FE", page_icon=":material/filter_center_focus:", layout="wide")
+from pages.parts.guard import guarded
+
+presenting = st.session_state.get("present", st.query_params.get("present") == "true")
+st.set_page_config(
+    page_title="CONV-FE",
+    page_icon=":material/filter_center_focus:",
+    layout="wide",
+    initial_sidebar_state="collapsed" if presenting else "auto",
+)
 
 PAGES = [
     st.Page(
@@ -26,5 +34,6 @@ PAGES = [
     ),
 ]
 
-presenting = st.session_state.get("present", st.query_params.get("present") == "true")
-st.navigation(PAGES, position="hidden" if presenting else "top").run()
+page = st.navigation(PAGES, position="hidden" if presenting else "top")
+with guarded():
+    page.run()

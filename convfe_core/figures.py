@@ -42,6 +42,7 @@ class Look:
     smoothed : interpolate between cells instead of showing them
     overlay : opacity of the map over the photograph, 0..1; 1 hides the photograph
     panel_width : pixels across one panel
+    stacked : one line of maps a backbone instead of all in one line
     ink : colour of the words, for the ground that the figure will stand on
     """
 
@@ -51,6 +52,7 @@ class Look:
     smoothed: bool = False
     overlay: float = 1.0
     panel_width: int = 180
+    stacked: bool = False
     ink: str = "#1c2b2a"
 
 
@@ -67,6 +69,62 @@ class Panel:
         return self.maps.max if self.reduction == "max" else self.maps.mean
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a panel lies on the figure, in fractions of the plotting area; y upwards."""
+
+    left: float
+    right: float
+    bottom: float
+    top: float
+
+    @property
+    def centre(self) -> float:
+        """Horizontal middle."""
+        return (self.left + self.right) / 2
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The panels of one figure: the photograph in the corner, the maps beside it in lines of equal length.
+
+    Attributes
+    ----------
+    columns : panels across, the photograph's column included
+    lines : lines of maps
+    panel_width, panel_height : pixels
+    foot : pixels below a line of panels, for the scale and the facts
+    """
+
+    columns: int
+    lines: int
+    panel_width: float
+    panel_height: float
+    foot: int
+
+    @property
+    def width(self) -> float:
+        """Pixels across the figure."""
+        return self.columns * (self.panel_width + PANEL_GAP) - PANEL_GAP
+
+    @property
+    def plot_height(self) -> float:
+        """Pixels from the top of the first line of panels to the bottom of the last."""
+        return self.lines * self._line_height - self.foot - HEAD_HEIGHT
+
+    @property
+    def _line_height(self) -> float:
+        return HEAD_HEIGHT + self.panel_height + self.foot
+
+    def place(self, index: int) -> Place:
+        """Place panel `index`: 0 is the photograph, the maps follow line by line."""
+        line, column = divmod(index - 1, self.columns - 1) if index else (0, -1)
+        left = (column + 1) * (self.panel_width + PANEL_GAP) / self.width
+        top = 1 - line * self._line_height / self.plot_height
+        bottom = top - self.panel_height / self.plot_height
+        return Place(left, min(left + self.panel_width / self.width, 1.0), max(bottom, 0.0), top)
+
+
 def row_figure(
     photo: Photo,
     thumbnail: str,
@@ -81,7 +139,7 @@ def row_figure(
     ----------
     photo : the photograph, for its size
     thumbnail : the photograph as a data address, at any resolution
-    rows : the maps of each backbone
+    rows : the maps of each backbone, at least one
     limits : for every (digest, label, reduction) the two ends of its scale, from `scale_limits`
     look : how to draw
     boxes : (x_min, y_min, x_max, y_max) in image pixels, drawn on every panel
@@ -91,43 +149,63 @@ def row_figure(
     A Plotly figure as plain data: building its classes would take most of the time that a change of colour may cost.
     """
     panels = [Panel(maps, reduction) for maps in rows for reduction in look.reductions]
-    count = len(panels) + 1
-    width = count * look.panel_width + (count - 1) * PANEL_GAP
-    panel_height = look.panel_width * photo.height / photo.width
     warned = any(map_warning(panel.values) for panel in panels)
-    figure: dict[str, Any] = {"data": [], "layout": _layout(width, panel_height, look.ink, warned)}
-    for index in range(count):
-        left = index * (look.panel_width + PANEL_GAP) / width
-        _add_axes(figure["layout"], index, left, left + look.panel_width / width, photo)
-    _add_photo(figure, 0, photo, thumbnail, 1.0)
+    sheet = Sheet(
+        columns=1 + (len(look.reductions) if look.stacked else len(panels)),
+        lines=len(rows) if look.stacked else 1,
+        panel_width=look.panel_width,
+        panel_height=look.panel_width * photo.height / photo.width,
+        foot=FOOT_HEIGHT + (WARNING_HEIGHT if warned else 0),
+    )
+    figure: dict[str, Any] = {"data": [_corner(photo)], "layout": _layout(sheet, look.ink)}
+    layout = figure["layout"]
+    _add_axes(layout, 0, sheet.place(0), photo)
+    _add_photo(layout, 0, photo, thumbnail)
     name = _escape(_shorten(photo.name, look.panel_width))
-    _add_text(figure["layout"], 0.5 * look.panel_width / width, 1, 5, name, size=13)
+    _add_text(layout, sheet.place(0).centre, 1, 5, name, size=13)
     for index, panel in enumerate(panels, start=1):
-        centre = (index * (look.panel_width + PANEL_GAP) + look.panel_width / 2) / width
-        span = look.panel_width / width
-        if look.overlay < 1:
-            _add_photo(figure, index, photo, thumbnail, 1.0)
+        place = sheet.place(index)
         ends = limits[panel.maps.digest, panel.maps.label, panel.reduction]
-        _add_heatmap(figure, index, panel, ends, look, centre, span)
-        first = (index - 1) % len(look.reductions) == 0
-        _add_words(figure["layout"], panel, ends, look, centre, first=first, width=width)
-    ground = [_ground(index, photo) for index in range(1, count)]
-    figure["layout"]["shapes"] = ground + [_box(index, box) for index in range(count) for box in boxes]
+        _add_axes(layout, index, place, photo)
+        if look.overlay < 1:
+            _add_photo(layout, index, photo, thumbnail)
+        figure["data"].append(_heatmap(index, panel, ends, look, place))
+        _add_words(layout, panel, ends, place)
+        if panel.reduction == look.reductions[0]:
+            last = sheet.place(index + len(look.reductions) - 1)
+            label = f"<b>{_escape(panel.maps.label)}</b>"
+            _add_text(layout, (place.left + last.right) / 2, place.top, 24, label, size=14)
+    ground = [_ground(index, photo) for index in range(1, len(panels) + 1)]
+    layout["shapes"] = ground + [_box(index, box) for index in range(len(panels) + 1) for box in boxes]
     return figure
 
 
-def _layout(width: float, panel_height: float, ink: str, warned: bool) -> dict[str, Any]:
-    foot = FOOT_HEIGHT + (WARNING_HEIGHT if warned else 0)
+def _layout(sheet: Sheet, ink: str) -> dict[str, Any]:
     return {
-        "width": round(width),
-        "height": round(panel_height + HEAD_HEIGHT + foot),
-        "margin": {"l": 0, "r": 0, "t": HEAD_HEIGHT, "b": foot},
+        "width": round(sheet.width),
+        "height": round(HEAD_HEIGHT + sheet.plot_height + sheet.foot),
+        "margin": {"l": 0, "r": 0, "t": HEAD_HEIGHT, "b": sheet.foot},
         "font": {"color": ink},
         "showlegend": False,
         "hovermode": "closest",
         "dragmode": "zoom",
         "plot_bgcolor": "rgba(0, 0, 0, 0)",
         "annotations": [],
+        "images": [],
+    }
+
+
+def _corner(photo: Photo) -> dict[str, Any]:
+    """Make an invisible trace, so that the photograph's panel has axes to zoom."""
+    return {
+        "type": "scatter",
+        "x": [photo.width / 2],
+        "y": [photo.height / 2],
+        "mode": "markers",
+        "marker": {"opacity": 0},
+        "hoverinfo": "skip",
+        "xaxis": "x",
+        "yaxis": "y",
     }
 
 
@@ -135,11 +213,11 @@ def _axis_name(index: int, letter: str) -> str:
     return letter if index == 0 else f"{letter}{index + 1}"
 
 
-def _add_axes(layout: dict[str, Any], index: int, left: float, right: float, photo: Photo) -> None:
+def _add_axes(layout: dict[str, Any], index: int, place: Place, photo: Photo) -> None:
     """Add one panel's axes in image pixels, y downwards; all follow the first."""
     hidden = {"showgrid": False, "zeroline": False, "showticklabels": False, "ticks": "", "showline": False}
-    x = {**hidden, "domain": [left, min(right, 1.0)], "range": [0, photo.width], "constrain": "domain"}
-    y = {**hidden, "domain": [0, 1], "range": [photo.height, 0], "constrain": "domain"}
+    x = {**hidden, "domain": [place.left, place.right], "range": [0, photo.width], "constrain": "domain"}
+    y = {**hidden, "domain": [place.bottom, place.top], "range": [photo.height, 0], "constrain": "domain"}
     x["anchor"], y["anchor"] = _axis_name(index, "y"), _axis_name(index, "x")
     if index:
         x["matches"], y["matches"] = "x", "y"
@@ -148,8 +226,8 @@ def _add_axes(layout: dict[str, Any], index: int, left: float, right: float, pho
     layout[f"yaxis{index + 1 if index else ''}"] = y
 
 
-def _add_photo(figure: dict[str, Any], index: int, photo: Photo, thumbnail: str, opacity: float) -> None:
-    figure["layout"].setdefault("images", []).append(
+def _add_photo(layout: dict[str, Any], index: int, photo: Photo, thumbnail: str) -> None:
+    layout["images"].append(
         {
             "source": thumbnail,
             "xref": _axis_name(index, "x"),
@@ -160,90 +238,67 @@ def _add_photo(figure: dict[str, Any], index: int, photo: Photo, thumbnail: str,
             "sizey": photo.height,
             "sizing": "stretch",
             "layer": "below",
-            "opacity": opacity,
         }
     )
-    if index == 0:  # an invisible trace, so that the photograph's panel has axes to zoom
-        figure["data"].append(
-            {
-                "type": "scatter",
-                "x": [photo.width / 2],
-                "y": [photo.height / 2],
-                "mode": "markers",
-                "marker": {"opacity": 0},
-                "hoverinfo": "skip",
-                "xaxis": "x",
-                "yaxis": "y",
-            }
-        )
 
 
-def _add_heatmap(
-    figure: dict[str, Any], index: int, panel: Panel, ends: Limits, look: Look, centre: float, span: float
-) -> None:
+def _heatmap(index: int, panel: Panel, ends: Limits, look: Look, place: Place) -> dict[str, Any]:
     values = panel.values
     rows, columns = np.indices(values.shape)
-    figure["data"].append(
-        {
-            "type": "heatmap",
-            "name": f"{panel.maps.label} {panel.reduction}",
-            "z": values,
-            "x0": float(panel.maps.centres_x[0]),
-            "dx": _step(panel.maps.centres_x, panel.maps.frame.image_width),
-            "y0": float(panel.maps.centres_y[0]),
-            "dy": _step(panel.maps.centres_y, panel.maps.frame.image_height),
-            "zmin": ends[0],
-            "zmax": ends[1],
-            "colorscale": COLOUR_MAPS[look.colour_map],
-            "zsmooth": "best" if look.smoothed and min(values.shape) > 1 else False,
-            "opacity": look.overlay,
-            "customdata": np.stack([percentiles(values), rows, columns], axis=-1).astype(np.float32),
-            "hovertemplate": (
-                "<b>%{z:.4g}</b>, higher than %{customdata[0]:.0f} % of the map<br>"
-                "pixel x %{x:.0f}, y %{y:.0f}<br>cell row %{customdata[1]}, column %{customdata[2]}"
-                f"<extra>{_escape(panel.maps.label)} {panel.reduction}</extra>"
-            ),
-            "colorbar": {
-                "orientation": "h",
-                "x": centre,
-                "xanchor": "center",
-                "y": 0,
-                "yanchor": "top",
-                "ypad": 6,
-                "xpad": 0,
-                "len": span,
-                "lenmode": "fraction",
-                "thickness": 6,
-                "outlinewidth": 0,
-                "showticklabels": False,
-                "ticks": "",
-            },
-            "xaxis": _axis_name(index, "x"),
-            "yaxis": _axis_name(index, "y"),
-        }
-    )
+    return {
+        "type": "heatmap",
+        "name": f"{panel.maps.label} {panel.reduction}",
+        "z": values,
+        "x0": float(panel.maps.centres_x[0]),
+        "dx": _step(panel.maps.centres_x, panel.maps.frame.image_width),
+        "y0": float(panel.maps.centres_y[0]),
+        "dy": _step(panel.maps.centres_y, panel.maps.frame.image_height),
+        "zmin": ends[0],
+        "zmax": ends[1],
+        "colorscale": COLOUR_MAPS[look.colour_map],
+        "zsmooth": "best" if look.smoothed and min(values.shape) > 1 else False,
+        "opacity": look.overlay,
+        "customdata": np.stack([percentiles(values), rows, columns], axis=-1).astype(np.float32),
+        "hovertemplate": (
+            "<b>%{z:.4g}</b>, percentile %{customdata[0]:.0f} of the map<br>"
+            "pixel x %{x:.0f}, y %{y:.0f}<br>cell row %{customdata[1]}, column %{customdata[2]}"
+            f"<extra>{_escape(panel.maps.label)} {panel.reduction}</extra>"
+        ),
+        "colorbar": {
+            "orientation": "h",
+            "x": place.centre,
+            "xanchor": "center",
+            "y": place.bottom,
+            "yanchor": "top",
+            "ypad": 6,
+            "xpad": 0,
+            "len": place.right - place.left,
+            "lenmode": "fraction",
+            "thickness": 6,
+            "outlinewidth": 0,
+            "showticklabels": False,
+            "ticks": "",
+        },
+        "xaxis": _axis_name(index, "x"),
+        "yaxis": _axis_name(index, "y"),
+    }
 
 
 def _step(centres: NDArray[np.float64], extent: int) -> float:
     return float(centres[1] - centres[0]) if len(centres) > 1 else float(extent)
 
 
-def _add_words(
-    layout: dict[str, Any], panel: Panel, ends: Limits, look: Look, centre: float, first: bool, width: float
-) -> None:
-    """The backbone's name above its group of maps, what each map is, and a quiet line of facts below it."""
-    if first:
-        group = (len(look.reductions) - 1) * (look.panel_width + PANEL_GAP) / 2 / width
-        _add_text(layout, centre + group, 1, 24, f"<b>{_escape(panel.maps.label)}</b>", size=14)
-    _add_text(layout, centre, 1, 5, panel.reduction, size=13)
-    half = look.panel_width / width / 2
-    _add_text(layout, centre - half, 0, -30, f"{ends[0]:.3g}", size=11, anchor="left")
-    _add_text(layout, centre + half, 0, -30, f"{ends[1]:.3g}", size=11, anchor="right")
+def _add_words(layout: dict[str, Any], panel: Panel, ends: Limits, place: Place) -> None:
+    """Say what the map is above it, and below it the ends of its scale and how many cells it has."""
+    _add_text(layout, place.centre, place.top, 5, panel.reduction, size=13)
+    _add_text(layout, place.left, place.bottom, -30, f"{ends[0]:.3g}", size=11, anchor="left")
+    _add_text(layout, place.right, place.bottom, -30, f"{ends[1]:.3g}", size=11, anchor="right")
     facts = f"{panel.values.shape[1]} × {panel.values.shape[0]} cells"
-    _add_text(layout, centre, 0, -30, facts, size=11)
+    _add_text(layout, place.centre, place.bottom, -30, facts, size=11)
     warning = map_warning(panel.values)
     if warning:
-        _add_text(layout, centre, 0, -48, f"⚠ {re.split('[:,]', warning)[0]}", size=12, colour=WARNING_COLOUR)
+        text = f"⚠ {re.split('[:,]', warning)[0]}"
+        _add_text(layout, place.centre, place.bottom, -48, text, size=12, colour=WARNING_COLOUR)
 
 
 def _add_text(

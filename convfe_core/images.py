@@ -261,6 +261,20 @@ def place_on_canvas(photo: Photo, frame: Frame) -> PixelArray:
     return np.pad(content, ((0, below), (0, right), (0, 0)), mode="edge")
 
 
+def reduce_photo(photo: Photo, longest_side: float) -> Photo:
+    """Make a photograph small enough to keep many; one that is small enough comes back as it is.
+
+    The digest stays that of the file.
+    """
+    scale = longest_side / max(photo.height, photo.width)
+    if scale >= 1:
+        return photo
+    size = (_scaled(photo.width, scale), _scaled(photo.height, scale))
+    pixels = np.array(Image.fromarray(photo.pixels).resize(size, Image.Resampling.BOX, reducing_gap=2.0))
+    pixels.flags.writeable = False
+    return Photo(photo.name, pixels, photo.digest)
+
+
 def thumbnail_data_uri(photo: Photo, longest: int = 480) -> str:
     """Encode a photograph for a figure: a JPEG data URI, its longest side at most `longest` pixels."""
     image = Image.fromarray(photo.pixels)

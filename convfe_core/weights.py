@@ -5,9 +5,13 @@ Weights are never swapped for others: what cannot be had or does not fit is an e
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
+import warnings
+import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,7 +129,7 @@ def load_weights(model: keras.Model, path: Path, architecture: Architecture) -> 
     try:
         layers = _legacy_layers(path)
         if layers is None:
-            model.load_weights(path)
+            _load_by_keras(model, path)
         elif not (_assign_in_order(model, layers) or _assign_by_name(model, layers)):
             raise ValueError("layers or shapes differ")
     except Exception as error:  # a broken or foreign file makes h5py, zipfile and Keras raise almost anything
@@ -184,23 +188,43 @@ def _damage(path: Path, architecture: Architecture) -> str | None:
     return None if count == architecture.parameters else f"it holds {count:,} numbers, not {architecture.parameters:,}"
 
 
-def _count_numbers(path: Path) -> int | None:
-    """How many numbers the weights in an HDF5 file are, optimizer left out; None if it cannot be read."""
+@contextmanager
+def _open_hdf5(path: Path) -> Iterator[Any]:
+    """Open a weight file; a ``.keras`` file is an archive with one inside."""
     import h5py
 
-    count = 0
+    if not zipfile.is_zipfile(path):
+        with h5py.File(path, "r") as file:
+            yield file
+        return
+    with (
+        zipfile.ZipFile(path) as archive,
+        archive.open("model.weights.h5") as member,
+        h5py.File(io.BytesIO(member.read()), "r") as file,
+    ):
+        yield file
+
+
+def _count_numbers(path: Path) -> int | None:
+    """How many numbers the weights in a file are, the optimizer's left out; None if it cannot be read."""
+    try:
+        with _open_hdf5(path) as file:
+            return sum(int(node.size) for node in _datasets(file))
+    except (OSError, RuntimeError, KeyError, zipfile.BadZipFile):
+        return None
+
+
+def _datasets(file: Any) -> list[Any]:
+    import h5py
+
+    found: list[Any] = []
 
     def visit(name: str, node: Any) -> None:
-        nonlocal count
         if isinstance(node, h5py.Dataset) and not name.startswith("optimizer"):
-            count += int(node.size)
+            found.append(node)
 
-    try:
-        with h5py.File(path, "r") as file:
-            file.visititems(visit)
-    except (OSError, RuntimeError, KeyError):
-        return None
-    return count
+    file.visititems(visit)
+    return found
 
 
 def _description(path: Path) -> str:
@@ -209,6 +233,19 @@ def _description(path: Path) -> str:
         return "no weights that can be read"
     alike = [architecture.name for architecture in ARCHITECTURES if architecture.parameters == count]
     return f"{count:,} numbers" + (f", as many as {alike[0]}" if alike else "")
+
+
+def _load_by_keras(model: keras.Model, path: Path) -> None:
+    """Load a file of Keras 3, and see that it filled the whole model: Keras only warns of layers that it skips."""
+    import numpy as np
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        model.load_weights(path)
+    with _open_hdf5(path) as file:
+        held = {np.asarray(node[()], np.float32).tobytes() for node in _datasets(file)}
+    if any(np.asarray(values, np.float32).tobytes() not in held for values in model.get_weights()):
+        raise ValueError("layers were skipped")
 
 
 def _legacy_layers(path: Path) -> list[_Layer] | None:
@@ -259,7 +296,8 @@ def _assign_by_name(model: keras.Model, layers: list[_Layer]) -> bool:
     pairs = []
     for layer in model.layers:
         for variable in _variables(layer):
-            array = arrays.get((layer.name, variable.name))
+            name = variable.name
+            array = arrays.get((layer.name, name), arrays.get((layer.name, f"depthwise_{name}")))  # Keras 2's name
             if array is None or array.shape != tuple(variable.shape):
                 return False
             pairs.append((variable, array))

@@ -29,7 +29,7 @@ with controls:
     photos = choose_images()
     specs = choose_backbones()
     size = choose_size()
-    look = choose_look("L" if presenting else "M")
+    look = choose_look(presenting)
 
 if not photos:
     st.info("Choose a sample photograph or upload your own in the sidebar.", icon=":material/add_photo_alternate:")

@@ -7,14 +7,14 @@ import streamlit as st
 from convfe_core.catalog import parse_spec
 from convfe_core.extraction import Size
 from convfe_core.figures import Look, row_figure
-from convfe_core.gallery import DEFAULT_SAMPLES, SAMPLES, load_sample
+from convfe_core.gallery import SAMPLES, load_sample
 from convfe_core.scales import scale_limits
 from pages.parts.choose_look import ink
 from pages.parts.compute_maps import Work, show_failures
 from pages.parts.grid import show_figure
 from pages.parts.session import thumbnail
 
-EXAMPLE = DEFAULT_SAMPLES[0]
+EXAMPLE = "motorcycle"
 EXAMPLE_BACKBONES = ("TinyResNet", "TinyResNet:untrained")
 
 st.title("Guide", anchor=False)
@@ -85,7 +85,7 @@ with right.container(border=True, height="stretch"):
         "- Noise, or a pattern that repeats whatever the image\n"
         "- Only the border or the centre lights up\n"
         "- Objects smaller than a cell: take a larger input or an earlier layer\n"
-        "- *flat*, *saturated* or *not a number* under a map: do not trust it"
+        "- A warning under a map, such as *flat* or *cut off*: do not trust it"
     )
 
 st.subheader("What the maps cannot tell", anchor=False)

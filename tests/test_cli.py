@@ -85,7 +85,7 @@ def test_images_of_one_name_in_two_folders_do_not_overwrite_each_other(picture: 
     files = [entry["npz"] for entry in json.loads((out / "manifest.json").read_text())["maps"]]
     assert len(set(files)) == 2
     first, second = (np.load(out / name)["max"] for name in files)
-    assert not np.allclose(first, second)
+    assert not np.array_equal(first, second)
 
 
 @pytest.mark.parametrize(

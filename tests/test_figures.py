@@ -90,3 +90,13 @@ def test_a_map_that_cannot_be_trusted_carries_a_warning(value: float, word: str)
     rows = [feature_maps(np.full((3, 4), value, np.float32), digest=picture.digest)]
     figure = go.Figure(row_figure(picture, "data:,", rows, scale_limits(rows, "map"), Look()))
     assert any(word in (note.text or "").lower() for note in figure.layout.annotations)
+
+
+def test_stacked_backbones_stand_below_each_other_beside_the_photograph() -> None:
+    figure = drawn(Look(stacked=True), "A", "B")
+    columns = [(axis.domain[0], axis.anchor) for axis in figure.select_xaxes()]
+    lines = [axis.domain for axis in figure.select_yaxes()]
+    assert columns[1][0] == columns[3][0] < columns[2][0] == columns[4][0]
+    assert lines[0] == lines[1] == lines[2]
+    assert lines[3] == lines[4]
+    assert lines[3][1] < lines[1][0]

@@ -163,9 +163,7 @@ def test_cmyk_becomes_rgb(kind: str) -> None:
         (np.float32, [1e6, 1e6, 1e6], [0, 0, 0]),
     ],
 )
-def test_deep_greyscale_is_scaled_to_eight_bits(
-    dtype: type, values: list[float], expected: list[int]
-) -> None:
+def test_deep_greyscale_is_scaled_to_eight_bits(dtype: type, values: list[float], expected: list[int]) -> None:
     deep = np.repeat(np.repeat(np.array([values], dtype), 8, axis=0), 4, axis=1)
     photo = read_photo(encode(Image.fromarray(deep), "TIFF"), "deep.tif")
     np.testing.assert_array_equal(photo.pixels[3, ::4, 1], expected)
@@ -281,8 +279,7 @@ def test_a_truncated_picture_is_refused(kind: str, share: float) -> None:
 
 def test_a_bomb_is_refused_from_its_header() -> None:
     assert refusal(png_of_size(8000, 10000)) == (
-        "file.jpg: expected at most 50 megapixels, got 8000 x 10000 pixels (80 megapixels); "
-        "save a smaller copy."
+        "file.jpg: expected at most 50 megapixels, got 8000 x 10000 pixels (80 megapixels); save a smaller copy."
     )
     assert "expected at most 50 megapixels, got far more" in refusal(png_of_size(60000, 60000))
 
@@ -321,9 +318,7 @@ def test_a_strip_is_refused_and_a_panorama_is_not() -> None:
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @settings(max_examples=150, deadline=None)
-@given(
-    st.binary(max_size=300), st.sampled_from([b"", b"\xff\xd8\xff\xe0", b"GIF89a", b"BM", b"II*\0", b"MM\0*"])
-)
+@given(st.binary(max_size=300), st.sampled_from([b"", b"\xff\xd8\xff\xe0", b"GIF89a", b"BM", b"II*\0", b"MM\0*"]))
 def test_random_bytes_raise_nothing_but_image_errors(body: bytes, beginning: bytes) -> None:
     try:
         photo = read_photo(beginning + body, "random", ImageLimits(max_pixels=1_000_000))
@@ -424,9 +419,7 @@ def test_a_picture_is_read_from_disk(tmp_path: Path) -> None:
 def test_what_cannot_be_read_from_disk_is_named(tmp_path: Path) -> None:
     (tmp_path / "large.png").write_bytes(bytes(2000))
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(
-        ImageError, match=r"^missing\.png: expected a picture, got a path where there is no file\.$"
-    ):
+    with pytest.raises(ImageError, match=r"^missing\.png: expected a picture, got a path where there is no file\.$"):
         open_photo(tmp_path / "missing.png")
     with pytest.raises(ImageError, match=r"^folder\.png: expected a picture, got a folder\.$"):
         open_photo(tmp_path / "folder.png")

@@ -51,9 +51,7 @@ def test_no_maps_have_no_scales(scope: str) -> None:
 
 
 def test_an_unknown_scope_is_a_programming_error() -> None:
-    with pytest.raises(
-        ValueError, match=r"Expected a scope among map, image, backbone, all\. Received: 'row'"
-    ):
+    with pytest.raises(ValueError, match=r"Expected a scope among map, image, backbone, all\. Received: 'row'"):
         scale_limits([], "row")
 
 
@@ -69,9 +67,7 @@ def test_an_unknown_scope_is_a_programming_error() -> None:
         ([-2, np.nan], (-3, -1)),
     ],
 )
-def test_a_range_counts_finite_values_and_is_never_empty(
-    values: list[float], expected: tuple[float, float]
-) -> None:
+def test_a_range_counts_finite_values_and_is_never_empty(values: list[float], expected: tuple[float, float]) -> None:
     assert value_range([np.float32([values])]) == expected
 
 

@@ -197,9 +197,7 @@ def test_a_server_that_misbehaves_is_answered_with_a_sentence(server: str, path:
 @pytest.mark.parametrize("path", ["/drip-body.png", "/drip-head.png", "/silent.png"])
 def test_a_slow_server_is_cut_off(server: str, path: str) -> None:
     begun = time.monotonic()
-    with pytest.raises(
-        ImageError, match=r"expected an answer within 0\.5 seconds, got none from 127\.0\.0\.1\."
-    ):
+    with pytest.raises(ImageError, match=r"expected an answer within 0\.5 seconds, got none from 127\.0\.0\.1\."):
         fetch_photo(server + path, seconds=0.5)
     assert time.monotonic() - begun < 1.4
 
@@ -227,9 +225,7 @@ def test_an_address_where_nobody_listens_is_answered_with_a_sentence(server: str
         fetch_photo("http://host.invalid/cat.png")
     with pytest.raises(ImageError, match=r"got no connection \(Connection refused\)"):
         fetch_photo("http://127.0.0.1:1/cat.png")
-    with pytest.raises(
-        ImageError, match=r"^red\.png: expected a picture from 127\.0\.0\.1, got no connection"
-    ):
+    with pytest.raises(ImageError, match=r"^red\.png: expected a picture from 127\.0\.0\.1, got no connection"):
         fetch_photo(server.replace("http:", "https:") + "/red.png")
     with pytest.raises(ImageError, match="got no connection"):
         fetch_photo("http://bad host\x01/cat.png")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import streamlit as st
 
 from convfe_core.catalog import CATALOG, Architecture, Spec, default_spec, find_architecture, parse_spec
-from convfe_core.errors import ConvfeError
+from convfe_core.errors import ConvfeError, SpecError
 from convfe_core.extraction import Size, parse_size
 from convfe_core.weights import weights_state
+from pages.parts.session import allowance
+from pages.parts.words import plain, show_error
 
 DEFAULT_BACKBONES = ("TinyResNet", "TinyMobileNet")
-MOST_BACKBONES = 8
 SIZES = {
     "own": "Each one's own",
     "native": "Native (as trained)",
@@ -58,7 +59,7 @@ def choose_backbones() -> list[Spec]:
         list(labels | {text: text for text in st.session_state.backbones}),
         format_func=lambda text: labels.get(text, text),
         key="backbones",
-        max_selections=MOST_BACKBONES,
+        max_selections=allowance().most_backbones,
         accept_new_options=True,
         persist_state="session",
         label_visibility="collapsed",
@@ -68,18 +69,25 @@ def choose_backbones() -> list[Spec]:
     specs: list[Spec] = []
     for text in chosen:
         try:
-            spec = parse_spec(text)
+            spec = _permitted(parse_spec(text))
             architecture = find_architecture(spec.name)
         except ConvfeError as error:
-            st.error(str(error), icon=":material/search_off:")
+            show_error(str(error), icon=":material/search_off:")
             continue
         specs.append(spec)
-        st.caption(f"**{spec.label}**: {cost(architecture, spec)}{_remark(architecture, spec)}")
+        st.caption(f"**{plain(spec.label)}**: {cost(architecture, spec)}{_remark(architecture, spec)}")
     if set(chosen) == set(DEFAULT_BACKBONES):
         st.query_params.pop("backbones", None)
     else:
         st.query_params["backbones"] = ",".join(chosen)
     return list({spec.text: spec for spec in specs}.values())
+
+
+def _permitted(spec: Spec) -> Spec:
+    """Refuse a visitor's spec that names a file of this machine."""
+    if spec.path is not None and not allowance().this_machine:
+        raise SpecError(f"Expected a backbone by its name; files of the server cannot be named. Received: {spec.name}.")
+    return spec
 
 
 def _remark(architecture: Architecture, spec: Spec) -> str:
@@ -93,7 +101,7 @@ def _remark(architecture: Architecture, spec: Spec) -> str:
 def _from_address() -> list[str]:
     """Backbones that the page's address names, else the built-in ones."""
     named = [text for text in st.query_params.get("backbones", "").split(",") if text]
-    return named[:MOST_BACKBONES] or list(DEFAULT_BACKBONES)
+    return named[: allowance().most_backbones] or list(DEFAULT_BACKBONES)
 
 
 def choose_size() -> Size:

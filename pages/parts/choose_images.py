@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from convfe_core.errors import ConvfeError
 from convfe_core.gallery import DEFAULT_SAMPLES, SAMPLES, load_sample
-from convfe_core.images import Photo, open_photo, read_photo
+from convfe_core.gate import Gate
+from convfe_core.hosting import Allowance
+from convfe_core.images import Photo, open_photo, read_photo, reduce_photo
 from convfe_core.sources import fetch_photo, photos_in_folder
-from pages.parts.session import hosted
+from pages.parts.session import allowance
+from pages.parts.words import show_error
 
-MOST_UPLOADS = 100
+READING = Gate()
+"""Large photographs take much memory while they are decoded: one at a time in the whole process."""
+
 FORMATS = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif"]
 
 
@@ -25,24 +34,23 @@ def sample_photo(name: str) -> Photo:
 def choose_images() -> list[Photo]:
     """Ask for photographs; say in one line each what could not be read."""
     names = [sample.name for sample in SAMPLES]
+    allowed = allowance()
     st.subheader("Images", anchor=False)
     uploads = st.file_uploader(
         "Your images",
         type=FORMATS,
         accept_multiple_files=True,
         key="uploads",
+        max_upload_size=allowed.images.max_bytes // 1_000_000,
         help="JPEG, PNG, WebP, BMP, TIFF or GIF. They stay in memory and are dropped when you leave.",
     )
-    photos: list[Photo] = []
-    problems: list[str] = []
-    if len(uploads) > MOST_UPLOADS:
-        problems.append(
-            f"Expected up to {MOST_UPLOADS} images at once. Received {len(uploads)}; the rest was left out."
-        )
-    for upload in uploads[:MOST_UPLOADS]:
-        _read_into(photos, problems, upload.file_id, upload.name, upload.getvalue)
-    if not hosted():
-        _local_images(photos, problems)
+    reader, waiting = _Reader(allowed), st.empty()
+    for upload in uploads:
+        reader.take(upload.file_id, partial(_decode_upload, upload, allowed, waiting))
+    waiting.empty()
+    if allowed.this_machine:
+        _local_images(reader)
+    reader.forget_the_rest()
     chosen = st.pills(
         "Sample photographs",
         names,
@@ -52,45 +60,84 @@ def choose_images() -> list[Photo]:
         bind="query-params",
         help="Real photographs that come with scikit-image; the Guide names their authors.",
     )
-    photos += [sample_photo(name) for name in chosen if name in names]
-    for problem in problems:
-        st.error(problem, icon=":material/broken_image:")
+    photos = [*reader.photos, *(sample_photo(name) for name in chosen if name in names)]
+    for problem in reader.problems:
+        show_error(problem, icon=":material/broken_image:")
     return list({photo.digest: photo for photo in photos}.values())
 
 
-def _read_into(photos: list[Photo], problems: list[str], key: str, name: str, read: object) -> None:
-    """Decode a file once a session; remember an error too, so that it is not tried on every rerun."""
-    decoded: dict[str, Photo | str] = st.session_state.setdefault("decoded", {})
-    if key not in decoded:
-        try:
-            decoded[key] = read_photo(read(), name) if callable(read) else open_photo(Path(name))
-        except ConvfeError as error:
-            decoded[key] = str(error)
-    found = decoded[key]
-    if isinstance(found, Photo):
-        photos.append(found)
-    else:
-        problems.append(found)
+class _Reader:
+    """Decodes each file once a session, and remembers errors too, so that nothing is tried on every rerun."""
+
+    def __init__(self, allowed: Allowance) -> None:
+        self.photos: list[Photo] = []
+        self._allowed = allowed
+        self._asked: dict[str, None] = {}
+        self._problems: list[str] = []
+        self._decoded: dict[str, Photo | str] = st.session_state.setdefault("decoded", {})
+
+    @property
+    def problems(self) -> list[str]:
+        """A sentence each for what is not shown."""
+        most, asked = self._allowed.most_images, len(self._asked)
+        if asked <= most:
+            return self._problems
+        return [*self._problems, f"Expected up to {most} images at once. Received {asked}; the rest was left out."]
+
+    def take(self, key: str, decode: Callable[[], Photo]) -> None:
+        """Read one more file, unless there are too many already."""
+        self._asked[key] = None
+        if len(self._asked) > self._allowed.most_images:
+            return
+        if key not in self._decoded:
+            try:
+                self._decoded[key] = decode()
+            except ConvfeError as error:
+                self._decoded[key] = str(error)
+        found = self._decoded[key]
+        if isinstance(found, Photo):
+            self.photos.append(found)
+        else:
+            self._problems.append(found)
+
+    def fail(self, error: ConvfeError) -> None:
+        """Tell of something that is no file."""
+        self._problems.append(str(error))
+
+    def forget_the_rest(self) -> None:
+        """Drop what is no longer among the files."""
+        for key in set(self._decoded) - set(self._asked):
+            del self._decoded[key]
 
 
-def _local_images(photos: list[Photo], problems: list[str]) -> None:
+def _decode_upload(upload: UploadedFile, allowed: Allowance, waiting: DeltaGenerator) -> Photo:
+    def tell(before: int) -> None:  # writing something lets Streamlit end this run when its visitor has left
+        waiting.caption(f"Waiting for {before} other visitors' images …")
+
+    with READING.passing(tell):
+        return reduce_photo(read_photo(upload.getvalue(), upload.name, allowed.images), allowed.longest_side)
+
+
+def _local_images(reader: _Reader) -> None:
     """Offer a folder and an address, which only someone at this machine may name."""
     with st.expander("Folder or address"):
         folder = st.text_input("Folder on this machine", key="folder", placeholder="photos/validation").strip()
         address = st.text_input("Address of an image", key="address", placeholder="https://…").strip()
     if folder:
         try:
-            for path in photos_in_folder(Path(folder).expanduser())[:MOST_UPLOADS]:
-                stamp = path.stat()
-                _read_into(photos, problems, f"{path}:{stamp.st_mtime_ns}:{stamp.st_size}", str(path), None)
+            for path in photos_in_folder(Path(folder).expanduser()):
+                reader.take(_version(path), partial(open_photo, path))
         except ConvfeError as error:
-            problems.append(str(error))
+            reader.fail(error)
     if address:
-        fetched: dict[str, Photo] = st.session_state.setdefault("fetched", {})
-        try:
-            if address not in fetched:
-                with st.spinner("Fetching the image …"):
-                    fetched[address] = fetch_photo(address)
-            photos.append(fetched[address])
-        except ConvfeError as error:
-            problems.append(str(error))
+        with st.spinner("Fetching the image …"):
+            reader.take(address, partial(fetch_photo, address))
+
+
+def _version(path: Path) -> str:
+    """A key that changes when the file does."""
+    try:
+        stamp = path.stat()
+    except OSError:
+        return str(path)
+    return f"{path}:{stamp.st_mtime_ns}:{stamp.st_size}"

@@ -9,7 +9,7 @@ from convfe_core.figures import Look
 from convfe_core.maps import REDUCTIONS
 from convfe_core.scales import SCOPES
 
-PANEL_WIDTHS = {"S": 130, "M": 180, "L": 300, "XL": 480}
+PANEL_WIDTHS = {"S": 130, "M": 180, "L": 340, "XL": 480}
 INK = {"light": "#1c2b2a", "dark": "#e3eceb"}
 SCOPE_HELP = {
     "map": "Each map",
@@ -24,8 +24,8 @@ def ink() -> str:
     return INK[st.context.theme.type or "light"]
 
 
-def choose_look(panel: str = "M") -> Look:
-    """Ask how the maps are drawn."""
+def choose_look(presenting: bool = False) -> Look:
+    """Ask how the maps are drawn; for a meeting larger, one backbone a line."""
     st.subheader("Display", anchor=False)
     reductions = st.pills(
         "Maps",
@@ -63,8 +63,9 @@ def choose_look(panel: str = "M") -> Look:
         bind="query-params",
         help="Below 1 the photograph shines through.",
     )
+    panel = "L" if presenting else "M"
     width = st.segmented_control(
-        "Panel size", list(PANEL_WIDTHS), default=panel, required=True, key="panel", bind="query-params"
+        "Panel size", list(PANEL_WIDTHS), default=panel, key=f"panel-{panel}", bind="query-params"
     )
     return Look(
         reductions=tuple(name for name in REDUCTIONS if name in reductions) or REDUCTIONS,
@@ -73,5 +74,6 @@ def choose_look(panel: str = "M") -> Look:
         smoothed=smoothed,
         overlay=overlay,
         panel_width=PANEL_WIDTHS[width or panel],
+        stacked=presenting,
         ink=ink(),
     )

@@ -16,6 +16,7 @@ from convfe_core.images import Photo
 from convfe_core.maps import FeatureMaps
 from convfe_core.store import MapKey, MapStore
 from pages.parts.session import backbone_pool, map_store
+from pages.parts.words import plain
 
 TAP = "auto"
 
@@ -80,4 +81,4 @@ class Work:
 def show_failures(failed: dict[str, str]) -> None:
     """Say in one sentence each which backbones could not be shown, and why."""
     for label, reason in failed.items():
-        st.error(f"**{label}** is not shown. {reason}", icon=":material/error:")
+        st.error(f"**{plain(label)}** is not shown. {plain(reason)}", icon=":material/error:")

@@ -17,6 +17,7 @@ from convfe_core.pictures import row_png
 from convfe_core.scales import Limits, MapKey, scale_limits
 from pages.parts.compute_maps import Work
 from pages.parts.session import thumbnail
+from pages.parts.words import plain
 
 ROWS_PER_PAGE = 8
 ROW_SCOPES = ("map", "image")
@@ -114,7 +115,7 @@ def _draw_row(
 def _warnings(found: Sequence[FeatureMaps], look: Look) -> list[str]:
     """One sentence for every map of the row that cannot be trusted."""
     named = [
-        (f"{maps.label} {reduction}", map_warning(getattr(maps, reduction)))
+        (plain(f"{maps.label} {reduction}"), map_warning(getattr(maps, reduction)))
         for maps in found
         for reduction in look.reductions
     ]
@@ -128,4 +129,4 @@ def _facts(photo: Photo, found: Sequence[FeatureMaps]) -> str:
         f"{maps.tap}, stride {maps.grid.stride_x:g}"
         for maps in found
     )
-    return f"{photo.width} × {photo.height} pixels · {inputs}".replace("_", "\\_").replace("[", "\\[")
+    return plain(f"{photo.width} × {photo.height} pixels · {inputs}")

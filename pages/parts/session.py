@@ -8,7 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from convfe_core.hosting import is_hosted
+from convfe_core.hosting import LOCAL, VISITOR, Allowance, is_hosted
 from convfe_core.images import Photo, thumbnail_data_uri
 from convfe_core.memory import backbone_budget_mb
 from convfe_core.pool import BackbonePool
@@ -24,7 +24,7 @@ def backbone_pool() -> BackbonePool:
 def map_store() -> MapStore:
     """This visitor's maps; they go when the session goes."""
     if "map_store" not in st.session_state:
-        st.session_state.map_store = MapStore()
+        st.session_state.map_store = MapStore(budget_mb=allowance().maps_mb)
     store: MapStore = st.session_state.map_store
     return store
 
@@ -48,3 +48,8 @@ def forget_others(photos: Iterable[Photo]) -> None:
 def hosted() -> bool:
     """Whether this visitor must be kept from this machine's files and network."""
     return is_hosted(os.environ, st.context.ip_address, st.context.headers.to_dict(), str(Path.cwd()))
+
+
+def allowance() -> Allowance:
+    """What this visitor may ask for."""
+    return VISITOR if hosted() else LOCAL

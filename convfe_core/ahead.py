@@ -1,0 +1,58 @@
+"""Work done ahead of the one who needs it: an iterator that another thread fills while this one computes."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Generator, Iterable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class _End:
+    """The last thing a producer hands over: that nothing follows, and the error that ended it, if any."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+
+
+def ahead(items: Iterable[T], depth: int = 1) -> Generator[T, None, None]:
+    """Yield `items` in their order while a thread makes the next ones.
+
+    An error raised by `items` is raised here, after everything that came before it. When this generator is closed,
+    dropped or ends with an error, the thread has ended too by the time that is done.
+
+    Parameters
+    ----------
+    items : consumed in the thread
+    depth : how many items may be waiting or in the making, at least 1
+    """
+    waiting: queue.SimpleQueue[T | _End] = queue.SimpleQueue()
+    room = threading.Semaphore(depth)
+    closed = threading.Event()
+
+    def produce() -> None:
+        end = _End()
+        try:
+            source = iter(items)
+            while room.acquire() and not closed.is_set():
+                waiting.put(next(source))
+        except StopIteration:
+            pass
+        except BaseException as error:
+            end = _End(error)
+        waiting.put(end)
+
+    producer = threading.Thread(target=produce, name="convfe-ahead", daemon=True)
+    producer.start()
+    try:
+        while not isinstance(item := waiting.get(), _End):
+            room.release()
+            yield item
+        if item.error is not None:
+            raise item.error
+    finally:
+        closed.set()
+        room.release()
+        producer.join()

@@ -1,0 +1,74 @@
+"""One thing at a time for the whole process, in the order in which threads came, and with a way out of the queue."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+WAIT_SECONDS = 0.2
+"""How often somebody who waits is asked whether they still want to."""
+
+OnWait = Callable[[int], None]
+"""Called while waiting with how many are before; may raise to leave the queue."""
+
+
+def wait_silently(_before: int) -> None:
+    """Stay in the queue."""
+
+
+class Gate:
+    """A queue before work that needs the whole machine, such as loading a network or running it.
+
+    Unlike a plain lock it lets everybody in by turn, and a thread whose visitor has left can leave the queue.
+    A thread that is inside may pass again.
+    """
+
+    def __init__(self) -> None:
+        self._queue: deque[int] = deque()
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def passing(self, on_wait: OnWait = wait_silently) -> Iterator[None]:
+        """Wait for one's turn, and hold it as long as the ``with`` block lasts.
+
+        Parameters
+        ----------
+        on_wait : called a few times a second while waiting; what it raises leaves the queue and goes on
+        """
+        me = threading.get_ident()
+        if self._inside(me):
+            yield
+            return
+        with self._changed:
+            self._queue.append(me)
+        try:
+            while not self._wait_briefly(me):
+                on_wait(self._before(me))
+            yield
+        finally:
+            with self._changed:
+                self._queue.remove(me)
+                self._changed.notify_all()
+
+    @property
+    def waiting(self) -> int:
+        """How many threads are inside or before the gate."""
+        return len(self._queue)
+
+    def _inside(self, me: int) -> bool:
+        with self._changed:
+            return bool(self._queue) and self._queue[0] == me
+
+    def _before(self, me: int) -> int:
+        with self._changed:
+            return self._queue.index(me)
+
+    def _wait_briefly(self, me: int) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: self._queue[0] == me, WAIT_SECONDS)
+
+
+MACHINE = Gate()
+"""Before everything that uses all cores and much memory: loading a backbone, and each forward pass."""

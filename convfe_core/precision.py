@@ -1,0 +1,60 @@
+"""How exactly a backbone computes: float32, or bfloat16 where the processor has instructions for it.
+
+bfloat16 keeps float32's range and 8 of its 24 significant bits. Convolutions and matrix products take it, sums stay in
+float32; a map's values move by about one percent of their range, the ranking of backbones does not.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Literal, get_args
+
+from convfe_core.errors import SpecError
+
+Precision = Literal["float32", "fast"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+CPU_FLAGS = Path("/proc/cpuinfo")
+_UNITS = {"amx_bf16": "AMX", "avx512_bf16": "AVX512_BF16"}
+
+
+def parse_precision(text: str) -> Precision:
+    """``float32`` or ``fast``.
+
+    Raises
+    ------
+    SpecError : anything else
+    """
+    for precision in PRECISIONS:
+        if text.strip().lower() == precision:
+            return precision
+    raise SpecError(f"Expected a precision: {' or '.join(PRECISIONS)}. Received: {text!r}.")
+
+
+@cache
+def bfloat16_unit(cpu_flags: Path = CPU_FLAGS) -> str | None:
+    """What this processor computes bfloat16 with: ``AMX``, ``AVX512_BF16``, or None where it has neither.
+
+    Only Linux lists a processor's instructions in a file; elsewhere the answer is None.
+    """
+    if not cpu_flags.is_file():
+        return None
+    lines = (line for line in cpu_flags.read_text().splitlines() if line.startswith("flags"))
+    flags = set(next(lines, "").split())
+    return next((unit for flag, unit in _UNITS.items() if flag in flags), None)
+
+
+def computes_in_bfloat16(precision: Precision) -> bool:
+    """Whether what was asked for means bfloat16 on this machine."""
+    return precision == "fast" and bfloat16_unit() is not None
+
+
+def explain_precision(precision: Precision) -> str:
+    """Say in a few words what `precision` means on this machine."""
+    if precision == "float32":
+        return "float32"
+    unit = bfloat16_unit()
+    if unit is None:
+        return "float32, because this processor has neither AMX nor AVX512_BF16"
+    return f"bfloat16 with {unit}"

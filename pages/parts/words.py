@@ -1,0 +1,37 @@
+"""Words from outside, such as file names and what an address says, shown as they are and never as markup."""
+
+from __future__ import annotations
+
+import re
+
+import streamlit as st
+
+_MARKUP = re.compile(
+    r"""[\\`*\[\]<>|$~^&]      # always
+    | (?<![^\W_])_|_(?![^\W_])  # unless between letters
+    | :(?=[A-Za-z0-9+\-])       # begins a symbol's or a colour's name
+    | ^(?:[#=+\-]|\d+(?=[.)]))  # begins a heading or a list
+    """,
+    re.VERBOSE,
+)
+
+
+def plain(text: str) -> str:
+    r"""Escape what Streamlit's Markdown would take for markup: links, pictures, formulas, colours, HTML.
+
+    Examples
+    --------
+    >>> plain("![x](y) $a$ my_file.png")
+    '!\\[x\\](y) \\$a\\$ my_file.png'
+    """
+    return _MARKUP.sub(_escaped, " ".join(text.split()))
+
+
+def _escaped(match: re.Match[str]) -> str:
+    found = match.group()
+    return f"{found}\u200b" if found.isdecimal() else f"\\{found}"
+
+
+def show_error(text: str, icon: str = ":material/error:") -> None:
+    """Show one sentence that went wrong, with whatever names it holds."""
+    st.error(plain(text), icon=icon)

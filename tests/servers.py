@@ -1,0 +1,105 @@
+"""A real server of the app on a free port of this machine, for tests and for the soak."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from tests.conftest import ROOT
+
+START_LIMIT_S = 180
+STOP_LIMIT_S = 30
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server.
+
+    Attributes
+    ----------
+    address : of its first page
+    process : the server
+    log : what it wrote to its standard output and error
+    """
+
+    address: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def resident_mb(self) -> float:
+        """Resident memory of the server, in MB."""
+        return float(psutil.Process(self.process.pid).memory_info().rss / 2**20)
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def serve(
+    folder: Path,
+    environ: Mapping[str, str] | None = None,
+    *,
+    script: Path = ROOT / "dashboard.py",
+    working_directory: Path = ROOT,
+    python: Path | str = sys.executable,
+) -> Iterator[Server]:
+    """Serve the app with an empty weights cache and no way to a network, and stop it in the end.
+
+    Parameters
+    ----------
+    folder : where the log and the weights cache lie
+    environ : environment variables on top of those
+    """
+    port = free_port()
+    environment = {
+        **os.environ,
+        "KERAS_HOME": str(folder / "keras"),
+        "CONVFE_WEIGHTS_MIRROR": "http://127.0.0.1:9",
+        **(environ or {}),
+    }
+    command = [str(python), "-m", "streamlit", "run", str(script)]
+    command += ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true"]
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=environment, cwd=working_directory, stdout=output, stderr=output)
+        try:
+            address = f"http://127.0.0.1:{port}"
+            _wait_for(f"{address}/_stcore/health", process, log)
+            yield Server(address, process, log)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(STOP_LIMIT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+
+
+def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Ask until the server answers."""
+    end = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return
+        except (urllib.error.URLError, ConnectionError):
+            process.poll()
+    raise RuntimeError(f"the server did not start:\n{log.read_text()}")

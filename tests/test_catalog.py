@@ -1,0 +1,180 @@
+"""The catalog against Keras itself, and the names that lead to its entries."""
+
+import warnings
+from pathlib import Path
+
+import pytest
+
+from convfe_core.catalog import CATALOG, Spec, build_model, default_spec, file_stem, find_architecture, parse_spec
+from convfe_core.errors import SpecError
+
+KERAS_ENTRIES = [a for a in CATALOG.values() if a.weight_file is not None]
+FAMILIES = list(dict.fromkeys(a.family for a in CATALOG.values()))
+
+
+class RequestedError(Exception):
+    """Raised in place of a download, with what Keras asked for."""
+
+
+@pytest.fixture
+def intercepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    from keras.src.utils import file_utils
+
+    def raise_request(fname=None, origin=None, file_hash=None, cache_subdir=None, **_):
+        raise RequestedError(fname, origin, file_hash, cache_subdir)
+
+    monkeypatch.setattr(file_utils, "get_file", raise_request)
+
+
+def test_the_catalog_has_every_class_of_keras_applications() -> None:
+    import keras
+
+    classes = {name for name in dir(keras.applications) if name[0].isupper()}
+    assert {a.keras_name for a in KERAS_ENTRIES} == classes
+
+
+def test_the_built_in_ones_come_first_and_families_stay_together() -> None:
+    assert list(CATALOG)[:2] == ["TinyResNet", "TinyMobileNet"]
+    families = [a.family for a in CATALOG.values()]
+    assert families == sorted(families, key=FAMILIES.index)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_entry_builds_untrained_with_its_stated_parameters(family: str) -> None:
+    import keras
+
+    for architecture in CATALOG.values():
+        if architecture.family == family:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                model = build_model(architecture)
+            assert model.count_params() == architecture.parameters, architecture.name
+            assert model.input_shape == (None, None, None, 3)
+            assert len(model.output_shape) == 4
+            del model
+            keras.backend.clear_session()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`input_shape` is undefined")
+@pytest.mark.parametrize("family", [f for f in FAMILIES if f != "Built in"])
+def test_weight_files_are_the_ones_that_keras_requests(family: str, intercepted: None) -> None:
+    import keras
+
+    for architecture in KERAS_ENTRIES:
+        if architecture.family == family:
+            # NASNet takes its ImageNet weights only at a fixed size
+            side = 224 if family == "NASNet" else None
+            builder = getattr(keras.applications, architecture.keras_name)
+            with pytest.raises(RequestedError) as request:
+                builder(include_top=False, input_shape=(side, side, 3), **architecture.keras_arguments)
+            file = architecture.weight_file
+            assert request.value.args == (file.name, file.url, file.digest, "models")
+            keras.backend.clear_session()
+
+
+def test_sizes_of_downloads_are_what_the_parameters_take() -> None:
+    for architecture in KERAS_ENTRIES:
+        least = architecture.parameters * 4 / 1e6
+        assert least <= architecture.weight_file.megabytes <= 1.02 * least + 2.5, architecture.name
+
+
+def test_top_1_accuracies_are_percentages_and_grow_with_width() -> None:
+    for architecture in KERAS_ENTRIES:
+        assert 50 < architecture.top1 < 90
+    for name in ("MobileNet", "MobileNetV2", "MobileNetV3Small", "MobileNetV3Large"):
+        widths = [a for a in KERAS_ENTRIES if a.keras_name == name and not a.minimalistic]
+        assert [a.top1 for a in sorted(widths, key=lambda a: a.width)] == sorted(a.top1 for a in widths)
+
+
+@pytest.mark.parametrize("name", ["MobileNetV3Small-0.75", "NASNetMobile"])
+def test_layers_are_called_alike_in_every_build(name: str) -> None:
+    architecture = CATALOG[name]
+    first = [layer.name for layer in build_model(architecture).layers]
+    assert [layer.name for layer in build_model(architecture).layers] == first
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("VGG16", "VGG16"),
+        ("vgg16", "VGG16"),
+        (" ResNet50 ", "ResNet50"),
+        ("MobileNetV2", "MobileNetV2-1.0"),
+        ("MobileNetV2-1", "MobileNetV2-1.0"),
+        ("mobilenetv2-1.0", "MobileNetV2-1.0"),
+        ("MobileNet-.25", "MobileNet-0.25"),
+        ("MobileNetV3Small", "MobileNetV3Small-1.0"),
+        ("MobileNetV3Small-minimalistic", "MobileNetV3Small-1.0-minimalistic"),
+        ("TinyResNet", "TinyResNet"),
+    ],
+)
+def test_an_architecture_is_found_by_its_names(text: str, name: str) -> None:
+    assert find_architecture(text) is CATALOG[name]
+
+
+def test_every_name_leads_to_itself() -> None:
+    for name, architecture in CATALOG.items():
+        assert find_architecture(name) is architecture
+        assert parse_spec(name) == default_spec(architecture)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("VGG", "Did you mean VGG"),
+        ("resnet5", "ResNet50"),
+        ("MobileNetV2-0.3", "MobileNetV2-0.35"),
+        ("VGG16-0.5", "VGG16"),
+        ("zzzz", "convfe list"),
+        ("", "convfe list"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_near_ones(text: str, hint: str) -> None:
+    with pytest.raises(SpecError, match="Expected the name of a backbone") as error:
+        find_architecture(text)
+    assert hint in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "spec", "label", "canonical"),
+    [
+        ("VGG16", Spec("VGG16", "imagenet"), "VGG16", "VGG16"),
+        ("vgg16:ImageNet", Spec("VGG16", "imagenet"), "VGG16", "VGG16"),
+        ("VGG16:untrained", Spec("VGG16", "untrained"), "VGG16:untrained", "VGG16:untrained"),
+        ("TinyResNet:builtin", Spec("TinyResNet", "builtin"), "TinyResNet", "TinyResNet"),
+        ("TinyResNet:untrained", Spec("TinyResNet", "untrained"), "TinyResNet:untrained", "TinyResNet:untrained"),
+        ("VGG16:a/w.h5", Spec("VGG16", "file", Path("a/w.h5")), "VGG16:w.h5", "VGG16:a/w.h5"),
+        ("VGG16:a=b.weights.h5", Spec("VGG16", "file", Path("a=b.weights.h5")), "VGG16:a=b.weights.h5", None),
+        ("VGG16:C:\\w.h5", Spec("VGG16", "file", Path("C:\\w.h5")), None, "VGG16:C:\\w.h5"),
+        ("mine=a/m.keras", Spec("mine", "model", Path("a/m.keras")), "mine", "mine=a/m.keras"),
+        ("VGG16=a:b.keras", Spec("VGG16", "model", Path("a:b.keras")), "VGG16", "VGG16=a:b.keras"),
+    ],
+)
+def test_specs_are_read_and_written(text: str, spec: Spec, label: str | None, canonical: str | None) -> None:
+    assert parse_spec(text) == spec
+    assert label is None or spec.label == label
+    assert canonical is None or spec.text == canonical
+    assert parse_spec(spec.text) == spec
+    assert (spec.architecture is None) == (spec.weights == "model")
+
+
+@pytest.mark.parametrize("text", ["VGG16:", ":imagenet", "=m.keras", "mine=", "VGG16:builtin", "TinyResNet:imagenet"])
+def test_a_spec_that_says_too_little_or_too_much_is_refused(text: str) -> None:
+    with pytest.raises(SpecError, match="Received"):
+        parse_spec(text)
+
+
+@pytest.mark.parametrize(
+    ("label", "stem"),
+    [
+        ("VGG16:untrained", "VGG16_untrained"),
+        ("MobileNetV2-0.35", "MobileNetV2-0.35"),
+        ('a/b\\c<d>"e|f?g*h\n', "a_b_c_d__e_f_g_h_"),
+        ("Größe 7", "Größe 7"),
+        ("..", "_"),
+    ],
+)
+def test_labels_become_names_that_file_systems_take(label: str, stem: str) -> None:
+    assert file_stem(label) == stem

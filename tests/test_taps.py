@@ -1,0 +1,203 @@
+"""Taps, stages, and cells that lie where the network looks."""
+
+import numpy as np
+import pytest
+
+from convfe_core.catalog import CATALOG, build_model
+from convfe_core.errors import SpecError
+from convfe_core.taps import STAGES, resolve_tap, stage_taps, trace_path
+
+SMALLEST = {
+    **{a.family: a for a in sorted(CATALOG.values(), key=lambda a: -a.parameters)},
+    "Inception ResNet": CATALOG["InceptionResNetV2"],
+    "MobileNetV3 minimalistic": CATALOG["MobileNetV3Small-1.0-minimalistic"],
+}
+"""The smallest of every family, and two more that are built differently."""
+
+
+@pytest.fixture(scope="module", params=SMALLEST.values(), ids=SMALLEST.keys())
+def network(request: pytest.FixtureRequest):
+    """A family's smallest architecture and its model."""
+    import keras
+
+    yield request.param, build_model(request.param)
+    keras.backend.clear_session()
+
+
+def give_constant_positive_weights(model) -> None:
+    """Kernels that average, normalisation that changes nothing."""
+    for layer in model._flatten_layers(include_self=False):
+        for variable in [] if hasattr(layer, "layers") else layer.weights:
+            shape = tuple(variable.shape)
+            depthwise = "depthwise" in variable.path
+            if "kernel" in variable.name:
+                variable.assign(np.full(shape, 1 / np.prod(shape[:2] if depthwise else shape[:-1])))
+            else:
+                variable.assign(np.full(shape, float(variable.name not in ("beta", "bias", "mean", "moving_mean"))))
+
+
+@pytest.mark.slow
+def test_a_bright_patch_answers_where_the_geometry_puts_it(network, monkeypatch) -> None:
+    """At a size that is neither native nor square, within half a cell."""
+    import keras
+    import tensorflow as tf
+
+    # with constant weights all channels are alike, which a LayerNormalization would turn to zero
+    monkeypatch.setattr(keras.layers.LayerNormalization, "call", lambda _, inputs: inputs)
+    height, width = 352, 288
+    architecture, model = network
+    give_constant_positive_weights(model)
+    tensor, tap = resolve_tap(model, architecture, "auto")
+    grid = trace_path(model, tensor).grid(height, width)
+
+    # pixels stay positive behind the scaling inside the network, and below caps at 6 elsewhere
+    grey, bright = (160.0, 255.0) if architecture.preprocessing == "raw" else (2**-14, 2**-12)
+    batch = np.full((3, height, width, 3), grey, np.float32)
+    centres = [(163, 131), (194, 153)]
+    for picture, (y, x) in zip(batch[1:], centres, strict=True):
+        picture[y - 4 : y + 4, x - 4 : x + 4] = bright
+    features = tf.function(keras.Model(model.input, tensor))(batch).numpy().astype(np.float64)
+
+    assert features.shape == (3, grid.rows, grid.columns, tap.channels)
+    assert (grid.stride_y, grid.stride_x) == (architecture.stride, architecture.stride) == (tap.stride, tap.stride)
+    for feature, (y, x) in zip(features[1:], centres, strict=True):
+        response = np.abs(feature - features[0]).mean(-1)
+        response /= response.sum()
+        found_y = response.sum(1) @ (grid.offset_y + np.arange(grid.rows) * grid.stride_y)
+        found_x = response.sum(0) @ (grid.offset_x + np.arange(grid.columns) * grid.stride_x)
+        assert abs(found_y - y) < grid.stride_y / 2
+        assert abs(found_x - x) < grid.stride_x / 2
+
+
+def test_every_stage_has_as_many_cells_as_its_output(network) -> None:
+    import keras
+
+    architecture, model = network
+    stages = {stage: resolve_tap(model, architecture, stage) for stage in stage_taps(model)}
+    assert set(stages) == {stage for stage, stride in STAGES.items() if stride <= architecture.stride}
+    maps = keras.Model(model.input, [tensor for tensor, _ in stages.values()])
+    paths = [trace_path(model, tensor) for tensor, _ in stages.values()]
+    for height, width in [(96, 160)] if architecture.family == "NASNet" else [(96, 160), (97, 131), (130, 99)]:
+        outputs = maps(np.zeros((1, height, width, 3), np.float32))
+        for path, output, (stage, (_, tap)) in zip(paths, outputs, stages.items(), strict=True):
+            grid = path.grid(height, width)
+            assert output.shape[1:] == (grid.rows, grid.columns, tap.channels), stage
+            assert grid.stride_y == grid.stride_x == tap.stride == STAGES[stage]
+
+
+def test_nasnet_says_which_sizes_it_takes() -> None:
+    model = build_model(CATALOG["NASNetMobile"])
+    with pytest.raises(SpecError, match="multiples of 32"):
+        trace_path(model, model.output).grid(331, 331)
+
+
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [
+        ("ResNet50", ["conv2_block3_out", "conv3_block4_out", "conv4_block6_out", "conv5_block3_out"]),
+        ("VGG16", ["block3_conv3", "block4_conv3", "block5_conv3", "block5_pool"]),
+        ("MobileNet-0.25", ["conv_pw_3_relu", "conv_pw_5_relu", "conv_pw_11_relu", "conv_pw_13_relu"]),
+        ("MobileNetV2-0.35", ["block_3_expand_relu", "block_6_expand_relu", "block_13_expand_relu", "out_relu"]),
+    ],
+)
+def test_stages_end_where_detectors_take_them(name: str, layers: list[str]) -> None:
+    stages = stage_taps(build_model(CATALOG[name]))
+    assert [tap.layer for tap in stages.values()] == layers
+
+
+@pytest.mark.parametrize("name", ["MobileNet-0.25", "MobileNetV2-0.35"])
+def test_a_capped_ending_is_looked_at_without_its_cap(name: str) -> None:
+    import keras
+
+    architecture = CATALOG[name]
+    model = build_model(architecture)
+    tensor, tap = resolve_tap(model, architecture, "auto")
+    capped, plain = resolve_tap(model, architecture, "output")
+    assert tap.uncapped
+    assert not plain.uncapped
+    assert tap.layer == plain.layer
+    model.layers[-2].beta.assign(np.linspace(-10, 20, tap.channels))
+    pixels = np.random.default_rng(0).normal(0, 100, (1, 96, 96, 3)).astype(np.float32)
+    free, held = keras.Model(model.input, [tensor, capped])(pixels)
+    assert np.max(free) > 6
+    np.testing.assert_array_equal(np.minimum(free, 6), held)
+
+
+def test_convnext_is_looked_at_before_its_last_normalisation() -> None:
+    model = build_model(CATALOG["ConvNeXtTiny"])
+    tensor, tap = resolve_tap(model, CATALOG["ConvNeXtTiny"], "auto")
+    assert tensor is model.layers[-1].input
+    assert not tap.uncapped
+    assert resolve_tap(model, CATALOG["ConvNeXtTiny"], "output")[0] is model.output
+
+
+def test_other_endings_are_left_alone() -> None:
+    for name in ("VGG16", "MobileNetV3Small-0.75", "EfficientNetB0", "TinyMobileNet"):
+        model = build_model(CATALOG[name])
+        tensor, tap = resolve_tap(model, CATALOG[name], "auto")
+        assert tensor is model.output
+        assert not tap.uncapped
+
+
+def test_a_layer_is_looked_at_as_it_is() -> None:
+    model = build_model(CATALOG["MobileNet-0.25"])
+    tensor, tap = resolve_tap(model, CATALOG["MobileNet-0.25"], "conv_pw_3_relu")
+    assert tensor is model.get_layer("conv_pw_3_relu").output
+    assert (tap.name, tap.layer, tap.channels, tap.stride, tap.uncapped) == (
+        "conv_pw_3_relu",
+        "conv_pw_3_relu",
+        32,
+        4,
+        False,
+    )
+
+
+def test_an_unknown_layer_is_answered_with_near_ones() -> None:
+    model = build_model(CATALOG["MobileNet-0.25"])
+    with pytest.raises(SpecError, match=r"Received: 'conv_pw_3_rely'\. Did you mean conv_pw_3_relu"):
+        resolve_tap(model, CATALOG["MobileNet-0.25"], "conv_pw_3_rely")
+
+
+def test_a_stage_that_is_not_there_is_named() -> None:
+    model = build_model(CATALOG["TinyResNet"])
+    with pytest.raises(SpecError, match="C5"):
+        resolve_tap(model, CATALOG["TinyResNet"], "C5")
+
+
+def test_a_layer_without_a_map_is_refused() -> None:
+    model = build_model(CATALOG["EfficientNetB0"])
+    with pytest.raises(SpecError, match=r"Expected a layer with a map|is \(n, h, w, C\)"):
+        resolve_tap(model, CATALOG["EfficientNetB0"], "block1a_se_squeeze")
+    with pytest.raises(SpecError, match="Expected a layer with a map"):
+        resolve_tap(model, CATALOG["EfficientNetB0"], "block1a_se_expand")
+
+
+def test_a_backbone_inside_a_larger_model_is_found_before_its_head() -> None:
+    """Teachable Machine and most tutorials nest the backbone like this."""
+    import keras
+
+    backbone = build_model(CATALOG["MobileNetV2-0.35"])
+    model = keras.Sequential(
+        [
+            keras.Input((96, 128, 3)),
+            keras.Sequential([keras.layers.Rescaling(2.0), backbone]),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(3),
+        ]
+    )
+    tensor, tap = resolve_tap(model, None, "auto")
+    assert (tap.channels, tap.stride, tap.uncapped) == (1280, 32, True)
+    pixels = np.random.default_rng(0).normal(0, 50, (1, 96, 128, 3)).astype(np.float32)
+    inner, _ = resolve_tap(backbone, None, "auto")
+    expected = keras.Model(backbone.input, inner)(pixels * 2)
+    np.testing.assert_allclose(keras.Model(model.inputs, tensor)([pixels]), expected, rtol=1e-5, atol=1e-4)
+    direct = trace_path(backbone, inner).grid(96, 128)
+    assert trace_path(model, tensor).grid(96, 128) == direct
+
+
+def test_a_model_without_maps_is_refused() -> None:
+    import keras
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    with pytest.raises(SpecError, match=r"\(n, h, w, C\)"):
+        resolve_tap(model, None, "auto")
