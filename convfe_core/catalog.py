@@ -5,10 +5,9 @@ from __future__ import annotations
 import difflib
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
@@ -235,8 +234,7 @@ def choose_preprocessing(specs: Sequence[Spec], choices: Sequence[str]) -> tuple
             )
         chosen[label] = cast(Preprocessing, mode)
     return tuple(
-        replace(spec, preprocessing=chosen.get(spec.label, chosen.get(spec.name, spec.preprocessing)))
-        for spec in specs
+        replace(spec, preprocessing=chosen.get(spec.label, chosen.get(spec.name, spec.preprocessing))) for spec in specs
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,6 @@ class OpenedModel:
     model : keras.Model, flat, from the picture to the last feature map
     fixed : (height, width) of its input where it takes no other
     native : (height, width) that the file was saved with, None where any
-    architecture : what its layers were recognised as
-    scaling : how its pixels seem to be scaled
     head : layers after the last feature map, which are left out
     opened_with : ``Keras 3.15.1`` or ``tf-keras 2.21.0``
     """
@@ -38,10 +37,19 @@ class OpenedModel:
     model: Any
     fixed: tuple[int, int] | None
     native: tuple[int, int] | None
-    architecture: Architecture | None
-    scaling: ScalingGuess
     head: tuple[str, ...]
     opened_with: str
+    _as_saved: Any
+
+    @cached_property
+    def architecture(self) -> Architecture | None:
+        """What its layers are in the catalog."""
+        return recognise_backbone(self._as_saved)
+
+    @cached_property
+    def scaling(self) -> ScalingGuess:
+        """How its pixels seem to be scaled."""
+        return guess_scaling(self._as_saved, self.architecture)
 
     @property
     def working_size(self) -> int:
@@ -98,18 +106,14 @@ def open_model(path: Path, *, trained: bool = True) -> OpenedModel:
         del loaded
         backbone, head = _without_head(whole)
         native = asked or _size(whole)
-        scaling_source = backbone
         model = _open_input(backbone, trained=trained)
-        fixed = _size(model)
-        architecture = recognise_backbone(scaling_source)
         return OpenedModel(
             model=model,
-            fixed=fixed,
+            fixed=_size(model),
             native=native,
-            architecture=architecture,
-            scaling=guess_scaling(scaling_source, architecture),
             head=head,
             opened_with=opened_with,
+            _as_saved=backbone,
         )
     except ModelFileError as error:
         raise ModelFileError(f"{path.name}: {error}") from error
@@ -168,6 +172,8 @@ def _open_input(backbone: Any, *, trained: bool) -> Any:
     """Let a model take any size; as it was where its layers or its geometry do not allow that."""
     try:
         opened = flatten_model(backbone, (None, None), trained=trained)
+        if _size(backbone) is not None and any(opened.outputs[0].shape[1:3]):
+            raise SpecError("Expected layers that take any size. Received: one that makes its own.")
         _check_geometry(opened, backbone)
     except Exception:  # a layer that needs to know its size raises nearly anything
         opened = flatten_model(backbone, trained=trained)

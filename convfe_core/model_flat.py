@@ -1,7 +1,7 @@
 """A loaded model, of Keras 3 or tf-keras and with models nested in it, as one flat Keras 3 model.
 
 Everything else in the engine then works on it as on a network of the catalog: taps, strides, freezing. Layers are made
-anew from their settings and given the same weights, so that the input's size can be opened and the loaded model dropped.
+anew from their settings and given the same weights, so that the input's size can be opened.
 """
 
 from __future__ import annotations
@@ -11,19 +11,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from convfe_core.errors import ModelFileError
-from convfe_core.model_safety import TF_OPERATIONS
-
-_ONLY_IN_TRAINING = (
-    "ActivityRegularization AlphaDropout Dropout GaussianDropout GaussianNoise RandomBrightness RandomContrast RandomFlip "
-    "RandomHeight RandomRotation RandomTranslation RandomWidth RandomZoom SpatialDropout2D StochasticDepth"
-).split()
-"""Layers that do nothing outside training; leaving them out changes no number."""
+from convfe_core.model_allowed import ONLY_IN_TRAINING, TF_OPERATIONS
 
 _RENAMED = {"SyncBatchNormalization": "BatchNormalization"}
 _CALLING_ARGUMENTS = ("training", "mask", "name")
 
 
-def flatten_model(model: Any, side_lengths: tuple[int | None, int | None] | None = None, *, trained: bool = True) -> Any:
+def flatten_model(
+    model: Any, side_lengths: tuple[int | None, int | None] | None = None, *, trained: bool = True
+) -> Any:
     """Rebuild a model without nesting.
 
     Parameters
@@ -106,7 +102,7 @@ class _Rebuild:
         """Give the new layers the weights of the old; a Normalization keeps its statistics in any case."""
         for old, new in self._made.values():
             statistics = type(old).__name__ == "Normalization"
-            if not (trained or statistics):
+            if not (trained or statistics) or not getattr(old, "weights", []):
                 continue
             if [tuple(w.shape) for w in new.weights] != [tuple(w.shape) for w in old.weights]:
                 raise ModelFileError(f"layer {old.name!r}: expected weights of the shapes that Keras 3 gives it.")
@@ -116,7 +112,7 @@ class _Rebuild:
 
     def _call(self, operation: Any, arguments: list[Any], named: dict[str, Any], prefix: str) -> Any:
         kind = type(operation).__name__
-        if kind in _ONLY_IN_TRAINING:
+        if kind in ONLY_IN_TRAINING:
             return arguments[0]
         if kind in ("TFOpLambda", "SlicingOpLambda"):
             return _arithmetic(TF_OPERATIONS[operation.get_config()["function"]], arguments, named)

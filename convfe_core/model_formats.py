@@ -173,7 +173,7 @@ def _load_saved_model(folder: Path, name: str) -> tuple[Any, str]:
     def load() -> tuple[Any, str]:
         import tf_keras
 
-        model = tf_keras.models.model_from_config(config)
+        model = tf_keras.models.model_from_config(_with_tuples(config))
         status = model.load_weights(str(folder / _VARIABLES / _VARIABLES))
         status.assert_existing_objects_matched().expect_partial()
         return model, f"tf-keras {tf_keras.__version__}"
@@ -201,6 +201,17 @@ def _saved_model_config(path: Path, name: str) -> dict[str, Any]:
         f"{name}: expected a model of Keras layers. Received: one whose layers are only known to the program that "
         "made it; save a Functional or Sequential model."
     )
+
+
+def _with_tuples(node: Any) -> Any:
+    """A configuration whose tuples, which JSON does not have, are tuples again."""
+    if isinstance(node, list):
+        return [_with_tuples(value) for value in node]
+    if not isinstance(node, dict):
+        return node
+    if node.get("class_name") in ("__tuple__", "TensorShape"):
+        return tuple(_with_tuples(value) for value in node.get("items") or ())
+    return {key: _with_tuples(value) for key, value in node.items()}
 
 
 def _keras_loader(path: Path) -> Callable[[], tuple[Any, str]]:

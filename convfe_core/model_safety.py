@@ -6,13 +6,16 @@ it would run code (Lambda layers, pickles), read other files (external links, vo
 
 from __future__ import annotations
 
+import shutil
 import stat
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from convfe_core.errors import ModelFileError
+from convfe_core.model_allowed import ACTIVATIONS, CLASSES, MODULES, TF_OPERATIONS
 
 MOST_BYTES = 2_000_000_000
 """Of a model file, and of everything in it once unpacked."""
@@ -22,74 +25,6 @@ MOST_ENTRIES = 100_000
 MOST_CHANNELS = 1 << 15
 """Filters or units of one layer: what a file of a few bytes could otherwise make this machine allocate."""
 
-TF_OPERATIONS = {
-    "math.add": "add",
-    "math.subtract": "subtract",
-    "math.multiply": "multiply",
-    "math.truediv": "divide",
-    "math.divide": "divide",
-    "divide": "divide",
-    "__operators__.add": "add",
-    "__operators__.getitem": "getitem",
-    "nn.bias_add": "bias_add",
-    "nn.relu": "relu",
-    "nn.relu6": "relu6",
-    "nn.silu": "silu",
-    "nn.swish": "silu",
-    "math.sigmoid": "sigmoid",
-    "identity": "identity",
-    "cast": "identity",
-    "concat": "concat",
-    "math.maximum": "maximum",
-    "math.minimum": "minimum",
-}
-"""Plain arithmetic that Keras 2 writes as operations of TensorFlow, which has others that write files."""
-
-_CONTAINERS = {"Functional", "Model", "Sequential"}
-_LAYERS = {
-    *("Activation ActivityRegularization Add AlphaDropout Average AveragePooling2D BatchNormalization".split()),
-    *("CenterCrop Concatenate Conv2D Conv2DTranspose Cropping2D Dense DepthwiseConv2D Dot Dropout ELU".split()),
-    *("Flatten GaussianDropout GaussianNoise GlobalAveragePooling2D GlobalMaxPooling2D Identity InputLayer".split()),
-    *("GroupNormalization LayerNormalization LayerScale LeakyReLU MaxPooling2D Maximum Minimum Multiply".split()),
-    *("Normalization PReLU Permute RMSNormalization RandomBrightness RandomContrast RandomCrop RandomFlip".split()),
-    *("RandomRotation RandomTranslation RandomZoom ReLU Rescaling Reshape Resizing SeparableConv2D Softmax".split()),
-    *("SpatialDropout2D StochasticDepth Subtract ThresholdedReLU UnitNormalization UpSampling2D".split()),
-    *("ZeroPadding2D SyncBatchNormalization TFOpLambda SlicingOpLambda RandomHeight RandomWidth".split()),
-}
-_OPERATIONS = {
-    *("Add Subtract Multiply TrueDivide Divide GetItem Relu Relu6 Silu Sigmoid HardSigmoid HardSilu Concatenate".split()),
-    *("Maximum Minimum Negative Cast Transpose Reshape Squeeze ExpandDims Mean Max Pad Sqrt Square Softmax".split()),
-}
-_VALUES = {
-    *("Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity LecunNormal LecunUniform Ones Orthogonal".split()),
-    *("RandomNormal RandomUniform TruncatedNormal VarianceScaling Zeros L1 L1L2 L2 OrthogonalRegularizer".split()),
-    *("MaxNorm MinMaxNorm NonNeg UnitNorm Policy DTypePolicy FloatDTypePolicy".split()),
-    *("__keras_tensor__ __tensor__ __numpy__ __slice__ __ellipsis__ __tuple__ TensorShape".split()),
-    *("IdentityInitializer OrthogonalInitializer".split()),
-}
-_ACTIVATIONS = set(
-    "celu elu exponential gelu glu hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh leaky_relu linear log_sigmoid "
-    "log_softmax mish relu relu6 selu sigmoid silu soft_shrink softmax softplus softsign swish tanh tanh_shrink".split()
-)
-_MODULES = (
-    "keras.layers",
-    "keras.initializers",
-    "keras.regularizers",
-    "keras.constraints",
-    "keras.models",
-    "keras.activations",
-    "keras.src.models",
-    "keras.src.ops",
-    "keras.src.layers",
-    "keras.src.engine",
-    "keras.src.applications",
-    "keras.engine",
-    "keras.dtype_policies",
-    "keras.mixed_precision",
-    "tf_keras.src.layers",
-    "tf_keras.src.engine",
-    "tensorflow.python.keras",
-)
 _CHANNEL_KEYS = ("filters", "units", "depth_multiplier")
 
 
@@ -126,12 +61,14 @@ def _check_object(node: dict[str, Any], layer: str, file_name: str) -> str:
             f"{shown} is a Lambda, which carries program code; models are opened without running any. "
             "Replace it by Keras' own layers and save the model again."
         )
-    if kind == "function" and settings in _ACTIVATIONS:
+    if kind == "function" and isinstance(settings, str) and settings in ACTIVATIONS:
         return layer
-    known = isinstance(kind, str) and kind in _CONTAINERS | _LAYERS | _OPERATIONS | _VALUES
+    known = isinstance(kind, str) and kind in CLASSES
     module = node.get("module")
-    at_home = module is None or module == "keras" or any(
-        module == home or str(module).startswith(f"{home}.") for home in _MODULES
+    at_home = (
+        module is None
+        or module == "keras"
+        or any(module == home or str(module).startswith(f"{home}.") for home in MODULES)
     )
     if not known or not at_home or ">" in str(node.get("registered_name")):
         raise ModelFileError(
@@ -140,7 +77,7 @@ def _check_object(node: dict[str, Any], layer: str, file_name: str) -> str:
         )
     if kind in ("TFOpLambda", "SlicingOpLambda"):
         function = settings.get("function") if isinstance(settings, dict) else None
-        if function not in TF_OPERATIONS:
+        if not isinstance(function, str) or function not in TF_OPERATIONS:
             raise ModelFileError(
                 f"{shown} calls TensorFlow's {_shown(function)}, but only plain arithmetic is opened; "
                 "replace it by a Keras layer and save the model again."
@@ -152,12 +89,12 @@ def _check_values(node: dict[str, Any], layer: str, file_name: str) -> None:
     """Judge functions and sizes that a configuration names."""
     for key, value in node.items():
         named_function = key.endswith("activation") and value is not None
-        if named_function and not isinstance(value, dict) and value not in _ACTIVATIONS:
+        if named_function and isinstance(value, str) and value not in ACTIVATIONS:
             raise ModelFileError(
                 f"{file_name}: layer {layer!r} uses the function {_shown(value)} as {key}, but only Keras' own "
                 "functions are opened; replace it and save the model again."
             )
-        if named_function and isinstance(value, dict) and "class_name" not in value:
+        if named_function and not isinstance(value, str) and not (isinstance(value, dict) and "class_name" in value):
             raise ModelFileError(
                 f"{file_name}: layer {layer!r} carries program code as {key}; models are opened without running any. "
                 "Replace it by one of Keras' own functions and save the model again."
@@ -252,10 +189,27 @@ def check_archive(archive: zipfile.ZipFile, file_name: str) -> None:
             )
         if parts.suffix.lower() in (".pkl", ".pickle", ".joblib", ".py", ".pyc", ".so", ".dll"):
             raise ModelFileError(
-                f"{file_name}: holds {_shown(parts.name)}, which can run code when it is opened; expected a Keras model."
+                f"{file_name}: holds {_shown(parts.name)}, which can run code when opened; expected a Keras model."
             )
         if entry.flag_bits & 1:
             raise ModelFileError(f"{file_name}: is encrypted; expected an archive without a password.")
+
+
+def check_weight_file(path: Path) -> None:
+    """Judge a file of weights alone, ``.h5`` or ``.keras``, as `check_hdf5` and `check_archive` do."""
+    import h5py
+
+    if h5py.is_hdf5(path):
+        check_hdf5(path, path.name)
+    elif zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory(prefix="convfe-") as folder:
+            check_archive(archive, path.name)
+            for member in archive.namelist():
+                if member.endswith(".h5"):
+                    inner = Path(folder, "inner.h5")
+                    with archive.open(member) as source, inner.open("wb") as file:
+                        shutil.copyfileobj(source, file)
+                    check_hdf5(inner, path.name)
 
 
 def _shown(value: Any) -> str:

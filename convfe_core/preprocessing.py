@@ -27,8 +27,8 @@ def scale_pixels(pixels: Any, mode: Preprocessing) -> Any:
     Parameters
     ----------
     pixels : (..., 3) float32 array or tensor, values 0..255
-    mode : ``raw`` leaves them alone; ``unit`` maps to 0..1; ``tf`` to -1..1; ``torch`` maps to 0..1 and standardises each
-        channel; ``caffe`` swaps to BGR and subtracts each channel's mean
+    mode : ``raw`` leaves them alone; ``unit`` maps to 0..1; ``tf`` to -1..1; ``torch`` maps to 0..1 and
+        standardises each channel; ``caffe`` swaps to BGR and subtracts each channel's mean
 
     Returns
     -------

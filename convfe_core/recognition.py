@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from convfe_core.catalog import ARCHITECTURES, Architecture, build_model
+from convfe_core.architectures import ARCHITECTURES, Architecture
+from convfe_core.catalog import build_model
 from convfe_core.taps import tensors_in_order
 
 

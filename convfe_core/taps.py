@@ -62,7 +62,7 @@ def resolve_tap(model: keras.Model, architecture: Architecture | None, tap: str)
     ----------
     architecture : gives the default tap; None for a model of the user's own
     tap : ``auto``: the last feature map, before a final LayerNormalization, and through a plain ReLU where
-        it ends in a capped one. ``C2`` to ``C5`` (``C0`` and ``C1`` too): the last map of that stage, by the same rule. ``output``:
+        it ends in a capped one. ``C0`` to ``C5``: the last map of that stage, by the same rule. ``output``:
         what the model returns. Else the name of a layer
 
     Returns

@@ -19,7 +19,8 @@ from urllib.parse import quote
 
 from convfe_core.architectures import ARCHITECTURES, Architecture, WeightFile
 from convfe_core.downloads import STALL_SECONDS, MegabyteProgress, download, hash_file
-from convfe_core.errors import DownloadError, WeightsError
+from convfe_core.errors import DownloadError, ModelFileError, WeightsError
+from convfe_core.model_safety import check_weight_file
 from convfe_core.preprocessing import IMAGENET_STD
 
 if TYPE_CHECKING:
@@ -126,6 +127,10 @@ def load_weights(model: keras.Model, path: Path, architecture: Architecture) -> 
     """
     if not path.is_file():
         raise WeightsError(f"Expected weights of {architecture.name} in {path}, but there is no such file.")
+    try:
+        check_weight_file(path)
+    except ModelFileError as error:
+        raise WeightsError(str(error)) from error
     try:
         layers = _legacy_layers(path)
         if layers is None:
