@@ -14,20 +14,26 @@ st.set_page_config(
 
 PAGES = [
     st.Page(
-        "pages/compare.py",
+        "pages/views/compare.py",
         title="Compare",
         icon=":material/grid_view:",
         default=True,
         help="The max and mean maps of several backbones beside your images.",
     ),
     st.Page(
-        "pages/guide.py",
+        "pages/views/rank.py",
+        title="Rank",
+        icon=":material/leaderboard:",
+        help="Numbers behind the eye: which backbone separates your boxes, how sure, and at what cost.",
+    ),
+    st.Page(
+        "pages/views/guide.py",
         title="Guide",
         icon=":material/menu_book:",
         help="How to read the maps, in a minute.",
     ),
     st.Page(
-        "pages/system.py",
+        "pages/views/system.py",
         title="System",
         icon=":material/memory:",
         help="Loaded backbones and memory.",

@@ -4,8 +4,8 @@
 
 64 generated photographs of about 640 x 480, three backbones at the size they were trained on, a PNG of input, max and
 mean for each image and backbone. The notebook's loop loads an image in Keras' way, calls ``predict``, reduces in NumPy
-and draws a Matplotlib figure. Each way runs in a process of its own, started in turn; the time is the whole process', the
-import of TensorFlow included, and the memory is its peak as the system counted it. Only Linux and macOS tell it.
+and draws a Matplotlib figure. Each way runs in a process of its own, started in turn; the time is the whole process',
+the import of TensorFlow included, and the memory is its peak as the system counted it. Only Linux and macOS tell it.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import argparse
+import logging
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -107,11 +108,12 @@ def main() -> None:
     parser.add_argument("--backbone", action="append", metavar="NAME", help="may be given several times")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"how often everything is timed (default {ROUNDS})")
     options = parser.parse_args()
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     print(describe_machine())
     print(f"{SIDE} x {SIDE} pixels, milliseconds per image, medians of {options.rounds} rounds\n")
-    print(
-        "| | notebook | float32 | fast | notebook / float32 | notebook / fast | GFLOP | float32 GFLOP/s | fast GFLOP/s |"
-    )
+    columns = ["", "notebook", "float32", "fast", "notebook / float32", "notebook / fast"]
+    columns += ["GFLOP", "float32, GFLOP/s", "fast, GFLOP/s"]
+    print(f"| {' | '.join(columns)} |")
     print("|---|---|---|---|---|---|---|---|---|")
     for name in options.backbone or BACKBONES:
         print(time_backbone(name, options.rounds).row(), flush=True)

@@ -82,6 +82,12 @@ def add_backbone_options(parser: argparse.ArgumentParser) -> None:
         metavar="own|native|image|N",
         help="longest side: each backbone's working size (default), its native one, the image's, or pixels",
     )
+    parser.add_argument(
+        "--precision",
+        default="float32",
+        metavar="float32|fast",
+        help="fast: bfloat16 where the processor has AMX or AVX512_BF16, else float32",
+    )
 
 
 def list_catalog(options: argparse.Namespace) -> int:
@@ -117,6 +123,7 @@ def write_maps(options: argparse.Namespace) -> int:
     """Write the maps of every image under every backbone, and a manifest last."""
     from convfe_core.catalog import choose_preprocessing, parse_spec
     from convfe_core.extraction import parse_size
+    from convfe_core.precision import parse_precision
     from convfe_core.results import MapsRun
 
     run = MapsRun(
@@ -126,6 +133,7 @@ def write_maps(options: argparse.Namespace) -> int:
         tap=options.tap,
         out=options.out,
         tell=lambda line: print(line, file=sys.stderr),
+        precision=parse_precision(options.precision),
     )
     return 1 if run.write() else 0
 

@@ -2,24 +2,56 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
+from convfe_core.ahead import ahead
 from convfe_core.backbones import Backbone
 from convfe_core.errors import SpecError
+from convfe_core.gate import MACHINE, OnWait, wait_silently
 from convfe_core.images import Photo, place_on_canvas, plan_frame
 from convfe_core.maps import CellGrid, FeatureMaps, FloatArray, Frame
+from convfe_core.pixels import PixelArray
+from convfe_core.taps import Tap
 
 SIZE_NAMES = ("own", "native", "image")
 SMALLEST_SIZE, LARGEST_SIZE = 32, 2048
-BATCH_MEGAPIXELS = 1.0
-"""Input pixels in one batch: 8 photographs at 320 x 320, one at 1024 x 1024."""
+BATCH_MB = 192.0
+"""Megabytes that the photographs of one batch and the layers that they pass may take; one photograph always may."""
 
-_running = threading.Lock()
-"""One forward pass at a time: each already uses every core, and two would double the memory."""
+Key = TypeVar("Key")
+
+
+class Described(Protocol):
+    """What sizing photographs and naming maps needs to know of a backbone."""
+
+    @property
+    def label(self) -> str:
+        """How it is called."""
+
+    @property
+    def weights(self) -> str:
+        """Where its weights come from."""
+
+    @property
+    def tap(self) -> Tap:
+        """The layer that is looked at."""
+
+    @property
+    def working_size(self) -> int:
+        """Longest side it does best at."""
+
+    @property
+    def native_size(self) -> int:
+        """Longest side it was trained at."""
+
+    @property
+    def activation_bytes(self) -> float:
+        """Memory that a forward pass holds at once, for each pixel of its input."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +66,7 @@ class Size:
 
     name: str
 
-    def longest_side(self, backbone: Backbone) -> int | None:
+    def longest_side(self, backbone: Described) -> int | None:
         """Longest side in input pixels, or None for the photograph's own."""
         named = {"own": backbone.working_size, "native": backbone.native_size, "image": None}
         return named[self.name] if self.name in named else int(self.name)
@@ -55,6 +87,7 @@ def parse_size(text: str) -> Size:
     )
 
 
+<<<<<<< HEAD
 def frame_for(photo: Photo, backbone: Backbone, size: Size) -> Frame:
     """Where this photograph lies on this backbone's input at this size."""
     return plan_frame(
@@ -64,56 +97,121 @@ def frame_for(photo: Photo, backbone: Backbone, size: Size) -> Frame:
         multiple=max(32, int(backbone.tap.stride)),
         fixed=backbone.fixed,
     )
+=======
+def frame_for(height: int, width: int, backbone: Described, size: Size) -> Frame:
+    """Where a photograph of `height` x `width` pixels lies on this backbone's input at this size."""
+    return plan_frame(height, width, size.longest_side(backbone), multiple=max(32, int(backbone.tap.stride)))
+>>>>>>> main
 
 
-def extract_maps(backbone: Backbone, photos: Iterable[Photo], size: Size) -> Iterator[FeatureMaps]:
-    """Run a backbone over photographs and yield the maps of each, in their order.
+def extract_maps(
+    backbone: Backbone, photos: Iterable[Photo], size: Size, on_wait: OnWait = wait_silently
+) -> Iterator[FeatureMaps]:
+    """Run a backbone over photographs and yield the maps of each, in their order; see `extract_batches`."""
+    with closing(extract_batches(backbone, ((None, photo) for photo in photos), size, on_wait)) as batches:
+        for batch in batches:
+            for _, _, maps in batch:
+                yield maps
 
-    Neighbours whose canvases have the same shape share a forward pass, as many as `BATCH_MEGAPIXELS` allows.
+
+def extract_batches(
+    backbone: Backbone, photos: Iterable[tuple[Key, Photo]], size: Size, on_wait: OnWait = wait_silently
+) -> Generator[list[tuple[Key, Photo, FeatureMaps]], None, None]:
+    """Run a backbone over photographs and yield them with their maps, batch by batch, in their order.
+
+    One pass at a time runs in the whole process: each already uses every core, and two would double the memory.
+
+    Parameters
+    ----------
+    photos : each with a key that is handed through
+    on_wait : called while others' passes run, see `Gate.passing`
     """
-    batch: list[tuple[Photo, Frame]] = []
-    for photo in photos:
-        frame = frame_for(photo, backbone, size)
-        if batch and not _fits(batch, frame):
-            yield from _run(backbone, batch)
-            batch = []
-        batch.append((photo, frame))
-    if batch:
-        yield from _run(backbone, batch)
+    with closing(sized_batches(backbone, photos, size)) as batches:
+        for batch in batches:
+            with MACHINE.passing(on_wait):
+                maxima, means = backbone.reduce(batch.canvases)
+            grid = backbone.grid(*batch.canvases.shape[1:3])
+            yield [
+                (key, photo, maps_on_photo(photo, frame, backbone, grid, maximum, mean))
+                for (key, photo, frame), maximum, mean in zip(batch.members, maxima, means, strict=True)
+            ]
 
 
-def _fits(batch: Sequence[tuple[Photo, Frame]], frame: Frame) -> bool:
-    first = batch[0][1]
-    pixels = frame.input_height * frame.input_width
-    same_shape = (first.input_height, first.input_width) == (frame.input_height, frame.input_width)
-    return same_shape and (len(batch) + 1) * pixels <= BATCH_MEGAPIXELS * 1e6
+@dataclass(frozen=True, eq=False)
+class Batch(Generic[Key]):
+    """Photographs that go through a network together: (N, H, W, 3) uint8 canvases, all of one shape."""
+
+    members: list[tuple[Key, Photo, Frame]]
+    canvases: PixelArray
 
 
-def _run(backbone: Backbone, batch: Sequence[tuple[Photo, Frame]]) -> Iterator[FeatureMaps]:
-    canvases = np.stack([place_on_canvas(photo, frame) for photo, frame in batch])
-    with _running:
-        maxima, means = backbone.reduce(canvases)
-    grid = backbone.grid(*canvases.shape[1:3])
-    for (photo, frame), maximum, mean in zip(batch, maxima, means, strict=True):
-        yield _on_photo(photo, frame, backbone, grid, maximum, mean)
+def sized_batches(
+    backbone: Described, photos: Iterable[tuple[Key, Photo]], size: Size
+) -> Generator[Batch[Key], None, None]:
+    """Put photographs into batches, sized as the network receives them, one batch ahead of who takes them.
+
+    Neighbours whose canvases have the same shape share a batch, as many as `BATCH_MB` allows. Which ones do depends on
+    nothing before the first of them: to go on after any batch gives the batches that would have come.
+
+    Parameters
+    ----------
+    photos : each with a key that is handed through; they are taken in a thread, so that decoding and sizing overlap
+        with the network, and no more than three batches of them are in memory
+    """
+    return ahead(_sized_batches(backbone, photos, size))
 
 
-def _on_photo(
-    photo: Photo, frame: Frame, backbone: Backbone, grid: CellGrid, maximum: FloatArray, mean: FloatArray
+def _sized_batches(backbone: Described, photos: Iterable[tuple[Key, Photo]], size: Size) -> Iterator[Batch[Key]]:
+    members: list[tuple[Key, Photo, Frame]] = []
+    taken_mb = 0.0
+    for key, photo in photos:
+        frame = frame_for(photo.height, photo.width, backbone, size)
+        needed_mb = (photo.pixels.nbytes + _pixels(frame) * (3 + backbone.activation_bytes)) / 2**20
+        if members and (taken_mb + needed_mb > BATCH_MB or not _same_shape(members[0][2], frame)):
+            yield _place(members)
+            members, taken_mb = [], 0.0
+        members.append((key, photo, frame))
+        taken_mb += needed_mb
+    if members:
+        yield _place(members)
+
+
+def _place(members: list[tuple[Key, Photo, Frame]]) -> Batch[Key]:
+    return Batch(members, np.stack([place_on_canvas(photo, frame) for _, photo, frame in members]))
+
+
+def _pixels(frame: Frame) -> int:
+    return frame.input_height * frame.input_width
+
+
+def _same_shape(one: Frame, other: Frame) -> bool:
+    return (one.input_height, one.input_width) == (other.input_height, other.input_width)
+
+
+def maps_on_photo(
+    photo: Photo, frame: Frame, backbone: Described, grid: CellGrid, maximum: FloatArray, mean: FloatArray
 ) -> FeatureMaps:
     """Keep the cells whose centre lies on the photograph; a map has at least one."""
-    rows = _cells_before(frame.content_height, grid.offset_y, grid.stride_y, grid.rows)
-    columns = _cells_before(frame.content_width, grid.offset_x, grid.stride_x, grid.columns)
+    kept = cells_on_photo(frame, grid)
     return FeatureMaps(
         image=photo.name,
         digest=photo.digest,
         label=backbone.label,
         weights=backbone.weights,
         tap=backbone.tap.layer + (" before its cap" if backbone.tap.uncapped else ""),
-        max=maximum[:rows, :columns].copy(),
-        mean=mean[:rows, :columns].copy(),
+        max=maximum[: kept.rows, : kept.columns].copy(),
+        mean=mean[: kept.rows, : kept.columns].copy(),
         frame=frame,
-        grid=replace(grid, rows=rows, columns=columns),
+        grid=kept,
+    )
+
+
+def cells_on_photo(frame: Frame, grid: CellGrid) -> CellGrid:
+    """Cut a grid to the cells whose centre lies on the photograph; at least one stays."""
+    return replace(
+        grid,
+        rows=_cells_before(frame.content_height, grid.offset_y, grid.stride_y, grid.rows),
+        columns=_cells_before(frame.content_width, grid.offset_x, grid.stride_x, grid.columns),
     )
 
 

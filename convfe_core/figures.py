@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,7 +131,7 @@ def row_figure(
     rows: Sequence[FeatureMaps],
     limits: Mapping[MapKey, Limits],
     look: Look,
-    boxes: Sequence[Sequence[float]] = (),
+    boxes: Iterable[Sequence[float]] = (),
 ) -> dict[str, Any]:
     """Draw one photograph and its maps side by side, with axes that zoom and pan together.
 
@@ -176,7 +176,8 @@ def row_figure(
             label = f"<b>{_escape(panel.maps.label)}</b>"
             _add_text(layout, (place.left + last.right) / 2, place.top, 24, label, size=14)
     ground = [_ground(index, photo) for index in range(1, len(panels) + 1)]
-    layout["shapes"] = ground + [_box(index, box) for index in range(len(panels) + 1) for box in boxes]
+    marked = [tuple(float(edge) for edge in box) for box in boxes]
+    layout["shapes"] = ground + [_box(index, box) for index in range(len(panels) + 1) for box in marked]
     return figure
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_whole(path: str | Path, data: bytes) -> None:
@@ -19,11 +21,24 @@ def write_whole(path: str | Path, data: bytes) -> None:
     OSError
         When the folder is missing or cannot be written, or the disk is full.
     """
+    with whole_file(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def whole_file(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a file to be written piece by piece, which takes its name when the block ends; see `write_whole`.
+
+    Raises
+    ------
+    OSError
+        As in `write_whole`.
+    """
     path = Path(path)
     temporary = path.with_name(f".convfe-{secrets.token_hex(8)}.part")
     try:
         with temporary.open("xb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -72,11 +72,16 @@ class FeatureMaps:
     @property
     def centres_y(self) -> NDArray[np.float64]:
         """(h,) vertical centres of the cells, in pixels of the original image."""
-        scale = self.frame.image_height / self.frame.content_height
-        return (self.grid.offset_y + np.arange(self.grid.rows, dtype=np.float64) * self.grid.stride_y) * scale
+        return cell_centres(self.frame, self.grid)[0]
 
     @property
     def centres_x(self) -> NDArray[np.float64]:
         """(w,) horizontal centres of the cells, in pixels of the original image."""
-        scale = self.frame.image_width / self.frame.content_width
-        return (self.grid.offset_x + np.arange(self.grid.columns, dtype=np.float64) * self.grid.stride_x) * scale
+        return cell_centres(self.frame, self.grid)[1]
+
+
+def cell_centres(frame: Frame, grid: CellGrid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(h,) vertical and (w,) horizontal centres of a grid's cells, in pixels of the original image."""
+    y = grid.offset_y + np.arange(grid.rows, dtype=np.float64) * grid.stride_y
+    x = grid.offset_x + np.arange(grid.columns, dtype=np.float64) * grid.stride_x
+    return y * (frame.image_height / frame.content_height), x * (frame.image_width / frame.content_width)

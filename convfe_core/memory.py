@@ -1,16 +1,20 @@
-"""How much memory this process may use: the container's limit where there is one, else the machine's."""
+"""How much memory this process may use, holds and has left; a container's limit counts where there is one."""
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+
+import psutil
 
 SETTING = "CONVFE_MEMORY_MB"
 """Environment variable: the memory in megabytes that the whole process may use."""
 
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-FALLBACK_MB = 2048.0
 
 
 def memory_limit_mb(environ: Mapping[str, str] = os.environ, limits: tuple[Path, ...] = CGROUP_LIMITS) -> float:
@@ -31,7 +35,24 @@ def backbone_budget_mb() -> float:
     return memory_limit_mb() / 2
 
 
+def resident_mb() -> float:
+    """Megabytes that the process holds now."""
+    return float(psutil.Process().memory_info().rss / 2**20)
+
+
+def room_mb() -> float:
+    """Megabytes that the process may still take: up to its limit, and no more than the machine has to give."""
+    return min(memory_limit_mb() - resident_mb(), float(psutil.virtual_memory().available / 2**20))
+
+
+def give_back() -> None:
+    """Return freed memory to the system; without this the C library keeps most of what TensorFlow frees."""
+    gc.collect()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
+
+
 def _machine_mb() -> float:
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**20
-    return FALLBACK_MB
+    return float(psutil.virtual_memory().total / 2**20)

@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
+
+import numpy as np
 
 from convfe_core.backbones import Backbone, LoadProgress, ignore_progress, load_backbone
 from convfe_core.catalog import Spec
+from convfe_core.footprint import peak_mb, refusal
+from convfe_core.gate import MACHINE
+from convfe_core.memory import give_back, memory_limit_mb, resident_mb, room_mb
+from convfe_core.precision import Precision
+
+_Key = tuple[str, str, Precision]
 
 
 @dataclass(frozen=True)
 class Held:
-    """One loaded backbone, for a report of what memory is used for."""
+    """One loaded backbone, for a report of what memory is used for.
+
+    Attributes
+    ----------
+    megabytes : by how much the process grew when it was loaded, at least what its weights take
+    compact : loaded in the slower way that takes less memory
+    """
 
     label: str
     tap: str
     megabytes: float
+    precision: Precision
+    compact: bool
 
 
 class BackbonePool:
@@ -27,45 +44,117 @@ class BackbonePool:
     Parameters
     ----------
     budget_mb : megabytes that the held backbones may add up to; the one asked for last always stays
+    room : says how many megabytes the process may still take
     """
 
-    def __init__(self, budget_mb: float) -> None:
+    def __init__(self, budget_mb: float, room: Callable[[], float] = room_mb) -> None:
         self.budget_mb = budget_mb
+<<<<<<< HEAD
         self._held: OrderedDict[tuple[Spec, str], Backbone] = OrderedDict()
+=======
+        self._room = room
+        self._held: OrderedDict[_Key, tuple[Backbone, Held]] = OrderedDict()
+>>>>>>> main
         self._lock = threading.Lock()
-        self._loading = threading.Lock()
 
-    def ready(self, spec: Spec, tap: str = "auto") -> bool:
+    def ready(self, spec: Spec, tap: str = "auto", precision: Precision = "float32") -> bool:
         """Whether this backbone can be had without loading."""
         with self._lock:
+<<<<<<< HEAD
             return (spec, tap) in self._held
 
     def get(self, spec: Spec, tap: str = "auto", on_progress: LoadProgress = ignore_progress) -> Backbone:
         """Hand out the loaded backbone, loading it first if need be; errors as in `open_network`."""
         key = (spec, tap)
+=======
+            return (spec.text, tap, precision) in self._held
+
+    def get(
+        self,
+        spec: Spec,
+        tap: str = "auto",
+        precision: Precision = "float32",
+        on_progress: LoadProgress = ignore_progress,
+    ) -> Backbone:
+        """Hand out the loaded backbone, loading it first if need be.
+
+        Raises
+        ------
+        MemoryLimitError : it does not fit, whatever else is dropped
+        ConvfeError : as in `open_network`
+        """
+        key = (spec.text, tap, precision)
+>>>>>>> main
         found = self._take(key)
         if found is not None:
             return found
-        with self._loading:  # one load at a time: ten visitors must not build ten models at once
+
+        def wait(before: int) -> None:
+            on_progress(f"waiting for {before} other{'s' if before > 1 else ''}", None)
+
+        with MACHINE.passing(wait):  # one load at a time: ten visitors must not build ten models at once
             found = self._take(key)
             if found is None:
-                found = load_backbone(spec, tap, on_progress=on_progress)
-                self._put(key, found)
+                found = self._load(spec, tap, precision, on_progress)
         return found
 
     def held(self) -> list[Held]:
         """What is loaded, most recently used last."""
         with self._lock:
-            return [Held(b.label, b.tap.name, b.megabytes) for b in self._held.values()]
+            return [report for _, report in self._held.values()]
 
+<<<<<<< HEAD
     def _take(self, key: tuple[Spec, str]) -> Backbone | None:
+=======
+    def _load(self, spec: Spec, tap: str, precision: Precision, on_progress: LoadProgress) -> Backbone:
+        compact = self._make_room(spec)
+        before = resident_mb()
+        backbone = load_backbone(spec, tap, precision=precision, compact=compact, on_progress=on_progress)
+        # The first pass optimises the graph and takes the most memory; it belongs to loading, and into the measurement.
+        backbone.reduce(np.zeros((1, backbone.native_size, backbone.native_size, 3), np.uint8))
+        give_back()
+        grown = max(resident_mb() - before, backbone.megabytes)
+>>>>>>> main
         with self._lock:
-            if key in self._held:
-                self._held.move_to_end(key)
-            return self._held.get(key)
+            self._held[spec.text, tap, precision] = (
+                backbone,
+                Held(backbone.label, backbone.tap.name, grown, backbone.precision, compact),
+            )
+        while self._megabytes() > self.budget_mb and self._drop_oldest(but=1):
+            pass
+        return backbone
 
+<<<<<<< HEAD
     def _put(self, key: tuple[Spec, str], backbone: Backbone) -> None:
+=======
+    def _make_room(self, spec: Spec) -> bool:
+        """Drop what must go before this backbone can be loaded, and say whether it must be a compact one."""
+        if self._room() >= peak_mb(spec, compact=False):
+            return False
+        need = peak_mb(spec, compact=True)
+        if self._room() + self._megabytes() >= need:
+            while self._room() < need and self._drop_oldest():
+                pass
+        if self._room() < need:
+            raise refusal(spec, self._room(), memory_limit_mb())
+        return True
+
+    def _take(self, key: _Key) -> Backbone | None:
+>>>>>>> main
         with self._lock:
-            self._held[key] = backbone
-            while len(self._held) > 1 and sum(b.megabytes for b in self._held.values()) > self.budget_mb:
-                self._held.popitem(last=False)
+            if key not in self._held:
+                return None
+            self._held.move_to_end(key)
+            return self._held[key][0]
+
+    def _drop_oldest(self, but: int = 0) -> bool:
+        """Drop the least recently used backbone, unless only `but` are left."""
+        with self._lock:
+            if len(self._held) <= but:
+                return False
+            self._held.popitem(last=False)
+        give_back()
+        return True
+
+    def _megabytes(self) -> float:
+        return sum(report.megabytes for report in self.held())

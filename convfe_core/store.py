@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from convfe_core.catalog import Spec
 from convfe_core.extraction import Size
 from convfe_core.maps import FeatureMaps
+from convfe_core.precision import Precision
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class MapKey:
     spec: Spec
     tap: str
     size: Size
+    precision: Precision = "float32"
 
 
 class MapStore:

@@ -14,6 +14,7 @@ from convfe_core.geometry import Change, Finer, Margin, Pair, SpatialPath, Step,
 if TYPE_CHECKING:
     import keras
 
+<<<<<<< HEAD
 __all__ = [
     "STAGES",
     "SpatialPath",
@@ -25,6 +26,9 @@ __all__ = [
     "tensors_in_order",
     "trace_path",
 ]
+=======
+__all__ = ["STAGES", "SpatialPath", "Tap", "resolve_tap", "stage_taps", "trace_path", "values_per_pixel"]
+>>>>>>> main
 
 STAGES = {"C2": 4, "C3": 8, "C4": 16, "C5": 32}
 """Names of the stages and their strides, as in Feature Pyramid Networks (arXiv 1612.03144)."""
@@ -115,6 +119,18 @@ def trace_path(model: keras.Model, tensor: Any) -> SpatialPath:
     if place != len(steps) - 1:
         steps.append(Step((place,)))
     return SpatialPath(tuple(steps))
+
+
+def values_per_pixel(model: keras.Model) -> float:
+    """Count the values that a forward pass holds at once, for each pixel of its input.
+
+    That is the largest sum, over all layers, of what enters one and what leaves it.
+    """
+    tensors = _tensors_and_strides(model)
+    values = {id(source): float(source.shape[-1] or 1) for source in model.inputs}
+    values |= {id(tensor): (tensor.shape[-1] or 1) / stride**2 for tensor, stride in tensors if stride > 0}
+    layers = ([tensor, *_sources(tensor)] for tensor, _ in tensors)
+    return max((sum(values.get(id(one), 0.0) for one in layer) for layer in layers), default=3.0)
 
 
 def _describe(model: keras.Model, tensor: Any, name: str, uncapped: bool) -> Tap:

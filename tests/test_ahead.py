@@ -33,11 +33,10 @@ def test_an_error_comes_after_everything_before_it() -> None:
         yield 2
         raise KeyError("three")
 
-    came = []
+    items = ahead(numbers())
+    assert [next(items), next(items)] == [1, 2]
     with pytest.raises(KeyError, match="three"):
-        for number in ahead(numbers()):
-            came.append(number)
-    assert came == [1, 2]
+        next(items)
     assert threads_ahead() == []
 
 

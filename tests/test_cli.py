@@ -39,6 +39,7 @@ def test_maps_writes_a_picture_and_arrays_for_each_image_and_backbone(picture: P
     assert status == 0
     assert sorted(path.name for path in out.iterdir()) == [
         "manifest.json",
+        "parts",
         "street.MobileNet-0.25_untrained.npz",
         "street.MobileNet-0.25_untrained.png",
         "street.MobileNetV2-0.35_untrained.npz",

@@ -154,7 +154,7 @@ def test_a_visitor_from_elsewhere_is_offered_no_folder_and_no_address(
 
 def test_the_guide_opens_and_shows_a_trained_and_an_untrained_backbone(app: AppTest) -> None:
     app.run()
-    app.switch_page("pages/guide.py").run()
+    app.switch_page("pages/views/guide.py").run()
     assert not app.exception
     assert len(charts(app)) == 1
     assert "TinyResNet:untrained max" in charts(app)[0]

@@ -26,18 +26,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
-from training.pictures import Canvases, LabelArray, Pictures, as_input, make_canvases, read_pictures
-
-if "KERAS_HOME" not in os.environ and Path("../shared/keras").is_dir():
-    os.environ["KERAS_HOME"] = "../shared/keras"
-
-import keras
-import tensorflow as tf
-
 from convfe_core.builtin import BUILTIN_BUILDERS, FEATURES, load_builtin_weights, save_builtin_weights
+from training.pictures import Canvases, LabelArray, Pictures, as_input, make_canvases, read_pictures
 
 TEACHER_SCALE = 2.0
 """Factor that brings the teacher's grouped channels to a standard deviation of about 1."""
@@ -57,7 +52,7 @@ class Recipe:
     learning_rate: float = 2e-3
     label_weight: float = 0.5
     map_weight: float = 0.5
-    pools: int = 6
+    pools: int = 8
     seed: int = 0
 
     @property
@@ -295,9 +290,9 @@ def main(arguments: list[str] | None = None) -> int:
         "--labelled", type=Path, default=data / "tiny-imagenet-100x300.zip", help="zip or class folders"
     )
     parser.add_argument("--photos", type=Path, help="zip or folder of larger photographs, labels not used")
-    parser.add_argument("--teacher", action="store_true", help="learn the features of MobileNetV2-0.35 as well")
+    parser.add_argument("--teacher", action="store_true", help="learn MobileNetV2-0.35's features too (KERAS_HOME)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run: log, checkpoint, weights")
-    parser.add_argument("--cache", type=Path, help="keep the canvases here (640 MB a pool of 3,840), for other runs")
+    parser.add_argument("--cache", type=Path, help="keep the canvases here (490 MB a pool), for other runs")
     parser.add_argument("--start-from", type=Path, help="weight file (.npz) of an earlier run")
     parser.add_argument("--threads", type=int, help="CPU threads, by default all")
     for option in ("size", "epochs", "canvases", "batch", "pools", "seed"):

@@ -16,6 +16,7 @@ from convfe_core.gate import Gate
 from convfe_core.hosting import Allowance
 from convfe_core.images import Photo, open_photo, read_photo, reduce_photo
 from convfe_core.sources import fetch_photo, photos_in_folder
+from pages.parts.opened import opened_images
 from pages.parts.session import allowance
 from pages.parts.words import show_error
 
@@ -60,7 +61,7 @@ def choose_images() -> list[Photo]:
         bind="query-params",
         help="Real photographs that come with scikit-image; the Guide names their authors.",
     )
-    photos = [*reader.photos, *(sample_photo(name) for name in chosen if name in names)]
+    photos = [*opened_images(), *reader.photos, *(sample_photo(name) for name in chosen if name in names)]
     for problem in reader.problems:
         show_error(problem, icon=":material/broken_image:")
     return list({photo.digest: photo for photo in photos}.values())

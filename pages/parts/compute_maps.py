@@ -59,7 +59,10 @@ class Work:
         return self.store.get(self._key(photo, spec))
 
     def _run(self, backbone: Backbone, spec: Spec, photo: Photo) -> FeatureMaps:
-        maps = next(iter(extract_maps(backbone, [photo], self.size)))
+        def wait(before: int) -> None:  # writing something lets Streamlit end this run when its visitor has left
+            self.slot.progress(0.0, text=f"{spec.label}: waiting for {before} other{'s' if before > 1 else ''}")
+
+        maps = next(iter(extract_maps(backbone, [photo], self.size, wait)))
         self.store.put(self._key(photo, spec), maps)
         return maps
 

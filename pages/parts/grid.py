@@ -16,6 +16,7 @@ from convfe_core.maps import FeatureMaps
 from convfe_core.pictures import row_png
 from convfe_core.scales import Limits, MapKey, scale_limits
 from pages.parts.compute_maps import Work
+from pages.parts.opened import boxes_of
 from pages.parts.session import thumbnail
 from pages.parts.words import plain
 
@@ -87,7 +88,7 @@ def _draw_row(
 ) -> None:
     if not found:
         return
-    figure = row_figure(photo, thumbnail(photo), found, limits, look)
+    figure = row_figure(photo, thumbnail(photo), found, limits, look, boxes_of(photo).tolist())
     labels = ", ".join(maps.label for maps in found)
     with slot:
         show_figure(

@@ -1,0 +1,165 @@
+"""What a backbone costs on this machine: parameters, floating-point operations, time and memory."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convfe_core.backbones import Network
+
+BATCHES = (1, 8)
+SECONDS = 1.5
+"""How long one batch size is timed."""
+FEWEST_RUNS, MOST_RUNS = 5, 50
+_WARM_UPS = 2
+_SAMPLE_SECONDS = 0.01
+_STATM = Path("/proc/self/statm")
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds per image of one batch size: median, 95th percentile, and over how many runs."""
+
+    batch: int
+    median: float
+    p95: float
+    runs: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a backbone costs.
+
+    Attributes
+    ----------
+    params : parameters up to the tapped layer, so without a head
+    flops : floating-point operations for one image of the size below, a multiply-add counting as two
+    input_height, input_width : the size at which operations and time were counted
+    cells : of its map at that size
+    latency : for each batch size
+    memory_mb : peak memory that loading and running it added to the process; None where that cannot be told
+    """
+
+    params: int
+    flops: int
+    input_height: int
+    input_width: int
+    cells: int
+    latency: tuple[Latency, ...]
+    memory_mb: float | None
+
+
+def count_params(network: Network) -> int:
+    """Parameters of the layers that the tapped map is computed from."""
+    import keras
+
+    return int(keras.Model(network.model.inputs, network.tensor).count_params())
+
+
+def count_flops(network: Network, height: int, width: int) -> int:
+    """Floating-point operations of one image, read from the graph by TensorFlow's profiler.
+
+    Parameters
+    ----------
+    height, width : of the input, in pixels
+    """
+    import tensorflow as tf
+
+    function = tf.function(network.features, autograph=False)
+    graph = function.get_concrete_function(tf.TensorSpec((1, height, width, 3), tf.uint8)).graph
+    options = tf.compat.v1.profiler.ProfileOptionBuilder(tf.compat.v1.profiler.ProfileOptionBuilder.float_operation())
+    return int(tf.compat.v1.profiler.profile(graph, options=options.with_empty_output().build()).total_float_ops)
+
+
+def time_batches(
+    run: Callable[[NDArray[np.uint8]], Any],
+    height: int,
+    width: int,
+    *,
+    seconds: float = SECONDS,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[Latency, ...]:
+    """Time a backbone on noise of one size, in batches of 1 and 8.
+
+    Parameters
+    ----------
+    run : takes (N, height, width, 3) uint8
+    seconds : for each batch size, warm-up not counted; never fewer than `FEWEST_RUNS` runs
+    """
+    noise = np.random.default_rng(0).integers(0, 256, (max(BATCHES), height, width, 3), np.uint8)
+    return tuple(_time_batch(run, noise[:batch], seconds, clock) for batch in BATCHES)
+
+
+def _time_batch(
+    run: Callable[[NDArray[np.uint8]], Any], batch: NDArray[np.uint8], seconds: float, clock: Callable[[], float]
+) -> Latency:
+    for _ in range(_WARM_UPS):
+        run(batch)
+    times: list[float] = []
+    while len(times) < FEWEST_RUNS or (sum(times) < seconds and len(times) < MOST_RUNS):
+        start = clock()
+        run(batch)
+        times.append(clock() - start)
+    each = 1000 * np.array(times) / len(batch)
+    return Latency(len(batch), float(np.median(each)), float(np.quantile(each, 0.95)), len(times))
+
+
+class PeakMemory:
+    """Watches the process' resident memory while a block runs.
+
+    Memory that the allocator kept from earlier work is given back first, so that it does not hide what is added.
+
+    Attributes
+    ----------
+    added_mb : highest resident memory seen in the block less that at its start; None where /proc does not exist
+    """
+
+    def __init__(self) -> None:
+        self.added_mb: float | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._start = self._peak = 0.0
+
+    def __enter__(self) -> PeakMemory:
+        if _STATM.exists():
+            gc.collect()
+            _return_free_memory()
+            self._start = self._peak = resident_mb()
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if self._thread.is_alive():
+            self._stop.set()
+            self._thread.join()
+            self.added_mb = max(self._peak, resident_mb()) - self._start
+
+    def _watch(self) -> None:
+        while not self._stop.wait(_SAMPLE_SECONDS):
+            self._peak = max(self._peak, resident_mb())
+
+
+def resident_mb() -> float:
+    """Resident memory of this process in megabytes (Linux)."""
+    import resource
+
+    return int(_STATM.read_text().split()[1]) * resource.getpagesize() / 2**20
+
+
+def _return_free_memory() -> None:
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError):  # glibc's alone
+        return

@@ -1,0 +1,41 @@
+"""How much memory loading a backbone takes, said before it is loaded."""
+
+from __future__ import annotations
+
+import sys
+
+from convfe_core.catalog import Spec
+from convfe_core.errors import MemoryLimitError
+
+TENSORFLOW_MB = 600.0
+"""Resident memory that importing TensorFlow takes."""
+
+# Peaks measured with TensorFlow 2.21 on Linux, in MB on top of what was held, from loading to the first passes (320 and
+# 640 pixels), by MB of weights. Frozen: 4.6 -> 113, 15.4 -> 293, 56 -> 851, 90 -> 1556. Compact, with random weights:
+# 4.6 -> 43, 15.4 -> 50, 56 -> 116, 90 -> 156; reading weights from a file takes them once more.
+_FROZEN_MB, _FROZEN_TIMES = 60.0, 17.0
+_COMPACT_MB, _COMPACT_TIMES = 60.0, 2.2
+
+
+def weights_mb(spec: Spec) -> float:
+    """Megabytes of a backbone's weights as float32; a model of the user's own counts by its file."""
+    if spec.architecture is not None:
+        return spec.architecture.parameters * 4 / 2**20
+    try:
+        return spec.path.stat().st_size / 2**20 if spec.path is not None else 0.0
+    except OSError:
+        return 0.0
+
+
+def peak_mb(spec: Spec, *, compact: bool) -> float:
+    """Megabytes that loading a backbone and running it once take at their highest, TensorFlow itself included."""
+    base, times = (_COMPACT_MB, _COMPACT_TIMES) if compact else (_FROZEN_MB, _FROZEN_TIMES)
+    return base + times * weights_mb(spec) + (0.0 if "tensorflow" in sys.modules else TENSORFLOW_MB)
+
+
+def refusal(spec: Spec, room: float, limit: float) -> MemoryLimitError:
+    """The sentence for a backbone that does not fit."""
+    return MemoryLimitError(
+        f"{spec.label} does not fit into memory: loading it takes {peak_mb(spec, compact=True):,.0f} MB, and of the "
+        f"{limit:,.0f} MB that this process may use {max(room, 0):,.0f} MB are free; take a smaller backbone."
+    )

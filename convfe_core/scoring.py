@@ -1,0 +1,156 @@
+"""A backbone's graph for ranking: max and mean maps, and averages over boxes; the feature map never leaves it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convfe_core.backbones import Network, freeze
+from convfe_core.boxes import BoxArray
+from convfe_core.extraction import Size, cells_on_photo, maps_on_photo, sized_batches
+from convfe_core.gate import MACHINE
+from convfe_core.images import Photo
+from convfe_core.maps import CellGrid, FeatureMaps, FloatArray, Frame, cell_centres
+from convfe_core.roi import roi_weights
+from convfe_core.taps import SpatialPath, Tap
+
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """What one photograph's forward pass gave.
+
+    Attributes
+    ----------
+    maps : its max and mean maps
+    averages : (N, C) features averaged over each of the boxes asked for
+    dead : share of the channels that are 0 on every cell of the whole input, 0..1
+    """
+
+    maps: FeatureMaps
+    averages: FloatArray
+    dead: float
+
+
+@dataclass(frozen=True, eq=False)
+class ScoringBackbone:
+    """A frozen network that also averages its features over boxes.
+
+    Attributes
+    ----------
+    label, weights, tap, path, working_size, native_size, activation_bytes : as in `convfe_core.backbones.Backbone`
+    """
+
+    label: str
+    weights: str
+    tap: Tap
+    path: SpatialPath
+    working_size: int
+    native_size: int
+    activation_bytes: float
+    _graph: Callable[..., tuple[Any, Any, Any, Any]]
+
+    def run(
+        self, batch: NDArray[np.uint8], rows: Float32, columns: Float32
+    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Run one batch.
+
+        Parameters
+        ----------
+        batch : (B, H, W, 3) RGB
+        rows, columns : (B, N, h) and (B, N, w) weights of the averages, see `convfe_core.roi`
+
+        Returns
+        -------
+        (B, h, w) max, (B, h, w) mean, (B, N, C) averages, (B,) share of dead channels
+        """
+        import tensorflow as tf
+
+        found = self._graph(tf.constant(batch), tf.constant(rows), tf.constant(columns))
+        maximum, mean, averages, dead = (tensor.numpy() for tensor in found)
+        return maximum, mean, averages, dead
+
+    def run_blank(self, batch: NDArray[np.uint8]) -> None:
+        """Run one batch for its time alone."""
+        grid = self.path.grid(*batch.shape[1:3])
+        count = len(batch)
+        self.run(batch, np.zeros((count, 1, grid.rows), np.float32), np.zeros((count, 1, grid.columns), np.float32))
+
+
+def freeze_for_scoring(network: Network) -> ScoringBackbone:
+    """Turn a network into a graph that scores photographs; see `convfe_core.backbones.freeze_network`."""
+    import tensorflow as tf
+
+    def reduce_channels(pixels: Any, rows: Any, columns: Any) -> tuple[Any, Any, Any, Any]:
+        features = network.features(pixels)
+        shape = tf.shape(features)
+        count, boxes, channels = shape[0], tf.shape(rows)[1], features.shape[-1]
+        # (B, N, h) x (B, h, w * C), then (B, N, 1, w) x (B, N, w, C): never more than N rows of the map at once.
+        by_row = tf.matmul(rows, tf.reshape(features, (count, shape[1], shape[2] * channels)))
+        by_row = tf.reshape(by_row, (count, boxes, shape[2], channels))
+        averages = tf.matmul(columns[:, :, None, :], by_row)[:, :, 0]
+        alive = tf.reduce_any(features != 0, axis=(1, 2))
+        dead = 1 - tf.reduce_mean(tf.cast(alive, tf.float32), axis=-1)
+        return tf.reduce_max(features, axis=-1), tf.reduce_mean(features, axis=-1), averages, dead
+
+    signature = [
+        tf.TensorSpec((None, None, None, 3), tf.uint8),
+        tf.TensorSpec((None, None, None), tf.float32),
+        tf.TensorSpec((None, None, None), tf.float32),
+    ]
+    return ScoringBackbone(
+        label=network.label,
+        weights=network.weights,
+        tap=network.tap,
+        path=network.path,
+        working_size=network.working_size,
+        native_size=network.native_size,
+        activation_bytes=network.activation_bytes,
+        _graph=freeze(reduce_channels, signature),
+    )
+
+
+def score_photos(
+    backbone: ScoringBackbone,
+    photos: Iterable[tuple[int, Photo]],
+    size: Size,
+    boxes: Mapping[int, BoxArray],
+) -> Iterator[tuple[int, Scored]]:
+    """Run photographs in batches of equal shape and yield what each gave, in their order.
+
+    Parameters
+    ----------
+    photos : each with its place in the data set
+    size : how large they enter
+    boxes : by place, (N, 4) boxes to average features over, in image pixels; places left out have none
+    """
+    with closing(sized_batches(backbone, photos, size)) as batches:
+        for batch in batches:
+            grid = backbone.path.grid(*batch.canvases.shape[1:3])
+            wanted = [boxes.get(place, np.empty((0, 4))) for place, _, _ in batch.members]
+            rows, columns = _stack_weights([frame for _, _, frame in batch.members], grid, wanted)
+            with MACHINE.passing():
+                maxima, means, averages, dead = backbone.run(batch.canvases, rows, columns)
+            for k, (place, photo, frame) in enumerate(batch.members):
+                maps = maps_on_photo(photo, frame, backbone, grid, maxima[k], means[k])
+                yield place, Scored(maps, averages[k, : len(wanted[k])].copy(), float(dead[k]))
+
+
+def _stack_weights(frames: list[Frame], grid: CellGrid, boxes: list[BoxArray]) -> tuple[Float32, Float32]:
+    """(B, N, h) and (B, N, w) weights of a batch; photographs with fewer boxes, and cells on padding, get zeros."""
+    most = max(1, *(len(b) for b in boxes)) if boxes else 1
+    rows = np.zeros((len(boxes), most, grid.rows), np.float32)
+    columns = np.zeros((len(boxes), most, grid.columns), np.float32)
+    for k, (frame, of_photo) in enumerate(zip(frames, boxes, strict=True)):
+        if len(of_photo):
+            own = cells_on_photo(frame, grid)
+            of_rows, of_columns = roi_weights(of_photo, *cell_centres(frame, own))
+            rows[k, : len(of_photo), : own.rows] = of_rows
+            columns[k, : len(of_photo), : own.columns] = of_columns
+    return rows, columns

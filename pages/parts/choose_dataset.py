@@ -1,0 +1,88 @@
+"""The Rank page's first question: which images, and where are their boxes?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from convfe_core.annotations import open_boxes, read_dataset
+from convfe_core.boxes import Dataset
+from convfe_core.errors import AnnotationError, ConvfeError
+from convfe_core.filesets import ArchiveLimits, UploadedFiles, ZipFiles, open_files
+from pages.parts.session import allowance
+from pages.parts.words import show_error
+
+FILE_TYPES = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif", "xml", "txt", "json", "yaml", "yml", "zip"]
+VISITOR_ARCHIVE = ArchiveLimits(max_files=1000, max_bytes=200_000_000)
+
+
+def choose_dataset() -> Dataset | None:
+    """Ask for images with boxes; None until there are some."""
+    st.subheader("Images with boxes", anchor=False)
+    uploads = st.file_uploader(
+        "Images and their annotations, or one zip",
+        type=FILE_TYPES,
+        accept_multiple_files=True,
+        key="dataset_uploads",
+        help="Pascal VOC XML, YOLO text or COCO JSON beside the images, or one zip of such a folder. "
+        "Everything stays in memory and is dropped when you leave.",
+    )
+    folder = boxes = ""
+    if allowance().this_machine:
+        folder = st.text_input("Folder on this machine", key="dataset_folder", placeholder="data/validation").strip()
+        with st.expander("Boxes elsewhere, fewer images"):
+            boxes = st.text_input(
+                "Boxes",
+                key="dataset_boxes",
+                placeholder="instances_val.json",
+                help="A folder, a COCO file or a data.yaml, where the boxes do not lie beside the images.",
+            ).strip()
+            st.number_input("Use at most, images", 1, None, None, key="dataset_limit", placeholder="all")
+    if not uploads and not folder:
+        return None
+    limit = st.session_state.get("dataset_limit")
+    key = (tuple(upload.file_id for upload in uploads), folder, boxes, limit)
+    if st.session_state.get("dataset_key") != key:
+        with st.spinner("Reading the boxes …"):
+            st.session_state.dataset = _read(uploads, folder, boxes, limit)
+        st.session_state.dataset_key = key
+    found: Dataset | str = st.session_state.dataset
+    if isinstance(found, Dataset):
+        return found
+    show_error(found, icon=":material/broken_image:")
+    return None
+
+
+def _read(
+    uploads: list[st.runtime.uploaded_file_manager.UploadedFile], folder: str, boxes: str, limit: int | None
+) -> Dataset | str:
+    """Read the boxes, or say in a sentence why there are none."""
+    try:
+        if folder:
+            source = open_files(Path(folder).expanduser())
+            return read_dataset(source, open_boxes(Path(boxes).expanduser()) if boxes else None, limit)
+        archives = [upload for upload in uploads if upload.name.lower().endswith(".zip")]
+        if archives and len(uploads) > 1:
+            raise AnnotationError(f"Expected one zip, or files without a zip. Received {len(uploads)} files.")
+        if archives:
+            limits = {} if allowance().this_machine else {"limits": VISITOR_ARCHIVE}
+            return read_dataset(ZipFiles(archives[0].getvalue(), archives[0].name, **limits))
+        return read_dataset(UploadedFiles((upload.name, upload.getvalue()) for upload in uploads))
+    except ConvfeError as error:
+        return str(error)
+
+
+def show_dataset(dataset: Dataset) -> None:
+    """Say in one line what was read, and list what was not."""
+    st.caption(
+        f"{len(dataset.images):,} images, {dataset.box_count:,} boxes, {len(dataset.classes):,} classes, read as "
+        f"{dataset.format}. {dataset.clipped:,} boxes cut at an edge, {dataset.degenerate:,} without an area dropped."
+    )
+    if dataset.skipped:
+        with st.expander(f"{len(dataset.skipped):,} files or boxes were not used"):
+            st.dataframe(
+                [{"File": one.file, "Reason": one.reason} for one in dataset.skipped],
+                hide_index=True,
+                alt="What of the data set was not used, and why",
+            )

@@ -1,0 +1,35 @@
+"""Images with boxes that another page sent to Compare."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from convfe_core.images import Photo
+
+BoxArray = NDArray[np.float64]
+
+
+def open_in_compare(images: Sequence[tuple[Photo, BoxArray]]) -> None:
+    """Show these photographs, with their boxes, on the Compare page."""
+    st.session_state.opened = [photo for photo, _ in images]
+    st.session_state.boxes = {photo.digest: boxes for photo, boxes in images}
+    st.switch_page("pages/views/compare.py")
+
+
+def opened_images() -> list[Photo]:
+    """List what was sent here, with a way to put it aside."""
+    opened: list[Photo] = st.session_state.get("opened", [])
+    if opened and st.button(f"Close {len(opened)} images from Rank", icon=":material/close:", key="close-opened"):
+        del st.session_state.opened, st.session_state.boxes
+        st.rerun()
+    return opened
+
+
+def boxes_of(photo: Photo) -> BoxArray:
+    """(N, 4) boxes of a photograph in image pixels; N is 0 where none are known."""
+    known: dict[str, BoxArray] = st.session_state.get("boxes", {})
+    return known.get(photo.digest, np.zeros((0, 4)))

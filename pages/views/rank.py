@@ -1,0 +1,84 @@
+"""Rank: which backbone separates the objects in the boxes, how sure that is, and what it costs."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from convfe_core.errors import ConvfeError
+from convfe_core.rank import Progress, RankOptions, RankRun
+from pages.parts.choose_backbones import choose_backbones, choose_size
+from pages.parts.choose_dataset import choose_dataset, show_dataset
+from pages.parts.rank_results import show_result
+from pages.parts.words import plain, show_error
+
+st.title("Rank", anchor=False)
+
+with st.sidebar:
+    dataset = choose_dataset()
+    specs = choose_backbones()
+    size = choose_size()
+    st.subheader("What to compute", anchor=False)
+    control = st.toggle(
+        "Untrained controls",
+        value=True,
+        key="rank_control",
+        persist_state="session",
+        help="The same architectures with random weights, three seeds: what a map finds without any training.",
+    )
+    probe = st.toggle(
+        "Box probe",
+        value=True,
+        key="rank_probe",
+        persist_state="session",
+        help="Can the classes of the boxes be told apart by the features in them? 5 nearest neighbours, 5 folds.",
+    )
+
+if dataset is None:
+    st.info(
+        "Bring images whose objects are marked with boxes (Pascal VOC, YOLO or COCO) in the sidebar. This page then "
+        "says which backbone separates your objects best, how sure that is, and what it costs.",
+        icon=":material/add_photo_alternate:",
+    )
+    st.stop()
+
+show_dataset(dataset)
+if not specs:
+    st.info("Choose at least one backbone in the sidebar.", icon=":material/layers:")
+    st.stop()
+
+interrupted: RankRun | None = st.session_state.pop("rank_run", None)
+if interrupted is not None:
+    if interrupted.results:
+        st.session_state.ranked = interrupted.finish()
+    finished = len(interrupted.results)
+    st.warning(
+        f"The run was stopped after {finished} of {len(interrupted.specs)} backbones; what was finished is kept.",
+        icon=":material/stop_circle:",
+    )
+
+with st.container(horizontal=True, vertical_alignment="center"):
+    start = st.button(f"Rank {len(specs)} backbones" if len(specs) > 1 else "Rank it", type="primary", key="rank_start")
+    stop_slot = st.empty()
+
+if start:
+    st.session_state.pop("ranked", None)
+    bar = st.progress(0.0, text="Starting …")
+
+    def report(progress: Progress) -> None:
+        """Say what is happening and how long it will take."""
+        left = "" if progress.seconds_left is None else f", about {progress.seconds_left:.0f} s left"
+        bar.progress(progress.share, text=f"{plain(progress.backbone)}: {progress.doing}{left}")
+
+    run = RankRun(dataset, specs, RankOptions(size=size, probe=probe, control=control), on_progress=report)
+    st.session_state.rank_run = run  # the stop button ends this script here; the next one picks up what is finished
+    stop_slot.button("Stop", icon=":material/stop:", key="rank_stop")
+    try:
+        st.session_state.ranked = run.run()
+    except ConvfeError as error:
+        show_error(str(error))
+    del st.session_state.rank_run
+    bar.empty()
+    stop_slot.empty()
+
+if "ranked" in st.session_state:
+    show_result(st.session_state.ranked)

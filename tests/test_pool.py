@@ -1,0 +1,98 @@
+"""The pool with real networks, small ones; what room there is, is handed in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from convfe_core.catalog import CATALOG, parse_spec
+from convfe_core.errors import MemoryLimitError, SpecError
+from convfe_core.footprint import peak_mb, weights_mb
+from convfe_core.pool import BackbonePool
+from tests.builders import noise
+
+SMALL = parse_spec("TinyResNet:untrained")
+OTHER = parse_spec("TinyMobileNet:untrained")
+LARGE = parse_spec("VGG16:untrained")
+PLENTY = 1e6
+
+
+def labels(pool: BackbonePool) -> list[str]:
+    return [held.label for held in pool.held()]
+
+
+def test_a_backbone_is_loaded_once() -> None:
+    pool = BackbonePool(budget_mb=PLENTY)
+    assert not pool.ready(SMALL)
+    first = pool.get(SMALL)
+    assert pool.ready(SMALL)
+    assert pool.get(SMALL) is first
+    assert labels(pool) == ["TinyResNet:untrained"]
+    assert pool.held()[0].megabytes >= first.megabytes
+
+
+def test_the_least_recently_used_goes_when_the_budget_is_spent_and_the_last_one_stays() -> None:
+    pool = BackbonePool(budget_mb=0.0)
+    pool.get(SMALL)
+    pool.get(OTHER)
+    assert labels(pool) == ["TinyMobileNet:untrained"]
+
+
+def test_a_dropped_backbone_still_serves_who_holds_it() -> None:
+    pool = BackbonePool(budget_mb=0.0)
+    held = pool.get(SMALL)
+    pool.get(OTHER)
+    maximum, mean = held.reduce(noise(64, 64)[None])
+    assert maximum.shape == mean.shape == (1, 4, 4)
+
+
+def test_what_does_not_fit_is_refused_with_both_sizes_before_anything_is_loaded_or_dropped() -> None:
+    room = PLENTY
+    pool = BackbonePool(budget_mb=PLENTY, room=lambda: room)
+    pool.get(SMALL)
+    room = 100.0
+    with pytest.raises(MemoryLimitError, match=r"VGG16:untrained .* [\d,]+ MB, .* [\d,]+ MB .* 100 MB are free"):
+        pool.get(LARGE)
+    assert labels(pool) == ["TinyResNet:untrained"]
+
+
+def test_with_little_room_the_same_maps_come_from_a_compact_backbone() -> None:
+    photos = noise(96, 128)[None]
+    full = BackbonePool(budget_mb=PLENTY, room=lambda: PLENTY).get(SMALL)
+    room = (peak_mb(SMALL, compact=True) + peak_mb(SMALL, compact=False)) / 2
+    pool = BackbonePool(budget_mb=PLENTY, room=lambda: room)
+    compact = pool.get(SMALL)
+    assert pool.held()[0].compact
+    for one, other in zip(full.reduce(photos), compact.reduce(photos), strict=True):
+        assert np.abs(one - other).max() <= 1e-4 * np.ptp(one)
+
+
+def test_others_are_dropped_when_that_makes_room() -> None:
+    pool = BackbonePool(budget_mb=PLENTY, room=lambda: PLENTY if not pool.held() else 0.0)
+    pool.get(SMALL)
+    (key, (backbone, held)) = next(iter(pool._held.items()))
+    pool._held[key] = backbone, replace(held, megabytes=500.0)
+    pool.get(OTHER)
+    assert labels(pool) == ["TinyMobileNet:untrained"]
+
+
+def test_an_error_while_loading_leaves_the_next_one_undisturbed() -> None:
+    pool = BackbonePool(budget_mb=PLENTY)
+    with pytest.raises(SpecError):
+        pool.get(SMALL, tap="no such layer")
+    with pytest.raises(KeyboardInterrupt):
+        pool.get(SMALL, on_progress=interrupt)
+    assert labels(pool) == []
+    assert pool.get(SMALL).label == "TinyResNet:untrained"
+
+
+def interrupt(_phrase: str, _share: float | None) -> None:
+    raise KeyboardInterrupt
+
+
+def test_every_catalog_entry_needs_less_when_compact() -> None:
+    for name in CATALOG:
+        spec = parse_spec(f"{name}:untrained")
+        assert weights_mb(spec) < peak_mb(spec, compact=True) < peak_mb(spec, compact=False)
