@@ -63,6 +63,12 @@ class Network:
     fixed: tuple[int, int] | None = None
 
     @property
+    def batch_shape(self) -> tuple[int | None, int | None, int | None, int]:
+        """Of the pictures that it takes, None where any."""
+        height, width = self.fixed or (None, None)
+        return None, height, width, 3
+
+    @property
     def activation_bytes(self) -> float:
         """Memory that a forward pass holds at once, for each pixel of its input."""
         return values_per_pixel(self.model) * np.dtype(np.float32).itemsize
@@ -179,7 +185,7 @@ def _open_own(spec: Spec, tap: str, seed: int, on_progress: LoadProgress) -> Net
 
         keras.utils.set_random_seed(seed)
         opened = open_model(spec.path, trained=spec.weights == "model")
-        tensor, found = resolve_tap(opened.model, None, tap)
+        tensor, found = resolve_tap(opened.model, None, spec.layer if tap == "auto" else tap)
         return Network(
             label=spec.label,
             weights=spec.path.name if spec.weights == "model" else "untrained",
@@ -228,14 +234,9 @@ def freeze_network(network: Network, precision: Precision = "float32", *, compac
         features = network.features(pixels)
         return tf.reduce_max(features, axis=-1), tf.reduce_mean(features, axis=-1)
 
-    signature = [tf.TensorSpec((None, None, None, 3), tf.uint8)]
+    signature = [tf.TensorSpec(network.batch_shape, tf.uint8)]
     with _building:
-<<<<<<< HEAD
-        shape = (None, *(network.fixed or (None, None)), 3)
-        graph = freeze(reduce_channels, [tf.TensorSpec(shape, tf.uint8)], precision)
-=======
         graph = trace(reduce_channels, signature) if compact else freeze(reduce_channels, signature, precision)
->>>>>>> main
     return Backbone(
         label=network.label,
         weights=network.weights,

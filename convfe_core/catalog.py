@@ -25,6 +25,7 @@ __all__ = [
     "WeightFile",
     "build_model",
     "choose_preprocessing",
+    "control_of",
     "default_spec",
     "file_stem",
     "find_architecture",
@@ -130,6 +131,7 @@ class Spec:
         ``model`` (a model of the user's own) or ``control`` (the same with untrained weights)
     path : the user's file, None for weights that go by name
     preprocessing : how pixels are scaled, None for what the catalog says or the model file suggests
+    layer : what ``auto`` stands for as the layer to look at, in a model of the user's own
     stamp : tells a file from an earlier one at the same path
     """
 
@@ -137,6 +139,7 @@ class Spec:
     weights: str
     path: Path | None = None
     preprocessing: Preprocessing | None = None
+    layer: str = "auto"
     stamp: str = ""
 
     @property
@@ -171,6 +174,13 @@ class Spec:
 def default_spec(architecture: Architecture) -> Spec:
     """Name an architecture with the weights that it has when nothing else is said."""
     return Spec(architecture.name, architecture.weights[0])
+
+
+def control_of(spec: Spec) -> Spec:
+    """Name the same layers with untrained weights."""
+    if spec.own:
+        return replace(spec, weights="control")
+    return Spec(spec.name, "untrained", preprocessing=spec.preprocessing)
 
 
 def parse_spec(text: str) -> Spec:

@@ -50,6 +50,10 @@ class Described(Protocol):
         """Longest side it was trained at."""
 
     @property
+    def fixed(self) -> tuple[int, int] | None:
+        """(height, width) of its input where it takes no other."""
+
+    @property
     def activation_bytes(self) -> float:
         """Memory that a forward pass holds at once, for each pixel of its input."""
 
@@ -87,21 +91,10 @@ def parse_size(text: str) -> Size:
     )
 
 
-<<<<<<< HEAD
-def frame_for(photo: Photo, backbone: Backbone, size: Size) -> Frame:
-    """Where this photograph lies on this backbone's input at this size."""
-    return plan_frame(
-        photo.height,
-        photo.width,
-        size.longest_side(backbone),
-        multiple=max(32, int(backbone.tap.stride)),
-        fixed=backbone.fixed,
-    )
-=======
 def frame_for(height: int, width: int, backbone: Described, size: Size) -> Frame:
     """Where a photograph of `height` x `width` pixels lies on this backbone's input at this size."""
-    return plan_frame(height, width, size.longest_side(backbone), multiple=max(32, int(backbone.tap.stride)))
->>>>>>> main
+    multiple = max(32, int(backbone.tap.stride))
+    return plan_frame(height, width, size.longest_side(backbone), multiple, fixed=backbone.fixed)
 
 
 def extract_maps(

@@ -98,7 +98,8 @@ def norm_misfits(model: Any) -> dict[Preprocessing, float]:
     """How badly the first BatchNormalization's statistics fit photographs under each scaling; lower is better.
 
     The median over channels of the Kullback-Leibler divergence from the normal distribution with the statistics that
-    photographs give to the one with the layer's moving mean and variance. Empty without such a layer.
+    photographs give to the one with the layer's moving mean and variance. Empty without such a layer,
+    or with one that was never trained.
     """
     import keras
 
@@ -110,6 +111,8 @@ def norm_misfits(model: Any) -> dict[Preprocessing, float]:
         return {}
     before = keras.Model(model.inputs, tensor._keras_history.operation.input)
     mean, variance = (np.asarray(value, np.float64) for value in (layer.moving_mean, layer.moving_variance))
+    if not mean.any() and (variance == 1).all():  # never trained
+        return {}
     batch = _sample_batch(model)
     misfits: dict[Preprocessing, float] = {}
     for mode in SCALINGS if model.inputs[0].shape[-1] == 3 else SCALINGS[:3]:

@@ -13,7 +13,7 @@ from convfe_core.input_scaling import ScalingGuess, guess_scaling
 from convfe_core.model_flat import flatten_model
 from convfe_core.model_formats import load_model_file
 from convfe_core.recognition import recognise_backbone
-from convfe_core.taps import last_map, resolve_tap, tensors_and_strides, trace_path
+from convfe_core.taps import last_map, trace_path
 
 USUAL_SIZE = 320
 """Longest side, in pixels, for a model that takes any size and was not recognised."""
@@ -59,31 +59,6 @@ class OpenedModel:
         return self.architecture.working_size if self.architecture else USUAL_SIZE
 
 
-@dataclass(frozen=True)
-class ModelCard:
-    """What there is to say about a model file; holds no weights.
-
-    Attributes
-    ----------
-    layer : the last feature map, which is looked at unless another one is chosen
-    channels, stride : of it
-    layers : every layer that can be looked at instead, from the picture on
-    others as in `OpenedModel`
-    """
-
-    opened_with: str
-    native: tuple[int, int] | None
-    fixed: bool
-    recognised: str | None
-    scaling: ScalingGuess
-    layer: str
-    channels: int
-    stride: int
-    layers: tuple[str, ...]
-    head: tuple[str, ...]
-    parameters: int
-
-
 def open_model(path: Path, *, trained: bool = True) -> OpenedModel:
     """Open a model file and cut it after its last feature map.
 
@@ -122,31 +97,6 @@ def open_model(path: Path, *, trained: bool = True) -> OpenedModel:
     except Exception as error:  # Keras raises many kinds for layers that do not fit together
         reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise ModelFileError(f"{path.name}: its layers could not be put together ({reason}).") from error
-
-
-def describe_model(opened: OpenedModel) -> ModelCard:
-    """Say what a model file holds."""
-    _, tap = resolve_tap(opened.model, None, "auto")
-    return ModelCard(
-        opened_with=opened.opened_with,
-        native=opened.native,
-        fixed=opened.fixed is not None,
-        recognised=opened.architecture.name if opened.architecture else None,
-        scaling=opened.scaling,
-        layer=tap.layer,
-        channels=tap.channels,
-        stride=tap.stride,
-        layers=map_layers(opened.model),
-        head=opened.head,
-        parameters=int(opened.model.count_params()),
-    )
-
-
-def map_layers(model: Any) -> tuple[str, ...]:
-    """Names of the layers whose output is a map, from the picture on."""
-    return tuple(
-        str(tensor._keras_history.operation.name) for tensor, stride in tensors_and_strides(model) if stride > 0
-    )
 
 
 def _without_head(whole: Any) -> tuple[Any, tuple[str, ...]]:

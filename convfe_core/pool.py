@@ -16,7 +16,7 @@ from convfe_core.gate import MACHINE
 from convfe_core.memory import give_back, memory_limit_mb, resident_mb, room_mb
 from convfe_core.precision import Precision
 
-_Key = tuple[str, str, Precision]
+_Key = tuple[Spec, str, Precision]
 
 
 @dataclass(frozen=True)
@@ -49,25 +49,14 @@ class BackbonePool:
 
     def __init__(self, budget_mb: float, room: Callable[[], float] = room_mb) -> None:
         self.budget_mb = budget_mb
-<<<<<<< HEAD
-        self._held: OrderedDict[tuple[Spec, str], Backbone] = OrderedDict()
-=======
         self._room = room
         self._held: OrderedDict[_Key, tuple[Backbone, Held]] = OrderedDict()
->>>>>>> main
         self._lock = threading.Lock()
 
     def ready(self, spec: Spec, tap: str = "auto", precision: Precision = "float32") -> bool:
         """Whether this backbone can be had without loading."""
         with self._lock:
-<<<<<<< HEAD
-            return (spec, tap) in self._held
-
-    def get(self, spec: Spec, tap: str = "auto", on_progress: LoadProgress = ignore_progress) -> Backbone:
-        """Hand out the loaded backbone, loading it first if need be; errors as in `open_network`."""
-        key = (spec, tap)
-=======
-            return (spec.text, tap, precision) in self._held
+            return (spec, tap, precision) in self._held
 
     def get(
         self,
@@ -83,8 +72,7 @@ class BackbonePool:
         MemoryLimitError : it does not fit, whatever else is dropped
         ConvfeError : as in `open_network`
         """
-        key = (spec.text, tap, precision)
->>>>>>> main
+        key = (spec, tap, precision)
         found = self._take(key)
         if found is not None:
             return found
@@ -103,20 +91,17 @@ class BackbonePool:
         with self._lock:
             return [report for _, report in self._held.values()]
 
-<<<<<<< HEAD
-    def _take(self, key: tuple[Spec, str]) -> Backbone | None:
-=======
     def _load(self, spec: Spec, tap: str, precision: Precision, on_progress: LoadProgress) -> Backbone:
         compact = self._make_room(spec)
         before = resident_mb()
         backbone = load_backbone(spec, tap, precision=precision, compact=compact, on_progress=on_progress)
         # The first pass optimises the graph and takes the most memory; it belongs to loading, and into the measurement.
-        backbone.reduce(np.zeros((1, backbone.native_size, backbone.native_size, 3), np.uint8))
+        height, width = backbone.fixed or (backbone.native_size, backbone.native_size)
+        backbone.reduce(np.zeros((1, height, width, 3), np.uint8))
         give_back()
         grown = max(resident_mb() - before, backbone.megabytes)
->>>>>>> main
         with self._lock:
-            self._held[spec.text, tap, precision] = (
+            self._held[spec, tap, precision] = (
                 backbone,
                 Held(backbone.label, backbone.tap.name, grown, backbone.precision, compact),
             )
@@ -124,9 +109,6 @@ class BackbonePool:
             pass
         return backbone
 
-<<<<<<< HEAD
-    def _put(self, key: tuple[Spec, str], backbone: Backbone) -> None:
-=======
     def _make_room(self, spec: Spec) -> bool:
         """Drop what must go before this backbone can be loaded, and say whether it must be a compact one."""
         if self._room() >= peak_mb(spec, compact=False):
@@ -140,7 +122,6 @@ class BackbonePool:
         return True
 
     def _take(self, key: _Key) -> Backbone | None:
->>>>>>> main
         with self._lock:
             if key not in self._held:
                 return None

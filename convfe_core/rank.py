@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from convfe_core.backbones import load_backbone, open_network
 from convfe_core.box_sizes import BoxSizes, box_sizes
 from convfe_core.boxes import BoxArray, Dataset, ImageBoxes
-from convfe_core.catalog import Spec, find_architecture
+from convfe_core.catalog import Spec, control_of, find_architecture
 from convfe_core.cost import Cost, PeakMemory, count_flops, count_params, time_batches
 from convfe_core.diagnostics import Diagnostics, diagnose_map
 from convfe_core.errors import AnnotationError, ConvfeError, ImageError, SpecError
@@ -127,6 +127,11 @@ class RankResult:
         return next(r for r in self.results if r.label == label)
 
 
+def _shown(spec: Spec) -> str:
+    """What a spec is called among others: paths of a user's own models are left out."""
+    return spec.label if spec.own else spec.text
+
+
 class _Stopped(Exception):  # noqa: N818 - a wish, not an error
     """The user wants no more."""
 
@@ -170,7 +175,7 @@ class RankRun:
         self._places = [k for k, image in enumerate(dataset.images) if len(image.boxes)]
         self._diagnosed = set(self._places[:: max(1, len(self._places) // DIAGNOSED)])
         self._probe = _plan_probe(dataset.images, self._places, options.seed) if options.probe else _NO_PROBE
-        self._controls: dict[tuple[str, str], _Accumulator] = {}
+        self._controls: dict[tuple[Spec, str], _Accumulator] = {}
         self._at = (0, 0)  # backbones begun, passes done of the one at work
 
     def run(self) -> RankResult:
@@ -242,16 +247,16 @@ class RankRun:
             self._tell(spec, "box probe")
             probe = probe_boxes(*features, seed=self.options.seed)
         del backbone
-        control = self._run_controls(spec) if self.options.control and spec.architecture is not None else None
+        control = self._run_controls(spec) if self.options.control else None
         imagenet = spec.weights == "imagenet" and spec.architecture is not None
         return RankedResult(
             spec=spec,
-            label=spec.text,
+            label=_shown(spec),
             weights=own.weights,
             tap=own.tap,
             stride=own.stride,
             scores=BackboneScores(
-                label=spec.text,
+                label=_shown(spec),
                 maps={
                     name: MapScores(
                         own.separation[:, k], own.auroc[:, k], None if control is None else control.separation[:, k]
@@ -259,7 +264,7 @@ class RankRun:
                     for k, name in enumerate(REDUCTIONS)
                 },
                 by_size={name: own.by_size[:, k] for k, name in enumerate(SIZE_GROUPS)},
-                trained=spec.weights != "untrained",
+                trained=spec.weights not in ("untrained", "control"),
             ),
             sizes=box_sizes(sides, own.stride),
             diagnostics=own.diagnostics(),
@@ -298,13 +303,13 @@ class RankRun:
 
     def _run_controls(self, spec: Spec) -> _Accumulator:
         """Scores of the same architecture with untrained weights, averaged over `CONTROL_SEEDS`."""
-        key = spec.name, self.options.tap
+        key = control_of(spec), self.options.tap
         if key not in self._controls:
             total = _Accumulator(len(self.dataset.images))
             for number, seed in enumerate(CONTROL_SEEDS, 1):
                 doing = f"untrained control {number} of {len(CONTROL_SEEDS)}"
                 self._tell(spec, doing)
-                untrained = load_backbone(Spec(spec.name, "untrained"), self.options.tap, seed=seed)
+                untrained = load_backbone(control_of(spec), self.options.tap, seed=seed)
                 one = _Accumulator(len(self.dataset.images))
                 order: list[int] = []
                 maps_in_order = extract_maps(untrained, _without_places(self._photos(), order), self.options.size)

@@ -66,15 +66,6 @@ class MapsRun:
         ------
         SpecError : a backbone or layer that does not exist; nothing is written then
         """
-<<<<<<< HEAD
-        self.out.mkdir(parents=True, exist_ok=True)
-        images = self._image_paths()
-        stems = self._stems(images)
-        for spec in self.specs:
-            backbone = self._load(spec)
-=======
-        for spec in self.specs:
-            find_architecture(spec.name)
         images = self._images()
         specs = {spec.text: spec for spec in self.specs}
         shards = cut_shards(images, list(specs), self._request())
@@ -87,7 +78,6 @@ class MapsRun:
             missing = [s for s in shards if s.backbone == text and not self._finished(parts, s)]
             pace.skip(len(images) - sum(len(shard.images) - parts.begun(shard) for shard in missing))
             backbone = self._load(spec) if missing else None
->>>>>>> main
             if backbone is not None:
                 pace.restart()
                 for shard in missing:
@@ -122,6 +112,7 @@ class MapsRun:
             "size": self.size.name,
             "tap": self.tap,
             "bfloat16": computes_in_bfloat16(self.precision),
+            "preprocessing": {spec.text: spec.preprocessing for spec in self.specs if spec.preprocessing is not None},
             "weights": {spec.text: file_stamp(spec.path) for spec in self.specs if spec.path is not None},
         }
 

@@ -14,7 +14,6 @@ from convfe_core.geometry import Change, Finer, Margin, Pair, SpatialPath, Step,
 if TYPE_CHECKING:
     import keras
 
-<<<<<<< HEAD
 __all__ = [
     "STAGES",
     "SpatialPath",
@@ -25,10 +24,8 @@ __all__ = [
     "tensors_and_strides",
     "tensors_in_order",
     "trace_path",
+    "values_per_pixel",
 ]
-=======
-__all__ = ["STAGES", "SpatialPath", "Tap", "resolve_tap", "stage_taps", "trace_path", "values_per_pixel"]
->>>>>>> main
 
 STAGES = {"C2": 4, "C3": 8, "C4": 16, "C5": 32}
 """Names of the stages and their strides, as in Feature Pyramid Networks (arXiv 1612.03144)."""
@@ -126,7 +123,7 @@ def values_per_pixel(model: keras.Model) -> float:
 
     That is the largest sum, over all layers, of what enters one and what leaves it.
     """
-    tensors = _tensors_and_strides(model)
+    tensors = tensors_and_strides(model)
     values = {id(source): float(source.shape[-1] or 1) for source in model.inputs}
     values |= {id(tensor): (tensor.shape[-1] or 1) / stride**2 for tensor, stride in tensors if stride > 0}
     layers = ([tensor, *_sources(tensor)] for tensor, _ in tensors)

@@ -145,6 +145,12 @@ def load_weights(model: keras.Model, path: Path, architecture: Architecture) -> 
     _complete_normalization(model)
 
 
+def identify_weights(path: Path) -> Architecture | None:
+    """Guess by the count of its numbers which architecture a file of weights alone belongs to."""
+    count = _count_numbers(path)
+    return next((architecture for architecture in ARCHITECTURES if architecture.parameters == count), None)
+
+
 def _keras_home() -> Path:
     named = os.environ.get("KERAS_HOME")
     if named is not None:

@@ -12,7 +12,8 @@ from convfe_core.cli import main
 from convfe_core.errors import ModelFileError, SpecError
 from convfe_core.extraction import Size, extract_maps
 from convfe_core.input_scaling import audit_input
-from convfe_core.model_files import describe_model, open_model
+from convfe_core.model_card import describe_model
+from convfe_core.model_files import open_model
 from tests.builders import noise, photo, png
 
 
