@@ -161,13 +161,14 @@ def open_network(
         elif weight_path is not None:
             load_weights(model, weight_path, architecture)
         tensor, found = resolve_tap(model, architecture, tap)
+        path = trace_path(model, tensor)
         return Network(
             label=spec.label,
             weights=spec.path.name if spec.path else spec.weights,
             model=model,
             tensor=tensor,
             tap=found,
-            path=trace_path(model, tensor),
+            path=path if spec.weights == "untrained" else path.centred(architecture.native_size),
             preprocessing=spec.preprocessing or architecture.preprocessing,
             working_size=architecture.working_size,
             native_size=architecture.native_size,
@@ -186,13 +187,14 @@ def _open_own(spec: Spec, tap: str, seed: int, on_progress: LoadProgress) -> Net
         keras.utils.set_random_seed(seed)
         opened = open_model(spec.path, trained=spec.weights == "model")
         tensor, found = resolve_tap(opened.model, None, spec.layer if tap == "auto" else tap)
+        path = trace_path(opened.model, tensor)
         return Network(
             label=spec.label,
             weights=spec.path.name if spec.weights == "model" else "untrained",
             model=opened.model,
             tensor=tensor,
             tap=found,
-            path=trace_path(opened.model, tensor),
+            path=path.centred(opened.working_size) if spec.weights == "model" else path,
             preprocessing=spec.preprocessing or opened.scaling.mode,
             working_size=opened.working_size,
             native_size=opened.working_size,

@@ -6,7 +6,10 @@ import psutil
 import streamlit as st
 
 from convfe_core.memory import memory_limit_mb
+from pages.parts.navigation import enter
 from pages.parts.session import backbone_pool, map_store
+
+enter()
 
 pool, store = backbone_pool(), map_store()
 resident_mb = psutil.Process().memory_info().rss / 2**20
