@@ -70,12 +70,12 @@ def choose_backbones() -> list[Spec]:
         help="NAME, NAME:imagenet, NAME:untrained or LABEL=model.keras. The built-in ones are small, for trying out.",
     )
     specs: list[Spec] = []
-    named: list[Spec] = []
+    own: list[Spec] = []
     for text in chosen:
         try:
             spec = _permitted(parse_spec(text))
             if spec.own:
-                named.append(spec)
+                own.append(spec)
                 continue
             architecture = find_architecture(spec.name)
         except ConvfeError as error:
@@ -87,7 +87,7 @@ def choose_backbones() -> list[Spec]:
         st.query_params.pop("backbones", None)
     else:
         st.query_params["backbones"] = ",".join(chosen)
-    specs += choose_own_models(named)
+    specs += choose_own_models(own)
     return list({spec.label: spec for spec in specs}.values())
 
 
