@@ -86,7 +86,15 @@ def add_backbone_options(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="SPEC",
         dest="backbones",
-        help="NAME, NAME:imagenet, NAME:untrained or NAME:weights.h5; may be given several times",
+        help="NAME, NAME:imagenet, NAME:untrained, NAME:weights.h5 or LABEL=model.keras; may be given several times",
+    )
+    parser.add_argument(
+        "--preprocess",
+        action="append",
+        default=[],
+        metavar="LABEL=raw|unit|tf|torch|caffe",
+        dest="preprocessing",
+        help="how the pixels of a file of yours are scaled: 0..255, 0..1, -1..1, or by ImageNet's statistics",
     )
     parser.add_argument(
         "--size",
@@ -112,35 +120,35 @@ def list_catalog(options: argparse.Namespace) -> int:
 
 def fetch_specs(options: argparse.Namespace) -> int:
     """Fill the weights cache and say what was done."""
-    from convfe_core.catalog import find_architecture, parse_spec
-    from convfe_core.weights import fetch_weights, weights_state
+    from convfe_core.catalog import parse_spec
+    from convfe_core.weights import fetch_weights
 
     status = 0
-    for architecture in [find_architecture(parse_spec(text).name) for text in options.specs]:
-        if architecture.weight_file is None:
-            print(f"{architecture.name}: built in, nothing to fetch")
+    for spec in [parse_spec(text) for text in options.specs]:
+        if spec.architecture is None or spec.weights != "imagenet":
+            print(f"{spec.label}: nothing to fetch")
             continue
-        had = weights_state(architecture).ready
+        progress = _MegabytesToStderr(spec.label)
         try:
-            path = fetch_weights(architecture, on_progress=_megabytes_to_stderr(architecture.name))
+            path = fetch_weights(spec.architecture, on_progress=progress)
         except ConvfeError as error:
             print(f"convfe: {error}", file=sys.stderr)
             status = 1
         else:
-            print(f"{architecture.name}: {'already there' if had else 'fetched'}, {path}")
+            print(f"{spec.label}: {'fetched' if progress.began else 'already there'}, {path}")
     return status
 
 
 def write_maps(options: argparse.Namespace) -> int:
     """Write the maps of every image under every backbone, and a manifest last."""
-    from convfe_core.catalog import parse_spec
+    from convfe_core.catalog import choose_preprocessing, parse_spec
     from convfe_core.extraction import parse_size
     from convfe_core.precision import parse_precision
     from convfe_core.results import MapsRun
 
     run = MapsRun(
         paths=tuple(options.paths),
-        specs=tuple(parse_spec(text) for text in options.backbones),
+        specs=choose_preprocessing([parse_spec(text) for text in options.backbones], options.preprocessing),
         size=parse_size(options.size),
         tap=options.tap,
         out=options.out,
@@ -203,12 +211,17 @@ def _positive(text: str) -> int:
     return number
 
 
-def _megabytes_to_stderr(name: str):  # type: ignore[no-untyped-def]
-    def report(done_mb: float, total_mb: float) -> None:
-        end = "\n" if done_mb >= total_mb else "\r"
-        print(f"{name}: {done_mb:.0f} of {total_mb:.0f} MB", end=end, file=sys.stderr, flush=True)
+class _MegabytesToStderr:
+    """Shows the progress of a download; `began` says whether there was one."""
 
-    return report
+    def __init__(self, name: str) -> None:
+        self.began = False
+        self._name = name
+
+    def __call__(self, done_mb: float, total_mb: float) -> None:
+        self.began = True
+        end = "\n" if done_mb >= total_mb else "\r"
+        print(f"{self._name}: {done_mb:.0f} of {total_mb:.0f} MB", end=end, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from convfe_core.backbones import open_network
 from convfe_core.box_sizes import box_sizes
 from convfe_core.boxes import Dataset
-from convfe_core.catalog import Spec, find_architecture
+from convfe_core.catalog import Spec, control_of, find_architecture
 from convfe_core.cost import Cost, PeakMemory, count_flops, count_params, time_batches, warm_up
 from convfe_core.diagnostics import Diagnostics, diagnose_map
 from convfe_core.errors import AnnotationError, ConvfeError, ImageError, SpecError
 from convfe_core.extraction import cells_on_photo, frame_for
 from convfe_core.filesets import Skipped
+from convfe_core.footprint import require_room
 from convfe_core.geometry import SpatialPath
 from convfe_core.images import DEFAULT_LIMITS, Photo, read_photo
 from convfe_core.maps import REDUCTIONS, Frame
@@ -32,6 +33,11 @@ Values = NDArray[np.float64]
 
 DIAGNOSED = 200
 """Most images whose maps are put into numbers; means of more would not differ."""
+
+
+def _shown(spec: Spec) -> str:
+    """What a spec is called among others: paths of a user's own models are left out."""
+    return spec.label if spec.own else spec.text
 
 
 class _Stopped(Exception):  # noqa: N818 - a wish, not an error
@@ -77,7 +83,7 @@ class RankRun:
         self._places = [k for k, image in enumerate(dataset.images) if len(image.boxes)]
         self._diagnosed = set(self._places[:: max(1, len(self._places) // DIAGNOSED)])
         self._probe = plan_probe(dataset.images, self._places, options.seed) if options.probe else NO_PROBE
-        self._controls: dict[tuple[str, tuple[float, float]], _Accumulator] = {}
+        self._controls: dict[tuple[Spec, tuple[float, float]], _Accumulator] = {}
         self._at = (0, 0)  # backbones begun, passes done of the one at work
 
     def run(self) -> RankResult:
@@ -101,7 +107,7 @@ class RankRun:
                     raise
                 except ConvfeError as error:
                     errors.append(error)
-                    self.failed.append(Skipped(spec.text, str(error)))
+                    self.failed.append(Skipped(_shown(spec), str(error)))
         except _Stopped:
             pass
         if errors and not self.results:
@@ -130,6 +136,7 @@ class RankRun:
     def _run_backbone(self, spec: Spec) -> RankedResult:
         self._tell(spec, "loading")
         cost: Cost | None = None
+        require_room(spec)
         with PeakMemory() as memory:
             network = open_network(spec, self.options.tap, on_progress=lambda phrase, _share: self._tell(spec, phrase))
             backbone = freeze_for_scoring(network)
@@ -152,17 +159,16 @@ class RankRun:
             self._tell(spec, "box probe")
             probe = probe_boxes(*features, seed=self.options.seed)
         del backbone
-        asked = self.options.control and spec.architecture is not None
-        control = self._run_controls(spec, path) if asked else None
+        control = self._run_controls(spec, path) if self.options.control else None
         imagenet = spec.weights == "imagenet" and spec.architecture is not None
         return RankedResult(
             spec=spec,
-            label=spec.text,
+            label=_shown(spec),
             weights=own.weights,
             tap=own.tap,
             stride=own.stride,
             scores=BackboneScores(
-                label=spec.text,
+                label=_shown(spec),
                 maps={
                     name: MapScores(
                         own.separation[:, k], own.auroc[:, k], None if control is None else control.separation[:, k]
@@ -170,7 +176,7 @@ class RankRun:
                     for k, name in enumerate(REDUCTIONS)
                 },
                 by_size={name: own.by_size[:, k] for k, name in enumerate(SIZE_GROUPS)},
-                trained=spec.weights != "untrained",
+                trained=spec.weights not in ("untrained", "control"),
             ),
             sizes=box_sizes(sides, own.stride),
             diagnostics=own.diagnostics(),
@@ -213,13 +219,14 @@ class RankRun:
 
         They are scored on the very cells of the backbone, so that the two differ in nothing but their weights.
         """
-        key = spec.name, path.shift
+        key = control_of(spec), path.shift
         if key not in self._controls:
             total = _Accumulator(len(self.dataset.images))
             for number, seed in enumerate(CONTROL_SEEDS, 1):
                 doing = f"untrained control {number} of {len(CONTROL_SEEDS)}"
                 self._tell(spec, doing)
-                network = open_network(Spec(spec.name, "untrained"), self.options.tap, seed=seed)
+                require_room(spec)
+                network = open_network(control_of(spec), self.options.tap, seed=seed)
                 untrained = replace(freeze_for_scoring(network), path=path)
                 del network
                 one = _Accumulator(len(self.dataset.images))
@@ -279,7 +286,7 @@ class RankRun:
         share = (self._at[0] + (self._at[1] + share_of_pass) / passes) / max(len(self.specs), 1)
         elapsed = self._clock() - self._start
         left = elapsed * (1 - share) / share if share > 0.02 else None
-        self._on_progress(Progress(spec.text, doing, min(share, 1.0), left))
+        self._on_progress(Progress(_shown(spec), doing, min(share, 1.0), left))
 
 
 class _Accumulator:

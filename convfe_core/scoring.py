@@ -44,7 +44,7 @@ class ScoringBackbone:
 
     Attributes
     ----------
-    label, weights, tap, path, working_size, native_size, activation_bytes : as in `convfe_core.backbones.Backbone`
+    label, weights, tap, path, working_size, native_size, activation_bytes, fixed : as in `Backbone`
     """
 
     label: str
@@ -55,6 +55,7 @@ class ScoringBackbone:
     native_size: int
     activation_bytes: float
     _graph: Callable[..., tuple[Any, Any, Any, Any]]
+    fixed: tuple[int, int] | None = None
 
     def run(
         self, batch: NDArray[np.uint8], rows: Float32, columns: Float32
@@ -100,7 +101,7 @@ def freeze_for_scoring(network: Network) -> ScoringBackbone:
         return tf.reduce_max(features, axis=-1), tf.reduce_mean(features, axis=-1), averages, dead
 
     signature = [
-        tf.TensorSpec((None, None, None, 3), tf.uint8),
+        tf.TensorSpec(network.batch_shape, tf.uint8),
         tf.TensorSpec((None, None, None), tf.float32),
         tf.TensorSpec((None, None, None), tf.float32),
     ]
@@ -113,6 +114,7 @@ def freeze_for_scoring(network: Network) -> ScoringBackbone:
         native_size=network.native_size,
         activation_bytes=network.activation_bytes,
         _graph=freeze(reduce_channels, signature),
+        fixed=network.fixed,
     )
 
 
