@@ -75,13 +75,18 @@ class Network:
 
     def features(self, pixels: Any) -> Any:
         """(N, H, W, 3) uint8 tensor -> (N, h, w, C) float32 feature map, inside a graph."""
+        return self.tensors(pixels, [self.tensor])[0]
+
+    def tensors(self, pixels: Any, wanted: list[Any]) -> list[Any]:
+        """(N, H, W, 3) uint8 tensor -> the values of several of the model's tensors, float32, inside a graph."""
         import keras
         import tensorflow as tf
 
         scaled = scale_pixels(tf.cast(pixels, tf.float32), self.preprocessing)
         if self.model.inputs[0].shape[-1] == 1:
             scaled = to_grey(scaled)
-        return tf.cast(keras.Model(self.model.inputs, self.tensor)([scaled], training=False), tf.float32)
+        values = keras.Model(self.model.inputs, wanted)([scaled], training=False)
+        return [tf.cast(value, tf.float32) for value in keras.tree.flatten(values)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -161,7 +161,7 @@ def write_maps(options: argparse.Namespace) -> int:
 def rank_backbones(options: argparse.Namespace) -> int:
     """Print a ranking and its verdict, and write it as JSON, HTML or CSV."""
     from convfe_core.annotations import open_boxes, read_dataset
-    from convfe_core.catalog import parse_spec
+    from convfe_core.catalog import choose_preprocessing, parse_spec
     from convfe_core.extraction import parse_size
     from convfe_core.filesets import open_files
     from convfe_core.rank import RankRun
@@ -169,7 +169,7 @@ def rank_backbones(options: argparse.Namespace) -> int:
     from convfe_core.rank_results import RankOptions
     from convfe_core.rank_tables import skipped_in_words, to_text
 
-    specs = [parse_spec(text) for text in options.backbones]
+    specs = choose_preprocessing([parse_spec(text) for text in options.backbones], options.preprocessing)
     settings = RankOptions(
         size=parse_size(options.size),
         tap=options.tap,

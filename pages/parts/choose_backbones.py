@@ -37,7 +37,7 @@ def cost(architecture: Architecture, spec: Spec) -> str:
     return "ready" if state.ready else f"{state.megabytes:.0f} MB download"
 
 
-def _labels() -> dict[str, str]:
+def backbone_labels() -> dict[str, str]:
     """Every choice and its label, the cheapest first; fixed for a session so that a choice keeps its label."""
     if "backbone_labels" not in st.session_state:
         specs = [default_spec(a) for a in CATALOG.values()]
@@ -53,7 +53,7 @@ def _labels() -> dict[str, str]:
 def choose_backbones() -> list[Spec]:
     """Ask for backbones; the choice stands in the page's address."""
     st.subheader("Backbones", anchor=False)
-    labels = _labels()
+    labels = backbone_labels()
     named = _from_address()
     typed = st.session_state.get("backbones", named)
     chosen = st.multiselect(

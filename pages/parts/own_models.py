@@ -127,7 +127,7 @@ def _choose(spec: Spec) -> Spec | None:
             format_func=lambda name: SCALING_WORDS[name],
             key=f"scaling-{spec.label}-{spec.stamp}",
             persist_state="session",
-            help="How pixels are scaled before they enter. A wrong choice spoils every map; Inspect shows it.",
+            help="How pixels are scaled before they enter. A wrong choice spoils every map; see Inspect.",
         )
         layer = st.selectbox(
             "Its layer",
