@@ -146,13 +146,14 @@ def open_network(
         elif weight_path is not None:
             load_weights(model, weight_path, architecture)
         tensor, found = resolve_tap(model, architecture, tap)
+        path = trace_path(model, tensor)
         return Network(
             label=spec.label,
             weights=spec.path.name if spec.path else spec.weights,
             model=model,
             tensor=tensor,
             tap=found,
-            path=trace_path(model, tensor),
+            path=path if spec.weights == "untrained" else path.centred(architecture.native_size),
             preprocessing=architecture.preprocessing,
             working_size=architecture.working_size,
             native_size=architecture.native_size,

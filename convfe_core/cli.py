@@ -11,8 +11,12 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from convfe_core.errors import ConvfeError, SpecError
+
+if TYPE_CHECKING:
+    from convfe_core.rank_results import Progress
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,6 +59,22 @@ def _parser() -> argparse.ArgumentParser:
     maps.add_argument("--tap", default="auto", metavar="auto|output|LAYER", help="the layer to look at")
     maps.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the files go")
     maps.set_defaults(run=write_maps)
+
+    rank = commands.add_parser("rank", help="rank backbones by how well their maps separate boxes")
+    rank.add_argument("dataset", type=Path, metavar="DATASET", help="a folder or a zip of images and their boxes")
+    rank.add_argument(
+        "--boxes", type=Path, metavar="PATH", help="where the boxes are: VOC or YOLO folder, data.yaml, COCO JSON, zip"
+    )
+    add_backbone_options(rank)
+    rank.add_argument("--tap", default="auto", metavar="auto|output|C2..C5|LAYER", help="the layer to look at")
+    rank.add_argument("--map", choices=("mean", "max"), default="mean", help="which map ranks (default: mean)")
+    rank.add_argument("--limit", type=_positive, metavar="N", help="only the first N images that have boxes")
+    rank.add_argument("--seed", type=int, default=0, metavar="N", help="of everything that is drawn (default: 0)")
+    rank.add_argument("--no-probe", action="store_true", help="leave out the box probe")
+    rank.add_argument("--no-control", action="store_true", help="leave out the untrained controls")
+    for kind in ("json", "html", "csv"):
+        rank.add_argument(f"--{kind}", type=Path, metavar="FILE", help=f"write the ranking as {kind.upper()}")
+    rank.set_defaults(run=rank_backbones)
     return parser
 
 
@@ -92,22 +112,22 @@ def list_catalog(options: argparse.Namespace) -> int:
 
 def fetch_specs(options: argparse.Namespace) -> int:
     """Fill the weights cache and say what was done."""
-    from convfe_core.catalog import find_architecture, parse_spec
-    from convfe_core.weights import fetch_weights, weights_state
+    from convfe_core.catalog import parse_spec
+    from convfe_core.weights import fetch_weights
 
     status = 0
-    for architecture in [find_architecture(parse_spec(text).name) for text in options.specs]:
-        if architecture.weight_file is None:
-            print(f"{architecture.name}: built in, nothing to fetch")
+    for spec in [parse_spec(text) for text in options.specs]:
+        if spec.architecture is None or spec.weights != "imagenet":
+            print(f"{spec.label}: nothing to fetch")
             continue
-        had = weights_state(architecture).ready
+        progress = _MegabytesToStderr(spec.label)
         try:
-            path = fetch_weights(architecture, on_progress=_megabytes_to_stderr(architecture.name))
+            path = fetch_weights(spec.architecture, on_progress=progress)
         except ConvfeError as error:
             print(f"convfe: {error}", file=sys.stderr)
             status = 1
         else:
-            print(f"{architecture.name}: {'already there' if had else 'fetched'}, {path}")
+            print(f"{spec.label}: {'fetched' if progress.began else 'already there'}, {path}")
     return status
 
 
@@ -130,12 +150,70 @@ def write_maps(options: argparse.Namespace) -> int:
     return 1 if run.write() else 0
 
 
-def _megabytes_to_stderr(name: str):  # type: ignore[no-untyped-def]
-    def report(done_mb: float, total_mb: float) -> None:
-        end = "\n" if done_mb >= total_mb else "\r"
-        print(f"{name}: {done_mb:.0f} of {total_mb:.0f} MB", end=end, file=sys.stderr, flush=True)
+def rank_backbones(options: argparse.Namespace) -> int:
+    """Print a ranking and its verdict, and write it as JSON, HTML or CSV."""
+    from convfe_core.annotations import open_boxes, read_dataset
+    from convfe_core.catalog import parse_spec
+    from convfe_core.extraction import parse_size
+    from convfe_core.filesets import open_files
+    from convfe_core.rank import RankRun
+    from convfe_core.rank_report import write_reports
+    from convfe_core.rank_results import RankOptions
+    from convfe_core.rank_tables import skipped_in_words, to_text
 
-    return report
+    specs = [parse_spec(text) for text in options.backbones]
+    settings = RankOptions(
+        size=parse_size(options.size),
+        tap=options.tap,
+        probe=not options.no_probe,
+        control=not options.no_control,
+        reduction=options.map,
+        seed=options.seed,
+    )
+    boxes = None if options.boxes is None else open_boxes(options.boxes)
+    dataset = read_dataset(open_files(options.dataset), boxes, options.limit)
+    result = RankRun(dataset, specs, settings, on_progress=_RankProgress()).run()
+    for line in skipped_in_words(result):
+        print(f"convfe: {line}", file=sys.stderr)
+    print(to_text(result))
+    write_reports(result, json_path=options.json, html_path=options.html, csv_path=options.csv)
+    return 1 if result.failed else 0
+
+
+class _RankProgress:
+    """Prints each new step of a ranking, and every tenth image, with the time left."""
+
+    def __init__(self) -> None:
+        self._said = ""
+
+    def __call__(self, progress: Progress) -> None:
+        _step, _, image = progress.doing.partition("image ")
+        number = int(image.split()[0]) if image else 0
+        left = "" if progress.seconds_left is None else f", {progress.seconds_left:.0f} s left"
+        line = f"{progress.backbone}: {progress.doing}"
+        if line != self._said and (not number or number % 10 == 0 or image.endswith(f"of {number}")):
+            print(f"{line}{left}", file=sys.stderr)
+        self._said = line
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("expected 1 or more")
+    return number
+
+
+class _MegabytesToStderr:
+    """Shows the progress of a download; `began` says whether there was one."""
+
+    def __init__(self, name: str) -> None:
+        self.began = False
+        self._name = name
+
+    def __call__(self, done_mb: float, total_mb: float) -> None:
+        self.began = True
+        end = "\n" if done_mb >= total_mb else "\r"
+        print(f"{self._name}: {done_mb:.0f} of {total_mb:.0f} MB", end=end, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -130,9 +130,39 @@ class Step:
 
 @dataclass(frozen=True)
 class SpatialPath:
-    """The way from a network's input to one of its feature maps, in steps; the last one makes the map."""
+    """The way from a network's input to one of its feature maps, in steps; the last one makes the map.
+
+    Attributes
+    ----------
+    steps : in the order they are computed
+    shift : pixels that training moved what the cells look at, down and across; see `centred`
+    """
 
     steps: tuple[Step, ...]
+    shift: Pair[float] = (0.0, 0.0)
+
+    def centred(self, side: int) -> SpatialPath:
+        """The same path as training leaves it: its cells centred on a square input of `side` pixels.
+
+        By kernels and paddings alone, the first cell of MobileNet looks at pixel 31.5 and the last one past the edge.
+        Training with mirrored images evens that out, because its kernels need not be symmetric: maps of mirrored
+        photographs are mirror images of each other about a first cell at pixel 19 to 20 of 32 (MobileNet-0.25,
+        MobileNetV2-0.35), 9 to 10 of 16 (the built-in ones), where the middle would be 16 and 8; with untrained weights
+        they are so about the kernels' own centre. Networks that fit their native size without a rest, such as
+        Inception, are centred as they are.
+
+        Parameters
+        ----------
+        side : in pixels, what the network was trained at
+        """
+        grid = replace(self, shift=(0.0, 0.0)).grid(side, side)
+        return replace(
+            self,
+            shift=(
+                (side - (grid.rows - 1) * grid.stride_y) / 2 - grid.offset_y,
+                (side - (grid.columns - 1) * grid.stride_x) / 2 - grid.offset_x,
+            ),
+        )
 
     def grid(self, input_height: int, input_width: int) -> CellGrid:
         """Where the cells lie on an input of this size, in pixels.
@@ -146,7 +176,8 @@ class SpatialPath:
         rows, columns = self._axis(input_height, 0), self._axis(input_width, 1)
         if rows is None or columns is None:
             raise SpecError("Expected a layer whose output has a place in the picture. Received a global one.")
-        return CellGrid(rows.cells, columns.cells, rows.stride, columns.stride, rows.offset, columns.offset)
+        down, across = rows.offset + self.shift[0], columns.offset + self.shift[1]
+        return CellGrid(rows.cells, columns.cells, rows.stride, columns.stride, down, across)
 
     @property
     def placed(self) -> bool:

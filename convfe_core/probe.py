@@ -8,13 +8,14 @@ better than 23 transferability scores did (arXiv 2503.18528).
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.bootstrap import SEED, Estimate, image_draws, interval
-from convfe_core.boxes import BoxArray, box_overlap
+from convfe_core.boxes import BoxArray, ImageBoxes, box_overlap
 
 BACKGROUND = "background"
 NEIGHBOURS = 5
@@ -24,6 +25,9 @@ FEWEST_BOXES = 10
 BACKGROUND_OVERLAP = 0.1
 """A background crop overlaps every box by less than this (intersection over union)."""
 _TRIES = 50
+MOST_BOXES = 6000
+"""Most boxes that are taken from a data set, so that their features stay in memory; background comes on top."""
+MOST_BOXES_PER_IMAGE = 40
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,35 @@ def background_boxes(boxes: BoxArray, height: int, width: int, seed: int | list[
         if free.any():
             crops.append(candidates[int(free.argmax())])
     return np.array(crops, np.float64).reshape(-1, 4)
+
+
+@dataclass(frozen=True)
+class ProbePlan:
+    """Which boxes and background crops of which images the probe looks at, and what they are."""
+
+    boxes: Mapping[int, BoxArray]
+    labels: Mapping[int, tuple[str, ...]]
+
+
+NO_PROBE = ProbePlan({}, {})
+
+
+def plan_probe(images: Sequence[ImageBoxes], places: Sequence[int], seed: int) -> ProbePlan:
+    """Choose boxes, images in a fixed-seed order until there are `MOST_BOXES`, and background beside them."""
+    boxes: dict[int, BoxArray] = {}
+    labels: dict[int, tuple[str, ...]] = {}
+    count = 0
+    for place in np.random.default_rng(seed).permutation(np.array(places, np.int64)).tolist():
+        if count >= MOST_BOXES:
+            break
+        image = images[place]
+        draw = np.random.default_rng([seed, place])
+        kept = np.sort(draw.permutation(len(image.boxes))[:MOST_BOXES_PER_IMAGE])
+        crops = background_boxes(image.boxes, image.height, image.width, [seed, place])[: len(kept)]
+        boxes[place] = np.concatenate([image.boxes[kept], crops])
+        labels[place] = (*(image.labels[k] for k in kept), *[BACKGROUND] * len(crops))
+        count += len(kept)
+    return ProbePlan(boxes, labels)
 
 
 def probe_boxes(

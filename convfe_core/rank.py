@@ -4,127 +4,35 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.backbones import load_backbone, open_network
-from convfe_core.box_sizes import BoxSizes, box_sizes
-from convfe_core.boxes import BoxArray, Dataset, ImageBoxes
+from convfe_core.backbones import open_network
+from convfe_core.box_sizes import box_sizes
+from convfe_core.boxes import Dataset
 from convfe_core.catalog import Spec, find_architecture
-from convfe_core.cost import Cost, PeakMemory, count_flops, count_params, time_batches
+from convfe_core.cost import Cost, PeakMemory, count_flops, count_params, time_batches, warm_up
 from convfe_core.diagnostics import Diagnostics, diagnose_map
 from convfe_core.errors import AnnotationError, ConvfeError, ImageError, SpecError
-from convfe_core.extraction import Size, cells_on_photo, extract_maps, frame_for
+from convfe_core.extraction import cells_on_photo, frame_for
 from convfe_core.filesets import Skipped
+from convfe_core.footprint import require_room
+from convfe_core.geometry import SpatialPath
 from convfe_core.images import DEFAULT_LIMITS, Photo, read_photo
-from convfe_core.maps import REDUCTIONS, FeatureMaps, Frame
-from convfe_core.probe import BACKGROUND, ProbeResult, background_boxes, probe_boxes
-from convfe_core.ranking import BackboneScores, MapScores, Ranking, rank_backbones
-from convfe_core.scoring import ScoringBackbone, freeze_for_scoring, score_photos
+from convfe_core.maps import REDUCTIONS, Frame
+from convfe_core.probe import NO_PROBE, plan_probe, probe_boxes
+from convfe_core.rank_results import CONTROL_SEEDS, Progress, RankedResult, RankOptions, RankResult
+from convfe_core.ranking import BackboneScores, MapScores, rank_backbones
+from convfe_core.scoring import Scored, ScoringBackbone, freeze_for_scoring, score_photos
 from convfe_core.separation import SIZE_GROUPS, Comparison, box_cells
 
 Values = NDArray[np.float64]
 
-CONTROL_SEEDS = (0, 1, 2)
-PROBE_BOXES = 6000
-"""Most boxes that the probe takes from a data set, so that its features stay in memory; background comes on top."""
-PROBE_BOXES_PER_IMAGE = 40
 DIAGNOSED = 200
 """Most images whose maps are put into numbers; means of more would not differ."""
-
-
-@dataclass(frozen=True)
-class RankOptions:
-    """How to rank.
-
-    Attributes
-    ----------
-    size : how large photographs enter
-    tap : ``auto``, ``output``, a stage or a layer
-    probe, control, cost : whether to do the box probe, to run the untrained controls, to measure time and memory
-    reduction : which map the verdict goes by
-    seed : of everything that is drawn
-    """
-
-    size: Size = field(default_factory=lambda: Size("own"))
-    tap: str = "auto"
-    probe: bool = True
-    control: bool = True
-    cost: bool = True
-    reduction: str = "mean"
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is.
-
-    Attributes
-    ----------
-    backbone : the one at work
-    doing : what it does, for instance ``image 12 of 80``
-    share : of the whole run, 0..1
-    seconds_left : estimate, None at the beginning
-    """
-
-    backbone: str
-    doing: str
-    share: float
-    seconds_left: float | None
-
-
-@dataclass(frozen=True, eq=False)
-class RankedResult:
-    """Everything that a run found out about one backbone.
-
-    Attributes
-    ----------
-    spec, label, weights, tap, stride : which it is
-    scores : per image, on which rankings are computed
-    sizes : the boxes measured in its cells
-    diagnostics, control_diagnostics : means over images, by reduction
-    probe, cost : None where they were not asked for
-    top1 : published ImageNet accuracy in percent, of ImageNet weights
-    """
-
-    spec: Spec
-    label: str
-    weights: str
-    tap: str
-    stride: int
-    scores: BackboneScores
-    sizes: BoxSizes
-    diagnostics: Mapping[str, Diagnostics]
-    control_diagnostics: Mapping[str, Diagnostics]
-    probe: ProbeResult | None
-    cost: Cost | None
-    top1: float | None
-
-
-@dataclass(frozen=True, eq=False)
-class RankResult:
-    """A finished or stopped run.
-
-    Attributes
-    ----------
-    results : the backbones that were finished, in the order they were given
-    failed : backbones that could not be run, and why
-    skipped : what of the data set was not used, and why
-    """
-
-    dataset: Dataset
-    options: RankOptions
-    ranking: Ranking
-    results: tuple[RankedResult, ...]
-    failed: tuple[Skipped, ...]
-    skipped: tuple[Skipped, ...]
-
-    def result(self, label: str) -> RankedResult:
-        """What was found out about one backbone."""
-        return next(r for r in self.results if r.label == label)
 
 
 class _Stopped(Exception):  # noqa: N818 - a wish, not an error
@@ -169,8 +77,8 @@ class RankRun:
         self._comparison = Comparison(dataset.images, seed=options.seed)
         self._places = [k for k, image in enumerate(dataset.images) if len(image.boxes)]
         self._diagnosed = set(self._places[:: max(1, len(self._places) // DIAGNOSED)])
-        self._probe = _plan_probe(dataset.images, self._places, options.seed) if options.probe else _NO_PROBE
-        self._controls: dict[tuple[str, str], _Accumulator] = {}
+        self._probe = plan_probe(dataset.images, self._places, options.seed) if options.probe else NO_PROBE
+        self._controls: dict[tuple[str, tuple[float, float]], _Accumulator] = {}
         self._at = (0, 0)  # backbones begun, passes done of the one at work
 
     def run(self) -> RankResult:
@@ -183,6 +91,8 @@ class RankRun:
         ConvfeError : what the only or every backbone failed with
         """
         errors: list[ConvfeError] = []
+        if self.options.cost:
+            warm_up()  # or the first backbone would be charged for TensorFlow itself
         try:
             for number, spec in enumerate(self.specs):
                 self._at = (number, 0)
@@ -221,6 +131,7 @@ class RankRun:
     def _run_backbone(self, spec: Spec) -> RankedResult:
         self._tell(spec, "loading")
         cost: Cost | None = None
+        require_room(spec)
         with PeakMemory() as memory:
             network = open_network(spec, self.options.tap, on_progress=lambda phrase, _share: self._tell(spec, phrase))
             backbone = freeze_for_scoring(network)
@@ -235,6 +146,7 @@ class RankRun:
             grid = cells_on_photo(frame, backbone.path.grid(height, width))
             cost = Cost(params, flops, height, width, grid.rows * grid.columns, latency, memory.added_mb)
         own, features, sides = self._run_photos(spec, backbone)
+        path = backbone.path
         if not own.seen:
             raise AnnotationError(f"{self.dataset.source.label}: expected pictures that can be read, got none.")
         probe = None
@@ -242,7 +154,8 @@ class RankRun:
             self._tell(spec, "box probe")
             probe = probe_boxes(*features, seed=self.options.seed)
         del backbone
-        control = self._run_controls(spec) if self.options.control and spec.architecture is not None else None
+        asked = self.options.control and spec.architecture is not None
+        control = self._run_controls(spec, path) if asked else None
         imagenet = spec.weights == "imagenet" and spec.architecture is not None
         return RankedResult(
             spec=spec,
@@ -275,12 +188,13 @@ class RankRun:
         """Scores of every photograph, the probe's features, labels and images, and the sides of all boxes in cells."""
         own = _Accumulator(len(self.dataset.images))
         which = REDUCTIONS.index(self.options.reduction)
-        features, labels, places, sides = [], [], [], []
+        features, places, sides = [], [], []
+        labels: list[str] = []
         for number, (place, scored) in enumerate(
             score_photos(backbone, self._photos(), self.options.size, self._probe.boxes), 1
         ):
             maps = scored.maps
-            self._score(own, place, maps, scored.dead)
+            self._score(own, place, scored)
             centres = maps.centres_y, maps.centres_x
             ranking_map = (maps.max, maps.mean)[which][None]
             own.by_size[place] = [g[0] for g in self._comparison.score_sizes(place, ranking_map, *centres).values()]
@@ -296,37 +210,41 @@ class RankRun:
         found = np.concatenate(features), np.array(labels, np.str_), np.array(places, np.int64)
         return own, found, np.concatenate(sides).astype(np.float64)
 
-    def _run_controls(self, spec: Spec) -> _Accumulator:
-        """Scores of the same architecture with untrained weights, averaged over `CONTROL_SEEDS`."""
-        key = spec.name, self.options.tap
+    def _run_controls(self, spec: Spec, path: SpatialPath) -> _Accumulator:
+        """Scores of the same architecture with untrained weights, averaged over `CONTROL_SEEDS`.
+
+        They are scored on the very cells of the backbone, so that the two differ in nothing but their weights.
+        """
+        key = spec.name, path.shift
         if key not in self._controls:
             total = _Accumulator(len(self.dataset.images))
             for number, seed in enumerate(CONTROL_SEEDS, 1):
                 doing = f"untrained control {number} of {len(CONTROL_SEEDS)}"
                 self._tell(spec, doing)
-                untrained = load_backbone(Spec(spec.name, "untrained"), self.options.tap, seed=seed)
+                require_room(spec)
+                network = open_network(Spec(spec.name, "untrained"), self.options.tap, seed=seed)
+                untrained = replace(freeze_for_scoring(network), path=path)
+                del network
                 one = _Accumulator(len(self.dataset.images))
-                order: list[int] = []
-                maps_in_order = extract_maps(untrained, _without_places(self._photos(), order), self.options.size)
-                for done, maps in enumerate(maps_in_order):
-                    self._score(one, order[done], maps)
-                    self._tell(
-                        spec, f"{doing}, image {done + 1} of {len(self._places)}", (done + 1) / len(self._places)
-                    )
+                scored = score_photos(untrained, self._photos(), self.options.size, {})
+                for done, (place, found) in enumerate(scored, 1):
+                    self._score(one, place, found)
+                    self._tell(spec, f"{doing}, image {done} of {len(self._places)}", done / len(self._places))
                 total.add(one, 1 / len(CONTROL_SEEDS))
                 del untrained
                 self._next_pass()
             self._controls[key] = total
         return self._controls[key]
 
-    def _score(self, into: _Accumulator, place: int, maps: FeatureMaps, dead: float = 0.0) -> None:
+    def _score(self, into: _Accumulator, place: int, scored: Scored) -> None:
+        maps = scored.maps
         values = np.stack([maps.max, maps.mean])
         scores = self._comparison.score(place, values, maps.centres_y, maps.centres_x)
         into.separation[place], into.auroc[place] = scores.separation, scores.auroc
         into.tap = maps.tap
         into.seen += 1
         if place in self._diagnosed:
-            into.add_diagnostics([diagnose_map(one, dead) for one in values])
+            into.add_diagnostics([diagnose_map(one, scored.dead) for one in values])
 
     def _photos(self) -> Iterator[tuple[int, Photo]]:
         """Photographs that have boxes, each with its place; those that cannot be read are noted once."""
@@ -345,9 +263,8 @@ class RankRun:
             if (photo.height, photo.width) == (image.height, image.width):
                 yield place, photo
             else:
-                self._unreadable[image.image] = (
-                    f"its header says {image.width} x {image.height} pixels, the picture has {photo.width} x {photo.height}"
-                )
+                came = f"{photo.width} x {photo.height}"
+                self._unreadable[image.image] = f"its header says {image.width} x {image.height} pixels, it has {came}"
 
     def _usual_frame(self, backbone: ScoringBackbone) -> Frame:
         """Where photographs of the most frequent size lie on the input: the size that costs are stated for."""
@@ -368,35 +285,6 @@ class RankRun:
         self._on_progress(Progress(spec.text, doing, min(share, 1.0), left))
 
 
-@dataclass(frozen=True)
-class _ProbePlan:
-    """Which boxes and background crops of which images the probe looks at, and what they are."""
-
-    boxes: Mapping[int, BoxArray]
-    labels: Mapping[int, tuple[str, ...]]
-
-
-_NO_PROBE = _ProbePlan({}, {})
-
-
-def _plan_probe(images: Sequence[ImageBoxes], places: Sequence[int], seed: int) -> _ProbePlan:
-    """Choose boxes, images in a fixed-seed order until there are `PROBE_BOXES`, and background beside them."""
-    boxes: dict[int, BoxArray] = {}
-    labels: dict[int, tuple[str, ...]] = {}
-    count = 0
-    for place in np.random.default_rng(seed).permutation(np.array(places, np.int64)).tolist():
-        if count >= PROBE_BOXES:
-            break
-        image = images[place]
-        draw = np.random.default_rng([seed, place])
-        kept = np.sort(draw.permutation(len(image.boxes))[:PROBE_BOXES_PER_IMAGE])
-        crops = background_boxes(image.boxes, image.height, image.width, [seed, place])[: len(kept)]
-        boxes[place] = np.concatenate([image.boxes[kept], crops])
-        labels[place] = (*(image.labels[k] for k in kept), *[BACKGROUND] * len(crops))
-        count += len(kept)
-    return _ProbePlan(boxes, labels)
-
-
 class _Accumulator:
     """Scores of every image under one set of weights, NaN where there is none."""
 
@@ -411,6 +299,15 @@ class _Accumulator:
         self._diagnosed = 0.0
         self._flags = np.zeros((len(REDUCTIONS), 2), bool)  # some map was flat, some was not finite
 
+    def map_scores(self, control: _Accumulator | None) -> dict[str, MapScores]:
+        """Scores by reduction, beside a control's."""
+        return {
+            name: MapScores(
+                self.separation[:, k], self.auroc[:, k], None if control is None else control.separation[:, k]
+            )
+            for k, name in enumerate(REDUCTIONS)
+        }
+
     def add_diagnostics(self, found: Sequence[Diagnostics]) -> None:
         """Take the diagnostics of one image's maps."""
         self._sums += [[getattr(one, name) for name in _NUMBERS] for one in found]
@@ -421,7 +318,11 @@ class _Accumulator:
         """Means over the images, by reduction; flagged when any map was."""
         means = self._sums / max(self._diagnosed, 1)
         return {
-            name: Diagnostics(*means[k].tolist(), flat=bool(self._flags[k, 0]), finite=not self._flags[k, 1])
+            name: Diagnostics(
+                **dict(zip(_NUMBERS, means[k].tolist(), strict=True)),
+                flat=bool(self._flags[k, 0]),
+                finite=not self._flags[k, 1],
+            )
             for k, name in enumerate(REDUCTIONS)
         }
 
@@ -437,10 +338,3 @@ class _Accumulator:
 
 
 _NUMBERS = tuple(f.name for f in fields(Diagnostics) if f.name not in ("flat", "finite"))
-
-
-def _without_places(photos: Iterator[tuple[int, Photo]], order: list[int]) -> Iterator[Photo]:
-    """Photographs alone, their places written down in the order they come."""
-    for place, photo in photos:
-        order.append(place)
-        yield photo

@@ -1,151 +1,127 @@
-"""The plots of a ranking: separation with intervals, separation against cost, by box size, and image by image."""
+"""The plots of a ranking, as Plotly figures in plain data: S with its intervals, and S against what it costs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from convfe_core.rank import RankedResult, RankResult
+from convfe_core.rank_results import RankResult
+from convfe_core.rank_tables import table_rows
 from convfe_core.ranking import RankedBackbone
 from convfe_core.separation import SIZE_GROUPS
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a7a00", "#999999")
-"""Okabe and Ito's, told apart without colour vision; yellow is darkened."""
+COSTS = {
+    "ms_batch_1": "milliseconds per image, one at a time",
+    "ms_batch_8": "milliseconds per image, eight at a time",
+    "flops": "floating-point operations per image",
+    "params": "parameters",
+    "memory_mb": "megabytes added",
+}
+"""What S can be plotted against: keys of a table row, and what they are called."""
 
-CONTROL_COLOUR = "#8a8f98"
-COSTS = {"latency": "ms per image, batch 8", "flops": "GFLOPs per image", "params": "million parameters"}
-LINE_HEIGHT = 44
-
-
-def separation_figure(result: RankResult, ink: str) -> dict[str, Any]:
-    """Draw each backbone's S with its interval, the highest on top, and its untrained control as a hollow mark.
-
-    Parameters
-    ----------
-    result : a run
-    ink : colour of the words
-
-    Returns
-    -------
-    A Plotly figure as plain data.
-    """
-    ranked = [one for one in result.ranking.backbones if one.separation]
-    reduction = result.ranking.reduction
-    labels = [one.label for one in ranked]
-    own = [one.separation[reduction].S for one in ranked]
-    controls = [(one.label, one.separation[reduction].control) for one in ranked]
-    data = [_interval_marks("backbone", labels, own, COLOURS[0], "circle")]
-    known = [(label, control) for label, control in controls if control is not None]
-    if known:
-        names, estimates = [label for label, _ in known], [control for _, control in known]
-        data.append(_interval_marks("untrained control", names, estimates, CONTROL_COLOUR, "diamond-open"))
-    layout = _layout(ink, height=110 + LINE_HEIGHT * max(1, len(labels)))
-    layout["xaxis"] = _axis(f"S of the {reduction} map, 95 % interval", ink) | {"zeroline": True}
-    layout["yaxis"] = _axis("", ink) | {"autorange": "reversed", "type": "category"}
-    return {"data": data, "layout": layout}
+COLOURS = ("#0f766e", "#b45309", "#4338ca")
+CONTROL_COLOUR = "#9ca3af"
+INK = "#1c2b2a"
 
 
-def cost_of(one: RankedResult, against: str) -> float | None:
-    """What a backbone costs in one of `COSTS`; None where it was not measured."""
-    if one.cost is None:
-        return None
-    if against == "latency":
-        return min(one.cost.latency, key=lambda latency: abs(latency.batch - 8)).median
-    return one.cost.flops / 1e9 if against == "flops" else one.cost.params / 1e6
-
-
-def cost_figure(result: RankResult, against: str, ink: str) -> dict[str, Any]:
-    """Draw S against a cost, with the front of backbones that no other beats in both.
-
-    Parameters
-    ----------
-    against : a key of `COSTS`
-    """
-    found = {one.label: one for one in result.ranking.backbones if one.separation}
-    reduction = result.ranking.reduction
-    points = [
-        (cost, found[one.label].separation[reduction].S.value, one.label)
-        for one in result.results
-        if one.label in found and (cost := cost_of(one, against)) is not None
-    ]
-    front = pareto_front([(cost, value) for cost, value, _ in points])
-    line = sorted(points[index] for index in front)
+def separation_figure(result: RankResult, ink: str = INK) -> dict[str, Any]:
+    """S of every backbone with its interval, the highest on top, and its control's as an open diamond."""
+    rows = [row for row in reversed(table_rows(result)) if row["S"] is not None]
     data = [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "name": "front",
-            "x": [point[0] for point in line],
-            "y": [point[1] for point in line],
-            "line": {"color": CONTROL_COLOUR, "shape": "hv", "dash": "dot"},
-            "hoverinfo": "skip",
-        },
-        {
-            "type": "scatter",
-            "mode": "markers+text",
-            "name": "backbones",
-            "x": [point[0] for point in points],
-            "y": [point[1] for point in points],
-            "text": [point[2] for point in points],
-            "textposition": "top center",
-            "cliponaxis": False,
-            "marker": {
-                "size": 11,
-                "color": [COLOURS[0] if index in front else CONTROL_COLOUR for index in range(len(points))],
-            },
-            "hovertemplate": f"%{{text}}<br>S %{{y:.3f}}<br>%{{x:.3g}} {COSTS[against]}<extra></extra>",
-        },
+        _with_intervals([r["spec"] for r in rows], rows, ("S", "S_low", "S_high"), "backbone", COLOURS[0], "circle"),
     ]
-    layout = _layout(ink, height=380)
-    layout["xaxis"] = _axis(f"{COSTS[against]}, fewer is better", ink) | {"type": "log"}
-    layout["yaxis"] = _axis(f"S of the {reduction} map", ink)
+    controlled = [row for row in rows if row["control_S"] is not None]
+    if controlled:
+        keys = ("control_S", "control_low", "control_high")
+        labels = [row["spec"] for row in controlled]
+        data.append(_with_intervals(labels, controlled, keys, "its untrained control", CONTROL_COLOUR, "diamond-open"))
+    layout = _layout(ink, f"separation S of the {result.options.reduction} map", "")
+    layout["height"] = 120 + 44 * len(rows)
+    layout["xaxis"] |= {"zeroline": True, "zerolinecolor": ink, "zerolinewidth": 1}
+    layout["yaxis"] |= {"type": "category", "automargin": True}
     return {"data": data, "layout": layout}
 
 
-def pareto_front(points: Sequence[tuple[float, float]]) -> set[int]:
-    """Indices of (cost, score) points such that no other is as cheap and as good, and better in one of the two.
+def pareto_figure(result: RankResult, cost: str = "ms_batch_1", ink: str = INK) -> dict[str, Any]:
+    """S against a cost, with the front: the backbones that nothing both cheaper and better stands against.
 
-    Examples
-    --------
-    >>> sorted(pareto_front([(1, 0.1), (2, 0.3), (3, 0.2), (2, 0.3)]))
-    [0, 1, 3]
+    Parameters
+    ----------
+    cost : a key of `COSTS`
     """
-    return {
-        index
-        for index, (cost, score) in enumerate(points)
-        if not any(c <= cost and s >= score and (c, s) != (cost, score) for c, s in points)
+    if cost not in COSTS:
+        raise ValueError(f"Expected a cost: {', '.join(COSTS)}. Received: {cost!r}")
+    rows = [row for row in table_rows(result) if row["S"] is not None and row[cost] is not None]
+    front = pareto_front(rows, cost)
+    points = {
+        "type": "scatter",
+        "mode": "markers+text",
+        "x": [row[cost] for row in rows],
+        "y": [row["S"] for row in rows],
+        "text": [row["spec"] for row in rows],
+        "textposition": _inwards([row[cost] for row in rows]),
+        "error_y": _bars(rows, ("S", "S_low", "S_high")),
+        "marker": {"color": COLOURS[0], "size": 10},
+        "name": "backbone",
+        "cliponaxis": False,
+        "hovertemplate": "%{text}<br>S %{y:.3f}<br>%{x:.4g} " + COSTS[cost] + "<extra></extra>",
     }
+    line = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [row[cost] for row in front],
+        "y": [row["S"] for row in front],
+        "line": {"color": COLOURS[1], "dash": "dot", "shape": "hv"},
+        "name": "front",
+        "hoverinfo": "skip",
+    }
+    layout = _layout(ink, COSTS[cost], "separation S")
+    layout["xaxis"] |= {"type": "log", "dtick": "D2"}
+    return {"data": [line, points], "layout": layout | {"height": 420}}
 
 
-def size_figure(result: RankResult, ink: str) -> dict[str, Any]:
-    """Draw each backbone's S on small, medium and large boxes alone, measured in cells of its map."""
+def pareto_front(rows: Sequence[Mapping[str, Any]], cost: str) -> list[Mapping[str, Any]]:
+    """Rows, the cheapest first, of which each has a higher S than everything cheaper."""
+    front: list[Mapping[str, Any]] = []
+    for row in sorted(rows, key=lambda r: (r[cost], -r["S"])):
+        if not front or row["S"] > front[-1]["S"]:
+            front.append(row)
+    return front
+
+
+def _inwards(costs: Sequence[float]) -> list[str]:
+    """Put words beside points on the side where the plot has room."""
+    middle = float(np.median(costs)) if costs else 0.0
+    return ["top left" if cost > middle else "top right" for cost in costs]
+
+
+def size_figure(result: RankResult, ink: str = INK) -> dict[str, Any]:
+    """S of small, medium and large boxes for every backbone, with intervals."""
     data = []
-    for number, one in enumerate(result.ranking.backbones):
-        known = [(name, one.by_size[name].S) for name in SIZE_GROUPS if name in one.by_size]
-        kept = [(name, estimate) for name, estimate in known if estimate is not None]
-        marks = _interval_marks(
-            one.label,
-            [name for name, _ in kept],
-            [estimate for _, estimate in kept],
-            COLOURS[number % len(COLOURS)],
-            "circle",
-            upright=True,
+    ranked = result.ranking.backbones
+    for colour, (group, (low, high)) in zip(COLOURS, SIZE_GROUPS.items(), strict=True):
+        found = [(r.label, r.by_size[group]) for r in ranked if group in r.by_size and r.by_size[group].S is not None]
+        rows = [{"S": s.S.value, "low": s.S.low, "high": s.S.high} for _, s in found if s.S is not None]
+        bounds = f"from {low:g}" if high == float("inf") else f"{low:g} to {high:g}"
+        data.append(
+            {
+                "type": "bar",
+                "x": [label for label, _ in found],
+                "y": [row["S"] for row in rows],
+                "error_y": _bars(rows, ("S", "low", "high")),
+                "marker": {"color": colour},
+                "name": f"{group}: {bounds} cells",
+                "customdata": [score.images for _, score in found],
+                "hovertemplate": "%{x}<br>S %{y:.3f} on %{customdata} images<extra>" + group + "</extra>",
+            }
         )
-        data.append(marks)
-    layout = _layout(ink, height=340)
-    layout["xaxis"] = _axis("size of the boxes, in cells", ink) | {
-        "type": "category",
-        "categoryarray": list(SIZE_GROUPS),
-        "categoryorder": "array",
-    }
-    layout["yaxis"] = _axis(f"S of the {result.ranking.reduction} map", ink) | {"zeroline": True}
-    layout["scattermode"] = "group"
+    layout = _layout(ink, "", "separation S") | {"barmode": "group", "height": 380}
     return {"data": data, "layout": layout}
 
 
-def duel_figure(result: RankResult, first: RankedBackbone, second: RankedBackbone, ink: str) -> dict[str, Any]:
+def duel_figure(result: RankResult, first: RankedBackbone, second: RankedBackbone, ink: str = INK) -> dict[str, Any]:
     """Draw one point an image: its S under one backbone against its S under another.
 
     Points above the diagonal are images that `first` wins. ``customdata`` holds the image's place in the data set.
@@ -181,53 +157,49 @@ def duel_figure(result: RankResult, first: RankedBackbone, second: RankedBackbon
             "hovertemplate": f"%{{text}}<br>{first.label} %{{y:.2f}}<br>{second.label} %{{x:.2f}}<extra></extra>",
         },
     ]
-    layout = _layout(ink, height=420)
-    layout["xaxis"] = _axis(f"S under {second.label}", ink)
-    layout["yaxis"] = _axis(f"S under {first.label}", ink)
+    layout = _layout(ink, f"S under {second.label}", f"S under {first.label}") | {"height": 420}
     return {"data": data, "layout": layout}
 
 
-def _interval_marks(
-    name: str, places: Sequence[str], estimates: Sequence[Any], colour: str, symbol: str, *, upright: bool = False
+def _with_intervals(
+    labels: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
+    keys: tuple[str, str, str],
+    name: str,
+    colour: str,
+    symbol: str,
 ) -> dict[str, Any]:
-    values = [estimate.value for estimate in estimates]
-    spread = {
-        "type": "data",
-        "symmetric": False,
-        "array": [estimate.high - estimate.value for estimate in estimates],
-        "arrayminus": [estimate.value - estimate.low for estimate in estimates],
-        "thickness": 1.5,
-    }
-    across, along = ("x", "y") if upright else ("y", "x")
     return {
         "type": "scatter",
         "mode": "markers",
+        "x": [row[keys[0]] for row in rows],
+        "y": list(labels),
+        "error_x": _bars(rows, keys) | {"color": colour},
+        "marker": {"color": colour, "size": 11, "symbol": symbol, "line": {"width": 2, "color": colour}},
         "name": name,
-        across: list(places),
-        along: values,
-        f"error_{along}": spread,
-        "marker": {"size": 11, "color": colour, "symbol": symbol, "line": {"width": 2, "color": colour}},
-        "hovertemplate": f"%{{{across}}}<br>S %{{{along}:.3f}}<extra>{name}</extra>",
+        "hovertemplate": "%{y}<br>S %{x:.3f}<extra>" + name + "</extra>",
     }
 
 
-def _layout(ink: str, height: int) -> dict[str, Any]:
+def _bars(rows: Sequence[Mapping[str, Any]], keys: tuple[str, str, str]) -> dict[str, Any]:
+    value, low, high = keys
     return {
-        "height": height,
+        "type": "data",
+        "symmetric": False,
+        "array": [row[high] - row[value] for row in rows],
+        "arrayminus": [row[value] - row[low] for row in rows],
+        "thickness": 1.5,
+    }
+
+
+def _layout(ink: str, x: str, y: str) -> dict[str, Any]:
+    grid = {"gridcolor": "rgba(128, 128, 128, 0.25)", "zeroline": False, "automargin": True}
+    return {
+        "xaxis": {"title": {"text": x}, **grid},
+        "yaxis": {"title": {"text": y}, **grid},
         "font": {"color": ink},
-        "margin": {"l": 10, "r": 10, "t": 34, "b": 10},
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "paper_bgcolor": "rgba(0, 0, 0, 0)",
         "plot_bgcolor": "rgba(0, 0, 0, 0)",
-    }
-
-
-def _axis(title: str, ink: str) -> dict[str, Any]:
-    return {
-        "title": {"text": title, "font": {"color": ink}},
-        "tickfont": {"color": ink},
-        "automargin": True,
-        "gridcolor": "rgba(128, 128, 128, 0.25)",
-        "zerolinecolor": "rgba(128, 128, 128, 0.6)",
-        "zeroline": False,
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
+        "margin": {"l": 10, "r": 20, "t": 40, "b": 10},
     }

@@ -25,6 +25,7 @@ from convfe_core.errors import ConvfeError, ImageError, SpecError
 from convfe_core.exports import single_npz
 from convfe_core.extraction import Size, extract_batches
 from convfe_core.files import whole_file, write_whole
+from convfe_core.footprint import require_room
 from convfe_core.images import Photo, open_photo
 from convfe_core.maps import FeatureMaps
 from convfe_core.pace import Pace
@@ -132,6 +133,7 @@ class MapsRun:
     def _load(self, spec: Spec) -> Backbone | None:
         self.tell(f"{spec.label}: loading")
         try:
+            require_room(spec)
             return load_backbone(spec, self.tap, precision=self.precision)
         except SpecError:
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,3 +54,21 @@ def feature_maps(
         frame=Frame(height, width, height, width, height, width),
         grid=CellGrid(*values.shape, stride, stride, stride / 2, stride / 2),
     )
+
+
+def voc_folder(folder: Path, images: int, side: int = 96) -> Path:
+    """A folder of grey noise with one bright coloured square each, and Pascal VOC boxes around the squares."""
+    random = np.random.default_rng(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(images):
+        pixels = random.integers(90, 120, (side, side, 3), dtype=np.uint8)
+        left, top = (int(edge) for edge in random.integers(0, side - 32, 2))
+        pixels[top : top + 32, left : left + 32] = random.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        (folder / f"{number:03}.png").write_bytes(png(pixels))
+        (folder / f"{number:03}.xml").write_text(
+            f"<annotation><filename>{number:03}.png</filename>"
+            f"<size><width>{side}</width><height>{side}</height><depth>3</depth></size>"
+            f"<object><name>square</name><bndbox><xmin>{left}</xmin><ymin>{top}</ymin>"
+            f"<xmax>{left + 32}</xmax><ymax>{top + 32}</ymax></bndbox></object></annotation>"
+        )
+    return folder

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.builders import noise, png
+from tests.builders import noise, png, voc_folder
 from tests.conftest import ROOT
 
 TIME_LIMIT_S = 120
@@ -136,25 +136,74 @@ def test_without_images_or_backbones_the_page_says_what_to_do(app: AppTest) -> N
     assert "built-in" in other.info[0].value
 
 
-def test_a_visitor_from_elsewhere_is_offered_no_folder_and_no_address(
-    app: AppTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_visitor_from_elsewhere_is_offered_no_folder_and_no_address(app: AppTest) -> None:
     app.run()
     assert not [field for field in app.text_input if field.key in ("folder", "address")]
+
+
+def test_a_folder_of_this_machine_is_read(app: AppTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CONVFE_HOSTED", "0")
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "photos" / "one.png").write_bytes(png(noise(64, 96)))
+    (tmp_path / "one.png").write_bytes(png(noise(64, 96)))
     app.run()
-    app.text_input(key="folder").set_value(str(tmp_path / "photos")).run()
+    app.text_input(key="folder").set_value(str(tmp_path)).run()
     assert not app.exception
     assert len(charts(app)) == 4
     app.text_input(key="folder").set_value(str(tmp_path / "nowhere")).run()
     assert len(app.error) == 1
+    assert len(charts(app)) == 3
 
 
 def test_the_guide_opens_and_shows_a_trained_and_an_untrained_backbone(app: AppTest) -> None:
     app.run()
-    app.switch_page("pages/views/guide.py").run()
+    app.switch_page("pages/guide.py").run()
     assert not app.exception
     assert len(charts(app)) == 1
     assert "TinyResNet:untrained max" in charts(app)[0]
+
+
+def test_ranking_names_a_leader_and_shows_table_and_plots(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CONVFE_HOSTED", "0")
+    folder = voc_folder(tmp_path / "squares", images=24)
+    app.run()
+    app.switch_page("pages/rank.py").run()
+    assert "boxes" in app.info[0].value
+    app.text_input(key="dataset_folder").set_value(str(folder)).run()
+    app.toggle(key="rank_control").set_value(False).run()
+    app.button(key="rank_start").click().run()
+    assert not app.exception
+    assert not app.error
+    assert "TinyResNet" in app.subheader[-1].value or "TinyMobileNet" in app.subheader[-1].value
+    table = app.dataframe[0].value
+    assert sorted(table["Backbone"]) == ["TinyMobileNet", "TinyResNet"]
+    assert len(charts(app)) == 4
+
+
+def test_a_folder_without_boxes_is_one_sentence(app: AppTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CONVFE_HOSTED", "0")
+    (tmp_path / "one.png").write_bytes(png(noise(64, 64)))
+    app.run()
+    app.switch_page("pages/rank.py").run()
+    app.text_input(key="dataset_folder").set_value(str(tmp_path)).run()
+    assert not app.exception
+    assert len(app.error) == 1
+    assert "VOC, YOLO or COCO" in app.error[0].value
+
+
+def test_uploaded_images_and_annotations_are_read_together(app: AppTest, tmp_path: Path) -> None:
+    folder = voc_folder(tmp_path / "squares", images=3)
+    app.run()
+    app.switch_page("pages/rank.py").run()
+    for path in sorted(folder.iterdir()):
+        app.file_uploader(key="dataset_uploads").upload(path.name, path.read_bytes())
+    app.run()
+    assert not app.exception
+    assert "3 images, 3 boxes, 1 class" in app.caption[0].value
+
+
+def test_the_system_page_lists_what_is_loaded(app: AppTest) -> None:
+    app.run()
+    app.switch_page("pages/system.py").run()
+    assert not app.exception
+    assert {"TinyResNet", "TinyMobileNet"} <= set(app.dataframe[0].value["Backbone"])

@@ -53,11 +53,12 @@ def choose_backbones() -> list[Spec]:
     """Ask for backbones; the choice stands in the page's address."""
     st.subheader("Backbones", anchor=False)
     labels = _labels()
-    if "backbones" not in st.session_state:
-        st.session_state.backbones = _from_address()
+    named = _from_address()
+    typed = st.session_state.get("backbones", named)
     chosen = st.multiselect(
         "Backbones",
-        list(labels | {text: text for text in st.session_state.backbones}),
+        list(labels | {text: text for text in typed}),
+        default=named,
         format_func=lambda text: labels.get(text, text),
         key="backbones",
         max_selections=allowance().most_backbones,

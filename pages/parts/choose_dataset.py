@@ -76,7 +76,8 @@ def _read(
 def show_dataset(dataset: Dataset) -> None:
     """Say in one line what was read, and list what was not."""
     st.caption(
-        f"{len(dataset.images):,} images, {dataset.box_count:,} boxes, {len(dataset.classes):,} classes, read as "
+        f"{len(dataset.images):,} images, {dataset.box_count:,} boxes, {len(dataset.classes):,} "
+        f"{'class' if len(dataset.classes) == 1 else 'classes'}, read as "
         f"{dataset.format}. {dataset.clipped:,} boxes cut at an edge, {dataset.degenerate:,} without an area dropped."
     )
     if dataset.skipped:

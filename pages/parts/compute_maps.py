@@ -10,8 +10,9 @@ from streamlit.delta_generator import DeltaGenerator
 
 from convfe_core.backbones import Backbone
 from convfe_core.catalog import Spec
-from convfe_core.errors import ConvfeError
+from convfe_core.errors import ConvfeError, MemoryLimitError
 from convfe_core.extraction import Size, extract_maps
+from convfe_core.footprint import check_pass
 from convfe_core.images import Photo
 from convfe_core.maps import FeatureMaps
 from convfe_core.precision import Precision
@@ -60,10 +61,15 @@ class Work:
     def _kept(self, photo: Photo, spec: Spec) -> FeatureMaps | None:
         return self.store.get(self._key(photo, spec))
 
-    def _run(self, backbone: Backbone, spec: Spec, photo: Photo) -> FeatureMaps:
+    def _run(self, backbone: Backbone, spec: Spec, photo: Photo) -> FeatureMaps | None:
         def wait(before: int) -> None:  # writing something lets Streamlit end this run when its visitor has left
             self.slot.progress(0.0, text=f"{spec.label}: waiting for {before} other{'s' if before > 1 else ''}")
 
+        try:
+            check_pass(backbone, photo, self.size)
+        except MemoryLimitError as error:
+            self.failed[spec.label] = str(error)
+            return None
         maps = next(iter(extract_maps(backbone, [photo], self.size, wait)))
         self.store.put(self._key(photo, spec), maps)
         return maps

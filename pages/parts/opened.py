@@ -17,7 +17,7 @@ def open_in_compare(images: Sequence[tuple[Photo, BoxArray]]) -> None:
     """Show these photographs, with their boxes, on the Compare page."""
     st.session_state.opened = [photo for photo, _ in images]
     st.session_state.boxes = {photo.digest: boxes for photo, boxes in images}
-    st.switch_page("pages/views/compare.py")
+    st.switch_page("pages/compare.py")
 
 
 def opened_images() -> list[Photo]:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import streamlit as st
-from convfe_core.report import ranking_csv, ranking_html, ranking_json
 
 from convfe_core.errors import ConvfeError
-from convfe_core.images import read_photo
-from convfe_core.rank import RankedResult, RankResult
-from convfe_core.rank_figures import COSTS, cost_figure, cost_of, duel_figure, separation_figure, size_figure
-from convfe_core.ranking import RankedBackbone
+from convfe_core.images import DEFAULT_LIMITS, read_photo
+from convfe_core.rank_figures import duel_figure, pareto_figure, separation_figure, size_figure
+from convfe_core.rank_report import best_and_worst, html_report
+from convfe_core.rank_results import RankResult
+from convfe_core.rank_tables import table_rows, to_csv, to_json
 from pages.parts.choose_look import ink
 from pages.parts.opened import open_in_compare
 from pages.parts.words import plain, show_error
 
 MOST_OPENED = 8
-COST_NAMES = {"latency": "Latency", "flops": "Operations", "params": "Parameters"}
+COST_NAMES = {"ms_batch_8": "Latency", "flops": "Operations", "params": "Parameters", "memory_mb": "Memory"}
 
 
 def show_result(result: RankResult) -> None:
@@ -26,7 +28,8 @@ def show_result(result: RankResult) -> None:
     st.subheader(plain(result.ranking.verdict.text), anchor=False)
     st.caption(
         f"{result.ranking.usable:,} of {len(result.dataset.images):,} images could be scored. S says how much better "
-        f"the {result.ranking.reduction} map finds an image's own boxes than other images' boxes: 0 is chance, 0.5 is perfect."
+        f"the {result.ranking.reduction} map finds an image's own boxes than other images' boxes: 0 is chance, "
+        "0.5 is perfect."
     )
     for failure in result.failed:
         show_error(f"**{plain(failure.file)}** is not ranked. {failure.reason}")
@@ -48,18 +51,28 @@ def show_result(result: RankResult) -> None:
 
 
 def _table(result: RankResult) -> None:
-    rows = [_row(one, result.result(one.label), result.ranking.reduction) for one in result.ranking.backbones]
+    other = "max" if result.ranking.reduction == "mean" else "mean"
     st.dataframe(
-        rows,
+        [_row(row, other) for row in table_rows(result)],
         hide_index=True,
         alt="One line a backbone, the highest separation first",
         column_config={
             "S": st.column_config.ProgressColumn(
                 "S", min_value=-0.1, max_value=0.5, format="%.3f", help="Separation of the map that ranks."
             ),
+            "Control": st.column_config.NumberColumn(
+                format="%.3f", help="S of the same architecture with random weights, average of three."
+            ),
+            f"S of {other}": st.column_config.NumberColumn(format="%.3f"),
             "Probe": st.column_config.NumberColumn(
                 format="%.2f",
                 help="Balanced accuracy of 5 nearest neighbours on the boxes' features; chance is 1/classes.",
+            ),
+            "ms per image": st.column_config.NumberColumn(format="%.1f", help="Median, eight at a time."),
+            "GFLOPs": st.column_config.NumberColumn(format="%.2f", help="Of one image, a multiply-add counts as two."),
+            "M parameters": st.column_config.NumberColumn(format="%.2f"),
+            "MB added": st.column_config.NumberColumn(
+                format="%.0f", help="Peak memory that it added."
             ),
             "Top-1, %": st.column_config.NumberColumn(
                 format="%.1f",
@@ -70,31 +83,23 @@ def _table(result: RankResult) -> None:
     )
 
 
-def _row(ranked: RankedBackbone, result: RankedResult, reduction: str) -> dict[str, Any]:
-    other = "max" if reduction == "mean" else "mean"
-    scores, second = ranked.separation.get(reduction), ranked.separation.get(other)
-    control = scores.control if scores else None
-    latency, flops, params = (cost_of(result, against) for against in COSTS)
-    accuracy = result.probe.balanced_accuracy if result.probe else None
+def _row(row: dict[str, Any], other: str) -> dict[str, Any]:
     return {
-        "Backbone": ranked.label,
-        "S": scores.S.value if scores else None,
-        "95 % interval": f"{scores.S.low:.3f} to {scores.S.high:.3f}" if scores else "",
-        "Control": round(control.value, 3) if control else None,
-        "Beats it": {True: "yes", False: "no", None: ""}[ranked.beats_control],
-        f"S of {other}": round(second.S.value, 3) if second else None,
-        "Probe": accuracy.value if accuracy else None,
-        "ms per image": _rounded(latency, 1),
-        "GFLOPs": _rounded(flops, 2),
-        "M parameters": _rounded(params, 2),
-        "Top-1, %": result.top1,
-        "Stride": result.stride,
-        "Boxes under a cell": result.sizes.under_one_cell,
+        "Backbone": row["spec"],
+        "S": row["S"],
+        "95 % interval": "" if row["S"] is None else f"{row['S_low']:.3f} to {row['S_high']:.3f}",
+        "Control": row["control_S"],
+        "Beats it": {True: "yes", False: "no", None: ""}[row["beats_control"]],
+        f"S of {other}": row[f"S_{other}_map"],
+        "Probe": row["probe"],
+        "ms per image": row["ms_batch_8"],
+        "GFLOPs": None if row["flops"] is None else row["flops"] / 1e9,
+        "M parameters": None if row["params"] is None else row["params"] / 1e6,
+        "MB added": row["memory_mb"],
+        "Top-1, %": row["imagenet_top1"],
+        "Stride": row["stride"],
+        "Boxes under a cell": row["under_one_cell"],
     }
-
-
-def _rounded(value: float | None, digits: int) -> float | None:
-    return None if value is None else round(value, digits)
 
 
 def _cost_plot(result: RankResult) -> None:
@@ -103,9 +108,9 @@ def _cost_plot(result: RankResult) -> None:
         st.caption("The cost was not measured in this run.")
         return
     against = st.segmented_control(
-        "Cost", list(COSTS), format_func=lambda name: COST_NAMES[name], default="latency", key="rank-cost-kind"
+        "Cost", list(COST_NAMES), format_func=lambda name: COST_NAMES[name], default="ms_batch_8", key="rank-cost-kind"
     )
-    figure = cost_figure(result, against or "latency", ink())
+    figure = pareto_figure(result, against or "ms_batch_8", ink())
     st.plotly_chart(figure, key="rank-cost", alt="S against cost, with the front of the best trades")
 
 
@@ -139,7 +144,12 @@ def _open(result: RankResult, places: list[int]) -> None:
     opened = []
     for image in (result.dataset.images[place] for place in places):
         try:
-            opened.append((read_photo(result.dataset.source.read(image.image, 10**9), image.image), image.boxes))
+            opened.append(
+                (
+                    read_photo(result.dataset.source.read(image.image, DEFAULT_LIMITS.max_bytes), image.image),
+                    image.boxes,
+                )
+            )
         except ConvfeError as error:
             show_error(str(error))
     open_in_compare(opened)
@@ -161,12 +171,13 @@ def _diagnostics(result: RankResult) -> None:
 
 
 def _exports(result: RankResult) -> None:
+    formats: list[tuple[str, Callable[[RankResult], str], str]] = [
+        ("CSV", to_csv, "text/csv"),
+        ("JSON", lambda found: json.dumps(to_json(found), indent=1, ensure_ascii=False), "application/json"),
+        ("HTML", lambda found: html_report(found, *best_and_worst(found)), "text/html"),
+    ]
     with st.container(horizontal=True):
-        for name, make, mime in (
-            ("CSV", ranking_csv, "text/csv"),
-            ("JSON", ranking_json, "application/json"),
-            ("HTML", ranking_html, "text/html"),
-        ):
+        for name, make, mime in formats:
             st.download_button(
                 f"Report as {name}",
                 partial(make, result),

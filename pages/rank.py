@@ -5,11 +5,15 @@ from __future__ import annotations
 import streamlit as st
 
 from convfe_core.errors import ConvfeError
-from convfe_core.rank import Progress, RankOptions, RankRun
+from convfe_core.rank import RankRun
+from convfe_core.rank_results import Progress, RankOptions
 from pages.parts.choose_backbones import choose_backbones, choose_size
 from pages.parts.choose_dataset import choose_dataset, show_dataset
+from pages.parts.navigation import enter
 from pages.parts.rank_results import show_result
 from pages.parts.words import plain, show_error
+
+enter()
 
 st.title("Rank", anchor=False)
 

@@ -9,8 +9,11 @@ from pages.parts.choose_images import choose_images
 from pages.parts.choose_look import choose_look
 from pages.parts.compute_maps import Work, show_failures
 from pages.parts.grid import draw_rows, page_of, present_one
+from pages.parts.navigation import enter
 from pages.parts.session import forget_others
 from pages.parts.share import share_link
+
+enter()
 
 presenting = st.session_state.get("present", st.query_params.get("present") == "true")
 

@@ -7,7 +7,10 @@ import streamlit as st
 
 from convfe_core.memory import memory_limit_mb
 from convfe_core.precision import explain_precision
+from pages.parts.navigation import enter
 from pages.parts.session import backbone_pool, map_store
+
+enter()
 
 pool, store = backbone_pool(), map_store()
 resident_mb = psutil.Process().memory_info().rss / 2**20
@@ -43,8 +46,8 @@ if held:
             {
                 "Backbone": one.label,
                 "Layer": one.tap,
-                "Arithmetic": explain_precision(one.precision),
                 "Memory, MB": round(one.megabytes, 1),
+                "Kind": "compact: slower, for want of memory" if one.compact else explain_precision(one.precision),
             }
             for one in held
         ],

@@ -12,7 +12,10 @@ from convfe_core.scales import scale_limits
 from pages.parts.choose_look import ink
 from pages.parts.compute_maps import Work, show_failures
 from pages.parts.grid import show_figure
+from pages.parts.navigation import enter
 from pages.parts.session import thumbnail
+
+enter()
 
 EXAMPLE = "motorcycle"
 EXAMPLE_BACKBONES = ("TinyResNet", "TinyResNet:untrained")

@@ -1,0 +1,204 @@
+"""Files of a ranking: JSON, CSV, and one HTML page that needs nothing beside it."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convfe_core.errors import ConvfeError
+from convfe_core.files import write_whole
+from convfe_core.images import DEFAULT_LIMITS, Photo, read_photo
+from convfe_core.maps import FeatureMaps
+from convfe_core.rank_figures import pareto_figure, separation_figure, size_figure
+from convfe_core.rank_results import RankResult
+from convfe_core.rank_tables import skipped_in_words, table_rows, to_csv, to_json
+
+ROWS = 3
+"""Best, and worst, images shown in a report."""
+
+
+def write_reports(
+    result: RankResult, *, json_path: Path | None = None, html_path: Path | None = None, csv_path: Path | None = None
+) -> None:
+    """Write a ranking into the files that are wanted; each appears whole or not at all.
+
+    Raises
+    ------
+    OSError : a file cannot be written
+    """
+    if json_path is not None:
+        text = json.dumps(to_json(result), indent=1, ensure_ascii=False, allow_nan=False)
+        write_whole(json_path, (text + "\n").encode())
+    if csv_path is not None:
+        write_whole(csv_path, to_csv(result).encode())
+    if html_path is not None:
+        write_whole(html_path, html_report(result, *best_and_worst(result)).encode())
+
+
+def wins_and_losses(result: RankResult, first: str, second: str | None = None) -> list[tuple[str, float]]:
+    """Images by how much further `first` separates than `second`, the clearest win first.
+
+    Parameters
+    ----------
+    first, second : labels of backbones; without a second one, the images by the first one's own S
+
+    Returns
+    -------
+    (image, difference of S) for every image that both were scored on
+    """
+    values = result.result(first).scores.maps[result.options.reduction].separation
+    if second is not None:
+        values = values - result.result(second).scores.maps[result.options.reduction].separation
+    order = np.argsort(-values, kind="stable")
+    return [(result.dataset.images[k].image, float(values[k])) for k in order.tolist() if np.isfinite(values[k])]
+
+
+def best_and_worst(result: RankResult, rows: int = ROWS) -> tuple[list[str], list[str]]:
+    """Names of the images on which the first backbone of the ranking separates best, and worst."""
+    names = [name for name, _ in wins_and_losses(result, result.ranking.backbones[0].label)]
+    best = names[:rows]
+    return best, [name for name in names[::-1][:rows] if name not in best]
+
+
+def html_report(result: RankResult, best: Sequence[str], worst: Sequence[str]) -> str:
+    """One HTML page with the verdict, the table, the plots and the maps of some images.
+
+    Parameters
+    ----------
+    best, worst : names of images to show with the maps of every backbone
+    """
+    from plotly.offline import get_plotlyjs
+
+    dataset = result.dataset
+    figures = [
+        ("Separation", separation_figure(result)),
+        ("Separation by box size", size_figure(result)),
+    ]
+    if any(r.cost is not None for r in result.results):
+        figures.insert(1, ("Separation against time", pareto_figure(result)))
+    plots = "".join(_plot(number, title, figure) for number, (title, figure) in enumerate(figures))
+    pictures = _pictures(result, [*best, *worst])
+    leader = result.ranking.backbones[0].label
+    seen = "".join(
+        f"<h2>Where {html.escape(leader)} separates {how}</h2>{''.join(pictures.get(name, '') for name in names)}"
+        for how, names in (("best", best), ("worst", worst))
+        if any(name in pictures for name in names)
+    )
+    facts = (
+        f"{result.ranking.usable} of {len(dataset.images)} images usable, {dataset.box_count} boxes, "
+        f"{len(dataset.classes)} classes ({dataset.format}), size {result.options.size.name}, "
+        f"{result.options.reduction} map, 95 % intervals over images"
+    )
+    sizes = "".join(f"<li>{html.escape(f'{r.label}: {r.sizes.text}')}</li>" for r in result.results)
+    problems = "".join(f"<li>{html.escape(line)}</li>" for line in skipped_in_words(result, most=200))
+    return _PAGE.format(
+        verdict=html.escape(result.ranking.verdict.text),
+        facts=html.escape(facts),
+        table=_table(result),
+        sizes=sizes,
+        plots=plots,
+        pictures=seen,
+        problems=f"<h2>Not used</h2><ul>{problems}</ul>" if problems else "",
+        plotly=get_plotlyjs(),
+    )
+
+
+def _table(result: RankResult) -> str:
+    titles = ("backbone", "S", "interval", "control", "AUROC", "probe", "ms / image", "GFLOPs", "M params", "top-1 %")
+    lines = []
+    for row in table_rows(result):
+        interval = None if row["S"] is None else f"{row['S_low']:+.3f} to {row['S_high']:+.3f}"
+        cells = [
+            row["spec"],
+            _number(row["S"], "+.3f"),
+            interval or "",
+            _number(row["control_S"], "+.3f"),
+            _number(row["auroc"], ".3f"),
+            _number(row["probe"], ".2f"),
+            _number(row["ms_batch_1"], ".1f"),
+            _number(row["flops"], ".2f", 1e-9),
+            _number(row["params"], ".2f", 1e-6),
+            _number(row["imagenet_top1"], ".1f"),
+        ]
+        lines.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>")
+    head = "".join(f"<th>{title}</th>" for title in titles)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+
+
+def _number(value: float | None, form: str, scale: float = 1.0) -> str:
+    return "" if value is None else format(value * scale, form)
+
+
+def _plot(number: int, title: str, figure: dict[str, Any]) -> str:
+    # "</" would end the script element.
+    data, layout = (json.dumps(figure[part]).replace("</", "<\\/") for part in ("data", "layout"))
+    return (
+        f'<h2>{html.escape(title)}</h2><div id="plot{number}"></div>'
+        f'<script>plots.push(["plot{number}", {data}, {layout}])</script>'
+    )
+
+
+def _pictures(result: RankResult, names: Sequence[str]) -> dict[str, str]:
+    """By image, an HTML figure with the photograph and every backbone's maps; empty where weights cannot be had."""
+    from convfe_core.backbones import load_backbone
+    from convfe_core.extraction import extract_maps
+    from convfe_core.pictures import row_png
+
+    photos: dict[str, Photo] = {}
+    for name in dict.fromkeys(names):
+        photos[name] = read_photo(result.dataset.source.read(name, DEFAULT_LIMITS.max_bytes), name)
+    maps: dict[str, list[FeatureMaps]] = {name: [] for name in photos}
+    for ranked in result.ranking.backbones:
+        try:
+            backbone = load_backbone(result.result(ranked.label).spec, result.options.tap)
+        except ConvfeError:
+            continue
+        for name, found in zip(photos, extract_maps(backbone, photos.values(), result.options.size), strict=True):
+            maps[name].append(found)
+    pictures = {}
+    for name, photo in photos.items():
+        data = base64.b64encode(row_png(photo, maps[name])).decode("ascii")
+        scores = ", ".join(
+            f"{r.label} {value:+.2f}" for r in result.results if (value := _score(result, r.label, name)) is not None
+        )
+        caption = html.escape(f"{name}: S {scores}")
+        image = f'<img src="data:image/png;base64,{data}" alt="{caption}">'
+        pictures[name] = f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
+    return pictures
+
+
+def _score(result: RankResult, label: str, image: str) -> float | None:
+    place = next(k for k, entry in enumerate(result.dataset.images) if entry.image == image)
+    value = float(result.result(label).scores.maps[result.options.reduction].separation[place])
+    return value if np.isfinite(value) else None
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Ranking of backbones</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; color: #1c2b2a; background: #fff; max-width: 70rem; margin: 2rem auto;
+  padding: 0 1rem }}
+h1 {{ font-size: 1.5rem; line-height: 1.3 }} h2 {{ font-size: 1.15rem; margin-top: 2.2rem }}
+.facts {{ color: #5c6570 }} table {{ border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }}
+th, td {{ text-align: right; padding: .35rem .6rem; border-bottom: 1px solid #d5dae0 }}
+th:first-child, td:first-child {{ text-align: left }}
+img {{ max-width: 100%; height: auto }} figure {{ margin: 1rem 0 }} figcaption {{ color: #5c6570; font-size: .9rem }}
+.scroll {{ overflow-x: auto }}
+</style><script>const plots = []</script></head><body>
+<h1>{verdict}</h1><p class="facts">{facts}</p><div class="scroll">{table}</div><ul>{sizes}</ul>
+{plots}{pictures}{problems}
+<h2>How to read this</h2><p>S is how much better a backbone's map finds the boxes of an image than it finds the boxes of
+other images: 0 is no better than knowing where objects usually lie. The control is the same architecture with untrained
+weights. The probe asks whether the features inside a box tell its class from the other classes and from background.</p>
+<script>{plotly}</script>
+<script>
+for (const [id, data, layout] of plots) Plotly.newPlot(id, data, layout, {{responsive: true, displaylogo: false}})
+</script></body></html>
+"""

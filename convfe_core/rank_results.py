@@ -1,0 +1,110 @@
+"""What a ranking run is asked, what it tells on the way, and what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from convfe_core.box_sizes import BoxSizes
+from convfe_core.boxes import Dataset
+from convfe_core.catalog import Spec
+from convfe_core.cost import Cost
+from convfe_core.diagnostics import Diagnostics
+from convfe_core.extraction import Size
+from convfe_core.filesets import Skipped
+from convfe_core.probe import ProbeResult
+from convfe_core.ranking import BackboneScores, Ranking
+
+CONTROL_SEEDS = (0, 1, 2)
+"""Of the untrained controls, whose scores are averaged."""
+
+
+@dataclass(frozen=True)
+class RankOptions:
+    """How to rank.
+
+    Attributes
+    ----------
+    size : how large photographs enter
+    tap : ``auto``, ``output``, a stage or a layer
+    probe, control, cost : whether to do the box probe, to run the untrained controls, to measure time and memory
+    reduction : which map the verdict goes by
+    seed : of everything that is drawn
+    """
+
+    size: Size = field(default_factory=lambda: Size("own"))
+    tap: str = "auto"
+    probe: bool = True
+    control: bool = True
+    cost: bool = True
+    reduction: str = "mean"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes
+    ----------
+    backbone : the one at work
+    doing : what it does, for instance ``image 12 of 80``
+    share : of the whole run, 0..1
+    seconds_left : estimate, None at the beginning
+    """
+
+    backbone: str
+    doing: str
+    share: float
+    seconds_left: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class RankedResult:
+    """Everything that a run found out about one backbone.
+
+    Attributes
+    ----------
+    spec, label, weights, tap, stride : which it is
+    scores : per image, on which rankings are computed
+    sizes : the boxes measured in its cells
+    diagnostics, control_diagnostics : means over images, by reduction
+    probe, cost : None where they were not asked for
+    top1 : published ImageNet accuracy in percent, of ImageNet weights
+    """
+
+    spec: Spec
+    label: str
+    weights: str
+    tap: str
+    stride: int
+    scores: BackboneScores
+    sizes: BoxSizes
+    diagnostics: Mapping[str, Diagnostics]
+    control_diagnostics: Mapping[str, Diagnostics]
+    probe: ProbeResult | None
+    cost: Cost | None
+    top1: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class RankResult:
+    """A finished or stopped run.
+
+    Attributes
+    ----------
+    results : the backbones that were finished, in the order they were given
+    failed : backbones that could not be run, and why
+    skipped : what of the data set was not used, and why
+    """
+
+    dataset: Dataset
+    options: RankOptions
+    ranking: Ranking
+    results: tuple[RankedResult, ...]
+    failed: tuple[Skipped, ...]
+    skipped: tuple[Skipped, ...]
+
+    def result(self, label: str) -> RankedResult:
+        """What was found out about one backbone."""
+        return next(r for r in self.results if r.label == label)

@@ -1,0 +1,229 @@
+"""A ranking as JSON, as CSV and as a table for a terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from convfe_core.bootstrap import CONFIDENCE, RESAMPLES, Estimate
+from convfe_core.cost import Cost
+from convfe_core.probe import ProbeResult
+from convfe_core.rank_results import CONTROL_SEEDS, RankedResult, RankResult
+from convfe_core.ranking import RankedBackbone, Separation
+from convfe_core.separation import COMPARISONS
+
+COLUMNS = (
+    *("spec", "weights", "tap", "stride"),
+    *("S", "S_low", "S_high", "auroc", "control_S", "control_low", "control_high", "beats_control"),
+    *("S_max_map", "S_max_map_low", "S_max_map_high", "S_mean_map", "S_mean_map_low", "S_mean_map_high"),
+    *("S_small", "S_medium", "S_large", "under_one_cell"),
+    *("probe", "probe_low", "probe_high", "probe_chance"),
+    *("params", "flops", "cells", "ms_batch_1", "ms_batch_1_p95", "ms_batch_8", "ms_batch_8_p95", "memory_mb"),
+    *("imagenet_top1", "log10_params"),
+)
+
+
+def to_json(result: RankResult) -> dict[str, Any]:
+    """The whole ranking as plain data, fit for ``json.dumps``; numbers that do not exist are null."""
+    dataset, options, verdict = result.dataset, result.options, result.ranking.verdict
+    return {
+        "dataset": {
+            "source": dataset.source.label,
+            "format": dataset.format,
+            "images": len(dataset.images),
+            "usable": result.ranking.usable,
+            "boxes": dataset.box_count,
+            "classes": list(dataset.classes),
+            "clipped": dataset.clipped,
+            "degenerate": dataset.degenerate,
+            "skipped": [{"file": s.file, "reason": s.reason} for s in result.skipped],
+        },
+        "settings": {
+            "size": options.size.name,
+            "tap": options.tap,
+            "map": options.reduction,
+            "seed": options.seed,
+            "probe": options.probe,
+            "control_seeds": list(CONTROL_SEEDS) if options.control else [],
+            "comparisons": COMPARISONS,
+            "resamples": RESAMPLES,
+            "confidence": CONFIDENCE,
+        },
+        "backbones": [_backbone(ranked, result.result(ranked.label)) for ranked in result.ranking.backbones],
+        "failed": [{"spec": s.file, "reason": s.reason} for s in result.failed],
+        "differences": [
+            {"first": d.first, "second": d.second, "S": d.S.value, "ci": [d.S.low, d.S.high], "tied": d.tied}
+            for d in result.ranking.differences
+        ],
+        "verdict": {
+            "text": verdict.text,
+            "leader": verdict.leader,
+            "tied": list(verdict.tied),
+            "beats_control": dict(verdict.beats_control),
+        },
+    }
+
+
+def to_csv(result: RankResult) -> str:
+    """One line a backbone, the highest S first, under `COLUMNS`; numbers that do not exist are empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table_rows(result))
+    return text.getvalue()
+
+
+def table_rows(result: RankResult) -> list[dict[str, Any]]:
+    """One record a backbone, the highest S first, with the keys `COLUMNS`."""
+    which = result.options.reduction
+    return [_row(ranked, result.result(ranked.label), which) for ranked in result.ranking.backbones]
+
+
+def to_text(result: RankResult) -> str:
+    """A table and the verdict, for a terminal."""
+    dataset = result.dataset
+    head = (
+        f"{result.ranking.usable} of {len(dataset.images)} images usable, {dataset.box_count} boxes, "
+        f"{len(dataset.classes)} classes ({dataset.format}); separation S of the {result.options.reduction} map, "
+        "95 % intervals"
+    )
+    titles = ("backbone", "S", "control", "AUROC", "probe", "ms/image", "GFLOPs", "M params", "MB added", "cells")
+    lines = [titles, *(_text_row(row) for row in table_rows(result))]
+    widths = [max(len(line[k]) for line in lines) for k in range(len(titles))]
+    table = ["  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines]
+    sizes = [f"{r.label}: {r.sizes.text}" for r in result.results]
+    failed = [f"{s.file}: {s.reason}" for s in result.failed]
+    return "\n".join([head, "", *table, "", *sizes, *failed, "", result.ranking.verdict.text])
+
+
+def _backbone(ranked: RankedBackbone, result: RankedResult) -> dict[str, Any]:
+    return {
+        "spec": ranked.label,
+        "weights": result.weights,
+        "tap": result.tap,
+        "stride": result.stride,
+        "usable": ranked.usable,
+        "separation": {name: _separation(s) for name, s in ranked.separation.items()},
+        "by_size": {
+            name: {"images": score.images, "S": score.S and score.S.value, "ci": _ci(score.S)}
+            for name, score in ranked.by_size.items()
+        },
+        "probe": None if result.probe is None else _probe(result.probe),
+        "cost": None if result.cost is None else _cost(result.cost),
+        "small_boxes": {
+            "under_one_cell": result.sizes.under_one_cell,
+            "median_cells": result.sizes.median,
+            "text": result.sizes.text,
+        },
+        "diagnostics": {
+            name: {"value": vars(found), "control": vars(control) if control else None}
+            for name, found in result.diagnostics.items()
+            for control in [result.control_diagnostics.get(name)]
+        },
+        "baselines": {
+            "imagenet_top1": result.top1,
+            "log10_params": math.log10(result.cost.params) if result.cost else None,
+        },
+    }
+
+
+def _separation(found: Separation) -> dict[str, Any]:
+    control = None if found.control is None else {"S": found.control.value, "ci": _ci(found.control)}
+    return {"S": found.S.value, "ci": _ci(found.S), "auroc": found.auroc, "control": control}
+
+
+def _probe(found: ProbeResult) -> dict[str, Any]:
+    accuracy = found.balanced_accuracy
+    return {
+        "balanced_accuracy": accuracy and accuracy.value,
+        "ci": _ci(accuracy),
+        "chance": found.chance,
+        "classes": list(found.classes),
+        "left_out": list(found.left_out),
+        "boxes": found.boxes,
+        "reason": found.reason,
+    }
+
+
+def _cost(cost: Cost) -> dict[str, Any]:
+    each = [{"median": one.median, "p95": one.p95, "batch": one.batch, "runs": one.runs} for one in cost.latency]
+    return {
+        "params": cost.params,
+        "flops": cost.flops,
+        "input": [cost.input_height, cost.input_width],
+        "cells": cost.cells,
+        "latency_ms": each[0],
+        "latency_ms_batched": each[-1],
+        "memory_mb": cost.memory_mb,
+    }
+
+
+def _row(ranked: RankedBackbone, result: RankedResult, reduction: str) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(COLUMNS)
+    row |= {"spec": ranked.label, "weights": result.weights, "tap": result.tap, "stride": result.stride}
+    row |= {"beats_control": ranked.beats_control, "under_one_cell": result.sizes.under_one_cell}
+    row["imagenet_top1"] = result.top1
+    for name, score in ranked.by_size.items():
+        row[f"S_{name}"] = score.S and score.S.value
+    for name, found in ranked.separation.items():
+        row |= _estimate(f"S_{name}_map", found.S)
+    if ranked.separation:
+        found = ranked.separation[reduction]
+        row |= _estimate("S", found.S) | {"auroc": found.auroc}
+        if found.control is not None:
+            row |= {"control_S": found.control.value}
+            row |= {"control_low": found.control.low, "control_high": found.control.high}
+    if result.probe is not None and result.probe.balanced_accuracy is not None:
+        row |= _estimate("probe", result.probe.balanced_accuracy) | {"probe_chance": result.probe.chance}
+    if result.cost is not None:
+        cost = result.cost
+        row |= {"params": cost.params, "flops": cost.flops, "cells": cost.cells, "memory_mb": cost.memory_mb}
+        row["log10_params"] = math.log10(cost.params)
+        for one in cost.latency:
+            row |= {f"ms_batch_{one.batch}": one.median, f"ms_batch_{one.batch}_p95": one.p95}
+    return row
+
+
+def _text_row(row: dict[str, Any]) -> tuple[str, ...]:
+    def number(key: str, form: str, scale: float = 1.0) -> str:
+        return "-" if row[key] is None else format(row[key] * scale, form)
+
+    def with_interval(key: str, low: str, high: str, form: str) -> str:
+        return "-" if row[key] is None else f"{row[key]:{form}} [{row[low]:{form}}, {row[high]:{form}}]"
+
+    return (
+        row["spec"],
+        with_interval("S", "S_low", "S_high", "+.3f"),
+        with_interval("control_S", "control_low", "control_high", "+.3f"),
+        number("auroc", ".3f"),
+        with_interval("probe", "probe_low", "probe_high", ".2f")
+        + ("" if row["probe_chance"] is None else f" (chance {row['probe_chance']:.2f})"),
+        number("ms_batch_1", ".1f"),
+        number("flops", ".2f", 1e-9),
+        number("params", ".2f", 1e-6),
+        number("memory_mb", ".0f"),
+        number("cells", ".0f"),
+    )
+
+
+def _estimate(key: str, found: Estimate) -> dict[str, float]:
+    return {key: found.value, f"{key}_low": found.low, f"{key}_high": found.high}
+
+
+def _ci(found: Estimate | None) -> list[float] | None:
+    return None if found is None else [found.low, found.high]
+
+
+def skipped_in_words(result: RankResult, most: int = 8) -> Sequence[str]:
+    """One line for each thing that was not used, the first ones only, and counts of boxes that were cut or dropped."""
+    lines = [f"skipped {s.file}: {s.reason}" for s in result.skipped[:most]]
+    if len(result.skipped) > most:
+        lines.append(f"... and {len(result.skipped) - most} more; --json lists them all")
+    if result.dataset.clipped:
+        lines.append(f"{result.dataset.clipped} boxes reached outside their image and were cut")
+    if result.dataset.degenerate:
+        lines.append(f"{result.dataset.degenerate} boxes had no area inside their image and were dropped")
+    return lines
