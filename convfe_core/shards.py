@@ -190,6 +190,18 @@ class Parts:
         return pieces, first
 
 
+def shard_rows(shard: Shard, compute: ComputeRows, parts: Parts | None) -> Iterator[Row]:
+    """The rows of a shard: from its part, computed first if there is none; straight from `compute` without parts."""
+    if parts is None:
+        for _, rows in compute(shard, 0):
+            yield from rows
+        return
+    if not parts.has(shard):
+        for _ in parts.compute(shard, compute):
+            pass
+    yield from parts.read(shard).to_pylist()
+
+
 def _packed(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     parquet.write_table(table, sink, compression="zstd")
