@@ -250,12 +250,12 @@ class RankRun:
         def compute(shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
             if not backbone:
                 backbone.append(load())
-            for after, rows in self._scorer.rows(
-                backbone[0], shard, first, control=bool(control), check=self._stop_if_asked
-            ):
+            scored = self._scorer.rows(backbone[0], shard, first, control=bool(control), check=self._stop_if_asked)
+            for after, rows in scored:
                 yield after, rows
-                images = f"image {done + after} of {len(self._places)}"
-                self._tell(spec, f"{control}, {images}" if control else images, (done + after) / len(self._places))
+                for number in range(done + after - len(rows) + 1, done + after + 1):
+                    images = f"image {number} of {len(self._places)}"
+                    self._tell(spec, f"{control}, {images}" if control else images, number / len(self._places))
 
         for shard in self._scorer.shards(name, weights, self._places):
             for row in shard_rows(shard, compute, self._parts):

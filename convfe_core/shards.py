@@ -92,14 +92,16 @@ def cut_shards(
     images: Sequence[ShardImage],
     backbones: Sequence[str],
     request: Mapping[str, Any],
-    per_shard: int = SHARD_IMAGES,
+    per_shard: int | None = None,
 ) -> list[Shard]:
     """Cut a request into shards, all of one backbone before those of the next.
 
     Parameters
     ----------
     request : everything else that rows depend on, fit for JSON
+    per_shard : None for `SHARD_IMAGES`
     """
+    per_shard = per_shard or SHARD_IMAGES
     shards = []
     for backbone in backbones:
         for number, start in enumerate(range(0, len(images), per_shard)):
