@@ -87,7 +87,15 @@ def add_backbone_options(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="SPEC",
         dest="backbones",
-        help="NAME, NAME:imagenet, NAME:untrained or NAME:weights.h5; may be given several times",
+        help="NAME, NAME:imagenet, NAME:untrained, NAME:weights.h5 or LABEL=model.keras; may be given several times",
+    )
+    parser.add_argument(
+        "--preprocess",
+        action="append",
+        default=[],
+        metavar="LABEL=raw|unit|tf|torch|caffe",
+        dest="preprocessing",
+        help="how the pixels of a file of yours are scaled: 0..255, 0..1, -1..1, or by ImageNet's statistics",
     )
     parser.add_argument(
         "--size",
@@ -134,14 +142,14 @@ def fetch_specs(options: argparse.Namespace) -> int:
 
 def write_maps(options: argparse.Namespace) -> int:
     """Write the maps of every image under every backbone, and a manifest last."""
-    from convfe_core.catalog import parse_spec
+    from convfe_core.catalog import choose_preprocessing, parse_spec
     from convfe_core.extraction import parse_size
     from convfe_core.precision import parse_precision
     from convfe_core.results import MapsRun
 
     run = MapsRun(
         paths=tuple(options.paths),
-        specs=tuple(parse_spec(text) for text in options.backbones),
+        specs=choose_preprocessing([parse_spec(text) for text in options.backbones], options.preprocessing),
         size=parse_size(options.size),
         tap=options.tap,
         out=options.out,

@@ -54,6 +54,10 @@ class Described(Protocol):
         """Longest side it was trained at."""
 
     @property
+    def fixed(self) -> tuple[int, int] | None:
+        """(height, width) of its input where it takes no other."""
+
+    @property
     def activation_bytes(self) -> float:
         """Memory that a forward pass holds at once, for each pixel of its input."""
 
@@ -93,7 +97,8 @@ def parse_size(text: str) -> Size:
 
 def frame_for(height: int, width: int, backbone: Described, size: Size) -> Frame:
     """Where a photograph of `height` x `width` pixels lies on this backbone's input at this size."""
-    return plan_frame(height, width, size.longest_side(backbone), multiple=max(32, int(backbone.tap.stride)))
+    multiple = max(32, int(backbone.tap.stride))
+    return plan_frame(height, width, size.longest_side(backbone), multiple, fixed=backbone.fixed)
 
 
 def extract_maps(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from convfe_core.backbones import open_network
 from convfe_core.box_sizes import box_sizes
 from convfe_core.boxes import Dataset
-from convfe_core.catalog import Spec, find_architecture
+from convfe_core.catalog import Spec, control_of, find_architecture
 from convfe_core.cost import Cost, PeakMemory, count_flops, count_params, time_batches, warm_up
 from convfe_core.diagnostics import Diagnostics
 from convfe_core.errors import AnnotationError, ConvfeError, SpecError
@@ -35,6 +35,11 @@ Values = NDArray[np.float64]
 
 DIAGNOSED = 200
 """Most images whose maps are put into numbers; means of more would not differ."""
+
+
+def _shown(spec: Spec) -> str:
+    """What a spec is called among others: paths of a user's own models are left out."""
+    return spec.label if spec.own else spec.text
 
 
 class _Stopped(Exception):  # noqa: N818 - a wish, not an error
@@ -88,7 +93,7 @@ class RankRun:
             diagnosed=frozenset(self._places[:: max(1, len(self._places) // DIAGNOSED)]),
         )
         self._parts = None if work is None else Parts(work, SCHEMA)
-        self._controls: dict[tuple[str, tuple[float, float]], _Accumulator] = {}
+        self._controls: dict[tuple[Spec, tuple[float, float]], _Accumulator] = {}
         self._at = (0, 0)  # backbones begun, passes done of the one at work
 
     def run(self) -> RankResult:
@@ -112,7 +117,7 @@ class RankRun:
                     raise
                 except ConvfeError as error:
                     errors.append(error)
-                    self.failed.append(Skipped(spec.text, str(error)))
+                    self.failed.append(Skipped(_shown(spec), str(error)))
         except _Stopped:
             pass
         if errors and not self.results:
@@ -164,17 +169,16 @@ class RankRun:
             self._tell(spec, "box probe")
             probe = probe_boxes(*features, seed=self.options.seed)
         del backbone
-        asked = self.options.control and spec.architecture is not None
-        control = self._run_controls(spec, path) if asked else None
+        control = self._run_controls(spec, path) if self.options.control else None
         imagenet = spec.weights == "imagenet" and spec.architecture is not None
         return RankedResult(
             spec=spec,
-            label=spec.text,
+            label=_shown(spec),
             weights=own.weights,
             tap=own.tap,
             stride=own.stride,
             scores=BackboneScores(
-                label=spec.text,
+                label=_shown(spec),
                 maps={
                     name: MapScores(
                         own.separation[:, k], own.auroc[:, k], None if control is None else control.separation[:, k]
@@ -182,7 +186,7 @@ class RankRun:
                     for k, name in enumerate(REDUCTIONS)
                 },
                 by_size={name: own.by_size[:, k] for k, name in enumerate(SIZE_GROUPS)},
-                trained=spec.weights != "untrained",
+                trained=spec.weights not in ("untrained", "control"),
             ),
             sizes=box_sizes(sides, own.stride),
             diagnostics=own.diagnostics(),
@@ -199,8 +203,7 @@ class RankRun:
         own = _Accumulator(len(self.dataset.images))
         features, places, sides = [], [], []
         labels: list[str] = []
-        stamp = "" if spec.path is None else file_stamp(spec.path)
-        for row in self._pass(spec, spec.text, stamp, lambda: backbone):
+        for row in self._pass(spec, spec.text, _stamp(spec), lambda: backbone):
             place, boxes = row["place"], row["boxes"]
             own.add_row(row)
             own.by_size[place] = row["by_size"]
@@ -220,7 +223,7 @@ class RankRun:
 
         They are scored on the very cells of the backbone, so that the two differ in nothing but their weights.
         """
-        key = spec.name, path.shift
+        key = control_of(spec), path.shift
         if key not in self._controls:
             total = _Accumulator(len(self.dataset.images))
             for number, seed in enumerate(CONTROL_SEEDS, 1):
@@ -228,12 +231,13 @@ class RankRun:
 
                 def load(seed: int = seed) -> ScoringBackbone:
                     require_room(spec)
-                    network = open_network(Spec(spec.name, "untrained"), self.options.tap, seed=seed)
+                    network = open_network(control_of(spec), self.options.tap, seed=seed)
                     return replace(freeze_for_scoring(network, self.options.precision), path=path)
 
                 self._tell(spec, doing)
                 one = _Accumulator(len(self.dataset.images))
-                for row in self._pass(spec, f"{spec.name}:untrained@{seed}", str(path.shift), load, doing):
+                name = f"{control_of(spec).text}@{seed}"
+                for row in self._pass(spec, name, f"{path.shift} {_stamp(spec)}", load, doing):
                     one.add_row(row)
                 total.add(one, 1 / len(CONTROL_SEEDS))
                 self._next_pass()
@@ -284,7 +288,12 @@ class RankRun:
         share = (self._at[0] + (self._at[1] + share_of_pass) / passes) / max(len(self.specs), 1)
         elapsed = self._clock() - self._start
         left = elapsed * (1 - share) / share if share > 0.02 else None
-        self._on_progress(Progress(spec.text, doing, min(share, 1.0), left))
+        self._on_progress(Progress(_shown(spec), doing, min(share, 1.0), left))
+
+
+def _stamp(spec: Spec) -> str:
+    """Tells versions of a file of the user's apart."""
+    return "" if spec.path is None else file_stamp(spec.path)
 
 
 class _Accumulator:

@@ -45,7 +45,7 @@ class ScoringBackbone:
 
     Attributes
     ----------
-    label, weights, tap, path, working_size, native_size, activation_bytes : as in `convfe_core.backbones.Backbone`
+    label, weights, tap, path, working_size, native_size, activation_bytes, fixed : as in `Backbone`
     """
 
     label: str
@@ -56,6 +56,7 @@ class ScoringBackbone:
     native_size: int
     activation_bytes: float
     _graph: Callable[..., tuple[Any, Any, Any, Any]]
+    fixed: tuple[int, int] | None = None
 
     def run(
         self, batch: NDArray[np.uint8], rows: Float32, columns: Float32
@@ -101,7 +102,7 @@ def freeze_for_scoring(network: Network, precision: Precision = "float32") -> Sc
         return tf.reduce_max(features, axis=-1), tf.reduce_mean(features, axis=-1), averages, dead
 
     signature = [
-        tf.TensorSpec((None, None, None, 3), tf.uint8),
+        tf.TensorSpec(network.batch_shape, tf.uint8),
         tf.TensorSpec((None, None, None), tf.float32),
         tf.TensorSpec((None, None, None), tf.float32),
     ]
@@ -114,6 +115,7 @@ def freeze_for_scoring(network: Network, precision: Precision = "float32") -> Sc
         native_size=network.native_size,
         activation_bytes=network.activation_bytes,
         _graph=freeze(reduce_channels, signature, precision),
+        fixed=network.fixed,
     )
 
 

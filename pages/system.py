@@ -46,8 +46,9 @@ if held:
             {
                 "Backbone": one.label,
                 "Layer": one.tap,
+                "Arithmetic": explain_precision(one.precision),
                 "Memory, MB": round(one.megabytes, 1),
-                "Kind": "compact: slower, for want of memory" if one.compact else explain_precision(one.precision),
+                "Kind": "compact: slower, for want of memory" if one.compact else "full speed",
             }
             for one in held
         ],
