@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -17,6 +18,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
+from convfe_core.ahead import ahead
 from convfe_core.backbones import Backbone, load_backbone
 from convfe_core.catalog import Spec, file_stem, find_architecture
 from convfe_core.errors import ConvfeError, ImageError, SpecError
@@ -161,10 +163,15 @@ class MapsRun:
                 except ImageError as error:
                     unreadable[position] = str(error)
 
+        def write(member: tuple[int, Photo, FeatureMaps]) -> tuple[int, Row]:
+            position, photo, maps = member
+            return position, self._write_pair(shard.images[position], photo, maps)
+
         start = first
-        with closing(extract_batches(backbone, photos(), self.size)) as batches:
+        # While two threads draw one batch, the network runs on the next one, and the one after that is decoded.
+        with closing(ahead(extract_batches(backbone, photos(), self.size))) as batches, ThreadPoolExecutor(2) as pens:
             for batch in batches:
-                rows = {position: self._write_pair(shard.images[position], p, maps) for position, p, maps in batch}
+                rows = dict(pens.map(write, batch))
                 after = max(rows) + 1
                 yield after, self._in_order(shard, start, after, rows, unreadable)
                 start = after

@@ -6,6 +6,7 @@ import psutil
 import streamlit as st
 
 from convfe_core.memory import memory_limit_mb
+from convfe_core.precision import explain_precision
 from pages.parts.navigation import enter
 from pages.parts.session import backbone_pool, map_store
 
@@ -45,8 +46,9 @@ if held:
             {
                 "Backbone": one.label,
                 "Layer": one.tap,
+                "Arithmetic": explain_precision(one.precision),
                 "Memory, MB": round(one.megabytes, 1),
-                "Kind": "compact: slower, for want of memory" if one.compact else one.precision,
+                "Kind": "compact: slower, for want of memory" if one.compact else "full speed",
             }
             for one in held
         ],

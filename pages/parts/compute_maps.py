@@ -15,6 +15,7 @@ from convfe_core.extraction import Size, extract_maps
 from convfe_core.footprint import check_pass
 from convfe_core.images import Photo
 from convfe_core.maps import FeatureMaps
+from convfe_core.precision import Precision
 from convfe_core.store import MapKey, MapStore
 from pages.parts.session import backbone_pool, map_store
 from pages.parts.words import plain
@@ -30,6 +31,7 @@ class Work:
     specs: Sequence[Spec]
     size: Size
     slot: DeltaGenerator
+    precision: Precision = "float32"
     store: MapStore = field(default_factory=map_store)
     failed: dict[str, str] = field(default_factory=dict)
     done: int = 0
@@ -54,7 +56,7 @@ class Work:
         self.slot.empty()
 
     def _key(self, photo: Photo, spec: Spec) -> MapKey:
-        return MapKey(photo.digest, spec, TAP, self.size)
+        return MapKey(photo.digest, spec, TAP, self.size, self.precision)
 
     def _kept(self, photo: Photo, spec: Spec) -> FeatureMaps | None:
         return self.store.get(self._key(photo, spec))
@@ -79,9 +81,9 @@ class Work:
             self.slot.progress(share or 0.0, text=f"{spec.label}: {phrase}")
 
         try:
-            if not pool.ready(spec, TAP):
+            if not pool.ready(spec, TAP, self.precision):
                 report("loading", None)
-            return pool.get(spec, TAP, on_progress=report)
+            return pool.get(spec, TAP, self.precision, on_progress=report)
         except ConvfeError as error:
             self.failed[spec.label] = str(error)
             return None
