@@ -351,7 +351,9 @@ def read_header(source: FileSet, name: str) -> Header:
     try:
         with source.open(name) as file, Image.open(file, formats=FORMATS) as image:
             size = image.height, image.width
-            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+            # A PNG's own `getexif` decodes the whole picture to see what comes after it.
+            exif = Image.Image.getexif(image) if image.format == "PNG" else image.getexif()
+            orientation = exif.get(ExifTags.Base.Orientation, 1)
             is_tiff = image.format == "TIFF"
     except Exception as error:  # Pillow's readers raise nearly everything on damaged headers
         raise AnnotationError("is no picture that can be read") from error

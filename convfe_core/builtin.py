@@ -61,7 +61,9 @@ def build_tiny_resnet() -> keras.Model:
 def build_tiny_mobilenet() -> keras.Model:
     """Inverted residuals with linear bottlenecks, stride 16, in the manner of MobileNetV2 (Sandler et al. 2018).
 
-    Its ReLUs have no cap: a cap of 6 would flatten the max map.
+    Its ReLUs have no cap: a cap of 6 would flatten the max map. A strided convolution with "same" padding pads on the
+    right and below only, which moves every later cell by half a stride; with four of them a cell's centre would lie
+    15.5 pixels into its 16. The first three are padded evenly, so that it lies 8.5 pixels in, near the cell's middle.
 
     Returns
     -------
@@ -77,10 +79,13 @@ def build_tiny_mobilenet() -> keras.Model:
     def block(x: keras.KerasTensor, channels: int, expansion: int, stride: int, name: str) -> keras.KerasTensor:
         inside = expansion * x.shape[-1]
         y = _relu(_conv_norm(x, inside, 1, 1, f"{name}_expand"), f"{name}_expand")
+        even = stride > 1 and not name.startswith("stage4")
+        if even:
+            y = keras.layers.ZeroPadding2D(1, name=f"{name}_pad")(y)
         y = keras.layers.DepthwiseConv2D(
             3,
             stride,
-            "same",
+            "valid" if even else "same",
             use_bias=False,
             depthwise_initializer=keras.initializers.RandomNormal(stddev=(2 / 9) ** 0.5),  # He, 9 inputs a channel
             name=f"{name}_depthwise_conv",
@@ -93,7 +98,8 @@ def build_tiny_mobilenet() -> keras.Model:
         return y
 
     picture = keras.Input((None, None, 3), name="picture")
-    x = _relu(_conv_norm(picture, 16, 3, 2, "stem"), "stem")
+    x = keras.layers.ZeroPadding2D(1, name="stem_pad")(picture)
+    x = _relu(_conv_norm(x, 16, 3, 2, "stem", "valid"), "stem")
     stages = [(24, 3, 2, 1), (40, 4, 2, 2), (96, 4, 2, 3), (128, 4, 1, 2)]
     for stage, (channels, expansion, stride, blocks) in enumerate(stages, start=2):
         for number in range(1, blocks + 1):
@@ -103,11 +109,13 @@ def build_tiny_mobilenet() -> keras.Model:
     return keras.Model(picture, x, name="TinyMobileNet")
 
 
-def _conv_norm(x: keras.KerasTensor, channels: int, size: int, stride: int, name: str) -> keras.KerasTensor:
+def _conv_norm(
+    x: keras.KerasTensor, channels: int, size: int, stride: int, name: str, padding: str = "same"
+) -> keras.KerasTensor:
     import keras
 
     x = keras.layers.Conv2D(
-        channels, size, stride, "same", use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv"
+        channels, size, stride, padding, use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv"
     )(x)
     return keras.layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
 

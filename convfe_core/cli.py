@@ -120,22 +120,22 @@ def list_catalog(options: argparse.Namespace) -> int:
 
 def fetch_specs(options: argparse.Namespace) -> int:
     """Fill the weights cache and say what was done."""
-    from convfe_core.catalog import find_architecture, parse_spec
-    from convfe_core.weights import fetch_weights, weights_state
+    from convfe_core.catalog import parse_spec
+    from convfe_core.weights import fetch_weights
 
     status = 0
-    for architecture in [find_architecture(parse_spec(text).name) for text in options.specs]:
-        if architecture.weight_file is None:
-            print(f"{architecture.name}: built in, nothing to fetch")
+    for spec in [parse_spec(text) for text in options.specs]:
+        if spec.architecture is None or spec.weights != "imagenet":
+            print(f"{spec.label}: nothing to fetch")
             continue
-        had = weights_state(architecture).ready
+        progress = _MegabytesToStderr(spec.label)
         try:
-            path = fetch_weights(architecture, on_progress=_megabytes_to_stderr(architecture.name))
+            path = fetch_weights(spec.architecture, on_progress=progress)
         except ConvfeError as error:
             print(f"convfe: {error}", file=sys.stderr)
             status = 1
         else:
-            print(f"{architecture.name}: {'already there' if had else 'fetched'}, {path}")
+            print(f"{spec.label}: {'fetched' if progress.began else 'already there'}, {path}")
     return status
 
 
@@ -211,12 +211,17 @@ def _positive(text: str) -> int:
     return number
 
 
-def _megabytes_to_stderr(name: str):  # type: ignore[no-untyped-def]
-    def report(done_mb: float, total_mb: float) -> None:
-        end = "\n" if done_mb >= total_mb else "\r"
-        print(f"{name}: {done_mb:.0f} of {total_mb:.0f} MB", end=end, file=sys.stderr, flush=True)
+class _MegabytesToStderr:
+    """Shows the progress of a download; `began` says whether there was one."""
 
-    return report
+    def __init__(self, name: str) -> None:
+        self.began = False
+        self._name = name
+
+    def __call__(self, done_mb: float, total_mb: float) -> None:
+        self.began = True
+        end = "\n" if done_mb >= total_mb else "\r"
+        print(f"{self._name}: {done_mb:.0f} of {total_mb:.0f} MB", end=end, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

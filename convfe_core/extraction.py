@@ -21,7 +21,9 @@ from convfe_core.taps import Tap
 SIZE_NAMES = ("own", "native", "image")
 SMALLEST_SIZE, LARGEST_SIZE = 32, 2048
 BATCH_MB = 192.0
-"""Megabytes that the photographs of one batch and the layers that they pass may take; one photograph always may."""
+"""Megabytes that the layers which one batch passes may take; one photograph always may."""
+PHOTOS_MB = 48.0
+"""Megabytes that the photographs of one batch may take: a few batches are decoded, in work or being drawn at once."""
 
 Key = TypeVar("Key")
 
@@ -143,8 +145,8 @@ def sized_batches(
 ) -> Generator[Batch[Key], None, None]:
     """Put photographs into batches, sized as the network receives them, one batch ahead of who takes them.
 
-    Neighbours whose canvases have the same shape share a batch, as many as `BATCH_MB` allows. Which ones do depends on
-    nothing before the first of them: to go on after any batch gives the batches that would have come.
+    Neighbours whose canvases have the same shape share a batch, as many as `BATCH_MB` and `PHOTOS_MB` allow. Which ones
+    do depends on nothing before the first of them: to go on after any batch gives the batches that would have come.
 
     Parameters
     ----------
@@ -156,15 +158,15 @@ def sized_batches(
 
 def _sized_batches(backbone: Described, photos: Iterable[tuple[Key, Photo]], size: Size) -> Iterator[Batch[Key]]:
     members: list[tuple[Key, Photo, Frame]] = []
-    taken_mb = 0.0
+    taken, limits = np.zeros(2), np.array([BATCH_MB, PHOTOS_MB]) * 2**20
     for key, photo in photos:
         frame = frame_for(photo.height, photo.width, backbone, size)
-        needed_mb = (photo.pixels.nbytes + _pixels(frame) * (3 + backbone.activation_bytes)) / 2**20
-        if members and (taken_mb + needed_mb > BATCH_MB or not _same_shape(members[0][2], frame)):
+        needed = np.array([_pixels(frame) * backbone.activation_bytes, photo.pixels.nbytes])
+        if members and ((taken + needed > limits).any() or not _same_shape(members[0][2], frame)):
             yield _place(members)
-            members, taken_mb = [], 0.0
+            members, taken = [], np.zeros(2)
         members.append((key, photo, frame))
-        taken_mb += needed_mb
+        taken += needed
     if members:
         yield _place(members)
 

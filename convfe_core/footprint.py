@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import sys
 
+from convfe_core.backbones import Backbone
 from convfe_core.catalog import Spec
 from convfe_core.errors import MemoryLimitError
+from convfe_core.extraction import Size, frame_for
+from convfe_core.images import Photo
+from convfe_core.memory import memory_limit_mb, room_mb
 
 TENSORFLOW_MB = 600.0
 """Resident memory that importing TensorFlow takes."""
@@ -33,9 +37,38 @@ def peak_mb(spec: Spec, *, compact: bool) -> float:
     return base + times * weights_mb(spec) + (0.0 if "tensorflow" in sys.modules else TENSORFLOW_MB)
 
 
-def refusal(spec: Spec, room: float, limit: float) -> MemoryLimitError:
+def check_pass(backbone: Backbone, photo: Photo, size: Size) -> None:
+    """Refuse a pass whose layers would not fit.
+
+    Raises
+    ------
+    MemoryLimitError : with both sizes
+    """
+    frame = frame_for(photo.height, photo.width, backbone, size)
+    need, room = frame.input_height * frame.input_width * backbone.activation_bytes / 2**20, room_mb()
+    if need > room:
+        raise MemoryLimitError(
+            f"{backbone.label} at {frame.content_width} x {frame.content_height} pixels does not fit into memory: its "
+            f"layers take {need:,.0f} MB, and of the {memory_limit_mb():,.0f} MB that this process may use "
+            f"{max(room, 0):,.0f} MB are free; choose a smaller size."
+        )
+
+
+def require_room(spec: Spec, *, compact: bool = False) -> None:
+    """Refuse a backbone that would not fit beside what the process holds.
+
+    Raises
+    ------
+    MemoryLimitError : with both sizes
+    """
+    need, room = peak_mb(spec, compact=compact), room_mb()
+    if need > room:
+        raise refusal(spec, need, room)
+
+
+def refusal(spec: Spec, need: float, room: float) -> MemoryLimitError:
     """The sentence for a backbone that does not fit."""
     return MemoryLimitError(
-        f"{spec.label} does not fit into memory: loading it takes {peak_mb(spec, compact=True):,.0f} MB, and of the "
-        f"{limit:,.0f} MB that this process may use {max(room, 0):,.0f} MB are free; take a smaller backbone."
+        f"{spec.label} does not fit into memory: loading it takes {need:,.0f} MB, and of the {memory_limit_mb():,.0f} "
+        f"MB that this process may use {max(room, 0):,.0f} MB are free; take a smaller backbone."
     )

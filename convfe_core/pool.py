@@ -13,7 +13,7 @@ from convfe_core.backbones import Backbone, LoadProgress, ignore_progress, load_
 from convfe_core.catalog import Spec
 from convfe_core.footprint import peak_mb, refusal
 from convfe_core.gate import MACHINE
-from convfe_core.memory import give_back, memory_limit_mb, resident_mb, room_mb
+from convfe_core.memory import give_back, resident_mb, room_mb
 from convfe_core.precision import Precision
 
 _Key = tuple[Spec, str, Precision]
@@ -118,7 +118,7 @@ class BackbonePool:
             while self._room() < need and self._drop_oldest():
                 pass
         if self._room() < need:
-            raise refusal(spec, self._room(), memory_limit_mb())
+            raise refusal(spec, need, self._room())
         return True
 
     def _take(self, key: _Key) -> Backbone | None:

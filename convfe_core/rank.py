@@ -19,6 +19,7 @@ from convfe_core.diagnostics import Diagnostics, diagnose_map
 from convfe_core.errors import AnnotationError, ConvfeError, ImageError, SpecError
 from convfe_core.extraction import cells_on_photo, frame_for
 from convfe_core.filesets import Skipped
+from convfe_core.footprint import require_room
 from convfe_core.geometry import SpatialPath
 from convfe_core.images import DEFAULT_LIMITS, Photo, read_photo
 from convfe_core.maps import REDUCTIONS, Frame
@@ -135,6 +136,7 @@ class RankRun:
     def _run_backbone(self, spec: Spec) -> RankedResult:
         self._tell(spec, "loading")
         cost: Cost | None = None
+        require_room(spec)
         with PeakMemory() as memory:
             network = open_network(spec, self.options.tap, on_progress=lambda phrase, _share: self._tell(spec, phrase))
             backbone = freeze_for_scoring(network)
@@ -223,6 +225,7 @@ class RankRun:
             for number, seed in enumerate(CONTROL_SEEDS, 1):
                 doing = f"untrained control {number} of {len(CONTROL_SEEDS)}"
                 self._tell(spec, doing)
+                require_room(spec)
                 network = open_network(control_of(spec), self.options.tap, seed=seed)
                 untrained = replace(freeze_for_scoring(network), path=path)
                 del network

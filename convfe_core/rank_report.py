@@ -168,9 +168,8 @@ def _pictures(result: RankResult, names: Sequence[str]) -> dict[str, str]:
             f"{r.label} {value:+.2f}" for r in result.results if (value := _score(result, r.label, name)) is not None
         )
         caption = html.escape(f"{name}: S {scores}")
-        pictures[name] = (
-            f'<figure><img src="data:image/png;base64,{data}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
-        )
+        image = f'<img src="data:image/png;base64,{data}" alt="{caption}">'
+        pictures[name] = f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
     return pictures
 
 
@@ -199,6 +198,7 @@ img {{ max-width: 100%; height: auto }} figure {{ margin: 1rem 0 }} figcaption {
 other images: 0 is no better than knowing where objects usually lie. The control is the same architecture with untrained
 weights. The probe asks whether the features inside a box tell its class from the other classes and from background.</p>
 <script>{plotly}</script>
-<script>for (const [id, data, layout] of plots) Plotly.newPlot(id, data, layout, {{responsive: true, displaylogo: false}})
+<script>
+for (const [id, data, layout] of plots) Plotly.newPlot(id, data, layout, {{responsive: true, displaylogo: false}})
 </script></body></html>
 """

@@ -93,7 +93,8 @@ class RankedBackbone:
     usable : images that this backbone alone could be scored on
     separation : by reduction; empty when no image is usable
     by_size : small, medium and large boxes
-    beats_control : whether its S is above its control's beyond doubt; None without a control or usable images
+    beats_control : whether its S is above its control's beyond doubt, never for untrained weights; None without a
+        control or usable images
     """
 
     label: str
@@ -190,7 +191,7 @@ def _rank_one(scores: BackboneScores, usable: NDArray[np.bool_] | None, reductio
         usable=alone,
         separation=separation,
         by_size={name: _size_score(values[usable], seed) for name, values in scores.by_size.items()},
-        beats_control=None if gain is None else gain.above_zero,
+        beats_control=None if gain is None else gain.above_zero and scores.trained,
     )
 
 

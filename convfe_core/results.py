@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -17,12 +18,14 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
+from convfe_core.ahead import ahead
 from convfe_core.backbones import Backbone, load_backbone
 from convfe_core.catalog import Spec, file_stem
 from convfe_core.errors import ConvfeError, ImageError, SpecError
 from convfe_core.exports import single_npz
 from convfe_core.extraction import Size, extract_batches
 from convfe_core.files import whole_file, write_whole
+from convfe_core.footprint import require_room
 from convfe_core.images import Photo, open_photo
 from convfe_core.maps import FeatureMaps
 from convfe_core.pace import Pace
@@ -129,6 +132,7 @@ class MapsRun:
     def _load(self, spec: Spec) -> Backbone | None:
         self.tell(f"{spec.label}: loading")
         try:
+            require_room(spec)
             return load_backbone(spec, self.tap, precision=self.precision)
         except SpecError:
             raise
@@ -158,10 +162,15 @@ class MapsRun:
                 except ImageError as error:
                     unreadable[position] = str(error)
 
+        def write(member: tuple[int, Photo, FeatureMaps]) -> tuple[int, Row]:
+            position, photo, maps = member
+            return position, self._write_pair(shard.images[position], photo, maps)
+
         start = first
-        with closing(extract_batches(backbone, photos(), self.size)) as batches:
+        # While two threads draw one batch, the network runs on the next one, and the one after that is decoded.
+        with closing(ahead(extract_batches(backbone, photos(), self.size))) as batches, ThreadPoolExecutor(2) as pens:
             for batch in batches:
-                rows = {position: self._write_pair(shard.images[position], p, maps) for position, p, maps in batch}
+                rows = dict(pens.map(write, batch))
                 after = max(rows) + 1
                 yield after, self._in_order(shard, start, after, rows, unreadable)
                 start = after

@@ -6,6 +6,7 @@ import psutil
 import streamlit as st
 
 from convfe_core.memory import memory_limit_mb
+from convfe_core.precision import explain_precision
 from pages.parts.navigation import enter
 from pages.parts.session import backbone_pool, map_store
 
@@ -41,7 +42,16 @@ with st.grid(3):
 
 if held:
     st.dataframe(
-        [{"Backbone": one.label, "Layer": one.tap, "Memory, MB": round(one.megabytes, 1)} for one in held],
+        [
+            {
+                "Backbone": one.label,
+                "Layer": one.tap,
+                "Arithmetic": explain_precision(one.precision),
+                "Memory, MB": round(one.megabytes, 1),
+                "Kind": "compact: slower, for want of memory" if one.compact else "full speed",
+            }
+            for one in held
+        ],
         hide_index=True,
         alt="Loaded backbones, the most recently used last",
     )

@@ -50,6 +50,16 @@ def test_stride_is_16_at_any_size(trained, height, width, rows, columns):
     assert features.shape == (2, rows, columns, builtin.FEATURES)
 
 
+@pytest.mark.parametrize(("name", "offset"), [("TinyResNet", 12.0), ("TinyMobileNet", 8.5)])
+def test_the_centre_of_a_cell_lies_inside_it(name, offset):
+    from convfe_core.taps import trace_path
+
+    model = builtin.BUILTIN_BUILDERS[name]()
+    grid = trace_path(model, model.output).grid(160, 96)
+    assert (grid.stride_y, grid.stride_x) == (16, 16)
+    assert (grid.offset_y, grid.offset_x) == (offset, offset)
+
+
 def test_last_layer_is_a_plain_relu_without_a_cap(trained):
     import keras
 

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -125,3 +126,45 @@ def test_list_names_every_architecture_once(capsys: pytest.CaptureFixture[str]) 
     assert [record["name"] for record in records] == list(CATALOG)
     assert main(["list"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == len(CATALOG) + 1
+
+
+def test_fetch_fills_the_cache_and_says_what_it_did(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("CONVFE_WEIGHTS_MIRROR", (shared / "keras" / "models").as_uri())
+    call = ["fetch", "MobileNet-0.25", "TinyResNet", "VGG16:untrained"]
+    assert main(call) == 0
+    (file,) = (path for path in (tmp_path / "models").iterdir() if path.suffix == ".h5")
+    nothing = ["TinyResNet: nothing to fetch", "VGG16:untrained: nothing to fetch"]
+    assert capsys.readouterr().out.splitlines() == [f"MobileNet-0.25: fetched, {file}", *nothing]
+    assert main(call) == 0
+    assert capsys.readouterr().out.splitlines() == [f"MobileNet-0.25: already there, {file}", *nothing]
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    assert main(call) == 0
+    assert capsys.readouterr().out.splitlines() == [f"MobileNet-0.25: fetched, {file}", *nothing]
+    assert file.read_bytes() == whole
+
+
+def test_fetch_names_what_could_not_be_had_and_fetches_the_rest(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("CONVFE_WEIGHTS_MIRROR", (shared / "keras" / "models").as_uri())
+    assert main(["fetch", "VGG16", "MobileNet-0.25"]) == 1
+    said = capsys.readouterr()
+    assert said.out.startswith("MobileNet-0.25: fetched")
+    assert "convfe: ImageNet weights of VGG16 are not available" in said.err
+    assert "Traceback" not in said.err
+
+
+def test_a_backbone_that_does_not_fit_into_memory_is_one_sentence_with_both_sizes(
+    picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CONVFE_MEMORY_MB", "1000")
+    assert main(["maps", str(picture), "--backbone", "ResNet152:untrained", "--out", str(tmp_path / "out")]) == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("convfe: ")]
+    assert len(lines) == 1
+    assert re.search(r"ResNet152:untrained does not fit into memory: loading it takes [\d,]+ MB", lines[0])
+    assert "of the 1,000 MB that this process may use" in lines[0]

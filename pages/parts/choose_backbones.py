@@ -7,6 +7,7 @@ import streamlit as st
 from convfe_core.catalog import CATALOG, Architecture, Spec, default_spec, find_architecture, parse_spec
 from convfe_core.errors import ConvfeError, SpecError
 from convfe_core.extraction import Size, parse_size
+from convfe_core.precision import Precision, bfloat16_unit
 from convfe_core.weights import weights_state
 from pages.parts.own_models import choose_own_models
 from pages.parts.session import allowance
@@ -53,11 +54,12 @@ def choose_backbones() -> list[Spec]:
     """Ask for backbones; the choice stands in the page's address."""
     st.subheader("Backbones", anchor=False)
     labels = backbone_labels()
-    if "backbones" not in st.session_state:
-        st.session_state.backbones = _from_address()
+    named = _from_address()
+    typed = st.session_state.get("backbones", named)
     chosen = st.multiselect(
         "Backbones",
-        list(labels | {text: text for text in st.session_state.backbones}),
+        list(labels | {text: text for text in typed}),
+        default=named,
         format_func=lambda text: labels.get(text, text),
         key="backbones",
         max_selections=allowance().most_backbones,
@@ -68,12 +70,12 @@ def choose_backbones() -> list[Spec]:
         help="NAME, NAME:imagenet, NAME:untrained or LABEL=model.keras. The built-in ones are small, for trying out.",
     )
     specs: list[Spec] = []
-    named: list[Spec] = []
+    own: list[Spec] = []
     for text in chosen:
         try:
             spec = _permitted(parse_spec(text))
             if spec.own:
-                named.append(spec)
+                own.append(spec)
                 continue
             architecture = find_architecture(spec.name)
         except ConvfeError as error:
@@ -85,7 +87,7 @@ def choose_backbones() -> list[Spec]:
         st.query_params.pop("backbones", None)
     else:
         st.query_params["backbones"] = ",".join(chosen)
-    specs += choose_own_models(named)
+    specs += choose_own_models(own)
     return list({spec.label: spec for spec in specs}.values())
 
 
@@ -122,3 +124,17 @@ def choose_size() -> Size:
         "Each one's own is the size at which it did best.",
     )
     return parse_size(chosen or "own")
+
+
+def choose_precision() -> Precision:
+    """Ask whether speed may cost some digits, where this processor can trade them."""
+    unit = bfloat16_unit()
+    fast = st.toggle(
+        "Fast arithmetic",
+        key="fast",
+        bind="query-params",
+        disabled=unit is None,
+        help="Computes in bfloat16, which moves a map's values by about one percent of their range. "
+        + (f"This server's processor has {unit} for it." if unit else "This server's processor cannot do that."),
+    )
+    return "fast" if fast and unit else "float32"

@@ -10,10 +10,12 @@ from streamlit.delta_generator import DeltaGenerator
 
 from convfe_core.backbones import Backbone
 from convfe_core.catalog import Spec
-from convfe_core.errors import ConvfeError
+from convfe_core.errors import ConvfeError, MemoryLimitError
 from convfe_core.extraction import Size, extract_maps
+from convfe_core.footprint import check_pass
 from convfe_core.images import Photo
 from convfe_core.maps import FeatureMaps
+from convfe_core.precision import Precision
 from convfe_core.store import MapKey, MapStore
 from pages.parts.session import backbone_pool, map_store
 from pages.parts.words import plain
@@ -29,6 +31,7 @@ class Work:
     specs: Sequence[Spec]
     size: Size
     slot: DeltaGenerator
+    precision: Precision = "float32"
     store: MapStore = field(default_factory=map_store)
     failed: dict[str, str] = field(default_factory=dict)
     done: int = 0
@@ -53,15 +56,20 @@ class Work:
         self.slot.empty()
 
     def _key(self, photo: Photo, spec: Spec) -> MapKey:
-        return MapKey(photo.digest, spec, TAP, self.size)
+        return MapKey(photo.digest, spec, TAP, self.size, self.precision)
 
     def _kept(self, photo: Photo, spec: Spec) -> FeatureMaps | None:
         return self.store.get(self._key(photo, spec))
 
-    def _run(self, backbone: Backbone, spec: Spec, photo: Photo) -> FeatureMaps:
+    def _run(self, backbone: Backbone, spec: Spec, photo: Photo) -> FeatureMaps | None:
         def wait(before: int) -> None:  # writing something lets Streamlit end this run when its visitor has left
             self.slot.progress(0.0, text=f"{spec.label}: waiting for {before} other{'s' if before > 1 else ''}")
 
+        try:
+            check_pass(backbone, photo, self.size)
+        except MemoryLimitError as error:
+            self.failed[spec.label] = str(error)
+            return None
         maps = next(iter(extract_maps(backbone, [photo], self.size, wait)))
         self.store.put(self._key(photo, spec), maps)
         return maps
@@ -73,9 +81,9 @@ class Work:
             self.slot.progress(share or 0.0, text=f"{spec.label}: {phrase}")
 
         try:
-            if not pool.ready(spec, TAP):
+            if not pool.ready(spec, TAP, self.precision):
                 report("loading", None)
-            return pool.get(spec, TAP, on_progress=report)
+            return pool.get(spec, TAP, self.precision, on_progress=report)
         except ConvfeError as error:
             self.failed[spec.label] = str(error)
             return None

@@ -13,8 +13,8 @@ from convfe_core.backbones import load_backbone
 from convfe_core.catalog import parse_spec
 from convfe_core.extraction import Size, extract_maps
 from convfe_core.gallery import DEFAULT_SAMPLES, load_sample
-from tests.browser.conftest import running_server
 from tests.builders import noise, png
+from tests.servers import serve
 
 pytestmark = pytest.mark.slow
 
@@ -142,8 +142,8 @@ def test_presenting_hides_the_controls_and_goes_through_the_images(page: Page, s
 
 
 def test_a_fresh_server_opens_every_page_by_its_address(page: Page, tmp_path_factory: pytest.TempPathFactory) -> None:
-    with running_server(tmp_path_factory.mktemp("fresh")) as address:
-        page.goto(f"{address}/rank")
+    with serve(tmp_path_factory.mktemp("fresh")) as fresh:
+        page.goto(f"{fresh.address}/rank")
         expect(page.get_by_role("heading", name="Rank")).to_be_visible()
         expect(page.get_by_role("link", name="Compare")).to_be_visible()
         expect(page.get_by_text("Bring images whose objects are marked")).to_be_visible()

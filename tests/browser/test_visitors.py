@@ -1,0 +1,162 @@
+"""Several visitors of one server: they leave in mid-run, stop, upload, and disturb nobody else."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.builders import noise, png
+from tests.servers import Server, serve
+
+pytestmark = pytest.mark.slow
+
+CHART = ".js-plotly-plot"
+WORK = "/?samples=chelsea&samples=astronaut&samples=coffee&samples=rocket&samples=coins&samples=retina"
+LONG_WORK = f"{WORK}&size=640&backbones=DenseNet121:untrained"
+COUNT_ON_SIGNAL = """
+import os, signal, sys, traceback
+
+def count(*_):
+    stacks = [traceback.walk_stack(frame) for frame in sys._current_frames().values()]
+    scripts = sum(any("script_runner.py" in f.f_code.co_filename for f, _ in stack) for stack in stacks)
+    os.write(2, f"{scripts} script threads\\n".encode())
+
+signal.signal(signal.SIGUSR1, count)
+"""
+LIMIT_S = 120
+
+
+@pytest.fixture(scope="module")
+def hosted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A hosted server that writes to its log how many visitors' scripts it runs when it gets SIGUSR1."""
+    folder = tmp_path_factory.mktemp("hosted")
+    (folder / "sitecustomize.py").write_text(COUNT_ON_SIGNAL)
+    settings = {"CONVFE_HOSTED": "1", "CONVFE_LOG_LEVEL": "DEBUG", "PYTHONPATH": str(folder)}
+    with serve(folder, settings) as server:
+        yield server
+    log = server.log.read_text()
+    assert "Traceback" not in log
+    assert "fault " not in log
+
+
+@contextmanager
+def visiting(browser: Browser, address: str) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    context.set_default_timeout(60_000)
+    page = context.new_page()
+    page.goto(address)
+    yield page
+    context.close()
+
+
+def running(page: Page) -> None:
+    """Wait until a pass is under way."""
+    expect(page.get_by_test_id("stProgress").get_by_text("image")).to_be_visible(timeout=120_000)
+
+
+def idle(page: Page) -> None:
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=120_000)
+
+
+def script_threads(server: Server) -> int:
+    """How many threads of the server run a visitor's script just now."""
+    start = server.log.stat().st_size
+    server.process.send_signal(signal.SIGUSR1)
+    end = time.monotonic() + LIMIT_S
+    while time.monotonic() < end:
+        found = re.search(r"(\d+) script threads\n", server.log.read_bytes()[start:].decode(errors="replace"))
+        if found is not None:
+            return int(found.group(1))
+    pytest.fail("the server did not answer the signal")
+
+
+def no_script_thread_survives(server: Server) -> bool:
+    end = time.monotonic() + LIMIT_S
+    while time.monotonic() < end:
+        if script_threads(server) == 0:
+            return True
+    return False
+
+
+def test_a_visitor_who_leaves_in_mid_run_takes_no_thread_and_no_lock_along(browser: Browser, hosted: Server) -> None:
+    with visiting(browser, hosted.address + LONG_WORK) as page:
+        running(page)
+        assert script_threads(hosted) == 1
+    with visiting(browser, f"{hosted.address}/?backbones=TinyResNet") as page:
+        expect(page.locator(CHART)).to_have_count(3, timeout=120_000)
+        idle(page)
+        assert no_script_thread_survives(hosted)
+
+
+def test_a_visitor_who_leaves_while_waiting_for_another_leaves_the_queue(browser: Browser, hosted: Server) -> None:
+    with visiting(browser, hosted.address + LONG_WORK) as first:
+        running(first)
+        with visiting(browser, hosted.address + LONG_WORK + "&backbones=VGG16:untrained") as second:
+            expect(second.get_by_test_id("stProgress").first).to_be_visible(timeout=120_000)
+    assert no_script_thread_survives(hosted)
+
+
+def test_the_stop_button_ends_the_run_and_the_next_change_works(browser: Browser, hosted: Server) -> None:
+    with visiting(browser, hosted.address + LONG_WORK.replace("DenseNet121", "DenseNet169")) as page:
+        running(page)
+        page.get_by_role("button", name="Stop").click()
+        idle(page)
+        assert no_script_thread_survives(hosted)
+        page.get_by_test_id("stSidebar").get_by_text("Smooth between cells").click()
+        expect(page.locator(CHART)).to_have_count(6, timeout=120_000)
+
+
+def test_changes_in_the_middle_of_a_pass_end_with_what_was_asked_for_last(browser: Browser, hosted: Server) -> None:
+    with visiting(browser, hosted.address + LONG_WORK) as page:
+        for name in ("chelsea", "astronaut", "coffee", "rocket"):
+            page.get_by_test_id("stSidebar").get_by_role("button", name=name, exact=True).click()
+        expect(page.locator(CHART)).to_have_count(2, timeout=120_000)
+        idle(page)
+        expect(page.locator(CHART)).to_have_count(2)
+
+
+def test_nobody_sees_what_another_visitor_uploaded_and_no_log_names_it(
+    browser: Browser, hosted: Server, tmp_path: Path
+) -> None:
+    good, bad = tmp_path / "aunt-mary.png", tmp_path / "uncle-bob.png"
+    good.write_bytes(png(noise(120, 200)))
+    bad.write_bytes(b"no picture")
+    address = f"{hosted.address}/?backbones=TinyResNet&samples=gravel"
+    with visiting(browser, address) as first, visiting(browser, address) as second:
+        for page in (first, second):
+            expect(page.locator(CHART)).to_have_count(1, timeout=120_000)
+        first.get_by_test_id("stFileUploader").locator("input[type=file]").set_input_files([good, bad])
+        expect(first.locator(CHART)).to_have_count(2, timeout=120_000)
+        expect(first.locator(CHART).first).to_contain_text("aunt-mary.png")
+        expect(first.get_by_test_id("stAlert")).to_contain_text("uncle-bob.png")
+        second.get_by_test_id("stSidebar").get_by_text("Smooth between cells").click()
+        idle(second)
+        expect(second.locator(CHART)).to_have_count(1)
+        assert "aunt-mary" not in second.content()
+    log = hosted.log.read_text()
+    assert "aunt-mary" not in log
+    assert "uncle-bob" not in log
+
+
+def test_a_terminated_server_ends_in_the_middle_of_a_pass(browser: Browser, tmp_path: Path) -> None:
+    with serve(tmp_path, {"CONVFE_HOSTED": "1"}) as server, visiting(browser, server.address + LONG_WORK) as page:
+        running(page)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(60) in (0, -signal.SIGTERM)
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_a_link_to_a_page_opens_the_whole_app_for_the_first_visitor_of_a_server(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with serve(tmp_path) as server, visiting(browser, f"{server.address}/system") as page:
+        expect(page.get_by_role("heading", name="System")).to_be_visible(timeout=120_000)
+        expect(page).to_have_title("CONV-FE")
+        expect(page.get_by_role("link", name="Compare")).to_be_visible()

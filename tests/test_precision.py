@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convfe_core.backbones import load_backbone
+from convfe_core.catalog import parse_spec
+from convfe_core.errors import SpecError
+from convfe_core.precision import bfloat16_unit, computes_in_bfloat16, explain_precision, parse_precision
+from tests.builders import noise
+
+SMALL = "MobileNetV2-0.35:untrained"
+
+
+@pytest.mark.parametrize(
+    ("flags", "unit"),
+    [
+        ("fpu sse2 avx512f amx_bf16 avx512_bf16", "AMX"),
+        ("fpu sse2 avx512f avx512_bf16", "AVX512_BF16"),
+        ("fpu sse2 avx512f avx512_bf16x", None),
+        ("", None),
+    ],
+)
+def test_the_processors_flags_tell_what_computes_bfloat16(tmp_path: Path, flags: str, unit: str | None) -> None:
+    path = tmp_path / "cpuinfo"
+    path.write_text(f"processor\t: 0\nmodel name\t: Any\nflags\t\t: {flags}\n\nprocessor\t: 1\nflags\t: other\n")
+    assert bfloat16_unit(path) == unit
+
+
+def test_where_no_file_tells_there_is_no_bfloat16(tmp_path: Path) -> None:
+    assert bfloat16_unit(tmp_path / "missing") is None
+
+
+def test_a_precision_is_one_of_two_words() -> None:
+    assert parse_precision(" Fast ") == "fast"
+    assert parse_precision("float32") == "float32"
+    with pytest.raises(SpecError, match=r"float32 or fast.*'float16'"):
+        parse_precision("float16")
+
+
+def test_what_fast_means_here_is_said() -> None:
+    assert explain_precision("float32") == "float32"
+    assert explain_precision("fast").startswith("bfloat16 with" if bfloat16_unit() else "float32, because")
+
+
+def test_both_precisions_live_in_one_process() -> None:
+    exact, fast = (load_backbone(parse_spec(SMALL), precision=precision) for precision in ("float32", "fast"))
+    batch = np.stack([noise(96, 128), noise(96, 128, seed=1)])
+    first = exact.reduce(batch)
+    moved = fast.reduce(batch)
+    for one, other, again in zip(first, moved, exact.reduce(batch), strict=True):
+        np.testing.assert_array_equal(one, again)
+        assert one.shape == other.shape
+        assert other.dtype == np.float32
+        assert np.abs(one - other).max() < 0.05 * np.ptp(one)
+        assert np.array_equal(one, other) == (not computes_in_bfloat16("fast"))

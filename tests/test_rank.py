@@ -1,0 +1,337 @@
+"""Ranking runs: the numbers of design.md, bad input named, progress told, a stop that keeps what is finished."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from convfe_core.annotations import read_dataset
+from convfe_core.backbones import open_network
+from convfe_core.boxes import Dataset
+from convfe_core.catalog import parse_spec
+from convfe_core.cli import main
+from convfe_core.cost import count_flops
+from convfe_core.errors import ConvfeError, SpecError
+from convfe_core.extraction import Size
+from convfe_core.filesets import UploadedFiles, open_files
+from convfe_core.rank import RankRun
+from convfe_core.rank_figures import COSTS, pareto_figure, pareto_front, separation_figure, size_figure
+from convfe_core.rank_report import best_and_worst, html_report, wins_and_losses
+from convfe_core.rank_results import Progress, RankOptions, RankResult
+from convfe_core.rank_tables import COLUMNS, to_csv, to_json, to_text
+from tests.conftest import ROOT
+from tests.datasets import told
+
+SMALL, OTHER = "TinyMobileNet", "TinyResNet"
+QUICK = RankOptions(size=Size("96"), probe=False, control=False, cost=False)
+FULL = RankOptions(size=Size("96"))
+
+
+def picture(corner: tuple[int, int], seed: int, kind: str = "PNG") -> bytes:
+    """A grey picture of 96 x 96 with a noisy patch of 32 x 32 at (x, y)."""
+    random = np.random.default_rng(seed)
+    pixels = np.full((96, 96, 3), 110, np.uint8)
+    x, y = corner
+    pixels[y : y + 32, x : x + 32] = random.integers(0, 255, (32, 32, 3))
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def patches(count: int, *, shuffled: bool = False) -> dict[str, bytes]:
+    """Pictures with a patch each, and YOLO boxes around the patches, or around those of other pictures."""
+    random = np.random.default_rng(1)
+    corners = random.integers(0, 64, (count, 2)).tolist()
+    boxes = random.permutation(corners).tolist() if shuffled else corners
+    files = {f"{n:03}.png": picture((x, y), n) for n, (x, y) in enumerate(corners)}
+    for n, (x, y) in enumerate(boxes):
+        files[f"{n:03}.txt"] = f"{n % 2} {(x + 16) / 96} {(y + 16) / 96} {32 / 96} {32 / 96}".encode()
+    return files
+
+
+def dataset(files: dict[str, bytes]) -> Dataset:
+    return read_dataset(UploadedFiles(files.items()))
+
+
+@pytest.fixture(scope="module")
+def full() -> RankResult:
+    """Two backbones with everything."""
+    return RankRun(dataset(patches(24)), [parse_spec(SMALL), parse_spec(OTHER)], FULL).run()
+
+
+def test_a_run_gives_every_number_of_the_schema(full: RankResult) -> None:
+    found = json.loads(json.dumps(to_json(full), allow_nan=False))
+    assert found["dataset"]["images"] == 24
+    assert found["dataset"]["usable"] == full.ranking.usable >= 20
+    assert found["dataset"]["boxes"] == 24
+    assert found["dataset"]["classes"] == ["class 0", "class 1"]
+    assert found["dataset"]["skipped"] == []
+    assert {"size": "96", "tap": "auto", "map": "mean", "seed": 0}.items() <= found["settings"].items()
+    assert [b["spec"] for b in found["backbones"]] == [b.label for b in full.ranking.backbones]
+    for backbone in found["backbones"]:
+        assert backbone["weights"] == "builtin"
+        assert backbone["stride"] == 16
+        for name in ("max", "mean"):
+            found_map = backbone["separation"][name]
+            assert found_map["ci"][0] <= found_map["S"] <= found_map["ci"][1]
+            assert found_map["control"]["ci"][0] <= found_map["control"]["S"] <= found_map["control"]["ci"][1]
+            assert 0 <= found_map["auroc"] <= 1
+        assert backbone["probe"]["classes"] == ["background", "class 0", "class 1"]
+        assert backbone["probe"]["chance"] == pytest.approx(1 / 3)
+        assert 0 <= backbone["probe"]["balanced_accuracy"] <= 1
+        assert backbone["cost"]["latency_ms"]["batch"] == 1
+        assert backbone["cost"]["latency_ms_batched"]["batch"] == 8
+        assert 0 < backbone["cost"]["latency_ms"]["median"] <= backbone["cost"]["latency_ms"]["p95"]
+        assert backbone["cost"]["input"] == [96, 96]
+        assert backbone["cost"]["cells"] == 36
+        assert backbone["small_boxes"]["median_cells"] == pytest.approx(2)
+        assert backbone["baselines"]["imagenet_top1"] is None
+    assert found["verdict"]["text"].endswith(".")
+    assert set(found["verdict"]["beats_control"]) == {SMALL, OTHER}
+
+
+def test_costs_are_those_of_the_graph(full: RankResult) -> None:
+    cost = full.result(SMALL).cost
+    assert cost is not None
+    network = open_network(parse_spec(SMALL))
+    assert cost.params == network.model.count_params()
+    assert cost.flops == count_flops(network, 96, 96)
+
+
+def test_the_same_seed_and_input_give_the_same_numbers(full: RankResult) -> None:
+    again = RankRun(full.dataset, [parse_spec(SMALL), parse_spec(OTHER)], RankOptions(Size("96"), cost=False)).run()
+    first, second = to_json(full), to_json(again)
+    assert first["verdict"] == second["verdict"]
+    assert first["differences"] == second["differences"]
+    for one, other in zip(first["backbones"], second["backbones"], strict=True):
+        for key in ("separation", "by_size", "probe", "small_boxes", "diagnostics"):
+            assert one[key] == other[key]
+
+
+def test_an_untrained_backbone_has_nothing_over_its_control() -> None:
+    spec = parse_spec(f"{SMALL}:untrained")
+    result = RankRun(dataset(patches(8)), [spec], RankOptions(Size("96"), probe=False, cost=False)).run()
+    found = result.ranking.backbones[0].separation["mean"]
+    assert found.control is not None
+    assert abs(found.S.value - found.control.value) < 0.3
+    assert not result.ranking.verdict.beats_control[spec.text]
+
+
+def test_noise_on_grey_is_found_and_boxes_shuffled_between_images_are_not() -> None:
+    specs = [parse_spec(SMALL)]
+    honest, shuffled = (
+        RankRun(dataset(patches(60, shuffled=shuffle)), specs, QUICK).run().ranking.backbones[0].separation["mean"].S
+        for shuffle in (False, True)
+    )
+    assert honest.low > 0.1
+    assert shuffled.low < 0 < shuffled.high
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_is_ranked() -> None:
+    files = patches(5)
+    files["001.png"] = files["001.png"][:400]  # the header is whole, the picture is not
+    files["002.txt"] = b"nonsense"
+    del files["003.txt"]
+    result = RankRun(dataset(files), [parse_spec(SMALL)], QUICK).run()
+    reasons = {s.file: s.reason for s in result.skipped}
+    assert "damaged or cut short" in reasons["001.png"]
+    assert "class number" in reasons["002.txt"]
+    assert reasons["003.png"] == "no YOLO annotation for this picture"
+    assert len(reasons) == 3
+    assert told(result.dataset).keys() == reasons.keys() - {"001.png"}
+    assert result.ranking.usable == 2
+    assert "No winner is named: 2 images" in result.ranking.verdict.text
+
+
+def test_a_backbone_that_fails_is_named_and_the_others_are_ranked(no_weights: Path) -> None:
+    assert not no_weights.exists()
+    result = RankRun(dataset(patches(4)), [parse_spec("VGG16"), parse_spec(SMALL)], QUICK).run()
+    assert [b.label for b in result.ranking.backbones] == [SMALL]
+    assert [f.file for f in result.failed] == ["VGG16"]
+    assert "VGG16" in to_text(result)
+    with pytest.raises(ConvfeError):
+        RankRun(dataset(patches(4)), [parse_spec("VGG16")], QUICK).run()
+    with pytest.raises(SpecError, match="nolayer"):
+        RankRun(dataset(patches(4)), [parse_spec(SMALL)], replace(QUICK, tap="nolayer")).run()
+
+
+def test_progress_rises_and_names_what_is_done() -> None:
+    told_so_far: list[Progress] = []
+    RankRun(dataset(patches(4)), [parse_spec(SMALL)], RankOptions(Size("96"), cost=False), told_so_far.append).run()
+    shares = [p.share for p in told_so_far]
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1)
+    doing = [p.doing for p in told_so_far]
+    assert "image 4 of 4" in doing
+    assert "untrained control 3 of 3, image 4 of 4" in doing
+    assert told_so_far[0].seconds_left is None
+    assert told_so_far[-1].seconds_left == pytest.approx(0)
+
+
+def test_a_stop_keeps_what_is_finished() -> None:
+    current: list[str] = []
+    run = RankRun(
+        dataset(patches(4)),
+        [parse_spec(SMALL), parse_spec(OTHER)],
+        QUICK,
+        on_progress=lambda p: current.append(p.backbone),
+        should_stop=lambda: bool(current) and current[-1] == OTHER,
+    )
+    assert [b.label for b in run.run().ranking.backbones] == [SMALL]
+    with pytest.raises(ConvfeError, match="before the first backbone was finished"):
+        RankRun(dataset(patches(4)), [parse_spec(SMALL)], QUICK, should_stop=lambda: True).run()
+
+
+def test_tables_have_a_line_for_each_backbone(full: RankResult) -> None:
+    rows = list(csv.DictReader(io.StringIO(to_csv(full))))
+    assert list(rows[0]) == list(COLUMNS)
+    assert [row["spec"] for row in rows] == [b.label for b in full.ranking.backbones]
+    assert float(rows[0]["S"]) == full.ranking.backbones[0].separation["mean"].S.value
+    text = to_text(full).splitlines()
+    assert text[-1] == full.ranking.verdict.text
+    assert sum(line.startswith((SMALL + "  ", OTHER + "  ")) for line in text) == 2
+
+
+def test_figures_show_what_the_ranking_says(full: RankResult) -> None:
+    points, controls = separation_figure(full)["data"]
+    assert list(reversed(points["y"])) == [b.label for b in full.ranking.backbones]
+    best = full.ranking.backbones[0].separation["mean"].S
+    assert points["x"][-1] == best.value
+    assert points["error_x"]["array"][-1] == pytest.approx(best.high - best.value)
+    assert len(controls["x"]) == 2
+    assert len(size_figure(full)["data"]) == 3
+    for cost in COSTS:
+        assert sorted(pareto_figure(full, cost)["data"][1]["text"]) == sorted([SMALL, OTHER])
+    with pytest.raises(ValueError, match="Expected a cost"):
+        pareto_figure(full, "money")
+
+
+def test_the_front_is_what_nothing_cheaper_beats() -> None:
+    rows = [{"spec": n, "ms": ms, "S": s} for n, ms, s in (("a", 1, 0.1), ("b", 2, 0.3), ("c", 3, 0.2), ("d", 3, 0.4))]
+    assert [row["spec"] for row in pareto_front(rows, "ms")] == ["a", "b", "d"]
+
+
+def test_wins_and_losses_are_sorted_by_image(full: RankResult) -> None:
+    wins = wins_and_losses(full, SMALL, OTHER)
+    assert [value for _, value in wins] == sorted((value for _, value in wins), reverse=True)
+    assert wins_and_losses(full, OTHER, SMALL)[-1][0] == wins[0][0]
+    best, worst = best_and_worst(full, rows=2)
+    assert len({*best, *worst}) == 4
+
+
+def test_the_report_is_one_page_that_needs_nothing_beside_it(full: RankResult) -> None:
+    page = html_report(full, ["000.png"], ["001.png"])
+    assert full.ranking.verdict.text.split(";")[0] in page
+    assert page.count('<img src="data:image/png;base64,') == 2
+    assert page.count("plots.push(") == 3
+    head = page[: page.index("<script>/**")] if "<script>/**" in page else page[:50_000]
+    assert 'src="http' not in head
+    assert 'href="http' not in head
+
+
+def test_the_command_prints_a_verdict_and_writes_its_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, data in patches(4).items():
+        (tmp_path / name).write_bytes(data)
+    out = tmp_path / "out"
+    out.mkdir()
+    command = ["rank", str(tmp_path), "--backbone", SMALL, "--size", "96", "--no-probe", "--no-control", "--limit", "3"]
+    files = [f"--{kind}={out / kind}" for kind in ("json", "csv", "html")]
+    assert main([*command, *files]) == 0
+    said = capsys.readouterr()
+    assert "No winner is named" in said.out.splitlines()[-1]
+    assert "image 3 of 3" in said.err
+    found = json.loads((out / "json").read_text())
+    assert found["dataset"]["images"] == 3
+    assert found["backbones"][0]["probe"] is None
+    assert found["backbones"][0]["separation"]["mean"]["control"] is None
+    assert (out / "csv").read_text().startswith("spec,")
+    assert (out / "html").read_text().startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "word"),
+    [
+        (["missing", "--backbone", SMALL], 1, "expected a folder"),
+        ([".", "--backbone", SMALL], 1, "expected pictures with boxes, got no picture"),
+        ([".", "--backbone", "VGG61"], 2, "VGG16"),
+    ],
+)
+def test_a_wrong_call_is_one_line(
+    arguments: list[str],
+    status: int,
+    word: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["rank", *arguments]) == status
+    error = capsys.readouterr().err
+    assert word in error
+    assert error.count("\n") == 1
+
+
+EXPECTED = {
+    "coco128": {"MobileNetV2-0.35": (0.15, 0.05), "MobileNet-0.25": (0.16, 0.04)},
+    "raccoon": {"MobileNetV2-0.35": (0.16, 0.01), "MobileNet-0.25": (0.17, 0.00)},
+}
+"""Mean-map S and its control's at 320, computed independently (../shared/design.md)."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXPECTED)
+def test_separation_agrees_with_an_independent_computation(name: str, shared: Path, real_weights: Path) -> None:
+    assert real_weights.is_dir()
+    specs = [parse_spec(text) for text in EXPECTED[name]]
+    options = RankOptions(size=Size("320"), probe=False, cost=False)
+    result = RankRun(read_dataset(open_files(shared / "datasets" / name)), specs, options).run()
+    for ranked in result.ranking.backbones:
+        found = ranked.separation["mean"]
+        S, control = EXPECTED[name][ranked.label]  # noqa: N806 - its name in design.md
+        assert found.S.value == pytest.approx(S, abs=0.02)
+        assert found.control is not None
+        assert found.control.value == pytest.approx(control, abs=0.03)
+        assert ranked.beats_control
+
+
+MEMORY = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from convfe_core.annotations import read_dataset
+from convfe_core.catalog import parse_spec
+from convfe_core.cost import resident_mb
+from convfe_core.extraction import Size
+from convfe_core.filesets import open_files
+from convfe_core.rank import RankRun
+from convfe_core.rank_results import RankOptions
+peaks = []
+def watch(progress):
+    if "image" in progress.doing and int(progress.doing.split()[1]) % 50 == 0:
+        peaks.append(resident_mb())
+options = RankOptions(size=Size("64"), probe=False, control=False, cost=False)
+RankRun(read_dataset(open_files(Path(sys.argv[1]))), [parse_spec("MobileNet-0.25:untrained")], options, watch).run()
+print(max(peaks[:8]), max(peaks))
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
+    """Once 400 of 2,000 images are through, the rest add next to nothing."""
+    files = {name: data for name, data in patches(50).items() if name.endswith(".png")}
+    for n in range(2000):
+        (tmp_path / f"{n:04}.png").write_bytes(files[f"{n % 50:03}.png"])
+        (tmp_path / f"{n:04}.txt").write_text(f"0 0.{30 + n % 40} 0.5 0.4 0.4")
+    command = [sys.executable, "-c", MEMORY, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    early, peak = map(float, done.stdout.split())
+    assert peak - early < 40

@@ -1,0 +1,126 @@
+"""A run of ``convfe maps`` that is killed at any moment ends, started again, with the numbers of an undisturbed one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convfe_core.cli import main
+from tests.builders import noise, png
+from tests.conftest import ROOT
+
+SMALL = "MobileNetV2-0.35:untrained"
+OTHER = "MobileNet-0.25:untrained"
+IMAGES = 40
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Forty pictures of three shapes, one of them broken."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(IMAGES):
+        size = [(90, 160), (160, 90), (120, 120)][number // 3 % 3]
+        (folder / f"{number:02d}.png").write_bytes(png(noise(*size, seed=number)))
+    (folder / "17.png").write_bytes(b"not a picture")
+    return folder
+
+
+def arguments(pictures: Path, out: Path, *more: str) -> list[str]:
+    return ["maps", str(pictures), "--backbone", SMALL, "--backbone", OTHER, "--size", "96", "--out", str(out), *more]
+
+
+def results(out: Path) -> dict[str, bytes | list[list[float]]]:
+    """Everything but times: the manifest, the pictures, the arrays."""
+    found: dict[str, bytes | list[list[float]]] = {"manifest.json": (out / "manifest.json").read_bytes()}
+    for path in out.glob("*.png"):
+        found[path.name] = path.read_bytes()
+    for path in out.glob("*.npz"):
+        with np.load(path) as arrays:
+            found[path.name] = [arrays["max"].tolist(), arrays["mean"].tolist()]
+    return found
+
+
+def written(out: Path) -> int:
+    return len([*out.glob("*.npz"), *out.glob("*.png")])
+
+
+@pytest.mark.slow
+def test_a_run_killed_three_times_ends_with_the_same_numbers(pictures: Path, tmp_path: Path) -> None:
+    quiet, killed = tmp_path / "quiet", tmp_path / "killed"
+    assert main(arguments(pictures, quiet)) == 1
+
+    random = np.random.default_rng(int.from_bytes(os.urandom(4)))
+    files = [0]
+    for _ in range(3):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "convfe_core.cli", *arguments(pictures, killed)], cwd=ROOT, stderr=subprocess.DEVNULL
+        )
+        wanted = files[-1] + int(random.integers(1, 35))  # PNG and NPZ files; the whole run writes 156
+        while process.poll() is None and written(killed) < wanted:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.005)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        files.append(written(killed))
+    assert not (killed / "manifest.json").exists()
+
+    assert main(arguments(pictures, killed)) == 1
+    assert results(killed) == results(quiet)
+    assert len(results(killed)) == 1 + 4 * (IMAGES - 1)
+
+
+def test_a_second_run_computes_nothing_and_says_the_same(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    for broken in sorted(pictures.iterdir())[4:17]:
+        broken.unlink()
+    assert main(arguments(pictures, out)) == 1
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*.npz")}
+    manifest = (out / "manifest.json").read_bytes()
+    capsys.readouterr()
+    assert main(arguments(pictures, out)) == 1
+    assert {path: path.stat().st_mtime_ns for path in out.glob("*.npz")} == before
+    assert (out / "manifest.json").read_bytes() == manifest
+    lines = capsys.readouterr().err
+    assert "loading" not in lines
+    assert lines.count("17.png") == 1
+    assert [Path(entry["image"]).name for entry in json.loads(manifest)["failed"]] == ["17.png"]
+
+
+def test_files_that_went_missing_are_made_again(pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    call = ["maps", str(pictures / "01.png"), "--backbone", SMALL, "--size", "96", "--out", str(out)]
+    assert main(call) == 0
+    (out / "01.MobileNetV2-0.35_untrained.npz").unlink()
+    assert main(call) == 0
+    assert (out / "01.MobileNetV2-0.35_untrained.npz").is_file()
+
+
+def test_another_size_into_the_same_folder_leaves_nothing_of_the_first(pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    call = ["maps", str(pictures / "01.png"), "--backbone", SMALL, "--out", str(out), "--size"]
+    for size, cells in [("96", 3), ("160", 5), ("96", 3)]:
+        assert main([*call, size]) == 0
+        with np.load(out / "01.MobileNetV2-0.35_untrained.npz") as arrays:
+            assert max(arrays["max"].shape) == cells
+    assert len(list((out / "parts").iterdir())) == 1
+
+
+def test_progress_tells_images_a_second_and_time_left(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments(pictures / "01.png", tmp_path / "out")) == 0
+    lines = capsys.readouterr().err
+    assert f"{SMALL}: image 1 of 1, " in lines
+    assert "images/s" in lines
+    assert " left" in lines
