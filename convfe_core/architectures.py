@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Preprocessing = Literal["raw", "tf", "torch", "caffe"]
-"""How pixels in 0..255 are scaled, named as in Keras; ``raw`` where the network scales them itself."""
+Preprocessing = Literal["raw", "unit", "tf", "torch", "caffe"]
+"""How pixels in 0..255 are scaled, named as in Keras; ``raw`` where the network scales them itself, ``unit`` for 0..1."""
 
 
 @dataclass(frozen=True)

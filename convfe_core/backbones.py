@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from convfe_core.catalog import Preprocessing, Spec, build_model, find_architecture
 from convfe_core.errors import SpecError
+from convfe_core.input_scaling import to_grey
 from convfe_core.maps import CellGrid, FloatArray
 from convfe_core.precision import Precision, computes_in_bfloat16
 from convfe_core.preprocessing import scale_pixels
@@ -44,9 +45,10 @@ class Network:
     ----------
     label : how it is called in titles and files
     weights : ``imagenet``, ``untrained``, ``builtin`` or the name of a file
-    model : keras.Model, built for input (None, None, None, 3)
+    model : keras.Model, built for input (None, None, None, 3), or of another size where `fixed` says so
     tensor : the tapped KerasTensor, (N, h, w, C)
     preprocessing : how pixels are scaled before they enter, a mode of `scale_pixels`
+    fixed : (height, width) of the input of a network that takes no other
     """
 
     label: str
@@ -58,6 +60,13 @@ class Network:
     preprocessing: Preprocessing
     working_size: int
     native_size: int
+    fixed: tuple[int, int] | None = None
+
+    @property
+    def batch_shape(self) -> tuple[int | None, int | None, int | None, int]:
+        """Of the pictures that it takes, None where any."""
+        height, width = self.fixed or (None, None)
+        return None, height, width, 3
 
     @property
     def activation_bytes(self) -> float:
@@ -66,11 +75,18 @@ class Network:
 
     def features(self, pixels: Any) -> Any:
         """(N, H, W, 3) uint8 tensor -> (N, h, w, C) float32 feature map, inside a graph."""
+        return self.tensors(pixels, [self.tensor])[0]
+
+    def tensors(self, pixels: Any, wanted: list[Any]) -> list[Any]:
+        """(N, H, W, 3) uint8 tensor -> the values of several of the model's tensors, float32, inside a graph."""
         import keras
         import tensorflow as tf
 
         scaled = scale_pixels(tf.cast(pixels, tf.float32), self.preprocessing)
-        return tf.cast(keras.Model(self.model.inputs, self.tensor)([scaled], training=False), tf.float32)
+        if self.model.inputs[0].shape[-1] == 1:
+            scaled = to_grey(scaled)
+        values = keras.Model(self.model.inputs, wanted)([scaled], training=False)
+        return [tf.cast(value, tf.float32) for value in keras.tree.flatten(values)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +95,7 @@ class Backbone:
 
     Attributes
     ----------
-    label, weights, tap, working_size, native_size : as in `Network`
+    label, weights, tap, working_size, native_size, fixed : as in `Network`
     path : where cells lie for any input size
     megabytes : memory that its constants hold
     activation_bytes : memory that a forward pass holds at once, for each pixel of its input
@@ -96,6 +112,7 @@ class Backbone:
     activation_bytes: float
     precision: Precision
     _graph: Callable[[Any], tuple[Any, Any]]
+    fixed: tuple[int, int] | None = None
 
     def grid(self, input_height: int, input_width: int) -> CellGrid:
         """Where the cells lie on an input of this size."""
@@ -130,7 +147,10 @@ def open_network(
     SpecError : no such architecture, weights or layer
     WeightsError : weights missing, damaged or of another architecture
     DownloadError : weights that could not be fetched
+    ModelFileError : a model file that cannot or must not be opened
     """
+    if spec.own:
+        return _open_own(spec, tap, seed, on_progress)
     architecture = find_architecture(spec.name)
     weights = weight_path(spec, on_progress)
     on_progress("loading", None)
@@ -154,9 +174,36 @@ def open_network(
             tensor=tensor,
             tap=found,
             path=path if spec.weights == "untrained" else path.centred(architecture.native_size),
-            preprocessing=architecture.preprocessing,
+            preprocessing=spec.preprocessing or architecture.preprocessing,
             working_size=architecture.working_size,
             native_size=architecture.native_size,
+        )
+
+
+def _open_own(spec: Spec, tap: str, seed: int, on_progress: LoadProgress) -> Network:
+    """Open a model file of the user's, or its control, like a network of the catalog."""
+    from convfe_core.model_files import open_model
+
+    assert spec.path is not None
+    on_progress("opening", None)
+    with _building:
+        import keras
+
+        keras.utils.set_random_seed(seed)
+        opened = open_model(spec.path, trained=spec.weights == "model")
+        tensor, found = resolve_tap(opened.model, None, spec.layer if tap == "auto" else tap)
+        path = trace_path(opened.model, tensor)
+        return Network(
+            label=spec.label,
+            weights=spec.path.name if spec.weights == "model" else "untrained",
+            model=opened.model,
+            tensor=tensor,
+            tap=found,
+            path=path.centred(opened.working_size) if spec.weights == "model" else path,
+            preprocessing=spec.preprocessing or opened.scaling.mode,
+            working_size=opened.working_size,
+            native_size=opened.working_size,
+            fixed=opened.fixed,
         )
 
 
@@ -201,7 +248,7 @@ def freeze_network(network: Network, precision: Precision = "float32", *, compac
         features = network.features(pixels)
         return tf.reduce_max(features, axis=-1), tf.reduce_mean(features, axis=-1)
 
-    signature = [tf.TensorSpec((None, None, None, 3), tf.uint8)]
+    signature = [tf.TensorSpec(network.batch_shape, tf.uint8)]
     with _building:
         graph = trace(reduce_channels, signature) if compact else freeze(reduce_channels, signature, precision)
     return Backbone(
@@ -215,6 +262,7 @@ def freeze_network(network: Network, precision: Precision = "float32", *, compac
         activation_bytes=network.activation_bytes,
         precision="float32" if compact else precision,
         _graph=graph,
+        fixed=network.fixed,
     )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast, get_args
 
 from convfe_core.architectures import ARCHITECTURES, Architecture, Preprocessing, WeightFile
 from convfe_core.errors import SpecError
@@ -24,6 +24,8 @@ __all__ = [
     "Spec",
     "WeightFile",
     "build_model",
+    "choose_preprocessing",
+    "control_of",
     "default_spec",
     "file_stem",
     "find_architecture",
@@ -125,20 +127,31 @@ class Spec:
     Attributes
     ----------
     name : canonical name of an architecture, or the user's label of a model of their own
-    weights : ``imagenet``, ``builtin``, ``untrained``, ``file`` (a weight file for a known architecture) or
-        ``model`` (a model of the user's own)
+    weights : ``imagenet``, ``builtin``, ``untrained``, ``file`` (a weight file for a known architecture),
+        ``model`` (a model of the user's own) or ``control`` (the same with untrained weights)
     path : the user's file, None for weights that go by name
+    preprocessing : how pixels are scaled, None for what the catalog says or the model file suggests
+    layer : what ``auto`` stands for as the layer to look at, in a model of the user's own
+    stamp : tells a file from an earlier one at the same path
     """
 
     name: str
     weights: str
     path: Path | None = None
+    preprocessing: Preprocessing | None = None
+    layer: str = "auto"
+    stamp: str = ""
+
+    @property
+    def own(self) -> bool:
+        """Whether it is a model file of the user's own, or its control."""
+        return self.weights in ("model", "control")
 
     @property
     def label(self) -> str:
         """How it is called in titles and files: the name alone for an architecture's default weights."""
-        if self.weights == "model":
-            return self.name
+        if self.own:
+            return self.name if self.weights == "model" else f"{self.name}:untrained"
         if self.path is not None:
             return f"{self.name}:{self.path.name}"
         if self.weights == CATALOG[self.name].weights[0]:
@@ -150,12 +163,12 @@ class Spec:
         """The spec as a user writes it; `parse_spec` reads it back."""
         if self.path is None:
             return self.label
-        return f"{self.name}{'=' if self.weights == 'model' else ':'}{self.path}"
+        return f"{self.label}={self.path}" if self.own else f"{self.name}:{self.path}"
 
     @property
     def architecture(self) -> Architecture | None:
         """The catalog's entry, None for a model of the user's own."""
-        return None if self.weights == "model" else CATALOG[self.name]
+        return None if self.own else CATALOG[self.name]
 
 
 def default_spec(architecture: Architecture) -> Spec:
@@ -163,11 +176,18 @@ def default_spec(architecture: Architecture) -> Spec:
     return Spec(architecture.name, architecture.weights[0])
 
 
+def control_of(spec: Spec) -> Spec:
+    """Name the same layers with untrained weights."""
+    if spec.own:
+        return replace(spec, weights="control")
+    return Spec(spec.name, "untrained", preprocessing=spec.preprocessing)
+
+
 def parse_spec(text: str) -> Spec:
     """Read a spec; files are not looked at here.
 
-    ``NAME``, ``NAME:imagenet``, ``NAME:untrained``, ``NAME:builtin``, ``NAME:path/to/weights.h5`` or
-    ``LABEL=path/to/model.keras``.
+    ``NAME``, ``NAME:imagenet``, ``NAME:untrained``, ``NAME:builtin``, ``NAME:path/to/weights.h5``,
+    ``LABEL=path/to/model.keras`` or, for its control, ``LABEL:untrained=path/to/model.keras``.
 
     Raises
     ------
@@ -185,7 +205,11 @@ def parse_spec(text: str) -> Spec:
     if not first or not rest:
         raise SpecError(f"Expected NAME, NAME:weights or LABEL=path/to/model.keras. Received: {text!r}.")
     if separator.group() == "=":
+        if first.casefold() in {name.casefold() for name in CATALOG}:
+            raise SpecError(f"Expected a label of your own for {rest}. Received: {first!r}, a backbone's name.")
         return Spec(first, "model", Path(rest))
+    if rest.casefold().startswith("untrained="):
+        return replace(parse_spec(f"{first}={rest.partition('=')[2]}"), weights="control")
     architecture = find_architecture(first)
     if rest.casefold() in architecture.weights:
         return Spec(architecture.name, rest.casefold())
@@ -194,6 +218,33 @@ def parse_spec(text: str) -> Spec:
     raise SpecError(
         f"Expected {architecture.name} with weights {', '.join(architecture.weights)} "
         f"or a file that ends in .h5 or .keras. Received: {text!r}."
+    )
+
+
+def choose_preprocessing(specs: Sequence[Spec], choices: Sequence[str]) -> tuple[Spec, ...]:
+    """Set how pixels are scaled for files of the user's own.
+
+    Parameters
+    ----------
+    choices : ``LABEL=raw|unit|tf|torch|caffe``, one for each label at most
+
+    Raises
+    ------
+    SpecError : a choice that is none, or whose label is no file's
+    """
+    modes = get_args(Preprocessing)
+    chosen: dict[str, Preprocessing] = {}
+    labels = {spec.label: spec for spec in specs if spec.path is not None}
+    for choice in choices:
+        label, _, mode = choice.rpartition("=")
+        if label not in labels or mode not in modes:
+            raise SpecError(
+                f"Expected LABEL={'|'.join(modes)} with the label of a file of yours "
+                f"({', '.join(labels) or 'there is none'}). Received: {choice!r}."
+            )
+        chosen[label] = cast(Preprocessing, mode)
+    return tuple(
+        replace(spec, preprocessing=chosen.get(spec.label, chosen.get(spec.name, spec.preprocessing))) for spec in specs
     )
 
 

@@ -25,6 +25,9 @@ The perceptually uniform ones come first, Cividis made for eyes without colour v
 runs from white to black; ``gray`` runs as the others do, bright for high. Turbo is not uniform.
 """
 
+DIFFERENCES = {"Blue-red": "RdBu_r"}
+"""For signed values on a scale that is even about zero: pale in the middle, where nothing changed."""
+
 NO_VALUE = (158, 158, 158)
 """The colour of a cell whose value is not finite."""
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.colours import COLOUR_MAPS
+from convfe_core.colours import COLOUR_MAPS, DIFFERENCES
 from convfe_core.diagnostics import map_warning
 from convfe_core.images import Photo
 from convfe_core.maps import FeatureMaps
@@ -37,7 +37,7 @@ class Look:
     Attributes
     ----------
     reductions : which maps, of ``max`` and ``mean``
-    colour_map : a key of `COLOUR_MAPS`
+    colour_map : a key of `COLOUR_MAPS` or `DIFFERENCES`
     scope : what shares a scale, see `convfe_core.scales`
     smoothed : interpolate between cells instead of showing them
     overlay : opacity of the map over the photograph, 0..1; 1 hides the photograph
@@ -256,7 +256,7 @@ def _heatmap(index: int, panel: Panel, ends: Limits, look: Look, place: Place) -
         "dy": _step(panel.maps.centres_y, panel.maps.frame.image_height),
         "zmin": ends[0],
         "zmax": ends[1],
-        "colorscale": COLOUR_MAPS[look.colour_map],
+        "colorscale": (COLOUR_MAPS | DIFFERENCES)[look.colour_map],
         "zsmooth": "best" if look.smoothed and min(values.shape) > 1 else False,
         "opacity": look.overlay,
         "customdata": np.stack([percentiles(values), rows, columns], axis=-1).astype(np.float32),

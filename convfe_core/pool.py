@@ -16,7 +16,7 @@ from convfe_core.gate import MACHINE
 from convfe_core.memory import give_back, resident_mb, room_mb
 from convfe_core.precision import Precision
 
-_Key = tuple[str, str, Precision]
+_Key = tuple[Spec, str, Precision]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class BackbonePool:
     def ready(self, spec: Spec, tap: str = "auto", precision: Precision = "float32") -> bool:
         """Whether this backbone can be had without loading."""
         with self._lock:
-            return (spec.text, tap, precision) in self._held
+            return (spec, tap, precision) in self._held
 
     def get(
         self,
@@ -72,7 +72,7 @@ class BackbonePool:
         MemoryLimitError : it does not fit, whatever else is dropped
         ConvfeError : as in `open_network`
         """
-        key = (spec.text, tap, precision)
+        key = (spec, tap, precision)
         found = self._take(key)
         if found is not None:
             return found
@@ -98,11 +98,12 @@ class BackbonePool:
         before = resident_mb()
         backbone = load_backbone(spec, tap, precision=precision, compact=compact, on_progress=on_progress)
         # The first pass optimises the graph and takes the most memory; it belongs to loading, and into the measurement.
-        backbone.reduce(np.zeros((1, backbone.native_size, backbone.native_size, 3), np.uint8))
+        height, width = backbone.fixed or (backbone.native_size, backbone.native_size)
+        backbone.reduce(np.zeros((1, height, width, 3), np.uint8))
         give_back()
         grown = max(resident_mb() - before, backbone.megabytes)
         with self._lock:
-            self._held[spec.text, tap, precision] = (
+            self._held[spec, tap, precision] = (
                 backbone,
                 Held(backbone.label, backbone.tap.name, grown, backbone.precision, compact),
             )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from convfe_core.architectures import Preprocessing
+
+SCALINGS: tuple[Preprocessing, ...] = get_args(Preprocessing)
+"""Every way of scaling, the ones that treat all colours alike first."""
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
@@ -24,8 +27,8 @@ def scale_pixels(pixels: Any, mode: Preprocessing) -> Any:
     Parameters
     ----------
     pixels : (..., 3) float32 array or tensor, values 0..255
-    mode : ``raw`` leaves them alone; ``tf`` maps to -1..1; ``torch`` maps to 0..1 and standardises each
-        channel; ``caffe`` swaps to BGR and subtracts each channel's mean
+    mode : ``raw`` leaves them alone; ``unit`` maps to 0..1; ``tf`` to -1..1; ``torch`` maps to 0..1 and
+        standardises each channel; ``caffe`` swaps to BGR and subtracts each channel's mean
 
     Returns
     -------
@@ -39,10 +42,12 @@ def scale_pixels(pixels: Any, mode: Preprocessing) -> Any:
     """
     if mode == "raw":
         return pixels
+    if mode == "unit":
+        return pixels / np.float32(255.0)
     if mode == "tf":
         return pixels / np.float32(127.5) - np.float32(1.0)
     if mode == "torch":
         return (pixels / np.float32(255.0) - IMAGENET_MEAN) / IMAGENET_STD
     if mode == "caffe":
         return pixels[..., ::-1] - CAFFE_MEAN
-    raise ValueError(f"Expected mode to be raw, tf, torch or caffe. Received: {mode!r}.")
+    raise ValueError(f"Expected mode to be raw, unit, tf, torch or caffe. Received: {mode!r}.")

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from convfe_core.ahead import ahead
 from convfe_core.backbones import Backbone, load_backbone
-from convfe_core.catalog import Spec, file_stem, find_architecture
+from convfe_core.catalog import Spec, file_stem
 from convfe_core.errors import ConvfeError, ImageError, SpecError
 from convfe_core.exports import single_npz
 from convfe_core.extraction import Size, extract_batches
@@ -69,8 +69,6 @@ class MapsRun:
         ------
         SpecError : a backbone or layer that does not exist; nothing is written then
         """
-        for spec in self.specs:
-            find_architecture(spec.name)
         images = self._images()
         specs = {spec.text: spec for spec in self.specs}
         shards = cut_shards(images, list(specs), self._request())
@@ -117,6 +115,7 @@ class MapsRun:
             "size": self.size.name,
             "tap": self.tap,
             "bfloat16": computes_in_bfloat16(self.precision),
+            "preprocessing": {spec.text: spec.preprocessing for spec in self.specs if spec.preprocessing is not None},
             "weights": {spec.text: file_stamp(spec.path) for spec in self.specs if spec.path is not None},
         }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,10 +14,26 @@ from convfe_core.geometry import Change, Finer, Margin, Pair, SpatialPath, Step,
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["STAGES", "SpatialPath", "Tap", "resolve_tap", "stage_taps", "trace_path", "values_per_pixel"]
+__all__ = [
+    "STAGES",
+    "SpatialPath",
+    "Tap",
+    "last_map",
+    "resolve_tap",
+    "stage_taps",
+    "tensors_and_strides",
+    "tensors_in_order",
+    "trace_path",
+    "values_per_pixel",
+]
 
 STAGES = {"C2": 4, "C3": 8, "C4": 16, "C5": 32}
 """Names of the stages and their strides, as in Feature Pyramid Networks (arXiv 1612.03144)."""
+
+FINE_STAGES = {"C0": 1, "C1": 2}
+"""Stages before the usual ones, for networks made for small pictures, which halve them less often."""
+
+_STRIDES = FINE_STAGES | STAGES
 
 
 @dataclass(frozen=True)
@@ -46,7 +63,7 @@ def resolve_tap(model: keras.Model, architecture: Architecture | None, tap: str)
     ----------
     architecture : gives the default tap; None for a model of the user's own
     tap : ``auto``: the last feature map, before a final LayerNormalization, and through a plain ReLU where
-        it ends in a capped one. ``C2`` to ``C5``: the last map of that stage, by the same rule. ``output``:
+        it ends in a capped one. ``C0`` to ``C5``: the last map of that stage, by the same rule. ``output``:
         what the model returns. Else the name of a layer
 
     Returns
@@ -63,8 +80,8 @@ def resolve_tap(model: keras.Model, architecture: Architecture | None, tap: str)
     if tap == "output":
         tensor = model.outputs[0]
     elif tap == "auto":
-        tensor, uncapped = _show(_last_map(model))
-    elif tap in STAGES:
+        tensor, uncapped = _show(last_map(model))
+    elif tap in _STRIDES:
         tensor, uncapped = _show(_stage_tensor(model, tap))
     else:
         tensor = _layer_output(model, tap)
@@ -74,10 +91,16 @@ def resolve_tap(model: keras.Model, architecture: Architecture | None, tap: str)
 def stage_taps(model: keras.Model) -> dict[str, Tap]:
     """List the stages that a model has, by name: the last map of stride 4, 8, 16 and 32.
 
-    That is the last map that everything after it is computed from, never one from the inside of a block.
+    That is the last map that everything after it is computed from, never one from the inside of a block. A network
+    that has fewer than three of these, as one made for small pictures, shows those of stride 1 and 2 as well.
     """
+    found = _stages_among(model, STAGES)
+    return found if len(found) >= 3 else {**_stages_among(model, FINE_STAGES), **found}
+
+
+def _stages_among(model: keras.Model, stages: Iterable[str]) -> dict[str, Tap]:
     found = {}
-    for stage in STAGES:
+    for stage in stages:
         try:
             found[stage] = resolve_tap(model, None, stage)[1]
         except SpecError:
@@ -100,7 +123,7 @@ def values_per_pixel(model: keras.Model) -> float:
 
     That is the largest sum, over all layers, of what enters one and what leaves it.
     """
-    tensors = _tensors_and_strides(model)
+    tensors = tensors_and_strides(model)
     values = {id(source): float(source.shape[-1] or 1) for source in model.inputs}
     values |= {id(tensor): (tensor.shape[-1] or 1) / stride**2 for tensor, stride in tensors if stride > 0}
     layers = ([tensor, *_sources(tensor)] for tensor, _ in tensors)
@@ -149,9 +172,9 @@ def _capped(operation: Any) -> bool:
     return isinstance(operation, keras.layers.Activation) and operation.activation is keras.activations.relu6
 
 
-def _last_map(model: keras.Model) -> Any:
-    """The model's output, or the last map before its head."""
-    for tensor, stride in reversed(_tensors_and_strides(model)):
+def last_map(model: keras.Model) -> Any:
+    """Find the model's output, or the last map before its head."""
+    for tensor, stride in reversed(tensors_and_strides(model)):
         if stride > 0:
             return tensor
     raise SpecError(f"Expected a model with a layer whose output is (n, h, w, C). Received: {model.name}.")
@@ -165,33 +188,33 @@ def _stage_tensor(model: keras.Model, stage: str) -> Any:
     import keras
 
     last, last_cell, reach = None, None, 0
-    tensors = _tensors_and_strides(model)
+    tensors = tensors_and_strides(model)
     consumers = _last_consumers([tensor for tensor, _ in tensors])
     for position, (tensor, stride) in enumerate(tensors):
         bypassed = reach > position
         reach = max(reach, consumers[position])
         padding = isinstance(_operation(tensor), keras.layers.ZeroPadding2D)
-        if stride == STAGES[stage] and not bypassed and not padding:
+        if stride == _STRIDES[stage] and not bypassed and not padding:
             last = tensor
-        if stride == STAGES[stage] and isinstance(_operation(tensor), keras.layers.Concatenate):
+        if stride == _STRIDES[stage] and isinstance(_operation(tensor), keras.layers.Concatenate):
             last_cell = tensor if last_cell is None else max(tensor, last_cell, key=lambda t: t.shape[-1])
     last = last_cell if last is None else last
     if last is None:
-        raise SpecError(f"Expected a stage that {model.name} has. Received: {stage} (stride {STAGES[stage]}).")
+        raise SpecError(f"Expected a stage that {model.name} has. Received: {stage} (stride {_STRIDES[stage]}).")
     return last
 
 
-def _tensors_and_strides(model: keras.Model) -> list[tuple[Any, float]]:
-    """Every tensor that the output is computed from with the stride of its map, 0 if it is none."""
+def tensors_and_strides(model: keras.Model) -> list[tuple[Any, float]]:
+    """List every tensor that the output is computed from with the stride of its map, 0 if it is none."""
     steps: list[Step] = []
     places = {id(source): -1 for source in model.inputs}
     _trace(model.outputs[0], places, steps)
     strides = [*SpatialPath(tuple(steps)).step_strides(), 1.0]
-    return [(tensor, strides[places[id(tensor)]]) for tensor in _tensors_in_order(model)]
+    return [(tensor, strides[places[id(tensor)]]) for tensor in tensors_in_order(model)]
 
 
-def _tensors_in_order(model: keras.Model) -> list[Any]:
-    """Every tensor that the output is computed from, sources before what is computed from them."""
+def tensors_in_order(model: keras.Model) -> list[Any]:
+    """List every tensor that the output is computed from, sources before what is computed from them."""
     ordered: list[Any] = []
     seen: set[int] = {id(source) for source in model.inputs}
     stack: list[tuple[Any, bool]] = [(model.outputs[0], False)]

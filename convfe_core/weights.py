@@ -19,7 +19,8 @@ from urllib.parse import quote
 
 from convfe_core.architectures import ARCHITECTURES, Architecture, WeightFile
 from convfe_core.downloads import STALL_SECONDS, MegabyteProgress, download, hash_file
-from convfe_core.errors import DownloadError, WeightsError
+from convfe_core.errors import DownloadError, ModelFileError, WeightsError
+from convfe_core.model_safety import check_weight_file
 from convfe_core.preprocessing import IMAGENET_STD
 
 if TYPE_CHECKING:
@@ -127,6 +128,10 @@ def load_weights(model: keras.Model, path: Path, architecture: Architecture) -> 
     if not path.is_file():
         raise WeightsError(f"Expected weights of {architecture.name} in {path}, but there is no such file.")
     try:
+        check_weight_file(path)
+    except ModelFileError as error:
+        raise WeightsError(str(error)) from error
+    try:
         layers = _legacy_layers(path)
         if layers is None:
             _load_by_keras(model, path)
@@ -138,6 +143,12 @@ def load_weights(model: keras.Model, path: Path, architecture: Architecture) -> 
             f"the file {path.name} holds {_description(path)}."
         ) from error
     _complete_normalization(model)
+
+
+def identify_weights(path: Path) -> Architecture | None:
+    """Guess by the count of its numbers which architecture a file of weights alone belongs to."""
+    count = _count_numbers(path)
+    return next((architecture for architecture in ARCHITECTURES if architecture.parameters == count), None)
 
 
 def _keras_home() -> Path:

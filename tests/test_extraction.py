@@ -10,7 +10,6 @@ from convfe_core.extraction import BATCH_MB, PHOTOS_MB, Batch, Size, sized_batch
 from convfe_core.images import Photo
 from convfe_core.taps import Tap
 
-
 LAST = Tap("auto", "last", 8, 32, False)
 
 

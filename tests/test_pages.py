@@ -174,7 +174,7 @@ def test_ranking_names_a_leader_and_shows_table_and_plots(
     app.button(key="rank_start").click().run()
     assert not app.exception
     assert not app.error
-    assert any("separate" in heading.value or "tied" in heading.value or "leads" in heading.value for heading in app.subheader)
+    assert any(word in heading.value for heading in app.subheader for word in ("separate", "tied", "leads"))
     table = app.dataframe[0].value
     assert sorted(table["Backbone"]) == ["TinyMobileNet", "TinyResNet"]
     assert len(charts(app)) == 4

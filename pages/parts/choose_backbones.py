@@ -9,6 +9,7 @@ from convfe_core.errors import ConvfeError, SpecError
 from convfe_core.extraction import Size, parse_size
 from convfe_core.precision import Precision, bfloat16_unit
 from convfe_core.weights import weights_state
+from pages.parts.own_models import choose_own_models
 from pages.parts.session import allowance
 from pages.parts.words import plain, show_error
 
@@ -36,7 +37,7 @@ def cost(architecture: Architecture, spec: Spec) -> str:
     return "ready" if state.ready else f"{state.megabytes:.0f} MB download"
 
 
-def _labels() -> dict[str, str]:
+def backbone_labels() -> dict[str, str]:
     """Every choice and its label, the cheapest first; fixed for a session so that a choice keeps its label."""
     if "backbone_labels" not in st.session_state:
         specs = [default_spec(a) for a in CATALOG.values()]
@@ -52,7 +53,7 @@ def _labels() -> dict[str, str]:
 def choose_backbones() -> list[Spec]:
     """Ask for backbones; the choice stands in the page's address."""
     st.subheader("Backbones", anchor=False)
-    labels = _labels()
+    labels = backbone_labels()
     named = _from_address()
     typed = st.session_state.get("backbones", named)
     chosen = st.multiselect(
@@ -66,12 +67,16 @@ def choose_backbones() -> list[Spec]:
         persist_state="session",
         label_visibility="collapsed",
         placeholder="Search a backbone",
-        help="NAME, NAME:imagenet or NAME:untrained. The two built-in ones are small, for trying out.",
+        help="NAME, NAME:imagenet, NAME:untrained or LABEL=model.keras. The built-in ones are small, for trying out.",
     )
     specs: list[Spec] = []
+    own: list[Spec] = []
     for text in chosen:
         try:
             spec = _permitted(parse_spec(text))
+            if spec.own:
+                own.append(spec)
+                continue
             architecture = find_architecture(spec.name)
         except ConvfeError as error:
             show_error(str(error), icon=":material/search_off:")
@@ -82,7 +87,8 @@ def choose_backbones() -> list[Spec]:
         st.query_params.pop("backbones", None)
     else:
         st.query_params["backbones"] = ",".join(chosen)
-    return list({spec.text: spec for spec in specs}.values())
+    specs += choose_own_models(own)
+    return list({spec.label: spec for spec in specs}.values())
 
 
 def _permitted(spec: Spec) -> Spec:

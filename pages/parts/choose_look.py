@@ -24,8 +24,13 @@ def ink() -> str:
     return INK[st.context.theme.type or "light"]
 
 
-def choose_look(presenting: bool = False) -> Look:
-    """Ask how the maps are drawn; for a meeting larger, one backbone a line."""
+def choose_look(presenting: bool = False, *, scopes: bool = True) -> Look:
+    """Ask how the maps are drawn; for a meeting larger, one backbone a line.
+
+    Parameters
+    ----------
+    scopes : ask what shares a scale; else each map has its own
+    """
     st.subheader("Display", anchor=False)
     reductions = st.pills(
         "Maps",
@@ -36,14 +41,18 @@ def choose_look(presenting: bool = False) -> Look:
         bind="query-params",
         help="Max: does any channel fire here? Mean: how many do?",
     )
-    scope = st.selectbox(
-        "Scale shared by",
-        list(SCOPES),
-        format_func=lambda name: SCOPE_HELP.get(name, name),
-        key="scale",
-        bind="query-params",
-        help="Each map: shapes stand out, magnitudes cannot be compared. Wider scopes put the maps on one scale; "
-        "max and mean never share one.",
+    scope = (
+        "map"
+        if not scopes
+        else st.selectbox(
+            "Scale shared by",
+            list(SCOPES),
+            format_func=lambda name: SCOPE_HELP.get(name, name),
+            key="scale",
+            bind="query-params",
+            help="Each map: shapes stand out, magnitudes cannot be compared. Wider scopes put the maps on one scale; "
+            "max and mean never share one.",
+        )
     )
     colour_map = st.selectbox(
         "Colour map",

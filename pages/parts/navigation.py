@@ -24,6 +24,12 @@ def pages() -> list[st.Page]:
             help="Numbers behind the eye: which backbone separates your boxes, how sure, and at what cost.",
         ),
         st.Page(
+            "pages/inspect.py",
+            title="Inspect",
+            icon=":material/troubleshoot:",
+            help="One network, yours or another, beside its control, and a report on its health.",
+        ),
+        st.Page(
             "pages/guide.py",
             title="Guide",
             icon=":material/menu_book:",

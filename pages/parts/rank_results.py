@@ -71,9 +71,7 @@ def _table(result: RankResult) -> None:
             "ms per image": st.column_config.NumberColumn(format="%.1f", help="Median, eight at a time."),
             "GFLOPs": st.column_config.NumberColumn(format="%.2f", help="Of one image, a multiply-add counts as two."),
             "M parameters": st.column_config.NumberColumn(format="%.2f"),
-            "MB added": st.column_config.NumberColumn(
-                format="%.0f", help="Peak memory that it added."
-            ),
+            "MB added": st.column_config.NumberColumn(format="%.0f", help="Peak memory that it added."),
             "Top-1, %": st.column_config.NumberColumn(
                 format="%.1f",
                 help="Published ImageNet accuracy: it knows nothing of your data, and often does as well.",

@@ -1,0 +1,78 @@
+"""Whole feature maps, channel by channel, for the few questions that the max and mean maps cannot answer."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from convfe_core.backbones import LoadProgress, Network, freeze, ignore_progress, open_network
+from convfe_core.catalog import Spec
+from convfe_core.extraction import Size, cells_on_photo, frame_for
+from convfe_core.gate import MACHINE
+from convfe_core.images import Photo, place_on_canvas
+from convfe_core.maps import CellGrid, FloatArray, Frame
+from convfe_core.pixels import PixelArray
+from convfe_core.taps import Tap
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """The feature map of one photograph, cut to the cells whose centre lies on it.
+
+    Attributes
+    ----------
+    values : (h, w, C) float32
+    frame, grid : as in `convfe_core.maps.FeatureMaps`
+    """
+
+    photo: Photo
+    values: FloatArray
+    frame: Frame
+    grid: CellGrid
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureReader:
+    """A frozen network that gives whole feature maps; it can be shared between threads."""
+
+    label: str
+    weights: str
+    tap: Tap
+    network: Network
+    _graph: Callable[[Any], Any]
+
+    def read(self, photos: Iterable[Photo], size: Size) -> Iterator[Features]:
+        """Run photographs one by one and yield their feature maps."""
+        import tensorflow as tf
+
+        for photo in photos:
+            frame = frame_for(photo.height, photo.width, self.network, size)
+            with MACHINE.passing(lambda _before: None):
+                (values,) = self._graph(tf.constant(place_on_canvas(photo, frame)[None]))
+            grid = cells_on_photo(frame, self.network.path.grid(frame.input_height, frame.input_width))
+            yield Features(photo, values.numpy()[0, : grid.rows, : grid.columns], frame, grid)
+
+
+def freeze_features(network: Network) -> FeatureReader:
+    """Turn a network into a reader of whole feature maps."""
+    import tensorflow as tf
+
+    def features(pixels: Any) -> tuple[Any]:
+        return (network.features(pixels),)
+
+    graph = freeze(features, [tf.TensorSpec(network.batch_shape, tf.uint8)])
+    return FeatureReader(network.label, network.weights, network.tap, network, graph)
+
+
+def load_features(spec: Spec, tap: str = "auto", on_progress: LoadProgress = ignore_progress) -> FeatureReader:
+    """Open a network and freeze it; errors as in `convfe_core.backbones.open_network`."""
+    reader = freeze_features(open_network(spec, tap, on_progress=on_progress))
+    gc.collect()
+    return reader
+
+
+def canvas_of(photo: Photo, network: Network, size: Size) -> PixelArray:
+    """(1, H, W, 3) uint8: a photograph as the network receives it."""
+    return place_on_canvas(photo, frame_for(photo.height, photo.width, network, size))[None]

@@ -1,0 +1,200 @@
+"""How a model of the user's own wants its pixels: a guess with its reason, and a look at what it really receives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convfe_core.architectures import Architecture, Preprocessing
+from convfe_core.gallery import DEFAULT_SAMPLES, load_sample
+from convfe_core.images import Photo, place_on_canvas, plan_frame
+from convfe_core.preprocessing import SCALINGS, scale_pixels
+from convfe_core.taps import tensors_in_order
+
+SCALING_WORDS: dict[Preprocessing, str] = {
+    "raw": "0..255, as they are",
+    "unit": "0..1",
+    "tf": "-1..1",
+    "torch": "ImageNet, PyTorch style",
+    "caffe": "ImageNet, Caffe style (BGR)",
+}
+_SCALING_LAYERS = ("Rescaling", "Normalization", "TrueDivide", "Divide", "Multiply", "Subtract")
+_CLEARLY = 0.5
+"""The best scaling's misfit is below this share of the next one's."""
+_AMPLE_SIDE = 224
+
+
+@dataclass(frozen=True)
+class ScalingGuess:
+    """A way of scaling pixels and, as a phrase, what speaks for it."""
+
+    mode: Preprocessing
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class InputAudit:
+    """What the first layer with weights receives for one photograph.
+
+    Attributes
+    ----------
+    low, high, mean, deviation : of its values
+    picture : (H, W, C) float32, as received
+    layer : the first layer with weights
+    scaled_by : layers inside the model that scale pixels before it
+    warnings : one sentence each
+    """
+
+    low: float
+    high: float
+    mean: float
+    deviation: float
+    picture: NDArray[np.float32]
+    layer: str
+    scaled_by: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def guess_scaling(model: Any, architecture: Architecture | None) -> ScalingGuess:
+    """Guess how pixels enter a flat model.
+
+    What is known comes first: layers inside that scale, then the recognised family. Without either, the scaling is
+    taken under which photographs give the first BatchNormalization the statistics that it saw in training.
+
+    Parameters
+    ----------
+    model : from `convfe_core.model_flat.flatten_model`
+    architecture : what `convfe_core.recognition.recognise_backbone` found
+    """
+    inside = scaling_layers(model)
+    if inside:
+        return ScalingGuess("raw", f"its layer {inside[0]!r} scales them itself")
+    if architecture is not None:
+        return ScalingGuess(architecture.preprocessing, f"its layers are those of {architecture.name}")
+    misfits = norm_misfits(model)
+    if misfits:
+        first, second = sorted(misfits, key=lambda mode: misfits[mode])[:2]
+        if misfits[first] < _CLEARLY * misfits[second]:
+            return ScalingGuess(first, "photographs scaled like that fit its first BatchNormalization best")
+    return ScalingGuess("unit", "nothing in the file tells; this is the most common, check the picture below")
+
+
+def scaling_layers(model: Any) -> tuple[str, ...]:
+    """Names of the layers that scale pixels before the first layer with trained weights."""
+    found = []
+    for tensor in tensors_in_order(model):
+        layer = tensor._keras_history.operation
+        if type(layer).__name__ in _SCALING_LAYERS:
+            found.append(str(layer.name))
+        elif getattr(layer, "weights", []):
+            break
+    return tuple(found)
+
+
+def norm_misfits(model: Any) -> dict[Preprocessing, float]:
+    """How badly the first BatchNormalization's statistics fit photographs under each scaling; lower is better.
+
+    The median over channels of the Kullback-Leibler divergence from the normal distribution with the statistics that
+    photographs give to the one with the layer's moving mean and variance. Empty without such a layer,
+    or with one that was never trained.
+    """
+    import keras
+
+    for tensor in tensors_in_order(model):
+        layer = tensor._keras_history.operation
+        if isinstance(layer, keras.layers.BatchNormalization):
+            break
+    else:
+        return {}
+    before = keras.Model(model.inputs, tensor._keras_history.operation.input)
+    mean, variance = (np.asarray(value, np.float64) for value in (layer.moving_mean, layer.moving_variance))
+    if not mean.any() and (variance == 1).all():  # never trained
+        return {}
+    batch = _sample_batch(model)
+    misfits: dict[Preprocessing, float] = {}
+    for mode in SCALINGS if model.inputs[0].shape[-1] == 3 else SCALINGS[:3]:
+        values = np.asarray(before([_colours(scale_pixels(batch, mode), model)], training=False), np.float64)
+        misfits[mode] = _divergence(values.reshape(-1, values.shape[-1]), mean, variance)
+    return misfits
+
+
+def _divergence(values: NDArray[np.float64], mean: NDArray[np.float64], variance: NDArray[np.float64]) -> float:
+    tiny = 1e-6 * max(float(variance.max()), 1e-12)
+    ours, theirs = values.var(axis=0) + tiny, variance + tiny
+    divergence = 0.5 * (np.log(theirs / ours) + (ours + (values.mean(axis=0) - mean) ** 2) / theirs - 1)
+    return float(np.median(divergence))
+
+
+def _sample_batch(model: Any) -> NDArray[np.float32]:
+    height, width = (side or _AMPLE_SIDE for side in model.inputs[0].shape[1:3])
+    photos = [load_sample(name) for name in DEFAULT_SAMPLES]
+    return np.stack([_canvas(photo, height, width) for photo in photos])
+
+
+def _canvas(photo: Photo, height: int, width: int) -> NDArray[np.float32]:
+    frame = plan_frame(photo.height, photo.width, None, fixed=(height, width))
+    return place_on_canvas(photo, frame).astype(np.float32)
+
+
+def _colours(scaled: Any, model: Any) -> Any:
+    return scaled if model.inputs[0].shape[-1] == 3 else to_grey(scaled)
+
+
+def to_grey(pixels: Any) -> Any:
+    """(..., 3) to (..., 1) by ITU-R BT.601's luma, for networks that take one colour; arrays and tensors alike."""
+    return 0.299 * pixels[..., 0:1] + 0.587 * pixels[..., 1:2] + 0.114 * pixels[..., 2:3]
+
+
+def audit_input(model: Any, mode: Preprocessing, photo: Photo, size: tuple[int, int]) -> InputAudit:
+    """Run a photograph up to the first layer with weights and say what arrives there.
+
+    Parameters
+    ----------
+    model : Keras 3 model with one picture input
+    mode : how pixels are scaled before they enter
+    size : (height, width) of the input, where the model takes any
+    """
+    import keras
+
+    height, width = (own or side for own, side in zip(model.inputs[0].shape[1:3], size, strict=True))
+    batch = _colours(scale_pixels(_canvas(photo, height, width)[None], mode), model)
+    first = next(
+        (
+            tensor._keras_history.operation
+            for tensor in tensors_in_order(model)
+            if type(tensor._keras_history.operation).__name__ != "Normalization"
+            and getattr(tensor._keras_history.operation, "weights", [])
+        ),
+        None,
+    )
+    received = np.asarray(batch, np.float32)[0]
+    if first is not None and first.input is not model.inputs[0]:
+        received = np.asarray(keras.Model(model.inputs, first.input)([batch], training=False))[0]
+    inside = scaling_layers(model)
+    return InputAudit(
+        low=float(received.min()),
+        high=float(received.max()),
+        mean=float(received.mean()),
+        deviation=float(received.std()),
+        picture=received,
+        layer="" if first is None else str(first.name),
+        scaled_by=inside,
+        warnings=tuple(_warnings(received, mode, inside)),
+    )
+
+
+def _warnings(received: NDArray[np.float32], mode: Preprocessing, inside: tuple[str, ...]) -> list[str]:
+    found = []
+    if inside and mode != "raw":
+        found.append(
+            f"Scaled twice: to {SCALING_WORDS[mode]} before the model and again by its layer {inside[0]!r}; choose raw."
+        )
+    if float(np.ptp(received)) < 0.1:
+        found.append(
+            f"The first layer sees values from {received.min():.3g} to {received.max():.3g} only, "
+            "as if pixels were scaled twice."
+        )
+    return found

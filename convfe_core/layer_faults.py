@@ -1,0 +1,161 @@
+"""Faults of single layers: weights that cannot be, where NaN begins, and statistics that do not fit the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convfe_core.backbones import Network, freeze
+from convfe_core.pixels import PixelArray
+from convfe_core.taps import tensors_in_order
+
+Values = NDArray[np.float64]
+
+ALIKE = 1e-6
+"""Filters are equal when they differ by less than this share of their magnitude."""
+
+
+@dataclass(frozen=True)
+class WeightFault:
+    """What is wrong with one layer's weights: ``NaN``, ``zero`` or ``alike`` (all its filters are equal)."""
+
+    layer: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class NormMisfit:
+    """How far a BatchNormalization's stored statistics are from those of the photographs.
+
+    Attributes
+    ----------
+    divergence : median over channels of the Kullback-Leibler divergence, in nats; about 0.5 or less where they fit
+    wider : by what factor the data's spread exceeds the stored one, the median over channels
+    """
+
+    layer: str
+    divergence: float
+    wider: float
+
+
+def weight_faults(network: Network) -> list[WeightFault]:
+    """Look through the kernels of all layers up to the tapped one, first layer first."""
+    found = []
+    for layer in _layers(network):
+        weights = [np.asarray(weight) for weight in getattr(layer, "weights", [])]
+        if any(not np.isfinite(weight).all() for weight in weights):
+            found.append(WeightFault(str(layer.name), "NaN"))
+            continue
+        kernels = [weight for weight in weights if weight.ndim >= 2 and weight.size > 1]
+        if kernels and all(not kernel.any() for kernel in kernels):
+            found.append(WeightFault(str(layer.name), "zero"))
+        elif any(kernel.ndim == 4 and _alike(kernel) for kernel in kernels):
+            found.append(WeightFault(str(layer.name), "alike"))
+    return found
+
+
+def first_not_finite(network: Network, batch: PixelArray) -> str | None:
+    """Name the first layer whose output holds NaN or infinity for (N, H, W, 3) pictures; None where none does."""
+    import tensorflow as tf
+
+    tensors = _tensors(network)
+    if not tensors:
+        return None
+
+    def finite(pixels: Any) -> Any:
+        values = network.tensors(pixels, tensors)
+        return tf.stack([tf.reduce_all(tf.math.is_finite(value)) for value in values])
+
+    answers = tf.function(finite, autograph=False)(tf.constant(batch)).numpy()
+    return next(
+        (str(tensor._keras_history.operation.name) for tensor, fine in zip(tensors, answers, strict=True) if not fine),
+        None,
+    )
+
+
+class NormGatherer:
+    """Compares every BatchNormalization's statistics with those of the photographs it is given."""
+
+    def __init__(self, network: Network) -> None:
+        import keras
+
+        self._layers = [layer for layer in _layers(network) if isinstance(layer, keras.layers.BatchNormalization)]
+        self._counts = [int(layer.moving_mean.shape[0]) for layer in self._layers]
+        self._graph = _moments(network, self._layers) if self._layers else None
+        self._means: list[Values] = []
+        self._squares: list[Values] = []
+
+    def add(self, batch: PixelArray) -> None:
+        """Take (1, H, W, 3) uint8: a photograph as the network receives it."""
+        import tensorflow as tf
+
+        if self._graph is not None:
+            mean, variance = (value.numpy().astype(np.float64) for value in self._graph(tf.constant(batch)))
+            self._means.append(mean)
+            self._squares.append(variance + mean**2)
+
+    @property
+    def never_trained(self) -> bool:
+        """Whether every statistic is still the one that a layer begins with."""
+        return bool(self._layers) and all(map(_initial, self._layers))
+
+    def misfits(self) -> list[NormMisfit]:
+        """List every layer that was ever trained, in the network's order."""
+        if not self._means:
+            return []
+        mean = np.mean(self._means, axis=0)
+        variance = np.maximum(np.mean(self._squares, axis=0) - mean**2, 0)
+        found, start = [], 0
+        for layer, count in zip(self._layers, self._counts, strict=True):
+            part = slice(start, start + count)
+            start += count
+            stored_mean, stored = (
+                np.asarray(value, np.float64) for value in (layer.moving_mean, layer.moving_variance)
+            )
+            if _initial(layer):
+                continue
+            # Channels that hardly vary in training or are dead say nothing about the scale of what enters.
+            floor = 1e-3 * max(float(np.median(stored)), 1e-12)
+            theirs, ours = stored + floor, variance[part] + floor
+            divergence = 0.5 * (np.log(theirs / ours) + (ours + (mean[part] - stored_mean) ** 2) / theirs - 1)
+            found.append(
+                NormMisfit(str(layer.name), float(np.median(divergence)), float(np.median(np.sqrt(ours / theirs))))
+            )
+        return found
+
+
+def _initial(layer: Any) -> bool:
+    return not np.asarray(layer.moving_mean).any() and bool((np.asarray(layer.moving_variance) == 1).all())
+
+
+def _moments(network: Network, layers: list[Any]) -> Callable[[Any], Any]:
+    import tensorflow as tf
+
+    def moments(pixels: Any) -> tuple[Any, Any]:
+        inputs = network.tensors(pixels, [layer.input for layer in layers])
+        pairs = [tf.nn.moments(value, axes=list(range(len(value.shape) - 1))) for value in inputs]
+        return tf.concat([mean for mean, _ in pairs], 0), tf.concat([variance for _, variance in pairs], 0)
+
+    return freeze(moments, [tf.TensorSpec(network.batch_shape, tf.uint8)])
+
+
+def _tensors(network: Network) -> list[Any]:
+    """The tensors that the tapped one is computed from, in order, itself last."""
+    import keras
+
+    return tensors_in_order(keras.Model(network.model.inputs, network.tensor))
+
+
+def _layers(network: Network) -> list[Any]:
+    return list(dict.fromkeys(tensor._keras_history.operation for tensor in _tensors(network)))
+
+
+def _alike(kernel: NDArray[np.float32]) -> bool:
+    """Whether all of several filters, the last axis of (h, w, C, filters), are equal and not zero."""
+    filters = kernel.reshape(-1, kernel.shape[-1])
+    largest = float(np.abs(filters).max())
+    return filters.shape[1] > 1 and largest > 0 and float(np.ptp(filters, axis=1).max()) <= ALIKE * largest

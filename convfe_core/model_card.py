@@ -1,0 +1,81 @@
+"""What there is to say about a model file before its maps are looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from convfe_core.catalog import Spec
+from convfe_core.errors import ModelFileError
+from convfe_core.footprint import peak_mb, refusal
+from convfe_core.input_scaling import ScalingGuess
+from convfe_core.memory import give_back, memory_limit_mb, room_mb
+from convfe_core.model_files import OpenedModel, open_model
+from convfe_core.taps import resolve_tap, tensors_and_strides
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What there is to say about a model file; holds no weights.
+
+    Attributes
+    ----------
+    layer : the last feature map, which is looked at unless another one is chosen
+    channels, stride : of it
+    layers : every layer that can be looked at instead, from the picture on
+    others as in `OpenedModel`
+    """
+
+    opened_with: str
+    native: tuple[int, int] | None
+    fixed: bool
+    recognised: str | None
+    scaling: ScalingGuess
+    layer: str
+    channels: int
+    stride: int
+    layers: tuple[str, ...]
+    head: tuple[str, ...]
+    parameters: int
+
+
+def card_of(spec: Spec) -> ModelCard:
+    """Open a spec's model file, describe it and let it go.
+
+    Raises
+    ------
+    ModelFileError : it cannot or must not be opened
+    MemoryLimitError : it does not fit
+    """
+    if spec.path is None:
+        raise ModelFileError(f"Expected a model file for {spec.label}. Received: none.")
+    if room_mb() < peak_mb(spec, compact=True):
+        raise refusal(spec, room_mb(), memory_limit_mb())
+    card = describe_model(open_model(spec.path))
+    give_back()
+    return card
+
+
+def describe_model(opened: OpenedModel) -> ModelCard:
+    """Say what a model file holds."""
+    _, tap = resolve_tap(opened.model, None, "auto")
+    return ModelCard(
+        opened_with=opened.opened_with,
+        native=opened.native,
+        fixed=opened.fixed is not None,
+        recognised=opened.architecture.name if opened.architecture else None,
+        scaling=opened.scaling,
+        layer=tap.layer,
+        channels=tap.channels,
+        stride=tap.stride,
+        layers=map_layers(opened.model),
+        head=opened.head,
+        parameters=int(opened.model.count_params()),
+    )
+
+
+def map_layers(model: Any) -> tuple[str, ...]:
+    """Names of the layers whose output is a map, from the picture on."""
+    return tuple(
+        str(tensor._keras_history.operation.name) for tensor, stride in tensors_and_strides(model) if stride > 0
+    )

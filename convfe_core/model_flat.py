@@ -1,0 +1,227 @@
+"""A loaded model, of Keras 3 or tf-keras and with models nested in it, as one flat Keras 3 model.
+
+Everything else in the engine then works on it as on a network of the catalog: taps, strides, freezing. Layers are made
+anew from their settings and given the same weights, so that the input's size can be opened.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+from convfe_core.errors import ModelFileError
+from convfe_core.model_allowed import ONLY_IN_TRAINING, TF_OPERATIONS
+
+_RENAMED = {"SyncBatchNormalization": "BatchNormalization"}
+_CALLING_ARGUMENTS = ("training", "mask", "name")
+
+
+def flatten_model(
+    model: Any, side_lengths: tuple[int | None, int | None] | None = None, *, trained: bool = True
+) -> Any:
+    """Rebuild a model without nesting.
+
+    Parameters
+    ----------
+    model : a Functional or Sequential model of Keras 3 or tf-keras with one input (n, H, W, C)
+    side_lengths : (H, W) of the new model's input, None for any; by default the model's own
+    trained : with the model's weights; else as freshly initialised from Keras' global seed
+
+    Returns
+    -------
+    keras.Model of layers alone, the last output that of the model
+
+    Raises
+    ------
+    ModelFileError : a model or layer that cannot be rebuilt
+    """
+    import keras
+
+    height, width, channels = picture_shape(model)
+    if side_lengths is not None:
+        height, width = side_lengths
+    picture = keras.Input((height, width, channels), name="picture")
+    rebuild = _Rebuild()
+    outputs = rebuild.run(model, [picture])
+    flat = keras.Model(picture, outputs[0], name=_clean(model.name))
+    rebuild.set_weights(trained=trained)
+    return flat
+
+
+def picture_shape(model: Any) -> tuple[int | None, int | None, int]:
+    """(height, width, channels) that a model takes, None where any.
+
+    Raises
+    ------
+    ModelFileError : the model takes no single picture of one or three colours
+    """
+    inputs = getattr(model, "inputs", None)
+    shapes = [tuple(tensor.shape) for tensor in inputs or []]
+    if len(shapes) != 1 or len(shapes[0]) != 4:
+        raise ModelFileError(
+            f"{model.name}: expected a model that takes one picture (n, height, width, 3). "
+            f"Received: {', '.join(map(str, shapes)) or 'one that was never built'}."
+        )
+    _, height, width, channels = shapes[0]
+    if channels not in (1, 3):
+        raise ModelFileError(
+            f"{model.name}: expected a picture of 3 colours or 1 last, (n, height, width, 3). Received: {shapes[0]}."
+        )
+    return height, width, channels
+
+
+class _Rebuild:
+    """Layers made so far, by the layer they stand for."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, tuple[Any, Any]] = {}
+        self._names: set[str] = {"picture"}
+
+    def run(self, model: Any, inputs: list[Any], prefix: str = "") -> list[Any]:
+        """Call new layers on tensors as a model calls its own; nested models are entered."""
+        graph = getattr(model, "_functional", None) or model
+        if not hasattr(graph, "_nodes_by_depth"):
+            raise ModelFileError(
+                f"{model.name}: expected a Functional or Sequential model, whose layers are known. "
+                "Received: one whose layers are only known to the program that made it."
+            )
+        known = {id(old): new for old, new in zip(graph.inputs, inputs, strict=True)}
+        for node in _nodes(graph):
+            operation = getattr(node, "operation", None) or node.layer
+            arguments, named = _arguments(node, known)
+            if hasattr(operation, "_nodes_by_depth") or getattr(operation, "_functional", None) is not None:
+                made = self.run(operation, [*arguments, *named.values()], operation.name)
+            else:
+                made = [self._call(operation, arguments, named, prefix)]
+            for old, new in zip(_as_list(node.outputs), made, strict=True):
+                known[id(old)] = new
+        return [known[id(output)] for output in graph.outputs]
+
+    def set_weights(self, *, trained: bool) -> None:
+        """Give the new layers the weights of the old; a Normalization keeps its statistics in any case."""
+        for old, new in self._made.values():
+            statistics = type(old).__name__ == "Normalization"
+            if not (trained or statistics) or not getattr(old, "weights", []):
+                continue
+            if [tuple(w.shape) for w in new.weights] != [tuple(w.shape) for w in old.weights]:
+                raise ModelFileError(f"layer {old.name!r}: expected weights of the shapes that Keras 3 gives it.")
+            new.set_weights(old.get_weights())
+            if statistics:
+                new.finalize_state()
+
+    def _call(self, operation: Any, arguments: list[Any], named: dict[str, Any], prefix: str) -> Any:
+        kind = type(operation).__name__
+        if kind in ONLY_IN_TRAINING:
+            return arguments[0]
+        if kind in ("TFOpLambda", "SlicingOpLambda"):
+            return _arithmetic(TF_OPERATIONS[operation.get_config()["function"]], arguments, named)
+        if kind == "Resizing" and arguments[0].shape[-1] in (1, 3):
+            return arguments[0]  # pictures come in the size that it asks for
+        if id(operation) not in self._made:
+            self._made[id(operation)] = (operation, _remake(operation, self._name(operation.name, prefix)))
+        return self._made[id(operation)][1](*arguments, **named)
+
+    def _name(self, name: str, prefix: str) -> str:
+        """A name that no other layer has: the outer model's goes before a second one."""
+        wanted = _clean(name)
+        candidate, number = wanted, 1
+        while candidate in self._names:
+            candidate = _clean(f"{prefix}_{wanted}" if number == 1 and prefix else f"{wanted}_{number}")
+            number += 1
+        self._names.add(candidate)
+        return candidate
+
+
+def _nodes(graph: Any) -> Iterator[Any]:
+    """The calls of a graph in an order in which each one's inputs are there."""
+    for depth in sorted(graph._nodes_by_depth, reverse=True):
+        yield from (node for node in graph._nodes_by_depth[depth] if not node.is_input)
+
+
+def _arguments(node: Any, known: dict[int, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """What a layer is called with, the tensors replaced by the new ones."""
+    if hasattr(node, "arguments"):  # Keras 3
+        arguments, named = node.arguments.fill_in(known)
+    else:
+        arguments, named = node.map_arguments({str(key): _Again(tensor) for key, tensor in known.items()})
+    return list(arguments), {key: value for key, value in named.items() if key not in _CALLING_ARGUMENTS}
+
+
+class _Again:
+    """What tf-keras takes for a stack of copies of one tensor."""
+
+    def __init__(self, tensor: Any) -> None:
+        self._tensor = tensor
+
+    def pop(self) -> Any:
+        return self._tensor
+
+
+def _remake(operation: Any, name: str) -> Any:
+    """A new Keras 3 layer with the settings of a layer of Keras 3 or tf-keras."""
+    import keras
+
+    config = {**operation.get_config(), "name": name}
+    if isinstance(operation, keras.Operation):
+        if isinstance(operation, keras.layers.Layer):
+            config["dtype"] = "float32"
+        return type(operation).from_config(config)
+    kind = _RENAMED.get(type(operation).__name__, type(operation).__name__)
+    maker = getattr(keras.layers, kind, None)
+    if maker is None:
+        raise ModelFileError(f"layer {name!r}: expected a layer that Keras 3 has. Received: {kind}.")
+    if kind == "LeakyReLU":
+        config["negative_slope"] = config.pop("alpha", 0.3)
+    if kind == "BatchNormalization" and not isinstance(config.get("axis", -1), int):
+        config["axis"] = int(next(iter(config["axis"])))
+    accepted = {*inspect.signature(maker.__init__).parameters, "name"}
+    settings = {key: value for key, value in config.items() if key in accepted and value is not None}
+    for key in [key for key in settings if key.endswith(("_regularizer", "_constraint"))]:
+        del settings[key]
+    for key in [key for key in settings if key.endswith("_initializer")]:
+        settings[key] = _initializer(settings[key])
+    return maker(**settings)
+
+
+def _initializer(described: Any) -> Any:
+    """The initializer that a description names, for untrained weights; Keras' usual one where it names none."""
+    import keras
+
+    if isinstance(described, dict):
+        described = {"class_name": described.get("class_name"), "config": described.get("config", {})}
+    try:
+        return keras.initializers.get(described)
+    except (ValueError, TypeError):
+        return keras.initializers.GlorotUniform()
+
+
+def _arithmetic(name: str, arguments: list[Any], named: dict[str, Any]) -> Any:
+    """An operation that Keras 2 wrote as one of TensorFlow's, in Keras 3."""
+    from keras import ops
+
+    values = [*arguments, *(value for key, value in named.items() if key not in ("data_format", "dtype", "axis"))]
+    if name == "getitem":
+        return values[0][tuple(_index(part) for part in values[1])]
+    if name == "identity":
+        return values[0]
+    if name == "bias_add":
+        return ops.add(values[0], ops.convert_to_tensor(values[1], "float32"))
+    if name == "concat":
+        return ops.concatenate(values[0], axis=named.get("axis", -1))
+    function = getattr(ops, name)
+    return function(values[0]) if name in ("relu", "relu6", "silu", "sigmoid") else function(values[0], values[1])
+
+
+def _index(part: Any) -> Any:
+    if isinstance(part, dict):
+        return slice(part.get("start"), part.get("stop"), part.get("step")) if "step" in part else Ellipsis
+    return part
+
+
+def _as_list(outputs: Any) -> list[Any]:
+    return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
+
+
+def _clean(name: str) -> str:
+    return name.replace("/", "_") or "layer"

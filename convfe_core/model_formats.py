@@ -1,0 +1,277 @@
+"""Reading a whole model from the files Keras writes: ``.keras``, ``.h5`` and SavedModel, checked before it is loaded.
+
+Keras 3 refuses many files of Keras 2; tf-keras, the maintained Keras 2, opens those. A SavedModel's graph is never run:
+its layers are rebuilt from their description, and only the numbers are read from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from convfe_core.errors import ModelFileError
+from convfe_core.model_safety import (
+    MOST_BYTES,
+    MOST_CONFIG_BYTES,
+    check_archive,
+    check_config,
+    check_hdf5,
+)
+
+MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".zip")
+EXPECTED = "a Keras model: .keras, .h5, .hdf5, or a SavedModel as a folder or zip"
+
+_SAVED_MODEL, _METADATA, _VARIABLES = "saved_model.pb", "keras_metadata.pb", "variables"
+_FOREIGN = (
+    (b"\x80", "a pickle, which can run code when it is opened"),
+    (b"TFL3", "a TensorFlow Lite model"),
+    (b"\x08", "an ONNX model or a graph without layers"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"{", "a JSON file"),
+)
+
+
+def load_model_file(path: Path) -> tuple[Any, str]:
+    """Load a model that is known to hold nothing but Keras' own layers.
+
+    Returns
+    -------
+    a model of Keras 3 or of tf-keras, not compiled, and which of the two opened it (``Keras 3.15.0``)
+
+    Raises
+    ------
+    ModelFileError : no model, a refused one, or one that neither opens
+    """
+    path = path.expanduser()
+    name = path.name or str(path)
+    if path.is_dir():
+        return _load_saved_model(path, name)
+    if not path.is_file():
+        raise ModelFileError(f"{name}: expected {EXPECTED}, but there is no such file.")
+    if path.stat().st_size > MOST_BYTES:
+        raise ModelFileError(
+            f"{name}: expected at most {MOST_BYTES / 1e9:.0f} GB. Received: {path.stat().st_size / 1e9:.1f} GB."
+        )
+    import h5py
+
+    if h5py.is_hdf5(path):
+        return _load_hdf5(path, name)
+    if zipfile.is_zipfile(path):
+        return _load_archive(path, name)
+    raise ModelFileError(f"{name}: expected {EXPECTED}. Received: {_what_came(path)}.")
+
+
+def _what_came(path: Path) -> str:
+    with path.open("rb") as file:
+        beginning = file.read(16)
+    if not beginning:
+        return "an empty file"
+    if TFLITE_MARK in beginning[:8]:
+        return "a TensorFlow Lite model"
+    if beginning.startswith(b"\x89HDF"):
+        return "the beginning of an HDF5 file whose rest is damaged"
+    if beginning.startswith(b"PK"):
+        return "a damaged archive"
+    return next((what for magic, what in _FOREIGN if beginning.startswith(magic)), "a file of another kind")
+
+
+TFLITE_MARK = b"TFL3"
+
+
+def _load_hdf5(path: Path, name: str) -> tuple[Any, str]:
+    import h5py
+
+    check_hdf5(path, name)
+    with h5py.File(path, "r") as file:
+        text = file.attrs.get("model_config")
+    if text is None:
+        raise ModelFileError(
+            f"{name}: expected a whole model. Received: weights alone; name their architecture, as in "
+            f"MobileNetV2-0.35:{name}, or save the whole model."
+        )
+    config = _parse(text, name)
+    check_config(config, name)
+    return _first_that_opens(name, [_keras_loader(path), _tf_keras_loader(path)])
+
+
+def _load_archive(path: Path, name: str) -> tuple[Any, str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            check_archive(archive, name)
+            members = archive.namelist()
+            if "config.json" in members:
+                return _load_keras_archive(archive, name)
+            if any(member.endswith("data.pkl") or member.endswith(".npy") for member in members):
+                raise ModelFileError(f"{name}: expected {EXPECTED}. Received: arrays or a pickle in an archive.")
+            roots = [member[: -len(_SAVED_MODEL)] for member in members if member.endswith(_SAVED_MODEL)]
+            if not roots:
+                raise ModelFileError(f"{name}: expected {EXPECTED}. Received: an archive without a model.")
+            return _load_zipped_saved_model(archive, min(roots, key=len), name)
+    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError) as error:
+        raise ModelFileError(f"{name}: expected a whole archive, but it is damaged; copy it again.") from error
+
+
+def _load_keras_archive(archive: zipfile.ZipFile, name: str) -> tuple[Any, str]:
+    """Load a ``.keras`` file from a copy that holds its description and weights and nothing else."""
+    config = _parse(_read_member(archive, "config.json", name), name)
+    check_config(config, name)
+    _drop_compilation(config)
+    weights = "model.weights.h5"
+    if weights not in archive.namelist():
+        raise ModelFileError(f"{name}: expected a .keras file with {weights} in it; save the model again.")
+    with tempfile.TemporaryDirectory(prefix="convfe-") as folder:
+        _extract(archive, weights, Path(folder, weights))
+        check_hdf5(Path(folder, weights), name)
+        copy = Path(folder, "model.keras")
+        with zipfile.ZipFile(copy, "w") as clean:
+            clean.writestr("config.json", json.dumps(config))
+            if "metadata.json" in archive.namelist():
+                clean.writestr("metadata.json", _read_member(archive, "metadata.json", name))
+            clean.write(Path(folder, weights), weights)
+        return _first_that_opens(name, [_keras_loader(copy), _tf_keras_loader(copy)])
+
+
+def _drop_compilation(node: Any) -> None:
+    """Take out losses, metrics and optimizers, which are not needed and may name a user's code."""
+    if isinstance(node, dict):
+        node.pop("compile_config", None)
+        for value in node.values():
+            _drop_compilation(value)
+    elif isinstance(node, list):
+        for value in node:
+            _drop_compilation(value)
+
+
+def _load_zipped_saved_model(archive: zipfile.ZipFile, root: str, name: str) -> tuple[Any, str]:
+    with tempfile.TemporaryDirectory(prefix="convfe-") as folder:
+        wanted = (root + _SAVED_MODEL, root + _METADATA, f"{root}{_VARIABLES}/")
+        for member in archive.namelist():
+            if member.startswith(wanted) and not member.endswith("/"):
+                _extract(archive, member, Path(folder, member[len(root) :]))
+        return _load_saved_model(Path(folder), name)
+
+
+def _load_saved_model(folder: Path, name: str) -> tuple[Any, str]:
+    """Rebuild the layers that a SavedModel describes and give them its numbers; its graph stays closed."""
+    if not (folder / _SAVED_MODEL).is_file():
+        raise ModelFileError(f"{name}: expected {EXPECTED}. Received: a folder without {_SAVED_MODEL}.")
+    if not (folder / _METADATA).is_file():
+        raise ModelFileError(
+            f"{name}: expected a SavedModel that describes its layers ({_METADATA}). Received: one with a graph alone, "
+            "as model.export() writes it; save it with model.save('model.keras')."
+        )
+    config = _saved_model_config(folder / _METADATA, name)
+    check_config(config, name)
+
+    def load() -> tuple[Any, str]:
+        import tf_keras
+
+        model = tf_keras.models.model_from_config(_with_tuples(config))
+        status = model.load_weights(str(folder / _VARIABLES / _VARIABLES))
+        status.assert_existing_objects_matched().expect_partial()
+        return model, f"tf-keras {tf_keras.__version__}"
+
+    return _first_that_opens(name, [load])
+
+
+def _saved_model_config(path: Path, name: str) -> dict[str, Any]:
+    """The configuration of a SavedModel's model: that of the first node that is one."""
+    from google.protobuf.message import DecodeError
+    from tf_keras.protobuf import saved_metadata_pb2
+
+    if path.stat().st_size > MOST_CONFIG_BYTES:
+        raise ModelFileError(f"{name}: its description has {path.stat().st_size / 1e6:.0f} MB; expected far less.")
+    metadata = saved_metadata_pb2.SavedMetadata()
+    try:
+        metadata.ParseFromString(path.read_bytes())
+    except DecodeError as error:
+        raise ModelFileError(f"{name}: its {_METADATA} is damaged; copy the model again.") from error
+    for node in sorted(metadata.nodes, key=lambda node: node.node_id):
+        described = _parse(node.metadata, name)
+        if "layers" in (described.get("config") or {}):
+            return {"class_name": described.get("class_name"), "config": described["config"]}
+    raise ModelFileError(
+        f"{name}: expected a model of Keras layers. Received: one whose layers are only known to the program that "
+        "made it; save a Functional or Sequential model."
+    )
+
+
+def _with_tuples(node: Any) -> Any:
+    """A configuration whose tuples, which JSON does not have, are tuples again."""
+    if isinstance(node, list):
+        return [_with_tuples(value) for value in node]
+    if not isinstance(node, dict):
+        return node
+    if node.get("class_name") in ("__tuple__", "TensorShape"):
+        return tuple(_with_tuples(value) for value in node.get("items") or ())
+    return {key: _with_tuples(value) for key, value in node.items()}
+
+
+def _keras_loader(path: Path) -> Callable[[], tuple[Any, str]]:
+    def load() -> tuple[Any, str]:
+        import keras
+
+        return keras.models.load_model(path, compile=False, safe_mode=True), f"Keras {keras.__version__}"
+
+    return load
+
+
+def _tf_keras_loader(path: Path) -> Callable[[], tuple[Any, str]]:
+    def load() -> tuple[Any, str]:
+        import tf_keras
+
+        return (
+            tf_keras.models.load_model(str(path), compile=False, safe_mode=True),
+            f"tf-keras {tf_keras.__version__}",
+        )
+
+    return load
+
+
+def _first_that_opens(name: str, loaders: list[Callable[[], tuple[Any, str]]]) -> tuple[Any, str]:
+    reason = ""
+    for load in loaders:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return load()
+        except Exception as error:  # a broken or foreign file makes both Keras versions raise almost anything
+            reason = reason or _first_line(error)
+    raise ModelFileError(f"{name}: neither Keras 3 nor tf-keras could open it ({reason}); save the model again.")
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0].rstrip(".:") if lines else type(error).__name__
+    return text if len(text) <= 160 else f"{text[:157]}..."
+
+
+def _parse(text: str | bytes, name: str) -> dict[str, Any]:
+    if len(text) > MOST_CONFIG_BYTES:
+        raise ModelFileError(f"{name}: its description has {len(text) / 1e6:.0f} MB; expected far less.")
+    try:
+        config = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(f"{name}: its description is damaged; expected JSON. Save the model again.") from error
+    if not isinstance(config, dict):
+        raise ModelFileError(f"{name}: its description is damaged; expected an object. Save the model again.")
+    return config
+
+
+def _read_member(archive: zipfile.ZipFile, member: str, name: str) -> bytes:
+    if archive.getinfo(member).file_size > MOST_CONFIG_BYTES:
+        raise ModelFileError(f"{name}: {member} is larger than {MOST_CONFIG_BYTES / 1e6:.0f} MB; expected far less.")
+    return archive.read(member)
+
+
+def _extract(archive: zipfile.ZipFile, member: str, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with archive.open(member) as source, target.open("wb") as file:
+        shutil.copyfileobj(source, file, io.DEFAULT_BUFFER_SIZE * 16)

@@ -1,0 +1,221 @@
+"""What a model file may hold: refusing code, foreign references and bombs by reading, before any loader runs.
+
+Everything is judged by lists of what is allowed. What is not on them is refused by the name of its layer, whether
+it would run code (Lambda layers, pickles), read other files (external links, vocabularies) or only be unknown.
+"""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from convfe_core.errors import ModelFileError
+from convfe_core.model_allowed import ACTIVATIONS, CLASSES, MODULES, TF_OPERATIONS
+
+MOST_BYTES = 2_000_000_000
+"""Of a model file, and of everything in it once unpacked."""
+MOST_CONFIG_BYTES = 32_000_000
+MOST_ENTRIES = 100_000
+"""Files in an archive, or groups and arrays in an HDF5 file."""
+MOST_CHANNELS = 1 << 15
+"""Filters or units of one layer: what a file of a few bytes could otherwise make this machine allocate."""
+
+_CHANNEL_KEYS = ("filters", "units", "depth_multiplier")
+
+
+def check_config(config: Any, file_name: str) -> None:
+    """Refuse a model's configuration that names anything but Keras' own layers.
+
+    Parameters
+    ----------
+    config : the configuration as JSON gives it, of Keras 2 or 3
+
+    Raises
+    ------
+    ModelFileError : one sentence that names the layer
+    """
+    pending: list[tuple[Any, str]] = [(config, "")]
+    while pending:
+        node, layer = pending.pop()
+        if isinstance(node, dict):
+            layer = _check_object(node, layer, file_name) if "class_name" in node else layer
+            _check_values(node, layer, file_name)
+            pending += [(value, layer) for key, value in node.items() if key != "compile_config"]
+        elif isinstance(node, list):
+            pending += [(value, layer) for value in node]
+
+
+def _check_object(node: dict[str, Any], layer: str, file_name: str) -> str:
+    """Judge one object of a configuration and return the name of the layer it belongs to."""
+    kind, settings = node["class_name"], node.get("config")
+    own = settings.get("name") if isinstance(settings, dict) else None
+    layer = str(node.get("name") or own or layer)[:80]
+    shown = f"{file_name}: layer {layer!r}"
+    if kind in ("Lambda", "__lambda__"):
+        raise ModelFileError(
+            f"{shown} is a Lambda, which carries program code; models are opened without running any. "
+            "Replace it by Keras' own layers and save the model again."
+        )
+    if kind == "function" and isinstance(settings, str) and settings in ACTIVATIONS:
+        return layer
+    known = isinstance(kind, str) and kind in CLASSES
+    module = node.get("module")
+    at_home = (
+        module is None
+        or module == "keras"
+        or any(module == home or str(module).startswith(f"{home}.") for home in MODULES)
+    )
+    if not known or not at_home or ">" in str(node.get("registered_name")):
+        raise ModelFileError(
+            f"{shown} is {_shown(kind)}{_from(module)}, but only Keras' own image layers are opened, because others "
+            "need program code or other files; remove it and save the model again."
+        )
+    if kind in ("TFOpLambda", "SlicingOpLambda"):
+        function = settings.get("function") if isinstance(settings, dict) else None
+        if not isinstance(function, str) or function not in TF_OPERATIONS:
+            raise ModelFileError(
+                f"{shown} calls TensorFlow's {_shown(function)}, but only plain arithmetic is opened; "
+                "replace it by a Keras layer and save the model again."
+            )
+    return layer
+
+
+def _check_values(node: dict[str, Any], layer: str, file_name: str) -> None:
+    """Judge functions and sizes that a configuration names."""
+    for key, value in node.items():
+        named_function = key.endswith("activation") and value is not None
+        if named_function and isinstance(value, str) and value not in ACTIVATIONS:
+            raise ModelFileError(
+                f"{file_name}: layer {layer!r} uses the function {_shown(value)} as {key}, but only Keras' own "
+                "functions are opened; replace it and save the model again."
+            )
+        if named_function and not isinstance(value, str) and not (isinstance(value, dict) and "class_name" in value):
+            raise ModelFileError(
+                f"{file_name}: layer {layer!r} carries program code as {key}; models are opened without running any. "
+                "Replace it by one of Keras' own functions and save the model again."
+            )
+        if key in _CHANNEL_KEYS and isinstance(value, int | float) and value > MOST_CHANNELS:
+            raise ModelFileError(
+                f"{file_name}: layer {layer!r} has {value:,.0f} {key}; expected at most {MOST_CHANNELS:,}."
+            )
+
+
+def check_hdf5(path: Path, file_name: str) -> None:
+    """Refuse an HDF5 file that reaches into other files or unpacks to more than `MOST_BYTES`.
+
+    Raises
+    ------
+    ModelFileError : one sentence that names the entry
+    """
+    import h5py
+
+    total, seen = 0, 0
+    try:
+        with h5py.File(path, "r") as file:
+            for name, node in _hdf5_nodes(file, file_name):
+                seen += 1
+                if isinstance(node, h5py.Dataset):
+                    if node.external or node.is_virtual:
+                        raise ModelFileError(
+                            f"{file_name}: {name!r} keeps its numbers in another file; expected everything inside. "
+                            "Save the model again."
+                        )
+                    total += int(node.size) * node.dtype.itemsize
+                if total > MOST_BYTES or seen > MOST_ENTRIES:
+                    raise ModelFileError(
+                        f"{file_name}: unpacks to more than {MOST_BYTES / 1e9:.0f} GB; expected a smaller model."
+                    )
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        raise ModelFileError(
+            f"{file_name}: expected a whole HDF5 file, but it is damaged or cut off; copy it again."
+        ) from error
+
+
+def _hdf5_nodes(file: Any, file_name: str) -> Iterator[tuple[str, Any]]:
+    """Every group and array once, without following a link out of the file."""
+    import h5py
+
+    pending: list[tuple[str, Any]] = [("", file)]
+    visited: set[int] = set()
+    while pending:
+        prefix, group = pending.pop()
+        for name in group:
+            full = f"{prefix}/{name}"
+            link = group.get(name, getlink=True)
+            if isinstance(link, h5py.ExternalLink):
+                raise ModelFileError(
+                    f"{file_name}: {full!r} is a link to another file, {Path(link.filename).name!r}; expected "
+                    "everything inside. Save the model again."
+                )
+            if isinstance(link, h5py.SoftLink):
+                continue
+            node = group[name]
+            address = h5py.h5o.get_info(node.id).addr
+            if address in visited:
+                continue
+            visited.add(address)
+            yield full, node
+            if isinstance(node, h5py.Group):
+                pending.append((full, node))
+
+
+def check_archive(archive: zipfile.ZipFile, file_name: str) -> None:
+    """Refuse a zip file that writes outside its folder, holds links or code, or unpacks to too much.
+
+    Raises
+    ------
+    ModelFileError : one sentence that names the entry
+    """
+    entries = archive.infolist()
+    names = [entry.filename for entry in entries]
+    if len(entries) > MOST_ENTRIES or len(set(names)) != len(names):
+        raise ModelFileError(f"{file_name}: expected an archive with each file once. Received: {len(entries)} entries.")
+    if sum(entry.file_size for entry in entries) > MOST_BYTES:
+        raise ModelFileError(
+            f"{file_name}: unpacks to {sum(entry.file_size for entry in entries) / 1e9:.1f} GB; "
+            f"expected at most {MOST_BYTES / 1e9:.0f} GB."
+        )
+    for entry in entries:
+        parts = PurePosixPath(entry.filename.replace("\\", "/"))
+        outside = parts.is_absolute() or ".." in parts.parts or ":" in entry.filename
+        if outside or stat.S_ISLNK(entry.external_attr >> 16):
+            raise ModelFileError(
+                f"{file_name}: its entry {_shown(entry.filename)} points outside the archive; expected a plain model."
+            )
+        if parts.suffix.lower() in (".pkl", ".pickle", ".joblib", ".py", ".pyc", ".so", ".dll"):
+            raise ModelFileError(
+                f"{file_name}: holds {_shown(parts.name)}, which can run code when opened; expected a Keras model."
+            )
+        if entry.flag_bits & 1:
+            raise ModelFileError(f"{file_name}: is encrypted; expected an archive without a password.")
+
+
+def check_weight_file(path: Path) -> None:
+    """Judge a file of weights alone, ``.h5`` or ``.keras``, as `check_hdf5` and `check_archive` do."""
+    import h5py
+
+    if h5py.is_hdf5(path):
+        check_hdf5(path, path.name)
+    elif zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory(prefix="convfe-") as folder:
+            check_archive(archive, path.name)
+            for member in archive.namelist():
+                if member.endswith(".h5"):
+                    inner = Path(folder, "inner.h5")
+                    with archive.open(member) as source, inner.open("wb") as file:
+                        shutil.copyfileobj(source, file)
+                    check_hdf5(inner, path.name)
+
+
+def _shown(value: Any) -> str:
+    text = "".join(c if c.isprintable() else "?" for c in str(value))
+    return repr(text if len(text) <= 60 else f"{text[:57]}...")
+
+
+def _from(module: Any) -> str:
+    return "" if module is None or str(module).startswith("keras") else f" from {_shown(module)}"

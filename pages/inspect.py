@@ -1,0 +1,131 @@
+"""Inspect: one network on the user's images against what it should be compared with, and a report on its health."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import streamlit as st
+
+from convfe_core.catalog import Spec, control_of, find_architecture, parse_spec
+from convfe_core.differences import even_limits, subtract_maps
+from convfe_core.errors import ConvfeError, SpecError
+from convfe_core.extraction import Size
+from convfe_core.figures import row_figure
+from convfe_core.images import Photo
+from convfe_core.maps import FeatureMaps
+from convfe_core.scales import scale_limits
+from convfe_core.weights import weights_state
+from pages.parts.choose_backbones import choose_size
+from pages.parts.choose_images import choose_images
+from pages.parts.choose_look import choose_look
+from pages.parts.choose_one import choose_backbone
+from pages.parts.compute_maps import Work, show_failures
+from pages.parts.grid import page_of, show_figure
+from pages.parts.health_view import STATES, health_report, show_report
+from pages.parts.navigation import enter
+from pages.parts.own_models import known_card
+from pages.parts.session import forget_others, thumbnail
+from pages.parts.words import plain, show_error
+
+enter()
+
+
+def references(spec: Spec, own: list[Spec]) -> dict[str, Spec]:
+    """What a network may be compared with, by what it is called."""
+    found = {"Untrained control": control_of(spec)}
+    card = known_card(spec) if spec.own else None
+    recognised = card.recognised if card else None
+    if recognised is not None:
+        found[f"{recognised} as published"] = parse_spec(recognised)
+    elif not spec.own and spec.weights in ("untrained", "file"):
+        found[f"{spec.name} as published"] = parse_spec(spec.name)
+    if spec.weights == "untrained":
+        del found["Untrained control"]
+    return found | {one.label: one for one in own if one.label != spec.label}
+
+
+def ready(spec: Spec) -> bool:
+    """Whether comparing with it costs no download."""
+    return spec.own or spec.weights != "imagenet" or weights_state(find_architecture(spec.name)).ready
+
+
+def common_size(spec: Spec, size: Size) -> Size:
+    """One size for a network and its references, so that their cells are the same."""
+    if size.name not in ("own", "native"):
+        return size
+    card = known_card(spec) if spec.own else None
+    if card is not None and card.native is not None:
+        return Size(str(max(32, *card.native)))
+    if spec.architecture is not None:
+        both = spec.architecture.working_size, spec.architecture.native_size
+        return Size(str(both[size.name == "native"]))
+    return Size("320")
+
+
+def draw(photo: Photo, found: list[FeatureMaps], one_scale: bool) -> None:
+    """Draw a photograph's maps under all networks, and below them what is different."""
+    shared = replace(look, scope="image" if one_scale else "map")
+    limits = scale_limits(found, shared.scope)
+    key = photo.digest[:16]
+    labels = ", ".join(maps.label for maps in found)
+    figure = row_figure(photo, thumbnail(photo), found, limits, shared)
+    show_figure(figure, key=f"inspect-{key}", alt=f"{photo.name} and its maps under {labels}")
+    if len(found) < 2:
+        return
+    try:
+        changes = [subtract_maps(found[0], other) for other in found[1:]]
+    except SpecError as error:
+        st.caption(plain(str(error)))
+        return
+    figure = row_figure(photo, thumbnail(photo), changes, even_limits(changes), replace(look, colour_map="Blue-red"))
+    show_figure(figure, key=f"difference-{key}", alt=f"{photo.name}: differences between {labels}")
+
+
+with st.sidebar:
+    photos = choose_images()
+    spec, own = choose_backbone("inspect")
+    options = references(spec, own)
+    chosen = st.multiselect(
+        "Compared with",
+        list(options),
+        default=[name for name, one in options.items() if ready(one)][:2],
+        key=f"against-{spec.label}-{'-'.join(options)}",
+        persist_state="session",
+        help="Its untrained control; the published weights of its architecture; an earlier checkpoint added above.",
+    )
+    one_scale = st.toggle(
+        "One scale for all",
+        value=True,
+        key="inspect_scale",
+        help="Off: each map has its own scale, so that shapes show whatever their magnitude.",
+    )
+    size = common_size(spec, choose_size())
+    look = choose_look(scopes=False)
+
+st.title("Inspect", anchor=False)
+if not photos:
+    st.info("Choose a sample photograph or upload your own in the sidebar.", icon=":material/add_photo_alternate:")
+    st.stop()
+
+forget_others(photos)
+st.write(
+    f"Is **{plain(spec.label)}** in order? Its maps beside those it should be compared with, then a health report."
+)
+verdict = st.container()
+failures, progress = st.container(), st.empty()
+shown = page_of(photos)
+work = Work(photos=shown, specs=[spec, *(options[name] for name in chosen)], size=size, slot=progress)
+for photo, found in work.rows():
+    if found:
+        draw(photo, found, one_scale)
+with failures:
+    show_failures(work.failed)
+
+st.subheader("Health", anchor=False)
+try:
+    report = health_report(spec, size, photos)
+    show_report(report)
+    with verdict:
+        st.write(f"{STATES[report.checks[0].state]} {plain(report.verdict)}")
+except ConvfeError as error:
+    show_error(str(error))

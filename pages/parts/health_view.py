@@ -1,0 +1,82 @@
+"""A network's health report: the verdict, every check, and what the network really receives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+
+from convfe_core.backbones import open_network
+from convfe_core.catalog import Spec
+from convfe_core.extraction import Size
+from convfe_core.gate import MACHINE
+from convfe_core.health import HealthReport, examine
+from convfe_core.images import Photo
+from convfe_core.memory import give_back
+from pages.parts.words import plain
+
+STATES = {"fine": ":material/check_circle:", "look": ":material/visibility:", "bad": ":material/error:"}
+MOST_LISTED = 200
+
+
+def health_report(spec: Spec, size: Size, photos: Sequence[Photo]) -> HealthReport:
+    """Make the report, once a session for the same network, size and photographs."""
+    key = (spec, size, tuple(photo.digest for photo in photos))
+    kept: dict[object, HealthReport] = st.session_state.setdefault("health_reports", {})
+    if key not in kept:
+        slot = st.empty()
+
+        def tell(done: int, total: int) -> None:
+            slot.progress(done / total, text=f"{plain(spec.label)}: examining image {done} of {total}")
+
+        def load(phrase: str, share: float | None) -> None:
+            slot.progress(share or 0.0, text=f"{plain(spec.label)}: {phrase}")
+
+        load("loading", None)
+        with MACHINE.passing(lambda _before: None):
+            network = open_network(spec, on_progress=load)
+        if len(kept) >= 8:
+            kept.pop(next(iter(kept)))
+        kept[key] = examine(network, photos, size, on_step=tell)
+        del network
+        give_back()
+        slot.empty()
+    return kept[key]
+
+
+def show_report(report: HealthReport) -> None:
+    """Show a report."""
+    worst = report.checks[0].state
+    show = {"bad": st.error, "look": st.warning, "fine": st.success}[worst]
+    show(plain(report.verdict), icon=STATES[worst])
+    left, right = st.columns([3, 1])
+    with left:
+        for check in report.checks:
+            cause = f" *{plain(check.cause)}*" if check.cause else ""
+            st.markdown(f"{STATES[check.state]} **{check.name}**: {plain(check.finding)}{cause}")
+    with right:
+        st.image(_visible(report.audit.picture), caption=_received(report), width=224)
+    seen = report.statistics
+    if len(seen.dead) or len(seen.ignoring):
+        with st.expander("Channels by number"):
+            for name, channels in (("Never above zero", seen.dead), ("The same for every image", seen.ignoring)):
+                if len(channels):
+                    more = f" and {len(channels) - MOST_LISTED} more" if len(channels) > MOST_LISTED else ""
+                    st.caption(f"{name}: {', '.join(str(c) for c in channels[:MOST_LISTED])}{more}")
+
+
+def _received(report: HealthReport) -> str:
+    audit = report.audit
+    inside = f", scaled inside by {', '.join(audit.scaled_by)}" if audit.scaled_by else ""
+    return plain(
+        f"What layer {audit.layer} receives: {audit.low:.3g} to {audit.high:.3g}, mean {audit.mean:.3g}, "
+        f"deviation {audit.deviation:.3g}{inside}. Stretched to be seen."
+    )
+
+
+def _visible(picture: np.ndarray) -> np.ndarray:
+    """(H, W, C) of any range to (H, W, 3) uint8."""
+    values = np.nan_to_num(picture[..., :3] if picture.shape[-1] >= 3 else picture[..., :1].repeat(3, axis=-1))
+    low, high = float(values.min()), float(values.max())
+    return np.asarray((values - low) / max(high - low, 1e-12) * 255, np.uint8)

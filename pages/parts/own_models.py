@@ -1,0 +1,167 @@
+"""The sidebar's place for models of one's own: which file, how its pixels are scaled, which layer is looked at."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from convfe_core.catalog import Spec, file_stem, parse_spec
+from convfe_core.errors import ConvfeError, ModelFileError, SpecError
+from convfe_core.gate import MACHINE
+from convfe_core.input_scaling import SCALING_WORDS
+from convfe_core.model_card import ModelCard, card_of
+from convfe_core.preprocessing import SCALINGS
+from convfe_core.shards import file_stamp
+from convfe_core.weights import identify_weights
+from pages.parts.session import allowance
+from pages.parts.words import plain, show_error
+
+MODEL_TYPES = ["keras", "h5", "hdf5", "zip"]
+
+
+def choose_own_models(named: Sequence[Spec] = ()) -> list[Spec]:
+    """Ask for model files; say in one line each what could not be opened.
+
+    Parameters
+    ----------
+    named : models that were named elsewhere, as ``LABEL=path``
+    """
+    allowed = allowance()
+    with st.expander("Your own model", icon=":material/upload_file:", expanded=bool(named)):
+        uploads = st.file_uploader(
+            "Model or weight files",
+            type=MODEL_TYPES,
+            accept_multiple_files=True,
+            key="model_files",
+            max_upload_size=int(allowed.model_mb),
+            help="A .keras or .h5 file of Keras 2 or 3, a SavedModel as a zip, or weights of a known backbone. No code "
+            "in them is ever run: files that need some are refused.",
+        )
+        place = ""
+        if allowed.this_machine:
+            place = st.text_input(
+                "File or folder on this machine",
+                key="model_path",
+                persist_state="session",
+                placeholder="LABEL=runs/best.keras",
+            ).strip()
+        specs: list[Spec] = []
+        for spec in [*named, *_uploaded(uploads), *_at(place)]:
+            chosen = _choose(_with_unused_label(spec, [one.label for one in specs]))
+            if chosen is not None:
+                specs.append(chosen)
+    return specs
+
+
+def _uploaded(uploads: Sequence[UploadedFile]) -> Iterator[Spec]:
+    """Keep each upload in a folder that goes with the session, until it is removed."""
+    if "model_folder" not in st.session_state:
+        st.session_state.model_folder = tempfile.TemporaryDirectory(prefix="convfe-models-")
+        st.session_state.model_paths = {}
+    folder, paths = Path(st.session_state.model_folder.name), st.session_state.model_paths
+    for upload in uploads:
+        if upload.file_id not in paths:
+            path = folder / hashlib.sha256(upload.file_id.encode()).hexdigest()[:16] / file_stem(upload.name)
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(upload.getvalue())
+            paths[upload.file_id] = path
+    for key, path in paths.items():
+        if path is None:
+            continue
+        if st.button(f"Remove {plain(path.name)}", key=f"remove-{key}", icon=":material/close:", type="tertiary"):
+            path.unlink(missing_ok=True)
+            paths[key] = None  # the uploader may still show it; a second upload comes under another key
+            continue
+        yield _spec_of(path)
+
+
+def _at(place: str) -> Iterator[Spec]:
+    if not place:
+        return
+    try:
+        spec = parse_spec(place) if "=" in place else _spec_of(Path(place))
+        if not spec.own:
+            raise SpecError(f"Expected LABEL=path/to/model.keras. Received: {place!r}.")
+        yield spec
+    except ConvfeError as error:
+        show_error(str(error), icon=":material/search_off:")
+
+
+def _spec_of(path: Path) -> Spec:
+    label = path.name.split(".")[0] or "model"
+    return Spec(label.replace(":", "_").replace("=", "_"), "model", path.expanduser())
+
+
+def _with_unused_label(spec: Spec, taken: Sequence[str]) -> Spec:
+    name, number = spec.name, 2
+    while spec.label in taken:
+        spec, number = replace(spec, name=f"{name} {number}"), number + 1
+    return spec
+
+
+def _choose(spec: Spec) -> Spec | None:
+    """Show what a file holds and ask what it does not say; None where it cannot be opened."""
+    spec = replace(spec, stamp=file_stamp(spec.path) if spec.path else "")
+    card = _card(spec)
+    if isinstance(card, str):
+        show_error(card, icon=":material/broken_image:")
+        return None
+    if isinstance(card, Spec):
+        st.caption(f"**{plain(card.label)}**: weights of {card.name}")
+        return card
+    what = f"its layers are those of {card.recognised}, " if card.recognised else ""
+    size = f", made for {card.native[1]} × {card.native[0]} pixels" if card.native else ""
+    facts = f"{what}{card.parameters / 1e6:.2f} M parameters{size}; opened by {card.opened_with}"
+    st.caption(f"**{plain(spec.label)}**: {facts}")
+    with st.container(horizontal=True):
+        mode = st.selectbox(
+            "Its pixels",
+            list(SCALINGS),
+            index=SCALINGS.index(card.scaling.mode),
+            format_func=lambda name: SCALING_WORDS[name],
+            key=f"scaling-{spec.label}-{spec.stamp}",
+            persist_state="session",
+            help="How pixels are scaled before they enter. A wrong choice spoils every map; see Inspect.",
+        )
+        layer = st.selectbox(
+            "Its layer",
+            ["auto", *reversed(card.layers)],
+            format_func=lambda name: f"{card.layer} (last)" if name == "auto" else name,
+            key=f"layer-{spec.label}-{spec.stamp}",
+            persist_state="session",
+            help=f"{card.channels} channels, stride {card.stride} at the last map. Left out as head: "
+            f"{', '.join(card.head[:6]) or 'nothing'}.",
+        )
+    guess = "guessed" if mode == card.scaling.mode else f"the guess was {SCALING_WORDS[card.scaling.mode]}"
+    st.caption(f"Pixels {guess}: {plain(card.scaling.reason)}.")
+    return replace(spec, preprocessing=mode, layer=layer or "auto")
+
+
+def _card(spec: Spec) -> ModelCard | Spec | str:
+    """Open a file once a session; the error's sentence where it cannot be opened, a spec where it is weights alone."""
+    cards: dict[Spec, ModelCard | Spec | str] = st.session_state.setdefault("model_cards", {})
+    if spec not in cards:
+        waiting = st.empty()
+        with waiting, st.spinner(f"Opening {plain(spec.label)} …"), MACHINE.passing(lambda _before: None):
+            try:
+                cards[spec] = card_of(spec)
+            except ModelFileError as error:
+                found = identify_weights(spec.path) if spec.path else None
+                cards[spec] = str(error) if found is None else replace(spec, name=found.name, weights="file")
+            except ConvfeError as error:
+                cards[spec] = str(error)
+        waiting.empty()
+    return cards[spec]
+
+
+def known_card(spec: Spec) -> ModelCard | None:
+    """What is known of a model of the user's own that was opened in this session."""
+    opened = replace(spec, weights="model", preprocessing=None, layer="auto")
+    card = st.session_state.get("model_cards", {}).get(opened)
+    return card if isinstance(card, ModelCard) else None

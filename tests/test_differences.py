@@ -1,0 +1,25 @@
+import numpy as np
+import pytest
+
+from convfe_core.differences import even_limits, subtract_maps
+from convfe_core.errors import SpecError
+from tests.builders import feature_maps
+
+
+def test_maps_are_subtracted_cell_by_cell() -> None:
+    one, other = (feature_maps(np.full((2, 3), value, np.float32), label) for value, label in ((5, "A"), (7, "B")))
+    change = subtract_maps(one, other)
+    assert change.label == "A − B"
+    np.testing.assert_array_equal(change.max, np.full((2, 3), -2))
+    np.testing.assert_array_equal(change.mean, np.full((2, 3), -1))
+    assert even_limits([change])["d" * 64, "A − B", "max"] == (-2.0, 2.0)
+
+
+def test_no_change_has_a_scale_too() -> None:
+    one = feature_maps(np.ones((2, 2), np.float32))
+    assert even_limits([subtract_maps(one, one)])["d" * 64, "Net − Net", "mean"] == (-1.0, 1.0)
+
+
+def test_maps_of_other_cells_are_not_subtracted() -> None:
+    with pytest.raises(SpecError, match="same cells"):
+        subtract_maps(feature_maps(np.ones((2, 2), np.float32)), feature_maps(np.ones((4, 4), np.float32), stride=16))

@@ -1,0 +1,154 @@
+"""Planted defects are diagnosed, and a healthy network is called healthy."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from convfe_core.backbones import open_network
+from convfe_core.catalog import parse_spec
+from convfe_core.channel_statistics import ChannelGatherer, border_excess, effective_rank
+from convfe_core.errors import ImageError
+from convfe_core.extraction import Size
+from convfe_core.features import canvas_of
+from convfe_core.gallery import SAMPLES, load_sample
+from convfe_core.health import examine
+from convfe_core.layer_faults import first_not_finite
+from tests.test_model_files import saved, small_model
+
+SIZE = Size("own")
+
+
+@pytest.fixture(scope="module")
+def photos():
+    return [load_sample(sample.name) for sample in SAMPLES[:4]]
+
+
+@pytest.fixture
+def trained():
+    return open_network(parse_spec("TinyMobileNet"))
+
+
+def states(report) -> dict[str, str]:
+    return {check.name: check.state for check in report.checks}
+
+
+def finding(report, name: str) -> str:
+    return next(check.finding for check in report.checks if check.name == name)
+
+
+def test_a_trained_network_is_healthy(trained, photos) -> None:
+    report = examine(trained, photos, SIZE)
+    assert report.healthy
+    assert report.verdict == "Healthy over 4 images: all 10 checks passed."
+    assert set(states(report).values()) == {"fine"}
+
+
+def test_a_zeroed_layer_is_named(trained, photos) -> None:
+    kernel = trained.model.get_layer("features_conv").kernel
+    kernel.assign(np.zeros(kernel.shape))
+    report = examine(trained, photos, SIZE)
+    assert report.verdict.startswith("Not healthy. Look first at: weights. Layer 'features_conv' is all zeros.")
+    assert states(report)["Answer to the image"] == "bad"
+
+
+def test_nan_in_the_middle_is_found_in_the_layer_where_it_begins(trained, photos) -> None:
+    layer = trained.model.get_layer("stage3_block2_project_conv")
+    layer.kernel.assign(np.full(layer.kernel.shape, np.nan))
+    report = examine(trained, photos[:2], SIZE)
+    assert report.checks[0].name == "NaN and infinity"
+    assert "layer 'stage3_block2_project_conv'" in report.verdict
+    assert "diverged" in report.verdict
+
+
+def test_values_that_overflow_are_found_in_the_layer_where_they_do(trained, photos) -> None:
+    layer = trained.model.get_layer("stage2_block1_project_norm")
+    layer.gamma.assign(np.full(layer.gamma.shape, np.inf))
+    batch = canvas_of(photos[0], trained, SIZE)
+    assert first_not_finite(trained, batch) == "stage2_block1_project_norm"
+    assert first_not_finite(open_network(parse_spec("TinyMobileNet")), batch) is None
+
+
+def test_equal_filters_in_the_last_layer_are_a_collapse(tmp_path, photos) -> None:
+    model = small_model()
+    layer = model.get_layer("inner").get_layer("second")
+    kernel = np.array(layer.kernel)
+    layer.kernel.assign(np.repeat(kernel[..., :1], kernel.shape[-1], axis=-1))
+    network = open_network(parse_spec(f"mine={saved(model, tmp_path / 'm.keras')}"))
+    report = examine(network, photos, SIZE)
+    assert not report.healthy
+    assert "'second' has equal filters" in report.verdict
+    assert states(report)["Collapse"] == "bad"
+    assert "rank 1.0" in finding(report, "Collapse")
+
+
+def test_inputs_that_are_scaled_twice_are_named_whether_layers_or_statistics_tell(tmp_path, photos) -> None:
+    import keras
+
+    inside = small_model(front=(keras.layers.Rescaling(1 / 255, name="to_unit"),))
+    spec = replace(parse_spec(f"mine={saved(inside, tmp_path / 'm.keras')}"), preprocessing="unit")
+    report = examine(open_network(spec), photos, SIZE)
+    assert report.verdict.startswith("Not healthy. Look first at: input scaling.")
+    assert "Scaled twice" in report.verdict
+    assert "'to_unit'" in report.verdict
+    trained = open_network(parse_spec("TinyMobileNet"))
+    picture = keras.Input((64, 64, 3))
+    outer = keras.Model(picture, trained.model(keras.layers.Rescaling(1 / 127.5, -1)(picture)))
+    spec = replace(parse_spec(f"tiny={saved(outer, tmp_path / 't.keras')}"), preprocessing="unit")
+    twice = examine(open_network(spec), photos, SIZE)
+    assert twice.checks[0].name == "Input scaling"
+    assert not twice.healthy
+
+
+def test_pixels_of_the_wrong_scale_are_seen_in_the_batch_norm_statistics(trained, photos) -> None:
+    report = examine(replace(trained, preprocessing="raw"), photos, SIZE)
+    assert report.checks[0].name == "Input scaling"
+    assert "as in training" in report.verdict
+
+
+def test_an_untrained_network_is_worth_a_look(photos) -> None:
+    report = examine(open_network(parse_spec("TinyMobileNet:untrained")), photos, SIZE)
+    assert states(report)["Batch-norm statistics"] == "look"
+
+
+def test_dead_channels_and_channels_that_ignore_the_image_are_listed() -> None:
+    random = np.random.default_rng(0)
+    gatherer = ChannelGatherer(3)
+    for _ in range(3):
+        values = random.random((6, 8, 4), np.float32)
+        values[..., 1] = 0
+        values[..., 2] = np.arange(8)
+        gatherer.add(values)
+    seen = gatherer.finish()
+    assert (seen.images, seen.cells, seen.channels) == (3, 144, 4)
+    np.testing.assert_array_equal(seen.dead, [1])
+    np.testing.assert_array_equal(seen.ignoring, [2])
+
+
+def test_saturated_values_are_counted() -> None:
+    gatherer = ChannelGatherer(1)
+    gatherer.add(np.minimum(np.arange(16, dtype=np.float32), 6).reshape(4, 4, 1))
+    assert gatherer.finish().saturated == 10 / 16
+
+
+@pytest.mark.parametrize(
+    ("features", "rank"),
+    [
+        (np.eye(4), 4.0),
+        (np.ones((5, 3)), 1.0),
+        (np.zeros((5, 3)), 0.0),
+        (np.diag([1.0, 1.0, 0.0]), 2.0),
+    ],
+)
+def test_the_effective_rank_counts_directions(features, rank) -> None:
+    assert effective_rank(features.astype(np.float32)) == pytest.approx(rank)
+
+
+def test_a_bright_border_is_an_excess() -> None:
+    assert border_excess(np.pad(np.zeros((8, 8), np.float32), 1, constant_values=1)) == pytest.approx(100 / 36)
+    assert border_excess(np.pad(np.ones((8, 8), np.float32), 1)) == 0
+
+
+def test_without_photographs_there_is_nothing_to_examine(trained) -> None:
+    with pytest.raises(ImageError):
+        examine(trained, [], SIZE)

@@ -1,0 +1,260 @@
+"""Hostile model files: each is refused by reading, its code never runs, and no loader is reached."""
+
+import json
+import pickle
+import zipfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from convfe_core import model_formats
+from convfe_core.errors import ModelFileError, WeightsError
+from convfe_core.model_formats import load_model_file
+from convfe_core.model_safety import check_config
+
+MARK = "ran.txt"
+
+
+@pytest.fixture(autouse=True)
+def no_loader(monkeypatch: pytest.MonkeyPatch) -> None:
+    def reached(name, loaders):
+        pytest.fail("a loader was reached")
+
+    monkeypatch.setattr(model_formats, "_first_that_opens", reached)
+
+
+def refuse(path: Path, *words: str) -> None:
+    with pytest.raises(ModelFileError) as caught:
+        load_model_file(path)
+    sentence = str(caught.value)
+    assert "\n" not in sentence
+    for word in (path.name, *words):
+        assert word in sentence
+    assert not (path.parent / MARK).exists()
+
+
+def layer(kind: str, name: str = "evil", module: str | None = "keras.layers", registered: str | None = None, **config):
+    return {"class_name": kind, "module": module, "registered_name": registered, "config": {"name": name, **config}}
+
+
+def sequential(*layers) -> dict:
+    return {
+        "class_name": "Sequential",
+        "module": "keras",
+        "registered_name": None,
+        "config": {"name": "m", "layers": [layer("InputLayer", "in", batch_shape=[None, 32, 32, 3]), *layers]},
+    }
+
+
+def keras_file(path: Path, config: object, **members: bytes) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", config if isinstance(config, str) else json.dumps(config))
+        archive.writestr("model.weights.h5", b"")
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+def hdf5_model(path: Path, config: dict) -> Path:
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = json.dumps(config)
+        file.create_group("model_weights")
+    return path
+
+
+HOSTILE_LAYERS = {
+    "lambda": (layer("Lambda", function=["4wEAAAA", None, None]), "Lambda"),
+    "lambda in an activation": (layer("Conv2D", activation={"class_name": "__lambda__", "config": {}}), "Lambda"),
+    "old lambda in an activation": (layer("Activation", activation={"value": ["4wEAAAA", None, None]}), "code"),
+    "os.system": (layer("system", module="os", command="touch ran.txt"), "'system' from 'os'"),
+    "a function that loads": (
+        layer("function", module="keras.config", registered="enable_unsafe_deserialization"),
+        "function",
+    ),
+    "a custom layer": (layer("Mine", module="mine.layers", registered="mine>Mine"), "Mine"),
+    "a registered layer of the old format": (layer("Custom>Mine", module=None), "Custom>Mine"),
+    "a saved model": (layer("TFSMLayer", filepath="/tmp/other"), "TFSMLayer"),
+    "a pickled module": (layer("TorchModuleWrapper"), "TorchModuleWrapper"),
+    "a vocabulary in a file": (layer("StringLookup", vocabulary="/etc/passwd"), "StringLookup"),
+    "a file operation": (layer("TFOpLambda", module=None, function="io.write_file"), "io.write_file"),
+    "a function of the user's": (layer("Dense", units=1, activation="my_activation"), "my_activation"),
+    "a class of keras in another role": (layer("get_file", module="keras.utils"), "get_file"),
+    "an initializer of the user's": (
+        layer("Conv2D", kernel_initializer={"class_name": "Mine", "module": "mine", "config": {}}),
+        "Mine",
+    ),
+    "a huge layer": (layer("Conv2D", filters=10**9), "filters"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_LAYERS)
+def test_a_hostile_layer_is_refused_by_name_in_every_format(tmp_path: Path, name: str) -> None:
+    hostile, word = HOSTILE_LAYERS[name]
+    nested = sequential(sequential(hostile))
+    refuse(keras_file(tmp_path / "m.keras", nested), "'evil'", word)
+    refuse(hdf5_model(tmp_path / "m.h5", nested), "'evil'", word)
+
+
+def test_a_real_lambda_layer_does_not_run(tmp_path: Path) -> None:
+    import keras
+
+    mark = tmp_path / MARK
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Lambda(lambda x: x, name="evil")])
+    for suffix in ("keras", "h5"):
+        model.save(tmp_path / f"m.{suffix}")
+        refuse(tmp_path / f"m.{suffix}", "'evil'", "Lambda")
+    assert not mark.exists()
+
+
+def test_the_configuration_of_a_saved_model_is_judged_before_anything_is_built(tmp_path: Path) -> None:
+    from tf_keras.protobuf import saved_metadata_pb2
+
+    metadata = saved_metadata_pb2.SavedMetadata()
+    node = metadata.nodes.add()
+    node.node_id, node.identifier = 0, "_tf_keras_sequential"
+    node.metadata = json.dumps(sequential(HOSTILE_LAYERS["lambda"][0]))
+    folder = tmp_path / "saved"
+    folder.mkdir()
+    (folder / "saved_model.pb").write_bytes(b"")
+    (folder / "keras_metadata.pb").write_bytes(metadata.SerializeToString())
+    refuse(folder, "'evil'")
+    with zipfile.ZipFile(tmp_path / "saved.zip", "w") as archive:
+        for path in folder.iterdir():
+            archive.write(path, f"saved/{path.name}")
+    refuse(tmp_path / "saved.zip", "'evil'")
+    (folder / "keras_metadata.pb").unlink()
+    refuse(folder, "keras_metadata.pb")
+
+
+class _Evil:
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self):
+        return (Path.write_text, (self.mark, "ran"))
+
+
+def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
+    data = pickle.dumps(_Evil(tmp_path / MARK))
+    (tmp_path / "m.h5").write_bytes(data)
+    refuse(tmp_path / "m.h5", "pickle")
+    for entry in ("archive/data.pkl", "model.pickle"):
+        with zipfile.ZipFile(tmp_path / "m.zip", "w") as archive:
+            archive.writestr(entry, data)
+        refuse(tmp_path / "m.zip", Path(entry).name)
+
+
+def test_hdf5_that_reaches_into_other_files_is_refused(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.h5"
+    with h5py.File(secret, "w") as file:
+        file["numbers"] = np.arange(4.0)
+    (tmp_path / "raw.bin").write_bytes(bytes(32))
+
+    def link(file):
+        file["model_weights/there"] = h5py.ExternalLink(str(secret), "/numbers")
+
+    def external(file):
+        file.create_dataset("model_weights/there", (4,), "f8", external=[(str(tmp_path / "raw.bin"), 0, 32)])
+
+    def virtual(file):
+        layout = h5py.VirtualLayout((4,), "f8")
+        layout[:] = h5py.VirtualSource(str(secret), "numbers", (4,))
+        file.create_virtual_dataset("model_weights/there", layout)
+
+    def bomb(file):
+        file.create_dataset("model_weights/there", (10**9,), "f8", chunks=(10**6,), compression="gzip")
+
+    for plant, word in ((link, "secret.h5"), (external, "another file"), (virtual, "another file"), (bomb, "GB")):
+        path = hdf5_model(tmp_path / "m.h5", sequential())
+        with h5py.File(path, "a") as file:
+            plant(file)
+        refuse(path, word)
+        packed = tmp_path / "m.keras"
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.writestr("config.json", json.dumps(sequential()))
+            archive.write(path, "model.weights.h5")
+        refuse(packed, word)
+
+
+@pytest.mark.parametrize("entry", ["../../evil.h5", "/etc/evil", "a\\..\\..\\evil", "C:evil"])
+def test_an_archive_that_writes_outside_is_refused(tmp_path: Path, entry: str) -> None:
+    refuse(keras_file(tmp_path / "m.keras", sequential(), **{entry: b"x"}), "outside")
+
+
+def test_an_archive_with_a_link_is_refused(tmp_path: Path) -> None:
+    path = keras_file(tmp_path / "m.keras", sequential())
+    with zipfile.ZipFile(path, "a") as archive:
+        link = zipfile.ZipInfo("variables")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "/etc")
+    refuse(path, "outside")
+
+
+def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convfe_core.model_safety.MOST_BYTES", 1000)
+    path = tmp_path / "m.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", " " * 10**6)
+    refuse(path, "GB")
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (b"", "empty"),
+        (b"PK\x03\x04 and no more", "damaged"),
+        (b"\x89HDF\r\n\x1a\n", "HDF5"),
+        (b"\x1c\0\0\0TFL3", "TensorFlow Lite"),
+        (b"hello", "another kind"),
+    ],
+)
+def test_what_is_no_model_is_named(tmp_path: Path, content: bytes, word: str) -> None:
+    (tmp_path / "m.keras").write_bytes(content)
+    refuse(tmp_path / "m.keras", word)
+
+
+def test_a_file_that_is_not_there_and_a_folder_without_a_model_are_named(tmp_path: Path) -> None:
+    refuse(tmp_path / "nowhere.keras", "no such file")
+    refuse(tmp_path, "saved_model.pb")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "[" * 100_000, "null"])
+def test_a_damaged_description_is_one_sentence(tmp_path: Path, text: str) -> None:
+    refuse(keras_file(tmp_path / "m.keras", text), "description")
+
+
+def test_weights_alone_are_told_how_to_be_named(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file["kernel"] = np.zeros(3)
+    refuse(tmp_path / "w.h5", "MobileNetV2-0.35:w.h5")
+
+
+@pytest.mark.slow
+def test_every_layer_of_the_catalog_is_allowed() -> None:
+    import keras
+
+    from convfe_core.catalog import build_model, find_architecture
+
+    for name in (
+        "MobileNetV2-0.35",
+        "MobileNetV3Small-0.75",
+        "EfficientNetB0",
+        "ConvNeXtTiny",
+        "NASNetMobile",
+        "ResNet50",
+    ):
+        check_config(keras.saving.serialize_keras_object(build_model(find_architecture(name))), name)
+
+
+def test_a_weight_file_with_external_links_is_refused_too(tmp_path: Path) -> None:
+    from convfe_core.catalog import build_model, find_architecture
+    from convfe_core.weights import load_weights
+
+    path = tmp_path / "w.weights.h5"
+    with h5py.File(path, "w") as file:
+        file["layers"] = h5py.ExternalLink("/etc/secret.h5", "/x")
+    architecture = find_architecture("MobileNet-0.25")
+    with pytest.raises(WeightsError, match=r"secret\.h5"):
+        load_weights(build_model(architecture), path, architecture)
