@@ -166,7 +166,10 @@ def test_folders_that_may_not_be_read_or_written_are_one_sentence_each(
     capsys.readouterr()
     closed.mkdir(mode=0o300)
     out.mkdir(mode=0o555)
-    for call in ([str(closed), *backbone, "--out", str(tmp_path)], [str(picture), *backbone, "--out", str(out)]):
+    open_to_all = common_folder / "open"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    for call in ([str(closed), *backbone, "--out", str(open_to_all)], [str(picture), *backbone, "--out", str(out)]):
         with without_root_rights():
             assert main(["maps", *call]) == 1
         (line,) = own_lines(capsys.readouterr().err)
