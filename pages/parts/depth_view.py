@@ -35,6 +35,8 @@ from pages.parts.session import thumbnail
 from pages.parts.words import plain
 
 MOST_LISTED = 200
+STAGE_SHARE = 0.75
+"""Panels of stages are smaller than others: up to nine stand side by side."""
 _HASHED: dict[str | type[Any], Any] = {Spec: repr}
 
 
@@ -72,7 +74,8 @@ def stage_maps(spec: Spec, photo: Photo, size: Size) -> list[FeatureMaps]:
 def show_stages(spec: Spec, photo: Photo, size: Size, look: Look) -> None:
     """Draw every stage of a photograph in a row, and say what its cells see."""
     maps = stage_maps(spec, photo, size)
-    figure = row_figure(photo, thumbnail(photo), maps, scale_limits(maps, "map"), look)
+    small = replace(look, panel_width=round(look.panel_width * STAGE_SHARE))
+    figure = row_figure(photo, thumbnail(photo), maps, scale_limits(maps, "map"), small)
     show_figure(figure, key=f"stages-{photo.digest[:16]}", alt=f"{photo.name}: the stages of {spec.label}")
 
 
@@ -140,7 +143,9 @@ def show_channels(reader: FeatureReader, features: Features, look: Look) -> None
         ]
         if tiles:
             small = replace(look, panel_width=130)
-            show_figure(tile_figure(photo, tiles, small), key="channels", alt="The strongest channels at the place")
+            show_figure(
+                tile_figure(photo, tiles, small, columns=4), key="channels", alt="The strongest channels at the place"
+            )
         dead = dead_channels(features.values)
         more = f" and {len(dead) - MOST_LISTED} more" if len(dead) > MOST_LISTED else ""
         listed = f": {', '.join(map(str, dead[:MOST_LISTED]))}{more}" if dead else ""
