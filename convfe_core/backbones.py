@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.catalog import Architecture, Preprocessing, Spec, build_model, find_architecture
+from convfe_core.catalog import Preprocessing, Spec, build_model, find_architecture
 from convfe_core.errors import SpecError
 from convfe_core.input_scaling import to_grey
 from convfe_core.maps import CellGrid, FloatArray
@@ -152,7 +152,7 @@ def open_network(
     if spec.own:
         return _open_own(spec, tap, seed, on_progress)
     architecture = find_architecture(spec.name)
-    weight_path = _weight_path(spec, architecture, on_progress)
+    weights = weight_path(spec, on_progress)
     on_progress("loading", None)
     with _building:
         import keras
@@ -163,8 +163,8 @@ def open_network(
             from convfe_core.builtin import load_builtin_weights
 
             load_builtin_weights(model, architecture.name)
-        elif weight_path is not None:
-            load_weights(model, weight_path, architecture)
+        elif weights is not None:
+            load_weights(model, weights, architecture)
         tensor, found = resolve_tap(model, architecture, tap)
         path = trace_path(model, tensor)
         return Network(
@@ -207,12 +207,19 @@ def _open_own(spec: Spec, tap: str, seed: int, on_progress: LoadProgress) -> Net
         )
 
 
-def _weight_path(spec: Spec, architecture: Architecture, on_progress: LoadProgress) -> Path | None:
-    """The weight file on this machine, fetched first if need be; None for weights that need no file."""
+def weight_path(spec: Spec, on_progress: LoadProgress = ignore_progress) -> Path | None:
+    """Find the weight file on this machine, fetched first if need be; None for weights that need no file.
+
+    Raises
+    ------
+    SpecError : no such weights
+    DownloadError : weights that could not be fetched
+    """
     if spec.path is not None:
         return spec.path
     if spec.weights != "imagenet":
         return None
+    architecture = find_architecture(spec.name)
     if architecture.weight_file is None:
         raise SpecError(
             f"Expected weights that exist for {architecture.name}: "

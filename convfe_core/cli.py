@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -164,9 +165,11 @@ def rank_backbones(options: argparse.Namespace) -> int:
     from convfe_core.catalog import choose_preprocessing, parse_spec
     from convfe_core.extraction import parse_size
     from convfe_core.filesets import open_files
+    from convfe_core.precision import explain_precision, parse_precision
     from convfe_core.rank import RankRun
     from convfe_core.rank_report import write_reports
     from convfe_core.rank_results import RankOptions
+    from convfe_core.rank_shards import work_folder
     from convfe_core.rank_tables import skipped_in_words, to_text
 
     specs = choose_preprocessing([parse_spec(text) for text in options.backbones], options.preprocessing)
@@ -177,14 +180,19 @@ def rank_backbones(options: argparse.Namespace) -> int:
         control=not options.no_control,
         reduction=options.map,
         seed=options.seed,
+        precision=parse_precision(options.precision),
     )
+    if settings.precision != "float32":
+        print(f"{settings.precision}: {explain_precision(settings.precision)}", file=sys.stderr)
     boxes = None if options.boxes is None else open_boxes(options.boxes)
     dataset = read_dataset(open_files(options.dataset), boxes, options.limit)
-    result = RankRun(dataset, specs, settings, on_progress=_RankProgress()).run()
+    work = work_folder(settings, dataset, specs)
+    result = RankRun(dataset, specs, settings, on_progress=_RankProgress(), work=work).run()
     for line in skipped_in_words(result):
         print(f"convfe: {line}", file=sys.stderr)
     print(to_text(result))
     write_reports(result, json_path=options.json, html_path=options.html, csv_path=options.csv)
+    shutil.rmtree(work, ignore_errors=True)
     return 1 if result.failed else 0
 
 

@@ -78,7 +78,14 @@ def count_flops(network: Network, height: int, width: int) -> int:
     function = tf.function(network.features, autograph=False)
     graph = function.get_concrete_function(tf.TensorSpec((1, height, width, 3), tf.uint8)).graph
     options = tf.compat.v1.profiler.ProfileOptionBuilder(tf.compat.v1.profiler.ProfileOptionBuilder.float_operation())
-    return int(tf.compat.v1.profiler.profile(graph, options=options.with_empty_output().build()).total_float_ops)
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")  # the profiler calls parts of TensorFlow that announce their own end
+    try:
+        profile = tf.compat.v1.profiler.profile(graph, options=options.with_empty_output().build())
+    finally:
+        logger.setLevel(level)
+    return int(profile.total_float_ops)
 
 
 def warm_up() -> None:

@@ -22,6 +22,8 @@ SIZE_NAMES = ("own", "native", "image")
 SMALLEST_SIZE, LARGEST_SIZE = 32, 2048
 BATCH_MB = 192.0
 """Megabytes that the layers which one batch passes may take; one photograph always may."""
+BATCH_IMAGES = 32
+"""Most photographs of one batch: more gain nothing, and progress would stand still for long."""
 PHOTOS_MB = 48.0
 """Megabytes that the photographs of one batch may take: a few batches are decoded, in work or being drawn at once."""
 
@@ -145,8 +147,9 @@ def sized_batches(
 ) -> Generator[Batch[Key], None, None]:
     """Put photographs into batches, sized as the network receives them, one batch ahead of who takes them.
 
-    Neighbours whose canvases have the same shape share a batch, as many as `BATCH_MB` and `PHOTOS_MB` allow. Which ones
-    do depends on nothing before the first of them: to go on after any batch gives the batches that would have come.
+    Neighbours whose canvases have the same shape share a batch, as many as `BATCH_MB`, `PHOTOS_MB` and
+    `BATCH_IMAGES` allow. Which ones do depends on nothing before the first of them: to go on after any batch gives the
+    batches that would have come.
 
     Parameters
     ----------
@@ -158,13 +161,13 @@ def sized_batches(
 
 def _sized_batches(backbone: Described, photos: Iterable[tuple[Key, Photo]], size: Size) -> Iterator[Batch[Key]]:
     members: list[tuple[Key, Photo, Frame]] = []
-    taken, limits = np.zeros(2), np.array([BATCH_MB, PHOTOS_MB]) * 2**20
+    taken, limits = np.zeros(3), np.array([BATCH_MB * 2**20, PHOTOS_MB * 2**20, BATCH_IMAGES])
     for key, photo in photos:
         frame = frame_for(photo.height, photo.width, backbone, size)
-        needed = np.array([_pixels(frame) * backbone.activation_bytes, photo.pixels.nbytes])
+        needed = np.array([_pixels(frame) * backbone.activation_bytes, photo.pixels.nbytes, 1])
         if members and ((taken + needed > limits).any() or not _same_shape(members[0][2], frame)):
             yield _place(members)
-            members, taken = [], np.zeros(2)
+            members, taken = [], np.zeros(3)
         members.append((key, photo, frame))
         taken += needed
     if members:

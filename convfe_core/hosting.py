@@ -56,7 +56,7 @@ VISITOR = Allowance(
     images=ImageLimits(max_bytes=20_000_000, max_pixels=25_000_000),
     longest_side=1280,
     most_backbones=6,
-    model_mb=100.0,
+    model_mb=50.0,
     maps_mb=16.0,
 )
 """For everybody else: what ten of them use at once must fit into a gigabyte beside TensorFlow."""

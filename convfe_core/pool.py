@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convfe_core.backbones import Backbone, LoadProgress, ignore_progress, load_backbone
+from convfe_core.backbones import Backbone, LoadProgress, ignore_progress, load_backbone, weight_path
 from convfe_core.catalog import Spec
 from convfe_core.footprint import peak_mb, refusal
 from convfe_core.gate import MACHINE
@@ -80,6 +80,8 @@ class BackbonePool:
         def wait(before: int) -> None:
             on_progress(f"waiting for {before} other{'s' if before > 1 else ''}", None)
 
+        self._check_room(spec)
+        weight_path(spec, on_progress)  # a slow download must keep nobody else from computing
         with MACHINE.passing(wait):  # one load at a time: ten visitors must not build ten models at once
             found = self._take(key)
             if found is None:
@@ -109,14 +111,20 @@ class BackbonePool:
             pass
         return backbone
 
+    def _check_room(self, spec: Spec) -> None:
+        """Refuse what would not fit even if everything else were dropped."""
+        need, room = peak_mb(spec, compact=True), self._room()
+        if room + self._megabytes() < need:
+            raise refusal(spec, need, room)
+
     def _make_room(self, spec: Spec) -> bool:
         """Drop what must go before this backbone can be loaded, and say whether it must be a compact one."""
         if self._room() >= peak_mb(spec, compact=False):
             return False
+        self._check_room(spec)
         need = peak_mb(spec, compact=True)
-        if self._room() + self._megabytes() >= need:
-            while self._room() < need and self._drop_oldest():
-                pass
+        while self._room() < need and self._drop_oldest():
+            pass
         if self._room() < need:
             raise refusal(spec, need, self._room())
         return True

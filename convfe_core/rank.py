@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,19 +16,20 @@ from convfe_core.box_sizes import box_sizes
 from convfe_core.boxes import Dataset
 from convfe_core.catalog import Spec, control_of, find_architecture
 from convfe_core.cost import Cost, PeakMemory, count_flops, count_params, time_batches, warm_up
-from convfe_core.diagnostics import Diagnostics, diagnose_map
-from convfe_core.errors import AnnotationError, ConvfeError, ImageError, SpecError
+from convfe_core.diagnostics import Diagnostics
+from convfe_core.errors import AnnotationError, ConvfeError, SpecError
 from convfe_core.extraction import cells_on_photo, frame_for
 from convfe_core.filesets import Skipped
 from convfe_core.footprint import require_room
 from convfe_core.geometry import SpatialPath
-from convfe_core.images import DEFAULT_LIMITS, Photo, read_photo
 from convfe_core.maps import REDUCTIONS, Frame
 from convfe_core.probe import NO_PROBE, plan_probe, probe_boxes
 from convfe_core.rank_results import CONTROL_SEEDS, Progress, RankedResult, RankOptions, RankResult
+from convfe_core.rank_shards import NUMBERS, SCHEMA, Scorer
 from convfe_core.ranking import BackboneScores, MapScores, rank_backbones
-from convfe_core.scoring import Scored, ScoringBackbone, freeze_for_scoring, score_photos
-from convfe_core.separation import SIZE_GROUPS, Comparison, box_cells
+from convfe_core.scoring import ScoringBackbone, freeze_for_scoring
+from convfe_core.separation import SIZE_GROUPS, Comparison
+from convfe_core.shards import Parts, Row, Shard, file_stamp, shard_rows
 
 Values = NDArray[np.float64]
 
@@ -55,6 +57,7 @@ class RankRun:
     on_progress : told what is happening
     should_stop : asked often; once true, the run ends with the backbones that are finished
     clock : seconds
+    work : folder for finished parts of the run, from which a run that was killed goes on; None keeps nothing
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class RankRun:
         on_progress: Callable[[Progress], None] = lambda _progress: None,
         should_stop: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
+        work: Path | None = None,
     ) -> None:
         for spec in specs:
             if spec.architecture is not None:
@@ -79,10 +83,16 @@ class RankRun:
         self._should_stop = should_stop
         self._clock = clock
         self._start = clock()
-        self._comparison = Comparison(dataset.images, seed=options.seed)
         self._places = [k for k, image in enumerate(dataset.images) if len(image.boxes)]
-        self._diagnosed = set(self._places[:: max(1, len(self._places) // DIAGNOSED)])
         self._probe = plan_probe(dataset.images, self._places, options.seed) if options.probe else NO_PROBE
+        self._scorer = Scorer(
+            dataset=dataset,
+            options=options,
+            comparison=Comparison(dataset.images, seed=options.seed),
+            probe_boxes=self._probe.boxes,
+            diagnosed=frozenset(self._places[:: max(1, len(self._places) // DIAGNOSED)]),
+        )
+        self._parts = None if work is None else Parts(work, SCHEMA)
         self._controls: dict[tuple[Spec, tuple[float, float]], _Accumulator] = {}
         self._at = (0, 0)  # backbones begun, passes done of the one at work
 
@@ -139,7 +149,7 @@ class RankRun:
         require_room(spec)
         with PeakMemory() as memory:
             network = open_network(spec, self.options.tap, on_progress=lambda phrase, _share: self._tell(spec, phrase))
-            backbone = freeze_for_scoring(network)
+            backbone = freeze_for_scoring(network, self.options.precision)
             if self.options.cost:
                 self._tell(spec, "measuring its cost")
                 frame = self._usual_frame(backbone)
@@ -191,22 +201,16 @@ class RankRun:
     ) -> tuple[_Accumulator, tuple[NDArray[np.float32], NDArray[np.str_], NDArray[np.int64]], Values]:
         """Scores of every photograph, the probe's features, labels and images, and the sides of all boxes in cells."""
         own = _Accumulator(len(self.dataset.images))
-        which = REDUCTIONS.index(self.options.reduction)
         features, places, sides = [], [], []
         labels: list[str] = []
-        for number, (place, scored) in enumerate(
-            score_photos(backbone, self._photos(), self.options.size, self._probe.boxes), 1
-        ):
-            maps = scored.maps
-            self._score(own, place, scored)
-            centres = maps.centres_y, maps.centres_x
-            ranking_map = (maps.max, maps.mean)[which][None]
-            own.by_size[place] = [g[0] for g in self._comparison.score_sizes(place, ranking_map, *centres).values()]
-            sides.append(box_cells(self.dataset.images[place].boxes, *centres).astype(np.float32))
-            features.append(scored.averages)
+        for row in self._pass(spec, spec.text, _stamp(spec), lambda: backbone):
+            place, boxes = row["place"], row["boxes"]
+            own.add_row(row)
+            own.by_size[place] = row["by_size"]
+            sides.append(np.frombuffer(row["sides"], np.float32))
+            features.append(np.frombuffer(row["averages"], np.float32).reshape(boxes, backbone.tap.channels))
             labels += self._probe.labels.get(place, ())
-            places += [place] * len(scored.averages)
-            self._tell(spec, f"image {number} of {len(self._places)}", number / len(self._places))
+            places += [place] * boxes
         own.weights, own.stride = backbone.weights, backbone.tap.stride
         self._next_pass()
         if not own.seen:
@@ -224,51 +228,46 @@ class RankRun:
             total = _Accumulator(len(self.dataset.images))
             for number, seed in enumerate(CONTROL_SEEDS, 1):
                 doing = f"untrained control {number} of {len(CONTROL_SEEDS)}"
+
+                def load(seed: int = seed) -> ScoringBackbone:
+                    require_room(spec)
+                    network = open_network(control_of(spec), self.options.tap, seed=seed)
+                    return replace(freeze_for_scoring(network, self.options.precision), path=path)
+
                 self._tell(spec, doing)
-                require_room(spec)
-                network = open_network(control_of(spec), self.options.tap, seed=seed)
-                untrained = replace(freeze_for_scoring(network), path=path)
-                del network
                 one = _Accumulator(len(self.dataset.images))
-                scored = score_photos(untrained, self._photos(), self.options.size, {})
-                for done, (place, found) in enumerate(scored, 1):
-                    self._score(one, place, found)
-                    self._tell(spec, f"{doing}, image {done} of {len(self._places)}", done / len(self._places))
+                name = f"{control_of(spec).text}@{seed}"
+                for row in self._pass(spec, name, f"{path.shift} {_stamp(spec)}", load, doing):
+                    one.add_row(row)
                 total.add(one, 1 / len(CONTROL_SEEDS))
-                del untrained
                 self._next_pass()
             self._controls[key] = total
         return self._controls[key]
 
-    def _score(self, into: _Accumulator, place: int, scored: Scored) -> None:
-        maps = scored.maps
-        values = np.stack([maps.max, maps.mean])
-        scores = self._comparison.score(place, values, maps.centres_y, maps.centres_x)
-        into.separation[place], into.auroc[place] = scores.separation, scores.auroc
-        into.tap = maps.tap
-        into.seen += 1
-        if place in self._diagnosed:
-            into.add_diagnostics([diagnose_map(one, scored.dead) for one in values])
+    def _pass(
+        self, spec: Spec, name: str, weights: str, load: Callable[[], ScoringBackbone], control: str = ""
+    ) -> Iterator[Row]:
+        """Yield the rows of all photographs that could be read; what an earlier run finished is not computed again."""
+        backbone: list[ScoringBackbone] = []
+        done = 0
 
-    def _photos(self) -> Iterator[tuple[int, Photo]]:
-        """Photographs that have boxes, each with its place; those that cannot be read are noted once."""
-        for place in self._places:
-            image = self.dataset.images[place]
-            if self._should_stop():
-                raise _Stopped
-            if image.image in self._unreadable:
-                continue
-            try:
-                data = self.dataset.source.read(image.image, DEFAULT_LIMITS.max_bytes)
-                photo = read_photo(data, image.image)
-            except (ImageError, AnnotationError) as error:
-                self._unreadable[image.image] = str(error)
-                continue
-            if (photo.height, photo.width) == (image.height, image.width):
-                yield place, photo
-            else:
-                came = f"{photo.width} x {photo.height}"
-                self._unreadable[image.image] = f"its header says {image.width} x {image.height} pixels, it has {came}"
+        def compute(shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
+            if not backbone:
+                backbone.append(load())
+            scored = self._scorer.rows(backbone[0], shard, first, control=bool(control), check=self._stop_if_asked)
+            for after, rows in scored:
+                yield after, rows
+                for number in range(done + after - len(rows) + 1, done + after + 1):
+                    images = f"image {number} of {len(self._places)}"
+                    self._tell(spec, f"{control}, {images}" if control else images, number / len(self._places))
+
+        for shard in self._scorer.shards(name, weights, self._places):
+            for row in shard_rows(shard, compute, self._parts):
+                if row.get("reason"):
+                    self._unreadable[self.dataset.images[row["place"]].image] = row["reason"]
+                else:
+                    yield row
+            done += len(shard.images)
 
     def _usual_frame(self, backbone: ScoringBackbone) -> Frame:
         """Where photographs of the most frequent size lie on the input: the size that costs are stated for."""
@@ -279,14 +278,22 @@ class RankRun:
     def _next_pass(self) -> None:
         self._at = (self._at[0], self._at[1] + 1)
 
-    def _tell(self, spec: Spec, doing: str, share_of_pass: float = 0.0) -> None:
+    def _stop_if_asked(self) -> None:
         if self._should_stop():
             raise _Stopped
+
+    def _tell(self, spec: Spec, doing: str, share_of_pass: float = 0.0) -> None:
+        self._stop_if_asked()
         passes = 1 + len(CONTROL_SEEDS) * self.options.control
         share = (self._at[0] + (self._at[1] + share_of_pass) / passes) / max(len(self.specs), 1)
         elapsed = self._clock() - self._start
         left = elapsed * (1 - share) / share if share > 0.02 else None
         self._on_progress(Progress(_shown(spec), doing, min(share, 1.0), left))
+
+
+def _stamp(spec: Spec) -> str:
+    """Tells versions of a file of the user's apart."""
+    return "" if spec.path is None else file_stamp(spec.path)
 
 
 class _Accumulator:
@@ -299,7 +306,7 @@ class _Accumulator:
         self.seen = 0
         self.weights = self.tap = ""
         self.stride = 0
-        self._sums = np.zeros((len(REDUCTIONS), len(_NUMBERS)))
+        self._sums = np.zeros((len(REDUCTIONS), len(NUMBERS)))
         self._diagnosed = 0.0
         self._flags = np.zeros((len(REDUCTIONS), 2), bool)  # some map was flat, some was not finite
 
@@ -312,18 +319,23 @@ class _Accumulator:
             for k, name in enumerate(REDUCTIONS)
         }
 
-    def add_diagnostics(self, found: Sequence[Diagnostics]) -> None:
-        """Take the diagnostics of one image's maps."""
-        self._sums += [[getattr(one, name) for name in _NUMBERS] for one in found]
-        self._flags |= np.array([[one.flat, not one.finite] for one in found])
-        self._diagnosed += 1
+    def add_row(self, row: Row) -> None:
+        """Take what one photograph scored."""
+        self.separation[row["place"]], self.auroc[row["place"]] = row["separation"], row["auroc"]
+        self.tap = row["tap"]
+        self.seen += 1
+        if row.get("diagnostics"):
+            found = np.array(row["diagnostics"])
+            self._sums += found[:, : len(NUMBERS)]
+            self._flags |= np.stack([found[:, -2] > 0, found[:, -1] == 0], axis=1)
+            self._diagnosed += 1
 
     def diagnostics(self) -> dict[str, Diagnostics]:
         """Means over the images, by reduction; flagged when any map was."""
         means = self._sums / max(self._diagnosed, 1)
         return {
             name: Diagnostics(
-                **dict(zip(_NUMBERS, means[k].tolist(), strict=True)),
+                **dict(zip(NUMBERS, means[k].tolist(), strict=True)),
                 flat=bool(self._flags[k, 0]),
                 finite=not self._flags[k, 1],
             )
@@ -339,6 +351,3 @@ class _Accumulator:
         self._sums = self._sums + other._sums
         self._flags |= other._flags
         self._diagnosed += other._diagnosed
-
-
-_NUMBERS = tuple(f.name for f in fields(Diagnostics) if f.name not in ("flat", "finite"))

@@ -12,6 +12,7 @@ from convfe_core.cost import Cost
 from convfe_core.diagnostics import Diagnostics
 from convfe_core.extraction import Size
 from convfe_core.filesets import Skipped
+from convfe_core.precision import Precision
 from convfe_core.probe import ProbeResult
 from convfe_core.ranking import BackboneScores, Ranking
 
@@ -30,6 +31,7 @@ class RankOptions:
     probe, control, cost : whether to do the box probe, to run the untrained controls, to measure time and memory
     reduction : which map the verdict goes by
     seed : of everything that is drawn
+    precision : ``float32``, or ``fast`` for bfloat16 where the processor has it
     """
 
     size: Size = field(default_factory=lambda: Size("own"))
@@ -39,6 +41,7 @@ class RankOptions:
     cost: bool = True
     reduction: str = "mean"
     seed: int = 0
+    precision: Precision = "float32"
 
 
 @dataclass(frozen=True)

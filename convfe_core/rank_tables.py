@@ -45,6 +45,7 @@ def to_json(result: RankResult) -> dict[str, Any]:
             "size": options.size.name,
             "tap": options.tap,
             "map": options.reduction,
+            "precision": options.precision,
             "seed": options.seed,
             "probe": options.probe,
             "control_seeds": list(CONTROL_SEEDS) if options.control else [],

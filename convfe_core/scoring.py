@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from convfe_core.extraction import Size, cells_on_photo, maps_on_photo, sized_ba
 from convfe_core.gate import MACHINE
 from convfe_core.images import Photo
 from convfe_core.maps import CellGrid, FeatureMaps, FloatArray, Frame, cell_centres
+from convfe_core.precision import Precision
 from convfe_core.roi import roi_weights
 from convfe_core.taps import SpatialPath, Tap
 
@@ -84,7 +85,7 @@ class ScoringBackbone:
         self.run(batch, np.zeros((count, 1, grid.rows), np.float32), np.zeros((count, 1, grid.columns), np.float32))
 
 
-def freeze_for_scoring(network: Network) -> ScoringBackbone:
+def freeze_for_scoring(network: Network, precision: Precision = "float32") -> ScoringBackbone:
     """Turn a network into a graph that scores photographs; see `convfe_core.backbones.freeze_network`."""
     import tensorflow as tf
 
@@ -113,7 +114,7 @@ def freeze_for_scoring(network: Network) -> ScoringBackbone:
         working_size=network.working_size,
         native_size=network.native_size,
         activation_bytes=network.activation_bytes,
-        _graph=freeze(reduce_channels, signature),
+        _graph=freeze(reduce_channels, signature, precision),
         fixed=network.fixed,
     )
 
@@ -124,7 +125,19 @@ def score_photos(
     size: Size,
     boxes: Mapping[int, BoxArray],
 ) -> Iterator[tuple[int, Scored]]:
-    """Run photographs in batches of equal shape and yield what each gave, in their order.
+    """Run photographs and yield what each gave, in their order; see `score_batches`."""
+    with closing(score_batches(backbone, photos, size, boxes)) as batches:
+        for batch in batches:
+            yield from batch
+
+
+def score_batches(
+    backbone: ScoringBackbone,
+    photos: Iterable[tuple[int, Photo]],
+    size: Size,
+    boxes: Mapping[int, BoxArray],
+) -> Generator[list[tuple[int, Scored]], None, None]:
+    """Run photographs in batches of equal shape and yield what each batch gave, in their order.
 
     Parameters
     ----------
@@ -139,9 +152,17 @@ def score_photos(
             rows, columns = _stack_weights([frame for _, _, frame in batch.members], grid, wanted)
             with MACHINE.passing():
                 maxima, means, averages, dead = backbone.run(batch.canvases, rows, columns)
-            for k, (place, photo, frame) in enumerate(batch.members):
-                maps = maps_on_photo(photo, frame, backbone, grid, maxima[k], means[k])
-                yield place, Scored(maps, averages[k, : len(wanted[k])].copy(), float(dead[k]))
+            yield [
+                (
+                    place,
+                    Scored(
+                        maps_on_photo(photo, frame, backbone, grid, maxima[k], means[k]),
+                        averages[k, : len(wanted[k])].copy(),
+                        float(dead[k]),
+                    ),
+                )
+                for k, (place, photo, frame) in enumerate(batch.members)
+            ]
 
 
 def _stack_weights(frames: list[Frame], grid: CellGrid, boxes: list[BoxArray]) -> tuple[Float32, Float32]:

@@ -92,14 +92,16 @@ def cut_shards(
     images: Sequence[ShardImage],
     backbones: Sequence[str],
     request: Mapping[str, Any],
-    per_shard: int = SHARD_IMAGES,
+    per_shard: int | None = None,
 ) -> list[Shard]:
     """Cut a request into shards, all of one backbone before those of the next.
 
     Parameters
     ----------
     request : everything else that rows depend on, fit for JSON
+    per_shard : None for `SHARD_IMAGES`
     """
+    per_shard = per_shard or SHARD_IMAGES
     shards = []
     for backbone in backbones:
         for number, start in enumerate(range(0, len(images), per_shard)):
@@ -188,6 +190,18 @@ class Parts:
             path, first = found[first]
             pieces.append(path)
         return pieces, first
+
+
+def shard_rows(shard: Shard, compute: ComputeRows, parts: Parts | None) -> Iterator[Row]:
+    """The rows of a shard: from its part, computed first if there is none; straight from `compute` without parts."""
+    if parts is None:
+        for _, rows in compute(shard, 0):
+            yield from rows
+        return
+    if not parts.has(shard):
+        for _ in parts.compute(shard, compute):
+            pass
+    yield from parts.read(shard).to_pylist()
 
 
 def _packed(table: pa.Table) -> bytes:

@@ -35,6 +35,12 @@ def shared() -> Path:
     return SHARED
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What commands keep for the next call stays within a test."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
 @pytest.fixture
 def real_weights(shared: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A Keras cache with the ImageNet weights of MobileNet-0.25 and MobileNetV2-0.35."""

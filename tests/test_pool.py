@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from convfe_core.catalog import CATALOG, parse_spec
-from convfe_core.errors import MemoryLimitError, SpecError
+from convfe_core.errors import DownloadError, MemoryLimitError, SpecError
 from convfe_core.footprint import peak_mb, weights_mb
 from convfe_core.pool import BackbonePool
 from tests.builders import noise
+from tests.weight_server import serve
 
 SMALL = parse_spec("TinyResNet:untrained")
 OTHER = parse_spec("TinyMobileNet:untrained")
@@ -86,6 +89,39 @@ def test_an_error_while_loading_leaves_the_next_one_undisturbed() -> None:
         pool.get(SMALL, on_progress=interrupt)
     assert labels(pool) == []
     assert pool.get(SMALL).label == "TinyResNet:untrained"
+
+
+def test_a_slow_download_keeps_nobody_else_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    pool, ended = BackbonePool(budget_mb=PLENTY), []
+
+    def get_large() -> None:
+        try:
+            pool.get(parse_spec("VGG16"))
+        except DownloadError as error:
+            ended.append(error)
+
+    with serve(bytes(100_000)) as server:
+        monkeypatch.setenv("CONVFE_WEIGHTS_MIRROR", server.url)
+        server.manner = "held"
+        downloading = threading.Thread(target=get_large)
+        downloading.start()
+        assert server.half_sent.wait(30)
+        pool.get(SMALL)
+        assert not ended
+        server.go_on.set()
+        downloading.join(30)
+    assert "is not the file" in str(ended[0])
+
+
+def test_what_does_not_fit_is_not_downloaded_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    with serve(bytes(100_000)) as server:
+        monkeypatch.setenv("CONVFE_WEIGHTS_MIRROR", server.url)
+        with pytest.raises(MemoryLimitError):
+            BackbonePool(budget_mb=PLENTY, room=lambda: 100.0).get(parse_spec("VGG16"))
+        assert server.requests == []
 
 
 def interrupt(_phrase: str, _share: float | None) -> None:

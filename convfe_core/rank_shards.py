@@ -1,0 +1,200 @@
+"""A pass of a ranking over the photographs of a data set, by shards: what a photograph scored becomes a row.
+
+A pass has one set of weights: a backbone's own or those of an untrained control. Its rows depend on the shard, the
+data set and the options alone (see `convfe_core.shards`), so that passes can go on after a crash, or run elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import astuple, dataclass, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from platformdirs import user_cache_dir
+
+from convfe_core.boxes import BoxArray, Dataset
+from convfe_core.catalog import Spec
+from convfe_core.diagnostics import Diagnostics, diagnose_map
+from convfe_core.errors import AnnotationError, ImageError
+from convfe_core.filesets import FolderFiles
+from convfe_core.images import DEFAULT_LIMITS, Photo, read_photo
+from convfe_core.maps import REDUCTIONS
+from convfe_core.precision import computes_in_bfloat16
+from convfe_core.rank_results import RankOptions
+from convfe_core.scoring import Scored, ScoringBackbone, score_batches
+from convfe_core.separation import Comparison, box_cells
+from convfe_core.shards import Row, Shard, ShardImage, cut_shards, file_stamp
+
+MONTH_SECONDS = 30 * 24 * 3600
+NUMBERS = tuple(f.name for f in fields(Diagnostics) if f.name not in ("flat", "finite"))
+
+_FLOATS = pa.list_(pa.float64())
+SCHEMA = pa.schema(
+    [
+        ("place", pa.int64()),
+        ("reason", pa.string()),
+        ("tap", pa.string()),
+        ("separation", _FLOATS),
+        ("auroc", _FLOATS),
+        ("by_size", _FLOATS),
+        ("diagnostics", pa.list_(_FLOATS)),
+        ("sides", pa.binary()),
+        ("boxes", pa.int64()),
+        ("averages", pa.binary()),
+    ]
+)
+"""One row a photograph, ``reason`` alone when it cannot be read.
+
+``separation`` and ``auroc`` by `REDUCTIONS`; ``by_size`` by `SIZE_GROUPS`; ``diagnostics`` (if it is one of those
+diagnosed) by reduction: `NUMBERS`, then flat and finite as 0 or 1; ``sides`` float32, the boxes' sides in cells;
+``averages`` float32 (``boxes``, channels), the probe's features.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Scorer:
+    """What scoring needs to know besides a backbone and a shard.
+
+    Attributes
+    ----------
+    probe_boxes : by place, the boxes whose features the probe wants
+    diagnosed : places of the photographs whose maps are put into numbers
+    """
+
+    dataset: Dataset
+    options: RankOptions
+    comparison: Comparison
+    probe_boxes: Mapping[int, BoxArray]
+    diagnosed: frozenset[int]
+
+    def shards(self, name: str, weights: str, places: list[int]) -> list[Shard]:
+        """Cut a pass over some photographs into shards.
+
+        Parameters
+        ----------
+        name : of the pass
+        weights : tells weights of the same name apart
+        """
+        images, source = self.dataset.images, self.dataset.source
+        stamps = (lambda k: file_stamp(source.root / images[k].image)) if isinstance(source, FolderFiles) else _no_stamp
+        members = [ShardImage(images[place].image, place, stamp=stamps(place)) for place in places]
+        return cut_shards(members, [name], {**self._request(), "weights": weights})
+
+    def rows(
+        self,
+        backbone: ScoringBackbone,
+        shard: Shard,
+        first: int,
+        *,
+        control: bool = False,
+        check: Callable[[], None] = lambda: None,
+    ) -> Iterator[tuple[int, list[Row]]]:
+        """Score the photographs of a shard batch by batch; see `convfe_core.shards.ComputeRows`.
+
+        Parameters
+        ----------
+        control : leave out what is asked of trained weights alone
+        check : called before each photograph; may raise to end it all
+        """
+        unreadable: dict[int, str] = {}
+
+        def photos() -> Iterator[tuple[int, Photo]]:
+            for position in range(first, len(shard.images)):
+                check()
+                try:
+                    yield position, self._photo(shard.images[position].place)
+                except (ImageError, AnnotationError) as error:
+                    unreadable[position] = str(error)
+
+        wanted = {k: self.probe_boxes[i.place] for k, i in enumerate(shard.images) if i.place in self.probe_boxes}
+        start = first
+        with closing(score_batches(backbone, photos(), self.options.size, {} if control else wanted)) as batches:
+            for batch in batches:
+                rows = {k: self._row(shard.images[k].place, scored, control) for k, scored in batch}
+                after = max(rows) + 1
+                yield after, [rows.get(k) or self._unread(shard, k, unreadable) for k in range(start, after)]
+                start = after
+        if start < len(shard.images):
+            yield len(shard.images), [self._unread(shard, k, unreadable) for k in range(start, len(shard.images))]
+
+    def _photo(self, place: int) -> Photo:
+        image = self.dataset.images[place]
+        photo = read_photo(self.dataset.source.read(image.image, DEFAULT_LIMITS.max_bytes), image.image)
+        if (photo.height, photo.width) != (image.height, image.width):
+            came = f"{photo.width} x {photo.height}"
+            raise ImageError(f"its header says {image.width} x {image.height} pixels, it has {came}")
+        return photo
+
+    def _row(self, place: int, scored: Scored, control: bool) -> Row:
+        maps = scored.maps
+        centres = maps.centres_y, maps.centres_x
+        values = np.stack([maps.max, maps.mean])
+        scores = self.comparison.score(place, values, *centres)
+        row: Row = {
+            "place": place,
+            "tap": maps.tap,
+            "separation": scores.separation.tolist(),
+            "auroc": scores.auroc.tolist(),
+        }
+        if place in self.diagnosed:
+            row["diagnostics"] = [_numbers(diagnose_map(one, scored.dead)) for one in values]
+        if not control:
+            ranking_map = values[REDUCTIONS.index(self.options.reduction)][None]
+            row["by_size"] = [float(g[0]) for g in self.comparison.score_sizes(place, ranking_map, *centres).values()]
+            row["sides"] = box_cells(self.dataset.images[place].boxes, *centres).astype(np.float32).tobytes()
+            row["boxes"], row["averages"] = len(scored.averages), scored.averages.tobytes()
+        return row
+
+    def _unread(self, shard: Shard, position: int, unreadable: Mapping[int, str]) -> Row:
+        return {"place": shard.images[position].place, "reason": unreadable[position]}
+
+    def _request(self) -> dict[str, Any]:
+        """What rows depend on besides photographs and weights: the options, and every box of the data set."""
+        boxes = hashlib.sha256()
+        for image in self.dataset.images:
+            boxes.update(json.dumps([image.image, image.height, image.width, list(image.labels)]).encode())
+            boxes.update(np.ascontiguousarray(image.boxes).tobytes())
+        options = self.options
+        return {
+            "version": version("convfe"),
+            "source": self.dataset.source.label,
+            "boxes": boxes.hexdigest(),
+            "size": options.size.name,
+            "tap": options.tap,
+            "bfloat16": computes_in_bfloat16(options.precision),
+            "probe": options.probe,
+            "reduction": options.reduction,
+            "seed": options.seed,
+        }
+
+
+def work_folder(options: RankOptions, dataset: Dataset, specs: Sequence[Spec], cache: Path | None = None) -> Path:
+    """Where a run keeps its parts, the same for the same call; folders that nobody went back to for a month go.
+
+    Parameters
+    ----------
+    cache : the folder for such folders; None for the one that the system has for caches
+    """
+    root = (cache or Path(user_cache_dir("convfe"))) / "rank"
+    for old in root.glob("*") if root.is_dir() else ():
+        if time.time() - old.stat().st_mtime > MONTH_SECONDS:
+            shutil.rmtree(old, ignore_errors=True)
+    facts = [dataset.source.label, len(dataset.images), astuple(options), [spec.text for spec in specs]]
+    return root / hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def _numbers(found: Diagnostics) -> list[float]:
+    return [*(float(getattr(found, name)) for name in NUMBERS), float(found.flat), float(found.finite)]
+
+
+def _no_stamp(_place: int) -> str:
+    return ""

@@ -1,0 +1,121 @@
+"""A ranking that is killed goes on where it was, and ends with the numbers of an undisturbed run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convfe_core import extraction, shards
+from convfe_core.annotations import read_dataset
+from convfe_core.backbones import open_network
+from convfe_core.boxes import Dataset
+from convfe_core.catalog import parse_spec
+from convfe_core.extraction import Size
+from convfe_core.filesets import UploadedFiles, open_files
+from convfe_core.precision import computes_in_bfloat16
+from convfe_core.rank import RankRun
+from convfe_core.rank_results import Progress, RankOptions, RankResult
+from convfe_core.rank_shards import SCHEMA, Scorer, work_folder
+from convfe_core.rank_tables import to_json
+from convfe_core.scoring import freeze_for_scoring
+from convfe_core.separation import Comparison
+from convfe_core.shards import shard_table
+from tests.test_rank import patches
+
+SPEC = "TinyMobileNet"
+OPTIONS = RankOptions(size=Size("96"), cost=False)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.fixture
+def images() -> Dataset:
+    files = patches(24)
+    files["007.png"] = b"not a picture"
+    return read_dataset(UploadedFiles(files.items()))
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extraction, "BATCH_IMAGES", 5)
+
+
+def kill_at(count: int):
+    """Progress that ends the process the `count`-th time it is told."""
+    told = []
+
+    def watch(progress: Progress) -> None:
+        told.append(progress)
+        if len(told) == count:
+            raise Killed
+
+    return watch
+
+
+def run(images: Dataset, work: Path | None, watch=lambda _progress: None) -> RankResult:
+    return RankRun(images, [parse_spec(SPEC)], OPTIONS, on_progress=watch, work=work).run()
+
+
+def test_a_killed_ranking_ends_with_the_same_numbers(images: Dataset, tmp_path: Path) -> None:
+    undisturbed = to_json(run(images, None))
+    random = np.random.default_rng()
+    for _ in range(3):
+        with pytest.raises(Killed):
+            run(images, tmp_path / "work", kill_at(int(random.integers(2, 30))))
+    assert to_json(run(images, tmp_path / "work")) == undisturbed
+
+
+def test_what_is_finished_is_not_computed_again(images: Dataset, tmp_path: Path) -> None:
+    told: list[str] = []
+    first = run(images, tmp_path)
+    parts = sorted(tmp_path.iterdir())
+    assert len(parts) == 4  # the backbone and three controls
+    before = [part.stat().st_mtime_ns for part in parts]
+    second = run(images, tmp_path, lambda progress: told.append(progress.doing))
+    assert not [doing for doing in told if "image" in doing]
+    assert [part.stat().st_mtime_ns for part in parts] == before
+    assert to_json(first) == to_json(second)
+
+
+def test_the_order_of_shards_does_not_matter(images: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "SHARD_IMAGES", 8)
+    scorer = Scorer(images, OPTIONS, Comparison(images.images), {}, frozenset({3, 9}))
+    backbone = freeze_for_scoring(open_network(parse_spec(SPEC)))
+    cut = scorer.shards(SPEC, "", list(range(len(images.images))))
+    tables = [shard_table(shard, lambda s, first: scorer.rows(backbone, s, first), SCHEMA) for shard in cut]
+    again = [shard_table(shard, lambda s, first: scorer.rows(backbone, s, first), SCHEMA) for shard in cut[::-1]]
+    assert [repr(table.to_pylist()) for table in tables] == [repr(table.to_pylist()) for table in again[::-1]]  # NaN
+    assert [place for table in tables for place in table["place"].to_pylist()] == list(range(len(images.images)))
+
+
+def test_a_work_folder_belongs_to_a_call(images: Dataset, tmp_path: Path) -> None:
+    specs = [parse_spec(SPEC)]
+    folder = work_folder(OPTIONS, images, specs, tmp_path)
+    assert folder == work_folder(OPTIONS, images, specs, tmp_path)
+    assert folder != work_folder(RankOptions(), images, specs, tmp_path)
+    assert folder.parent.parent == tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["coco128", "raccoon"])
+def test_fast_arithmetic_leaves_separation_and_order_as_they_are(name: str, shared: Path, real_weights: Path) -> None:
+    assert real_weights.is_dir()
+    if not computes_in_bfloat16("fast"):
+        pytest.skip("needs a processor with AMX or AVX512_BF16")
+    dataset = read_dataset(open_files(shared / "datasets" / name))
+    specs = [parse_spec(text) for text in ("MobileNetV2-0.35", "MobileNet-0.25", "TinyResNet", "TinyMobileNet")]
+    exact, fast = (
+        RankRun(dataset, specs, RankOptions(probe=False, control=False, cost=False, precision=precision))
+        .run()
+        .ranking.backbones
+        for precision in ("float32", "fast")
+    )
+    assert [one.label for one in exact] == [one.label for one in fast]
+    for one, other in zip(exact, fast, strict=True):
+        for reduction in ("max", "mean"):
+            found = other.separation[reduction].S.value
+            assert found == pytest.approx(one.separation[reduction].S.value, abs=0.005)
