@@ -193,10 +193,11 @@ def _bars(rows: Sequence[Mapping[str, Any]], keys: tuple[str, str, str]) -> dict
 
 
 def _layout(ink: str, x: str, y: str) -> dict[str, Any]:
-    grid = {"gridcolor": "rgba(128, 128, 128, 0.25)", "zeroline": False, "automargin": True}
+    grid: dict[str, Any] = {"gridcolor": "rgba(128, 128, 128, 0.25)", "zeroline": False, "automargin": True}
+    grid["tickfont"] = {"color": ink}
     return {
-        "xaxis": {"title": {"text": x}, **grid},
-        "yaxis": {"title": {"text": y}, **grid},
+        "xaxis": {"title": {"text": x, "font": {"color": ink}}, **grid},
+        "yaxis": {"title": {"text": y, "font": {"color": ink}}, **grid},
         "font": {"color": ink},
         "paper_bgcolor": "rgba(0, 0, 0, 0)",
         "plot_bgcolor": "rgba(0, 0, 0, 0)",

@@ -23,7 +23,7 @@ def open_in_compare(images: Sequence[tuple[Photo, BoxArray]]) -> None:
 def opened_images() -> list[Photo]:
     """List what was sent here, with a way to put it aside."""
     opened: list[Photo] = st.session_state.get("opened", [])
-    if opened and st.button(f"Close {len(opened)} images from Rank", icon=":material/close:", key="close-opened"):
+    if opened and st.button(f"Close images from Rank ({len(opened)})", icon=":material/close:", key="close-opened"):
         del st.session_state.opened, st.session_state.boxes
         st.rerun()
     return opened

@@ -134,7 +134,7 @@ def test_nobody_sees_what_another_visitor_uploaded_and_no_log_names_it(
     with visiting(browser, address) as first, visiting(browser, address) as second:
         for page in (first, second):
             expect(page.locator(CHART)).to_have_count(1, timeout=120_000)
-        first.get_by_test_id("stFileUploader").locator("input[type=file]").set_input_files([good, bad])
+        first.get_by_test_id("stFileUploader").locator("input[type=file]").first.set_input_files([good, bad])
         expect(first.locator(CHART)).to_have_count(2, timeout=120_000)
         expect(first.locator(CHART).first).to_contain_text("aunt-mary.png")
         expect(first.get_by_test_id("stAlert")).to_contain_text("uncle-bob.png")
@@ -156,7 +156,7 @@ def test_an_upload_of_300_megabytes_is_refused_and_the_page_goes_on(
     good.write_bytes(png(noise(64, 96)))
     with visiting(browser, f"{hosted.address}/?backbones=TinyResNet&samples=gravel") as page:
         expect(page.locator(CHART)).to_have_count(1, timeout=120_000)
-        page.get_by_test_id("stFileUploader").locator("input[type=file]").set_input_files([huge, good])
+        page.get_by_test_id("stFileUploader").locator("input[type=file]").first.set_input_files([huge, good])
         expect(page.get_by_test_id("stFileUploader")).to_contain_text("20.0MB or smaller")
         expect(page.locator(CHART)).to_have_count(2, timeout=120_000)
 
