@@ -30,6 +30,12 @@ def pages() -> list[st.Page]:
             help="One network, yours or another, beside its control, and a report on its health.",
         ),
         st.Page(
+            "pages/depth.py",
+            title="Depth",
+            icon=":material/layers:",
+            help="Every stage of one backbone, any layer, and the channels behind a map.",
+        ),
+        st.Page(
             "pages/guide.py",
             title="Guide",
             icon=":material/menu_book:",

@@ -1,0 +1,70 @@
+"""An architecture at a glance: its layers as a table, as text, and its blocks as a picture."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from convfe_core.backbones import Network
+from convfe_core.taps import tensors_and_strides
+
+
+def layer_table(network: Network) -> list[dict[str, Any]]:
+    """List the layers from the picture on: number, name, type, output shape, parameters and stride.
+
+    The shape is that at the network's native size, ``height x width x channels``; where a map has no place in the
+    picture, the stride is None.
+    """
+    strides = {id(tensor._keras_history.operation): stride for tensor, stride in tensors_and_strides(network.model)}
+    shapes = _shapes(network)
+    rows = []
+    for number, layer in enumerate(network.model.layers):
+        stride = strides.get(id(layer), 0)
+        rows.append(
+            {
+                "#": number,
+                "name": str(layer.name),
+                "type": type(layer).__name__,
+                "output": " × ".join(str(side) for side in shapes.get(str(layer.name), ())),
+                "parameters": int(layer.count_params()) if hasattr(layer, "count_params") else 0,
+                "stride": f"{stride:g}" if stride else "",
+            }
+        )
+    return rows
+
+
+def _shapes(network: Network) -> dict[str, tuple[int, ...]]:
+    """What each layer returns for a picture of the network's native size, batch left out; nothing is computed."""
+    import keras
+
+    height, width = network.fixed or (network.native_size, network.native_size)
+    layers = [layer for layer in network.model.layers if not isinstance(layer.output, list | tuple)]
+    probe = keras.Model(network.model.inputs, [layer.output for layer in layers])
+    picture = keras.KerasTensor((1, height, width, network.model.inputs[0].shape[-1]))
+    outputs = keras.tree.flatten(probe.compute_output_spec([picture]))
+    return {
+        str(layer.name): tuple(int(side) for side in output.shape[1:])
+        for layer, output in zip(layers, outputs, strict=True)
+    }
+
+
+def summary_text(network: Network) -> str:
+    """Keras' own summary, as text."""
+    lines: list[str] = []
+    network.model.summary(print_fn=lambda line, **_: lines.append(line), line_length=120)
+    return "\n".join(lines) + "\n"
+
+
+def block_picture(network: Network) -> bytes | None:
+    """A PNG of the layers and how they are joined, by Keras' ``plot_model``; None where Graphviz is missing."""
+    from keras.src.utils.model_visualization import check_graphviz, check_pydot
+
+    if not (check_pydot() and check_graphviz()):
+        return None
+    import keras
+
+    with tempfile.TemporaryDirectory(prefix="convfe-") as folder:
+        path = Path(folder, "blocks.png")
+        keras.utils.plot_model(network.model, path, show_shapes=True, dpi=72)
+        return path.read_bytes()

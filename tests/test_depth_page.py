@@ -1,0 +1,40 @@
+"""Depth, driven without a browser."""
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.conftest import ROOT
+from tests.test_pages import charts
+
+
+@pytest.fixture
+def app(no_weights: Path) -> AppTest:
+    started = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=120)
+    started.query_params["backbones"] = "TinyMobileNet"
+    started.run()
+    return started.switch_page("pages/depth.py").run()
+
+
+def test_stages_layers_channels_and_the_table_are_shown(app: AppTest) -> None:
+    assert not app.exception
+    assert not app.error
+    stages = [spec for spec in charts(app) if "C2 \\u00b7 stride 4 max" in spec]
+    assert len(stages) == 3
+    assert all("C4 \\u00b7 stride 16 mean" in spec for spec in stages)
+    assert list(app.dataframe[0].value["Stride"]) == [4, 8, 16]
+    assert app.dataframe[1].value["name"].iloc[0] == "picture"
+    assert any("are dead on this image" in caption.value for caption in app.caption)
+
+
+def test_any_layer_and_more_collapses_can_be_chosen(app: AppTest) -> None:
+    layer = next(box for box in app.selectbox if box.label == "Layer")
+    layer.set_value("stem_relu").run()
+    assert not app.exception
+    assert any("max of stem\\\\_relu" in spec or "max of stem_relu" in spec for spec in charts(app))
+    app.get_by_key("collapses").set_value(["L2", "first component"]).run()
+    assert not app.exception
+    assert any('"name":"L2"' in spec and '"name":"first component"' in spec for spec in charts(app))
+    app.get_by_key("channel_order").set_value("variance").run()
+    assert not app.exception
