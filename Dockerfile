@@ -3,6 +3,7 @@ FROM python:3.12-slim
 ENV PYTHONUNBUFFERED=1 \
     TF_CPP_MIN_LOG_LEVEL=3 \
     KERAS_HOME=/weights \
+    MALLOC_ARENA_MAX=2 \
     CONVFE_HOSTED=1
 
 RUN useradd --create-home --uid 1000 convfe \

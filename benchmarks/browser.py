@@ -122,7 +122,7 @@ def controls(browser: Browser, address: str, watch: Stopwatch) -> None:
     start = add_backbone(page, "TinyResNet")
     watch.time("a built-in backbone added to 8 images", rows_shown(page, 8, 4), start)
     start = time.perf_counter()
-    page.get_by_role("link", name="Guide").click()
+    page.get_by_role("link", name="Rank").click()
     heading = page.get_by_role("heading", level=1).filter(has_not_text=HEADING)
     watch.time("another page of the app", heading.wait_for, start)
     page.close()

@@ -34,6 +34,7 @@ class Cost:
     """What one process took."""
 
     seconds: float
+    processor_seconds: float
     megabytes: float
 
 
@@ -122,7 +123,7 @@ def measure(way: str, images: Path, names: list[str]) -> Cost:
             log.seek(0)
             sys.exit(f"{way} failed after {written} pictures:\n{log.read().decode(errors='replace')}")
     unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux kilobytes
-    return Cost(took, usage.ru_maxrss * unit / 2**20)
+    return Cost(took, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / 2**20)
 
 
 def compare(names: list[str], count: int, rounds: int) -> None:
@@ -135,14 +136,15 @@ def compare(names: list[str], count: int, rounds: int) -> None:
             for way in WAYS:
                 costs[way].append(measure(way, images, names))
                 print(f"round {number + 1}, {way}: {costs[way][-1].seconds:.1f} s", file=sys.stderr, flush=True)
-    print("| | seconds | pictures/s | notebook / this | peak memory, MB |")
-    print("|---|---|---|---|---|")
+    print("| | seconds | pictures/s | notebook / this | processor seconds | peak memory, MB |")
+    print("|---|---|---|---|---|---|")
     for way in WAYS:
         took = statistics.median(cost.seconds for cost in costs[way])
         ratios = [n.seconds / o.seconds for n, o in zip(costs["notebook"], costs[way], strict=True)]
         peak = max(cost.megabytes for cost in costs[way])
         rate = count * len(names) / took
-        print(f"| {way} | {took:.1f} | {rate:.1f} | {statistics.median(ratios):.1f} | {peak:.0f} |")
+        busy = statistics.median(cost.processor_seconds for cost in costs[way])
+        print(f"| {way} | {took:.1f} | {rate:.1f} | {statistics.median(ratios):.1f} | {busy:.1f} | {peak:.0f} |")
 
 
 def main() -> None:

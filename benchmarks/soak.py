@@ -84,7 +84,7 @@ class Visitor:
         seed = self.chance.randrange(10**6)
         data = png(noise(480, 640, seed)) if self.chance.random() < 0.8 else b"no picture"
         file = {"name": f"{seed}.png", "mimeType": "image/png", "buffer": data}
-        self.page.get_by_test_id("stFileUploader").locator("input[type=file]").set_input_files([file])
+        self.page.get_by_test_id("stFileUploader").locator("input[type=file]").first.set_input_files([file])
 
     def turn(self) -> None:
         """Go to another page."""

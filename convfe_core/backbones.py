@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,20 +74,36 @@ class Network:
         """Memory that a forward pass holds at once, for each pixel of its input."""
         return values_per_pixel(self.model) * np.dtype(np.float32).itemsize
 
-    def features(self, pixels: Any) -> Any:
-        """(N, H, W, 3) uint8 tensor -> (N, h, w, C) float32 feature map, inside a graph."""
-        return self.tensors(pixels, [self.tensor])[0]
+    def features(self, pixels: Any, *, constant: bool = False) -> Any:
+        """(N, H, W, 3) uint8 tensor -> (N, h, w, C) float32 feature map, inside a graph; see `tensors`."""
+        return self.tensors(pixels, [self.tensor], constant=constant)[0]
 
-    def tensors(self, pixels: Any, wanted: list[Any]) -> list[Any]:
-        """(N, H, W, 3) uint8 tensor -> the values of several of the model's tensors, float32, inside a graph."""
+    def tensors(self, pixels: Any, wanted: list[Any], *, constant: bool = False) -> list[Any]:
+        """(N, H, W, 3) uint8 tensor -> the values of several of the model's tensors, float32, inside a graph.
+
+        Parameters
+        ----------
+        constant : put the weights into the graph as constants, which is quicker than to replace its variables later
+        """
         import keras
         import tensorflow as tf
 
         scaled = scale_pixels(tf.cast(pixels, tf.float32), self.preprocessing)
         if self.model.inputs[0].shape[-1] == 1:
             scaled = to_grey(scaled)
-        values = keras.Model(self.model.inputs, wanted)([scaled], training=False)
+        model = keras.Model(self.model.inputs, wanted)
+        with keras.StatelessScope(state_mapping=_as_constants(model)) if constant else nullcontext():
+            values = model([scaled], training=False)
         return [tf.cast(value, tf.float32) for value in keras.tree.flatten(values)]
+
+
+def _as_constants(model: Any) -> list[tuple[Any, Any]]:
+    """Every variable of a model with its value, as constants of the graph that is being traced."""
+    import tensorflow as tf
+
+    with tf.init_scope():
+        values = [variable.numpy() for variable in model.variables]
+    return [(variable, tf.constant(value)) for variable, value in zip(model.variables, values, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,7 +262,7 @@ def freeze_network(network: Network, precision: Precision = "float32", *, compac
     import tensorflow as tf
 
     def reduce_channels(pixels: Any) -> tuple[Any, Any]:
-        features = network.features(pixels)
+        features = network.features(pixels, constant=not compact)
         return tf.reduce_max(features, axis=-1), tf.reduce_mean(features, axis=-1)
 
     signature = [tf.TensorSpec(network.batch_shape, tf.uint8)]
@@ -290,7 +307,7 @@ def freeze(function: Callable[..., Any], signature: list[Any], precision: Precis
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     traced = tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
-    frozen = convert_variables_to_constants_v2(traced)
+    frozen = convert_variables_to_constants_v2(traced) if traced.captured_inputs else traced
     if not computes_in_bfloat16(precision):
         exact: Callable[..., Any] = frozen
         return exact

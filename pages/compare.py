@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.parts.choose_backbones import choose_backbones, choose_precision, choose_size
+from pages.parts.choose_backbones import choose_backbones, choose_precision, choose_size, choose_tap
 from pages.parts.choose_images import choose_images
 from pages.parts.choose_look import choose_look
 from pages.parts.compute_maps import Work, show_failures
@@ -32,6 +32,7 @@ with controls:
     photos = choose_images()
     specs = choose_backbones()
     size = choose_size()
+    tap = choose_tap()
     precision = choose_precision()
     look = choose_look(presenting)
 
@@ -48,7 +49,7 @@ if not specs:
 forget_others(photos)
 shown = present_one(photos) if presenting else page_of(photos)
 failures, progress = st.container(), st.empty()
-work = Work(photos=shown, specs=specs, size=size, slot=progress, precision=precision)
+work = Work(photos=shown, specs=specs, size=size, slot=progress, precision=precision, tap=tap)
 draw_rows(work, look)
 with failures:
     show_failures(work.failed)

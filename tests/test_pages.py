@@ -94,6 +94,16 @@ def test_another_size_computes_new_maps(app: AppTest) -> None:
     assert len(app.session_state["map_store"]) == 12
 
 
+def test_an_earlier_stage_has_smaller_cells(app: AppTest) -> None:
+    app.query_params["backbones"] = "MobileNetV2-0.35:untrained"
+    app.run()
+    app.selectbox(key="tap").set_value("C3").run()
+    assert not app.exception
+    assert not app.error
+    strides = {maps.grid.stride_x for maps in app.session_state["map_store"]._kept.values()}
+    assert strides == {32, 8}
+
+
 def test_presenting_shows_one_image_at_a_time(app: AppTest) -> None:
     app.run()
     app.toggle(key="present").set_value(True).run()

@@ -124,3 +124,34 @@ def test_progress_tells_images_a_second_and_time_left(
     assert f"{SMALL}: image 1 of 1, " in lines
     assert "images/s" in lines
     assert " left" in lines
+
+
+MEMORY = """
+import sys
+from pathlib import Path
+from convfe_core.catalog import parse_spec
+from convfe_core.extraction import Size
+from convfe_core.memory import resident_mb
+from convfe_core.results import MapsRun
+seen = []
+def watch(line):
+    if ": image " in line:
+        seen.append((int(line.split(": image ")[1].split()[0]), resident_mb()))
+folder, out = map(Path, sys.argv[1:])
+MapsRun((folder,), (parse_spec("MobileNet-0.25:untrained"),), Size("64"), "auto", out, watch).write()
+print(max(mb for images, mb in seen if images <= 500), max(mb for _, mb in seen))
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
+    """Once 500 of 5,000 images are through, the rest add next to nothing: 50 MB is the bound that is promised."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    kinds = [png(noise(64, 64, seed=seed)) for seed in range(20)]
+    for number in range(5000):
+        (folder / f"{number:04d}.png").write_bytes(kinds[number % len(kinds)])
+    command = [sys.executable, "-c", MEMORY, str(folder), str(tmp_path / "out")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    early, peak = map(float, done.stdout.split())
+    assert peak - early < 50

@@ -14,6 +14,13 @@ from pages.parts.session import allowance
 from pages.parts.words import plain, show_error
 
 DEFAULT_BACKBONES = ("TinyResNet", "TinyMobileNet")
+TAPS = {
+    "auto": "The last one",
+    "output": "The output as Keras returns it",
+    "C4": "Stage C4, stride 16",
+    "C3": "Stage C3, stride 8",
+    "C2": "Stage C2, stride 4",
+}
 SIZES = {
     "own": "Each one's own",
     "native": "Native (as trained)",
@@ -124,6 +131,20 @@ def choose_size() -> Size:
         "Each one's own is the size at which it did best.",
     )
     return parse_size(chosen or "own")
+
+
+def choose_tap() -> str:
+    """Ask which feature map of each network is looked at."""
+    chosen = st.selectbox(
+        "Feature map",
+        list(TAPS),
+        format_func=lambda name: TAPS.get(name, name),
+        key="tap",
+        bind="query-params",
+        help="The last one, uncapped where a cap would flatten the max map; exactly what Keras returns; or an earlier "
+        "stage with smaller cells, as a feature pyramid uses them.",
+    )
+    return chosen if chosen in TAPS else "auto"
 
 
 def choose_precision() -> Precision:

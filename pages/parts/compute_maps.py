@@ -20,8 +20,6 @@ from convfe_core.store import MapKey, MapStore
 from pages.parts.session import backbone_pool, map_store
 from pages.parts.words import plain
 
-TAP = "auto"
-
 
 @dataclass
 class Work:
@@ -32,6 +30,7 @@ class Work:
     size: Size
     slot: DeltaGenerator
     precision: Precision = "float32"
+    tap: str = "auto"
     store: MapStore = field(default_factory=map_store)
     failed: dict[str, str] = field(default_factory=dict)
     done: int = 0
@@ -56,7 +55,7 @@ class Work:
         self.slot.empty()
 
     def _key(self, photo: Photo, spec: Spec) -> MapKey:
-        return MapKey(photo.digest, spec, TAP, self.size, self.precision)
+        return MapKey(photo.digest, spec, self.tap, self.size, self.precision)
 
     def _kept(self, photo: Photo, spec: Spec) -> FeatureMaps | None:
         return self.store.get(self._key(photo, spec))
@@ -81,9 +80,9 @@ class Work:
             self.slot.progress(share or 0.0, text=f"{spec.label}: {phrase}")
 
         try:
-            if not pool.ready(spec, TAP, self.precision):
+            if not pool.ready(spec, self.tap, self.precision):
                 report("loading", None)
-            return pool.get(spec, TAP, self.precision, on_progress=report)
+            return pool.get(spec, self.tap, self.precision, on_progress=report)
         except ConvfeError as error:
             self.failed[spec.label] = str(error)
             return None

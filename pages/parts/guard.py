@@ -10,6 +10,7 @@ import streamlit as st
 
 from convfe_core.errors import ConvfeError
 from convfe_core.faults import configure_log, record_fault
+from convfe_core.memory import give_back
 from pages.parts.words import show_error
 
 
@@ -28,6 +29,8 @@ def guarded() -> Iterator[None]:
             f"report it, name the reference {reference}: it finds the cause in the server's log.",
             icon=":material/bug_report:",
         )
+    finally:
+        give_back(collect=False)  # each run may be the last of its thread, whose freed memory nobody else would use
 
 
 def _names_of_uploads() -> Iterator[str]:

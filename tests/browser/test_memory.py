@@ -77,7 +77,7 @@ def pictures(visitor: int) -> list[tuple[str, bytes]]:
 
 def upload(page: Page, visitor: int) -> None:
     files = [{"name": name, "mimeType": "image/png", "buffer": data} for name, data in pictures(visitor)]
-    page.get_by_test_id("stFileUploader").locator("input[type=file]").set_input_files(files)
+    page.get_by_test_id("stFileUploader").locator("input[type=file]").first.set_input_files(files)
 
 
 def highest_values(page: Page, row: int) -> dict[str, float]:

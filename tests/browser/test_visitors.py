@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import signal
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -132,7 +134,7 @@ def test_nobody_sees_what_another_visitor_uploaded_and_no_log_names_it(
     with visiting(browser, address) as first, visiting(browser, address) as second:
         for page in (first, second):
             expect(page.locator(CHART)).to_have_count(1, timeout=120_000)
-        first.get_by_test_id("stFileUploader").locator("input[type=file]").set_input_files([good, bad])
+        first.get_by_test_id("stFileUploader").locator("input[type=file]").first.set_input_files([good, bad])
         expect(first.locator(CHART)).to_have_count(2, timeout=120_000)
         expect(first.locator(CHART).first).to_contain_text("aunt-mary.png")
         expect(first.get_by_test_id("stAlert")).to_contain_text("uncle-bob.png")
@@ -143,6 +145,28 @@ def test_nobody_sees_what_another_visitor_uploaded_and_no_log_names_it(
     log = hosted.log.read_text()
     assert "aunt-mary" not in log
     assert "uncle-bob" not in log
+
+
+def test_an_upload_of_300_megabytes_is_refused_and_the_page_goes_on(
+    browser: Browser, hosted: Server, tmp_path: Path
+) -> None:
+    huge, good = tmp_path / "huge.png", tmp_path / "good.png"
+    with huge.open("wb") as file:
+        file.truncate(300_000_000)
+    good.write_bytes(png(noise(64, 96)))
+    with visiting(browser, f"{hosted.address}/?backbones=TinyResNet&samples=gravel") as page:
+        expect(page.locator(CHART)).to_have_count(1, timeout=120_000)
+        page.get_by_test_id("stFileUploader").locator("input[type=file]").first.set_input_files([huge, good])
+        expect(page.get_by_test_id("stFileUploader")).to_contain_text("20.0MB or smaller")
+        expect(page.locator(CHART)).to_have_count(2, timeout=120_000)
+
+
+def test_an_upload_that_another_site_forged_is_refused(hosted: Server) -> None:
+    address = f"{hosted.address}/_stcore/upload_file/session/file"
+    forged = urllib.request.Request(address, data=b"x", method="PUT", headers={"Origin": "https://a.example"})
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(forged, timeout=30)
+    assert refused.value.code == 403
 
 
 def test_a_terminated_server_ends_in_the_middle_of_a_pass(browser: Browser, tmp_path: Path) -> None:
