@@ -212,8 +212,6 @@ def _clickable(maps: FeatureMaps, photo: Photo, look: Look) -> dict[str, Any]:
             "showlegend": False,
         }
     )
-    figure["layout"]["dragmode"] = "select"
-    figure["layout"]["clickmode"] = "event+select"
     return figure
 
 
