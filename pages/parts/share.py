@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 import streamlit as st
 
 
@@ -13,6 +15,7 @@ def share_link() -> None:
 
 
 def _address() -> str:
-    query = "&".join(f"{key}={value}" for key in st.query_params for value in st.query_params.get_all(key))
+    pairs = [(key, value) for key in st.query_params for value in st.query_params.get_all(key)]
+    query = urlencode(pairs, safe=",:")
     base = (st.context.url or "").split("?")[0]
     return f"{base}?{query}" if query else base

@@ -109,6 +109,9 @@ def test_the_scale_scope_changes_the_colours(page: Page, server: str) -> None:
         f"""() => {{ const traces = document.querySelector('{CHART}').data.filter(t => t.type === 'heatmap');
         return traces[0].zmax === traces[2].zmax && traces[1].zmax === traces[3].zmax; }}"""
     )
+    assert "scale=This+image" in page.url
+    page.get_by_test_id("stPopover").get_by_role("button", name="Share").click()
+    expect(page.get_by_test_id("stCode")).to_contain_text("scale=This+image")
     shared = heatmaps(page)
     assert shared[0]["high"] == pytest.approx(max(own[0]["high"], own[2]["high"]))
     assert shared != own
