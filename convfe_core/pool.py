@@ -27,6 +27,7 @@ class Held:
     ----------
     megabytes : by how much the process grew when it was loaded, at least what its weights take
     compact : loaded in the slower way that takes less memory
+    private : it comes from somebody's own file, whose name is nobody else's business
     """
 
     label: str
@@ -34,6 +35,7 @@ class Held:
     megabytes: float
     precision: Precision
     compact: bool
+    private: bool = False
 
 
 class BackbonePool:
@@ -105,7 +107,9 @@ class BackbonePool:
         with self._lock:
             self._held[spec, tap, precision] = (
                 backbone,
-                Held(backbone.label, backbone.tap.name, grown, backbone.precision, compact),
+                Held(
+                    backbone.label, backbone.tap.name, grown, backbone.precision, compact, private=spec.path is not None
+                ),
             )
         while self._megabytes() > self.budget_mb and self._drop_oldest(but=1):
             pass

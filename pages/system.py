@@ -8,7 +8,7 @@ import streamlit as st
 from convfe_core.memory import memory_limit_mb
 from convfe_core.precision import explain_precision
 from pages.parts.navigation import enter
-from pages.parts.session import backbone_pool, map_store
+from pages.parts.session import backbone_pool, hosted, map_store
 
 enter()
 
@@ -44,8 +44,8 @@ if held:
     st.dataframe(
         [
             {
-                "Backbone": one.label,
-                "Layer": one.tap,
+                "Backbone": "a model of a visitor's own" if one.private and hosted() else one.label,
+                "Layer": "" if one.private and hosted() else one.tap,
                 "Arithmetic": explain_precision(one.precision),
                 "Memory, MB": round(one.megabytes, 1),
                 "Kind": "compact: slower, for want of memory" if one.compact else "full speed",

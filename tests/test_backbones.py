@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from convfe_core.backbones import freeze, load_backbone, open_network
-from convfe_core.catalog import parse_spec
+from convfe_core.catalog import find_architecture, parse_spec
 from convfe_core.errors import SpecError, WeightsError
 from convfe_core.extraction import Size, extract_maps
 from convfe_core.pool import BackbonePool
@@ -109,8 +109,12 @@ def test_real_weights_give_the_maps_of_plain_keras_calls(real_weights, name) -> 
     import keras
 
     family, width = name.split("-")
+    weights = find_architecture(name).weight_file
     plain = getattr(keras.applications, family)(
-        include_top=False, weights="imagenet", alpha=float(width), input_shape=(224, 224, 3)
+        include_top=False,
+        weights=str(real_weights / "models" / weights.name),
+        alpha=float(width),
+        input_shape=(224, 224, 3),
     )
     relu6 = plain.layers[-1]
     model = keras.Model(plain.inputs, keras.layers.ReLU()(relu6.input))

@@ -23,6 +23,7 @@ class Plan:
     tap: Tap = LAST
     working_size: int = 64
     native_size: int = 64
+    fixed: tuple[int, int] | None = None
 
 
 def photos(count: int, height: int = 64, width: int = 64) -> list[tuple[int, Photo]]:

@@ -121,3 +121,21 @@ def test_an_unexpected_error_does_not_name_the_visitors_files_in_the_log(caplog:
     assert "reference" in app.error[0].value
     assert f"ValueError: cannot do anything with '{STRUCK_OUT}'" in caplog.text
     assert "aunt mary" not in caplog.text
+
+
+def test_a_visitor_does_not_see_what_anothers_own_model_is_called(
+    app: AppTest, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = tmp_path / "secret-project.h5"
+    weights.write_bytes(next((shared / "keras" / "models").glob("mobilenet_2_5*.h5")).read_bytes())
+    monkeypatch.setenv("CONVFE_HOSTED", "0")
+    app.query_params["backbones"] = f"MobileNet-0.25:{weights}"
+    app.run()
+    assert rows(app) == 1
+    app.switch_page("pages/system.py").run()
+    assert "secret-project" in str(app.dataframe[0].value)
+    monkeypatch.setenv("CONVFE_HOSTED", "1")
+    app.run()
+    assert not app.exception
+    assert "secret-project" not in str(app.dataframe[0].value)
+    assert "a model of a visitor's own" in str(app.dataframe[0].value)
