@@ -47,10 +47,11 @@ def choose_own_models(named: Sequence[Spec] = ()) -> list[Spec]:
         if allowed.this_machine:
             place = st.text_input(
                 "File or folder on this machine",
+                value=st.session_state.get("model_place", ""),
                 key="model_path",
-                persist_state="session",
                 placeholder="LABEL=runs/best.keras",
             ).strip()
+            st.session_state.model_place = place  # a change of page drops what a field holds
         specs: list[Spec] = []
         for spec in [*named, *_uploaded(uploads), *_at(place)]:
             chosen = _choose(_with_unused_label(spec, [one.label for one in specs]))
