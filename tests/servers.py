@@ -77,6 +77,7 @@ def serve(
     }
     command = [str(python), "-m", "streamlit", "run", str(script)]
     command += ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true"]
+    command += ["--server.fileWatcherType", "none"]  # what others write beside the code must not rerun a page
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=environment, cwd=working_directory, stdout=output, stderr=output)

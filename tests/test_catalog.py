@@ -149,7 +149,7 @@ def test_an_unknown_name_is_answered_with_near_ones(text: str, hint: str) -> Non
         ("VGG16:a=b.weights.h5", Spec("VGG16", "file", Path("a=b.weights.h5")), "VGG16:a=b.weights.h5", None),
         ("VGG16:C:\\w.h5", Spec("VGG16", "file", Path("C:\\w.h5")), None, "VGG16:C:\\w.h5"),
         ("mine=a/m.keras", Spec("mine", "model", Path("a/m.keras")), "mine", "mine=a/m.keras"),
-        ("VGG16=a:b.keras", Spec("VGG16", "model", Path("a:b.keras")), "VGG16", "VGG16=a:b.keras"),
+        ("mine=a:b.keras", Spec("mine", "model", Path("a:b.keras")), "mine", "mine=a:b.keras"),
     ],
 )
 def test_specs_are_read_and_written(text: str, spec: Spec, label: str | None, canonical: str | None) -> None:

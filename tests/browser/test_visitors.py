@@ -157,7 +157,7 @@ def test_an_upload_of_300_megabytes_is_refused_and_the_page_goes_on(
     with visiting(browser, f"{hosted.address}/?backbones=TinyResNet&samples=gravel") as page:
         expect(page.locator(CHART)).to_have_count(1, timeout=120_000)
         page.get_by_test_id("stFileUploader").locator("input[type=file]").first.set_input_files([huge, good])
-        expect(page.get_by_test_id("stFileUploader")).to_contain_text("20.0MB or smaller")
+        expect(page.get_by_test_id("stFileUploader").first).to_contain_text("20.0MB or smaller")
         expect(page.locator(CHART)).to_have_count(2, timeout=120_000)
 
 
