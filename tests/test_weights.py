@@ -318,7 +318,7 @@ def test_another_architecture_s_file_is_refused_by_name(trained, tmp_path: Path,
 def test_a_file_that_is_no_weight_file_is_refused(tmp_path: Path, suffix: str, content: bytes) -> None:
     path = tmp_path / f"w{suffix}"
     path.write_bytes(content)
-    with pytest.raises(WeightsError, match="no weights that can be read|damaged or cut off"):
+    with pytest.raises(WeightsError, match=r"no weights that can be read|damaged or cut off"):
         load_weights(build_model(SMALL), path, SMALL)
 
 
