@@ -10,6 +10,7 @@ import pytest
 
 from convfe_core import builtin
 from convfe_core.errors import SpecError, WeightsError
+from tests.conftest import need
 
 NAMES = list(builtin.BUILTIN_BUILDERS)
 PARAMETERS = {"TinyResNet": 1_217_576, "TinyMobileNet": 480_224}
@@ -167,8 +168,7 @@ def test_importing_the_module_does_not_import_keras():
 @pytest.mark.parametrize(("dataset", "margin"), [("coco128", 0.05), ("raccoon", 0.03)])
 def test_trained_maps_find_boxes_better_than_untrained_ones(name, dataset, margin):
     folder = Path(__file__).parents[2] / "shared" / "datasets" / dataset
-    if not folder.is_dir():
-        pytest.skip(f"needs {folder}")
+    need(folder.is_dir(), f"the data set {dataset}")
     from training.evaluate_builtin import separation_of
 
     size = builtin.WORKING_SIZE
