@@ -9,7 +9,7 @@ import gc
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,12 @@ class Network:
     working_size: int
     native_size: int
     fixed: tuple[int, int] | None = None
+
+    def at(self, tensor: Any, tap: Tap) -> Network:
+        """The same network, looked at elsewhere."""
+        path = trace_path(self.model, tensor)
+        trained = self.path.shift != (0.0, 0.0)
+        return replace(self, tensor=tensor, tap=tap, path=path.centred(self.native_size) if trained else path)
 
     @property
     def batch_shape(self) -> tuple[int | None, int | None, int | None, int]:

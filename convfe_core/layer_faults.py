@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.backbones import Network, freeze
+from convfe_core.backbones import Network, trace
 from convfe_core.pixels import PixelArray
 from convfe_core.taps import tensors_in_order
 
@@ -140,7 +140,7 @@ def _moments(network: Network, layers: list[Any]) -> Callable[[Any], Any]:
         pairs = [tf.nn.moments(value, axes=list(range(len(value.shape) - 1))) for value in inputs]
         return tf.concat([mean for mean, _ in pairs], 0), tf.concat([variance for _, variance in pairs], 0)
 
-    return freeze(moments, [tf.TensorSpec(network.batch_shape, tf.uint8)])
+    return trace(moments, [tf.TensorSpec(network.batch_shape, tf.uint8)])
 
 
 def _tensors(network: Network) -> list[Any]:

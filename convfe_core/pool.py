@@ -5,26 +5,40 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from convfe_core.backbones import Backbone, LoadProgress, ignore_progress, load_backbone, weight_path
 from convfe_core.catalog import Spec
+from convfe_core.every_layer import EveryLayer, open_every_layer
 from convfe_core.footprint import peak_mb, refusal
 from convfe_core.gate import MACHINE
 from convfe_core.memory import give_back, resident_mb, room_mb
 from convfe_core.precision import Precision
 
-_Key = tuple[Spec, str, Precision]
+EVERY_LAYER = "every layer"
+"""Stands for the tap of a network that is held as `EveryLayer`."""
+
+_Network = TypeVar("_Network", Backbone, EveryLayer)
+
+
+@dataclass(frozen=True)
+class _Key(Generic[_Network]):
+    kind: type[_Network]
+    spec: Spec
+    tap: str
+    precision: Precision
 
 
 @dataclass(frozen=True)
 class Held:
-    """One loaded backbone, for a report of what memory is used for.
+    """One loaded network, for a report of what memory is used for.
 
     Attributes
     ----------
+    tap : the layer that is looked at, or ``every layer``
     megabytes : by how much the process grew when it was loaded, at least what its weights take
     compact : loaded in the slower way that takes less memory
     private : it comes from somebody's own file, whose name is nobody else's business
@@ -52,13 +66,13 @@ class BackbonePool:
     def __init__(self, budget_mb: float, room: Callable[[], float] = room_mb) -> None:
         self.budget_mb = budget_mb
         self._room = room
-        self._held: OrderedDict[_Key, tuple[Backbone, Held]] = OrderedDict()
+        self._held: OrderedDict[_Key[Any], tuple[Backbone | EveryLayer, Held]] = OrderedDict()
         self._lock = threading.Lock()
 
     def ready(self, spec: Spec, tap: str = "auto", precision: Precision = "float32") -> bool:
         """Whether this backbone can be had without loading."""
         with self._lock:
-            return (spec, tap, precision) in self._held
+            return _Key(Backbone, spec, tap, precision) in self._held
 
     def get(
         self,
@@ -74,20 +88,39 @@ class BackbonePool:
         MemoryLimitError : it does not fit, whatever else is dropped
         ConvfeError : as in `open_network`
         """
-        key = (spec, tap, precision)
+
+        def load(compact: bool) -> tuple[Backbone, Held]:
+            backbone = load_backbone(spec, tap, precision=precision, compact=compact, on_progress=on_progress)
+            # The first pass optimises the graph and takes the most memory; it belongs to loading and is measured.
+            height, width = backbone.fixed or (backbone.native_size, backbone.native_size)
+            backbone.reduce(np.zeros((1, height, width, 3), np.uint8))
+            return backbone, Held(spec.label, backbone.tap.name, backbone.megabytes, backbone.precision, compact)
+
+        return self._get(_Key(Backbone, spec, tap, precision), load, on_progress)
+
+    def every_layer(self, spec: Spec, on_progress: LoadProgress = ignore_progress) -> EveryLayer:
+        """Hand out a network whose every layer can be looked at, loading it first if need be; errors as in `get`."""
+
+        def load(_compact: bool) -> tuple[EveryLayer, Held]:
+            network = open_every_layer(spec, on_progress)
+            return network, Held(spec.label, EVERY_LAYER, network.megabytes, "float32", True)
+
+        return self._get(_Key(EveryLayer, spec, EVERY_LAYER, "float32"), load, on_progress)
+
+    def _get(self, key: _Key[_Network], load: Callable[[bool], tuple[_Network, Held]], tell: LoadProgress) -> _Network:
         found = self._take(key)
         if found is not None:
             return found
 
         def wait(before: int) -> None:
-            on_progress(f"waiting for {before} other{'s' if before > 1 else ''}", None)
+            tell(f"waiting for {before} other{'s' if before > 1 else ''}", None)
 
-        self._check_room(spec)
-        weight_path(spec, on_progress)  # a slow download must keep nobody else from computing
+        self._check_room(key.spec)
+        weight_path(key.spec, tell)  # a slow download must keep nobody else from computing
         with MACHINE.passing(wait):  # one load at a time: ten visitors must not build ten models at once
             found = self._take(key)
             if found is None:
-                found = self._load(spec, tap, precision, on_progress)
+                found = self._load(key, load)
         return found
 
     def held(self) -> list[Held]:
@@ -95,25 +128,17 @@ class BackbonePool:
         with self._lock:
             return [report for _, report in self._held.values()]
 
-    def _load(self, spec: Spec, tap: str, precision: Precision, on_progress: LoadProgress) -> Backbone:
-        compact = self._make_room(spec)
+    def _load(self, key: _Key[_Network], load: Callable[[bool], tuple[_Network, Held]]) -> _Network:
+        compact = self._make_room(key.spec, compact=key.kind is EveryLayer)
         before = resident_mb()
-        backbone = load_backbone(spec, tap, precision=precision, compact=compact, on_progress=on_progress)
-        # The first pass optimises the graph and takes the most memory; it belongs to loading, and into the measurement.
-        height, width = backbone.fixed or (backbone.native_size, backbone.native_size)
-        backbone.reduce(np.zeros((1, height, width, 3), np.uint8))
+        network, report = load(compact)
         give_back()
-        grown = max(resident_mb() - before, backbone.megabytes)
+        grown = max(resident_mb() - before, report.megabytes)
         with self._lock:
-            self._held[spec, tap, precision] = (
-                backbone,
-                Held(
-                    backbone.label, backbone.tap.name, grown, backbone.precision, compact, private=spec.path is not None
-                ),
-            )
+            self._held[key] = network, replace(report, megabytes=grown, private=key.spec.path is not None)
         while self._megabytes() > self.budget_mb and self._drop_oldest(but=1):
             pass
-        return backbone
+        return network
 
     def _check_room(self, spec: Spec) -> None:
         """Refuse what would not fit even if everything else were dropped."""
@@ -121,10 +146,10 @@ class BackbonePool:
         if room + self._megabytes() < need:
             raise refusal(spec, need, room)
 
-    def _make_room(self, spec: Spec) -> bool:
-        """Drop what must go before this backbone can be loaded, and say whether it must be a compact one."""
-        if self._room() >= peak_mb(spec, compact=False):
-            return False
+    def _make_room(self, spec: Spec, *, compact: bool) -> bool:
+        """Drop what must go before this network can be loaded, and say whether it must be a compact one."""
+        if self._room() >= peak_mb(spec, compact=compact):
+            return compact
         self._check_room(spec)
         need = peak_mb(spec, compact=True)
         while self._room() < need and self._drop_oldest():
@@ -133,12 +158,14 @@ class BackbonePool:
             raise refusal(spec, need, self._room())
         return True
 
-    def _take(self, key: _Key) -> Backbone | None:
+    def _take(self, key: _Key[_Network]) -> _Network | None:
         with self._lock:
             if key not in self._held:
                 return None
             self._held.move_to_end(key)
-            return self._held[key][0]
+            network = self._held[key][0]
+            assert isinstance(network, key.kind)
+            return network
 
     def _drop_oldest(self, but: int = 0) -> bool:
         """Drop the least recently used backbone, unless only `but` are left."""

@@ -6,6 +6,7 @@ import psutil
 import streamlit as st
 
 from convfe_core.memory import memory_limit_mb
+from convfe_core.pool import EVERY_LAYER, Held
 from convfe_core.precision import explain_precision
 from pages.parts.navigation import enter
 from pages.parts.session import backbone_pool, hosted, map_store
@@ -40,6 +41,14 @@ with st.grid(3):
         border=True,
     )
 
+
+def kind(one: Held) -> str:
+    """In which form a backbone is held."""
+    if one.tap == EVERY_LAYER:
+        return "whole, for Inspect and Depth"
+    return "compact: slower, for want of memory" if one.compact else "full speed"
+
+
 if held:
     st.dataframe(
         [
@@ -48,7 +57,7 @@ if held:
                 "Layer": "" if one.private and hosted() else one.tap,
                 "Arithmetic": explain_precision(one.precision),
                 "Memory, MB": round(one.megabytes, 1),
-                "Kind": "compact: slower, for want of memory" if one.compact else "full speed",
+                "Kind": kind(one),
             }
             for one in held
         ],

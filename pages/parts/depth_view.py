@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from convfe_core.backbones import open_network
-from convfe_core.catalog import Spec, file_stem
+from convfe_core.catalog import Spec
 from convfe_core.channels import (
     COLLAPSE_WORDS,
     COLLAPSES,
@@ -20,60 +19,41 @@ from convfe_core.channels import (
     strongest_channels,
 )
 from convfe_core.extraction import Size, maps_on_photo
-from convfe_core.features import FeatureReader, Features, freeze_features
+from convfe_core.features import FeatureReader, Features
 from convfe_core.figures import Look, row_figure
-from convfe_core.gate import MACHINE
+from convfe_core.footprint import check_pass
 from convfe_core.images import Photo
-from convfe_core.layer_table import block_picture, layer_table, summary_text
 from convfe_core.maps import FeatureMaps
 from convfe_core.scales import scale_limits
-from convfe_core.stages import StagedNetwork, stage_network
-from convfe_core.taps import resolve_tap, trace_path
+from convfe_core.stages import StagedNetwork
+from convfe_core.store import MapKey
 from convfe_core.tile_figures import Tile, tile_figure
 from pages.parts.grid import show_figure
-from pages.parts.session import thumbnail
+from pages.parts.session import allowance, map_store, thumbnail
 from pages.parts.words import plain
 
 MOST_LISTED = 200
 STAGE_SHARE = 0.75
 """Panels of stages are smaller than others: up to nine stand side by side."""
-_HASHED: dict[str | type[Any], Any] = {Spec: repr}
 
 
-@st.cache_resource(max_entries=2, show_spinner=False, hash_funcs=_HASHED)
-def opened(spec: Spec) -> StagedNetwork:
-    """The network that the page is about, with all its stages; shared by every visitor."""
-    with MACHINE.passing(lambda _before: None):
-        return stage_network(open_network(spec))
+def stage_maps(staged: StagedNetwork, spec: Spec, photo: Photo, size: Size) -> list[FeatureMaps]:
+    """The maps of all stages, computed once a session unless its store is full."""
+    store = map_store()
+    keys = [MapKey(photo.digest, spec, f"stage {stage.tap.name}", size) for stage in staged.stages]
+    kept = [maps for key in keys if (maps := store.get(key)) is not None]
+    if len(kept) == len(keys):
+        return kept
+    check_pass(staged.network, photo, size)
+    made = staged.maps(photo, size)
+    for key, maps in zip(keys, made, strict=True):
+        store.put(key, maps)
+    return made
 
 
-@st.cache_resource(max_entries=2, show_spinner=False, hash_funcs=_HASHED)
-def reader_of(spec: Spec, layer: str) -> FeatureReader:
-    """The same network, giving whole feature maps of one layer."""
-    network = opened(spec).network
-    if layer != "auto":
-        tensor, tap = resolve_tap(network.model, None, layer)
-        path = trace_path(network.model, tensor)
-        path = path.centred(network.native_size) if network.path.shift != (0.0, 0.0) else path
-        network = replace(network, tensor=tensor, tap=tap, path=path)
-    with MACHINE.passing(lambda _before: None):
-        return freeze_features(network)
-
-
-def stage_maps(spec: Spec, photo: Photo, size: Size) -> list[FeatureMaps]:
-    """The maps of all stages, computed once a session."""
-    kept: dict[object, list[FeatureMaps]] = st.session_state.setdefault("stage_maps", {})
-    key = (spec, photo.digest, size)
-    if key not in kept:
-        while len(kept) >= 32:
-            kept.pop(next(iter(kept)))
-        kept[key] = opened(spec).maps(photo, size)
-    return kept[key]
-
-
-def show_stages(spec: Spec, photo: Photo, size: Size, look: Look) -> None:
+def show_stages(staged: StagedNetwork, spec: Spec, photo: Photo, size: Size, look: Look) -> None:
     """Draw every stage of a photograph in a row, and say what its cells see."""
-    maps = stage_maps(spec, photo, size)
+    maps = stage_maps(staged, spec, photo, size)
     small = replace(look, panel_width=round(look.panel_width * STAGE_SHARE))
     figure = row_figure(photo, thumbnail(photo), maps, scale_limits(maps, "map"), small)
     show_figure(figure, key=f"stages-{photo.digest[:16]}", alt=f"{photo.name}: the stages of {spec.label}")
@@ -91,6 +71,23 @@ def stage_table(staged: StagedNetwork) -> list[dict[str, Any]]:
         }
         for stage in staged.stages
     ]
+
+
+def read_layer(reader: FeatureReader, spec: Spec, photo: Photo, size: Size) -> Features:
+    """The whole feature map of a photograph, computed anew only when another one is asked for.
+
+    Raises
+    ------
+    MemoryLimitError : its layers would not fit
+    """
+    check_pass(reader.network, photo, size)
+    kept: tuple[object, Features] | None = st.session_state.get("layer_features")
+    key = (spec, reader.tap, photo.digest, size)
+    if kept is None or kept[0] != key:
+        kept = key, next(iter(reader.read([photo], size)))
+        small = kept[1].values.nbytes <= allowance().maps_mb * 2**20
+        st.session_state.layer_features = kept if small else None
+    return kept[1]
 
 
 def show_layer(reader: FeatureReader, features: Features, look: Look, more: Sequence[str]) -> None:
@@ -156,36 +153,6 @@ _ORDER_HELP = (
     "Maximum and mean of a channel over the cells of the place; variance over the whole image, "
     "of channels that are above their average there."
 )
-
-
-def show_architecture(spec: Spec) -> None:
-    """Show the layers as a table to search, the summary to download, and the blocks as a picture."""
-    network = opened(spec).network
-    rows = layer_table(network)
-    total = sum(row["parameters"] for row in rows)
-    st.caption(f"{len(rows)} layers, {total:,} parameters; shapes at {network.native_size} pixels.")
-    st.dataframe(rows, hide_index=True, height=320, alt=f"The layers of {spec.label}")
-    with st.container(horizontal=True):
-        st.download_button(
-            "Summary as text",
-            lambda: summary_text(network),
-            f"{file_stem(spec.label)}-layers.txt",
-            "text/plain",
-            key="summary",
-            icon=":material/download:",
-            on_click="ignore",
-        )
-        wanted = st.toggle("Blocks as a picture", key="blocks")
-    if wanted:
-        picture = block_picture(network)
-        if picture is None:
-            st.info(
-                "The picture needs Graphviz and pydot, which are not on this machine "
-                "(`apt install graphviz`, `pip install pydot`).",
-                icon=":material/account_tree:",
-            )
-        else:
-            st.image(picture)
 
 
 def _maps(reader: FeatureReader, features: Features) -> FeatureMaps:

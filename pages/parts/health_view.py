@@ -7,13 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
-from convfe_core.backbones import open_network
 from convfe_core.catalog import Spec
 from convfe_core.extraction import Size
-from convfe_core.gate import MACHINE
+from convfe_core.footprint import check_pass
 from convfe_core.health import HealthReport, examine
 from convfe_core.images import Photo
-from convfe_core.memory import give_back
+from pages.parts.load_network import load_network
 from pages.parts.words import plain
 
 STATES = {"fine": ":material/check_circle:", "look": ":material/visibility:", "bad": ":material/error:"}
@@ -25,22 +24,16 @@ def health_report(spec: Spec, size: Size, photos: Sequence[Photo]) -> HealthRepo
     key = (spec, size, tuple(photo.digest for photo in photos))
     kept: dict[object, HealthReport] = st.session_state.setdefault("health_reports", {})
     if key not in kept:
+        network = load_network(spec).network
+        check_pass(network, max(photos, key=lambda photo: photo.width * photo.height), size)
         slot = st.empty()
 
         def tell(done: int, total: int) -> None:
             slot.progress(done / total, text=f"{plain(spec.label)}: examining image {done} of {total}")
 
-        def load(phrase: str, share: float | None) -> None:
-            slot.progress(share or 0.0, text=f"{plain(spec.label)}: {phrase}")
-
-        load("loading", None)
-        with MACHINE.passing(lambda _before: None):
-            network = open_network(spec, on_progress=load)
         if len(kept) >= 8:
             kept.pop(next(iter(kept)))
         kept[key] = examine(network, photos, size, on_step=tell)
-        del network
-        give_back()
         slot.empty()
     return kept[key]
 
