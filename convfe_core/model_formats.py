@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,7 @@ def _load_archive(path: Path, name: str) -> tuple[Any, str]:
             if not roots:
                 raise ModelFileError(f"{name}: expected {EXPECTED}. Received: an archive without a model.")
             return _load_zipped_saved_model(archive, min(roots, key=len), name)
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
         raise ModelFileError(f"{name}: expected a whole archive, but it is damaged; copy it again.") from error
 
 
