@@ -26,7 +26,19 @@ MOST_ENTRIES = 100_000
 MOST_CHANNELS = 1 << 15
 """Filters or units of one layer: what a file of a few bytes could otherwise make this machine allocate."""
 
-_CHANNEL_KEYS = ("filters", "units", "depth_multiplier")
+_CHANNEL_KEYS = (
+    "filters",
+    "units",
+    "depth_multiplier",
+    "num_heads",
+    "num_query_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "key_dim",
+    "value_dim",
+    "input_dim",
+    "output_dim",
+)
 
 
 def check_config(config: Any, file_name: str) -> None:

@@ -119,6 +119,28 @@ def test_every_format_gives_the_same_numbers(tmp_path: Path, suffix: str) -> Non
     np.testing.assert_allclose(network.model(batch), model.get_layer("inner")(batch), atol=1e-5)
 
 
+def test_a_network_with_attention_opens_and_gives_what_keras_computes(tmp_path: Path) -> None:
+    import keras
+
+    keras.utils.set_random_seed(5)
+    picture = keras.Input((16, 16, 3))
+    x = keras.layers.RandomGaussianBlur()(keras.layers.Rescaling(1 / 255)(picture))
+    x = keras.layers.SpectralNormalization(keras.layers.Conv2D(8, 3, 4, "same", activation="gelu"))(x)
+    x = keras.layers.Reshape((16, 8))(x)
+    tokens = keras.layers.LayerNormalization()(x)
+    x = x + keras.layers.MultiHeadAttention(2, 4, name="attention")(tokens, tokens)
+    x = x + keras.layers.EinsumDense("btc,cd->btd", output_shape=(None, 8), activation="silu")(x)
+    x = keras.layers.Attention(name="plain_attention")([x, x])
+    x = keras.layers.Reshape((4, 4, 8))(keras.ops.tanh(x))
+    x = keras.layers.Conv2D(5, 3, padding="same", name="last")(x)
+    model = keras.Model(picture, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(x)))
+    opened = open_model(saved(model, tmp_path / "m.keras"))
+    batch = np.random.default_rng(0).uniform(0, 255, (1, 16, 16, 3)).astype(np.float32)
+    wanted = keras.Model(picture, model.get_layer("last").output)(batch, training=False)
+    np.testing.assert_allclose(np.asarray(opened.model(batch)), np.asarray(wanted), atol=1e-5)
+    assert describe_model(opened).layer == "last"
+
+
 def test_a_saved_model_of_keras_2_opens_as_a_folder_and_as_a_zip(tmp_path: Path) -> None:
     import tf_keras
 
