@@ -1,5 +1,6 @@
 """Real and made model files, opened like any backbone."""
 
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -141,6 +142,20 @@ def test_a_network_with_attention_opens_and_gives_what_keras_computes(tmp_path: 
     assert describe_model(opened).layer == "last"
 
 
+def describe_as_before_tensorflow_2_5(folder: Path) -> None:
+    """Move the description of a SavedModel's layers from its own file to where it once was."""
+    from tensorflow.core.protobuf import saved_model_pb2
+    from tf_keras.protobuf import saved_metadata_pb2
+
+    saved, metadata = saved_model_pb2.SavedModel(), saved_metadata_pb2.SavedMetadata()
+    saved.ParseFromString((folder / "saved_model.pb").read_bytes())
+    metadata.ParseFromString((folder / "keras_metadata.pb").read_bytes())
+    for node in metadata.nodes:
+        saved.meta_graphs[0].object_graph_def.nodes[node.node_id].user_object.metadata = node.metadata
+    (folder / "saved_model.pb").write_bytes(saved.SerializeToString())
+    (folder / "keras_metadata.pb").unlink()
+
+
 def test_a_saved_model_of_keras_2_opens_as_a_folder_and_as_a_zip(tmp_path: Path) -> None:
     import tf_keras
 
@@ -155,9 +170,12 @@ def test_a_saved_model_of_keras_2_opens_as_a_folder_and_as_a_zip(tmp_path: Path)
     with zipfile.ZipFile(tmp_path / "saved.zip", "w") as archive:
         for path in folder.rglob("*"):
             archive.write(path, f"export/{path.relative_to(folder)}")
+    old = tmp_path / "old"
+    shutil.copytree(folder, old)
+    describe_as_before_tensorflow_2_5(old)
     batch = np.random.default_rng(0).random((1, 32, 32, 3), np.float32) * 255
     wanted = np.asarray(inner(batch / 127.5 - 1))
-    for path in (folder, tmp_path / "saved.zip"):
+    for path in (folder, tmp_path / "saved.zip", old):
         opened = open_model(path)
         np.testing.assert_allclose(np.asarray(opened.model(batch)), wanted, atol=1e-4)
         assert opened.scaling.mode == "raw"
