@@ -22,6 +22,7 @@ __all__ = [
     "Tap",
     "last_map",
     "resolve_tap",
+    "sources_of",
     "stage_taps",
     "tensors_and_strides",
     "tensors_in_order",
@@ -128,7 +129,7 @@ def values_per_pixel(model: keras.Model) -> float:
     tensors = tensors_and_strides(model)
     values = {id(source): float(source.shape[-1] or 1) for source in model.inputs}
     values |= {id(tensor): (tensor.shape[-1] or 1) / stride**2 for tensor, stride in tensors if stride > 0}
-    layers = ([tensor, *_sources(tensor)] for tensor, _ in tensors)
+    layers = ([tensor, *sources_of(tensor)] for tensor, _ in tensors)
     return max((sum(values.get(id(one), 0.0) for one in layer) for layer in layers), default=3.0)
 
 
@@ -153,7 +154,7 @@ def _show(tensor: Any) -> tuple[Any, bool]:
     import keras
 
     operation = _operation(tensor)
-    sources = _sources(tensor)
+    sources = sources_of(tensor)
     if isinstance(operation, keras.Model):
         inner, uncapped = _show(operation.outputs[tensor._keras_history.tensor_index])
         if inner is operation.outputs[tensor._keras_history.tensor_index]:
@@ -227,7 +228,7 @@ def tensors_in_order(model: keras.Model) -> list[Any]:
         elif id(tensor) not in seen:
             seen.add(id(tensor))
             stack.append((tensor, True))
-            stack += [(source, False) for source in reversed(_sources(tensor))]
+            stack += [(source, False) for source in reversed(sources_of(tensor))]
     return ordered
 
 
@@ -236,7 +237,7 @@ def _last_consumers(tensors: list[Any]) -> list[int]:
     positions = {id(tensor): position for position, tensor in enumerate(tensors)}
     last = list(range(len(tensors)))
     for position, tensor in enumerate(tensors):
-        for source in _sources(tensor):
+        for source in sources_of(tensor):
             if id(source) in positions:
                 last[positions[id(source)]] = position
     return last
@@ -258,7 +259,7 @@ def _operation(tensor: Any) -> Any:
     return tensor._keras_history.operation
 
 
-def _sources(tensor: Any) -> list[Any]:
+def sources_of(tensor: Any) -> list[Any]:
     """The tensors that a tensor is directly computed from."""
     history = tensor._keras_history
     return list(history.operation._inbound_nodes[history.node_index].input_tensors)
@@ -274,7 +275,7 @@ def _trace(tensor: Any, places: dict[int, int], steps: list[Step]) -> int:
         if id(current) in places:
             pending.pop()
             continue
-        sources = _sources(current)
+        sources = sources_of(current)
         missing = [source for source in sources if id(source) not in places]
         if missing:
             pending += missing
@@ -304,7 +305,7 @@ def _same_grid(grid: Any, tokens: Any) -> Any:
         if len(current.shape) == 4 and current.shape[1:3] == grid.shape[1:3]:
             return current
         if len(current.shape) == 3:
-            before = [source for source in _sources(current) if id(source) not in seen]
+            before = [source for source in sources_of(current) if id(source) not in seen]
             seen.update(map(id, before))
             pending += before
     return tokens

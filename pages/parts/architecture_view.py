@@ -5,9 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from convfe_core.backbones import Network
+from convfe_core.blocks import blocks_dot
 from convfe_core.catalog import file_stem
-from convfe_core.layer_table import block_picture, layer_table, summary_text
-from pages.parts.words import plain
+from convfe_core.layer_table import can_plot, layer_table, plot_layers, summary_text
+from pages.parts.choose_look import ink
 
 
 def show_architecture(network: Network) -> None:
@@ -17,16 +18,37 @@ def show_architecture(network: Network) -> None:
     st.caption(f"{len(rows)} layers, {total:,} parameters; shapes at {network.native_size} pixels.")
     st.dataframe(rows, hide_index=True, height=320, alt=f"The layers of {network.label}")
     stem = file_stem(network.label)
-    st.download_button(
-        "Summary as text",
-        lambda: summary_text(network),
-        f"{stem}-layers.txt",
-        "text/plain",
-        key="summary",
-        icon=":material/download:",
-        on_click="ignore",
-    )
-    if st.toggle("Blocks as a picture", key="blocks"):
-        with st.spinner(f"Drawing the blocks of {plain(network.label)} …"):
-            picture = block_picture(network)
-        st.write(picture is None)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.download_button(
+            "Summary as text",
+            lambda: summary_text(network),
+            f"{stem}-layers.txt",
+            "text/plain",
+            key="summary",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+        st.download_button(
+            "Plot of all layers",
+            lambda: plot_layers(network),
+            f"{stem}-layers.svg",
+            "image/svg+xml",
+            key="plot",
+            icon=":material/account_tree:",
+            on_click="ignore",
+            disabled=not can_plot(),
+            help="Keras' plot_model, as SVG.",
+        )
+        blocks = st.toggle(
+            "Show the blocks",
+            key="blocks",
+            help="Layers that follow each other share a box; lines show where the network branches and joins.",
+        )
+    if not can_plot():
+        st.caption(
+            "The plot of all layers needs Graphviz and pydot, which are not on this machine "
+            "(`apt install graphviz`, `pip install pydot`); the blocks are drawn without them."
+        )
+    if blocks:
+        with st.container(height=640):
+            st.graphviz_chart(blocks_dot(network, ink()), width="content", alt=f"The blocks of {network.label}")
