@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from convfe_core.errors import SpecError
 from convfe_core.maps import REDUCTIONS, FeatureMaps
-from convfe_core.scales import Limits, MapKey
+from convfe_core.scales import Limits, MapKey, value_range
 
 
 def subtract_maps(one: FeatureMaps, other: FeatureMaps) -> FeatureMaps:
@@ -36,6 +37,31 @@ def subtract_maps(one: FeatureMaps, other: FeatureMaps) -> FeatureMaps:
         mean=one.mean[:rows, :columns] - other.mean[:rows, :columns],
         grid=replace(one.grid, rows=rows, columns=columns),
     )
+
+
+def magnitude_ratio(found: Sequence[FeatureMaps]) -> float:
+    """How many times wider the widest range of values is than the narrowest, over the networks' mean maps.
+
+    Returns
+    -------
+    at least 1; 1 for fewer than two maps, infinite where one is constant and another is not
+    """
+    finite = [one.mean[np.isfinite(one.mean)] for one in found]
+    widths = [float(values.max() - values.min()) if values.size else 0.0 for values in finite]
+    widest, narrowest = max(widths, default=0.0), min(widths, default=0.0)
+    if widest == narrowest:
+        return 1.0
+    return widest / narrowest if narrowest else math.inf
+
+
+def to_unit(maps: FeatureMaps) -> FeatureMaps:
+    """Maps stretched to 0..1 each, so that their shapes can be compared whatever their magnitudes."""
+    stretched = {}
+    for reduction in REDUCTIONS:
+        values = getattr(maps, reduction)
+        low, high = value_range([values])
+        stretched[reduction] = (values - low) / (high - low)
+    return replace(maps, **stretched)
 
 
 def even_limits(differences: Iterable[FeatureMaps]) -> dict[MapKey, Limits]:

@@ -161,7 +161,7 @@ def row_figure(
     layout = figure["layout"]
     _add_axes(layout, 0, sheet.place(0), photo)
     _add_photo(layout, 0, photo, thumbnail)
-    name = _escape(_shorten(photo.name, look.panel_width))
+    name = escape(_shorten(photo.name, look.panel_width))
     _add_text(layout, sheet.place(0).centre, 1, 5, name, size=13)
     for index, panel in enumerate(panels, start=1):
         place = sheet.place(index)
@@ -173,7 +173,7 @@ def row_figure(
         _add_words(layout, panel, ends, place)
         if panel.reduction == look.reductions[0]:
             last = sheet.place(index + len(look.reductions) - 1)
-            label = f"<b>{_escape(panel.maps.label)}</b>"
+            label = f"<b>{escape(panel.maps.label)}</b>"
             _add_text(layout, (place.left + last.right) / 2, place.top, 24, label, size=14)
     ground = [_ground(index, photo) for index in range(1, len(panels) + 1)]
     marked = [tuple(float(edge) for edge in box) for box in boxes]
@@ -263,7 +263,7 @@ def _heatmap(index: int, panel: Panel, ends: Limits, look: Look, place: Place) -
         "hovertemplate": (
             "<b>%{z:.4g}</b>, percentile %{customdata[0]:.0f} of the map<br>"
             "pixel x %{x:.0f}, y %{y:.0f}<br>cell row %{customdata[1]}, column %{customdata[2]}"
-            f"<extra>{_escape(panel.maps.label)} {panel.reduction}</extra>"
+            f"<extra>{escape(panel.maps.label)} {panel.reduction}</extra>"
         ),
         "colorbar": {
             "orientation": "h",
@@ -362,6 +362,6 @@ def _shorten(name: str, width: int) -> str:
     return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most // 2 - 1) :]}"
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     """Plotly reads a few HTML tags in text; a file name must not be one of them."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -10,13 +10,24 @@ from convfe_core.catalog import file_stem
 from convfe_core.layer_table import can_plot, layer_table, plot_layers, summary_text
 from pages.parts.choose_look import ink
 
+COLUMNS = {
+    "output": st.column_config.TextColumn(help="Height × width × channels of what the layer returns."),
+    "parameters": st.column_config.NumberColumn(format="localized", help="Numbers that training sets."),
+    "stride": st.column_config.TextColumn(help="Pixels of the input from one cell to the next; empty without a map."),
+}
+
 
 def show_architecture(network: Network) -> None:
     """Show what a network is made of."""
     rows = layer_table(network)
     total = sum(row["parameters"] for row in rows)
     st.caption(f"{len(rows)} layers, {total:,} parameters; shapes at {network.native_size} pixels.")
-    st.dataframe(rows, hide_index=True, height=320, alt=f"The layers of {network.label}")
+    wanted = st.text_input("Search", key="layer_search", placeholder="Name or type of layers").strip().lower()
+    found = [row for row in rows if wanted in row["name"].lower() or wanted in row["type"].lower()]
+    if found:
+        st.dataframe(found, hide_index=True, height=320, column_config=COLUMNS, alt=f"The layers of {network.label}")
+    else:
+        st.caption("No layer has that in its name or type.")
     stem = file_stem(network.label)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(

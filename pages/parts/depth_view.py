@@ -28,13 +28,22 @@ from convfe_core.scales import scale_limits
 from convfe_core.stages import StagedNetwork
 from convfe_core.store import MapKey
 from convfe_core.tile_figures import Tile, tile_figure
+from pages.parts.choose_look import PANEL_WIDTHS
 from pages.parts.grid import show_figure
 from pages.parts.session import allowance, map_store, thumbnail
-from pages.parts.words import plain
 
 MOST_LISTED = 200
-STAGE_SHARE = 0.75
-"""Panels of stages are smaller than others: up to nine stand side by side."""
+STAGES_WIDTH, SMALLEST_PANEL = 980, 80
+"""Pixels in which all stages stand side by side at the usual panel size, and how narrow a panel may become."""
+STAGE_COLUMNS = {
+    "Stage": st.column_config.TextColumn(help="As in feature pyramids: C2 to C5 are those of stride 4 to 32."),
+    "Layer": st.column_config.TextColumn(help="The last layer of the stage, or the one before a cap."),
+    "Stride": st.column_config.NumberColumn(help="Pixels of the input from one cell to the next."),
+    "Channels": st.column_config.NumberColumn(help="Numbers that each cell holds; the maps are their max and mean."),
+    "Receptive field, pixels": st.column_config.NumberColumn(
+        help="How much of the input can reach one cell. What is larger cannot be seen whole by this stage."
+    ),
+}
 
 
 def stage_maps(staged: StagedNetwork, spec: Spec, photo: Photo, size: Size) -> list[FeatureMaps]:
@@ -54,14 +63,16 @@ def stage_maps(staged: StagedNetwork, spec: Spec, photo: Photo, size: Size) -> l
 def show_stages(staged: StagedNetwork, spec: Spec, photo: Photo, size: Size, look: Look) -> None:
     """Draw every stage of a photograph in a row, and say what its cells see."""
     maps = stage_maps(staged, spec, photo, size)
-    small = replace(look, panel_width=round(look.panel_width * STAGE_SHARE))
+    panels = 1 + len(maps) * len(look.reductions)
+    usual = max(SMALLEST_PANEL, STAGES_WIDTH / panels - 12)
+    small = replace(look, panel_width=round(usual * look.panel_width / PANEL_WIDTHS["M"]))
     figure = row_figure(photo, thumbnail(photo), maps, scale_limits(maps, "map"), small)
     show_figure(figure, key=f"stages-{photo.digest[:16]}", alt=f"{photo.name}: the stages of {spec.label}")
 
 
-def stage_table(staged: StagedNetwork) -> list[dict[str, Any]]:
-    """What there is to know of each stage."""
-    return [
+def show_stage_table(staged: StagedNetwork) -> None:
+    """Show what there is to know of each stage."""
+    rows = [
         {
             "Stage": stage.tap.name,
             "Layer": stage.tap.layer + (" before its cap" if stage.tap.uncapped else ""),
@@ -71,6 +82,12 @@ def stage_table(staged: StagedNetwork) -> list[dict[str, Any]]:
         }
         for stage in staged.stages
     ]
+    st.dataframe(
+        rows,
+        hide_index=True,
+        column_config=STAGE_COLUMNS,
+        alt="Stage, layer, stride, channels and receptive field",
+    )
 
 
 def read_layer(reader: FeatureReader, spec: Spec, photo: Photo, size: Size) -> Features:
@@ -163,7 +180,7 @@ def _maps(reader: FeatureReader, features: Features) -> FeatureMaps:
 
 def _clickable(maps: FeatureMaps, photo: Photo, look: Look) -> dict[str, Any]:
     """The max map with an invisible marker on every cell: heatmaps themselves cannot be selected."""
-    figure = tile_figure(photo, [Tile(f"max of {plain(maps.tap)}", maps.max, maps.centres_y, maps.centres_x)], look)
+    figure = tile_figure(photo, [Tile(f"max of {maps.tap}", maps.max, maps.centres_y, maps.centres_x)], look)
     y, x = np.meshgrid(maps.centres_y, maps.centres_x, indexing="ij")
     figure["data"][0]["hoverinfo"] = "skip"
     figure["data"].append(

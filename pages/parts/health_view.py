@@ -16,6 +16,21 @@ from pages.parts.load_network import load_network
 from pages.parts.words import plain
 
 STATES = {"fine": ":material/check_circle:", "look": ":material/visibility:", "bad": ":material/error:"}
+MEANINGS = {
+    "NaN and infinity": "Values that are no numbers. Everything computed from one is none either.",
+    "Input scaling": "Pixels must enter as they did in training: 0..255, 0..1, -1..1 or ImageNet's mean and spread.",
+    "Weights": "A layer whose filters are all zero passes nothing on; one whose filters are all equal sees one thing.",
+    "Answer to the image": "Two different photographs must give two different maps.",
+    "Collapse": "Effective rank: how many independent directions the cells' features fill, RankMe (arXiv 2210.02885). "
+    "It is low where the channels all say the same.",
+    "Dead channels": "Channels that are above zero on no cell of any image: they carry nothing.",
+    "Constant channels": "Channels that show the same map whatever the image.",
+    "Saturation": "Values at the upper end of an activation with a cap cannot be told apart.",
+    "Batch-norm statistics": "Each BatchNormalization keeps the mean and spread that it saw in training. Nats say how "
+    "far those of your images are from them (Kullback-Leibler divergence): below 0.5 they fit.",
+    "Border artefacts": "Whether the strongest cells crowd at the border, where the network sees padding.",
+}
+"""What each check of `convfe_core.health` looks at, for a tooltip."""
 MOST_LISTED = 200
 
 
@@ -38,16 +53,22 @@ def health_report(spec: Spec, size: Size, photos: Sequence[Photo]) -> HealthRepo
     return kept[key]
 
 
-def show_report(report: HealthReport) -> None:
-    """Show a report."""
+def show_verdict(report: HealthReport) -> None:
+    """Say in a sentence whether the network is in order, and what to look at first where it is not."""
     worst = report.checks[0].state
     show = {"bad": st.error, "look": st.warning, "fine": st.success}[worst]
     show(plain(report.verdict), icon=STATES[worst])
+
+
+def show_checks(report: HealthReport) -> None:
+    """Show every check, the worst first, and what the network receives."""
     left, right = st.columns([3, 1])
     with left:
         for check in report.checks:
             cause = f" *{plain(check.cause)}*" if check.cause else ""
-            st.markdown(f"{STATES[check.state]} **{check.name}**: {plain(check.finding)}{cause}")
+            st.markdown(
+                f"{STATES[check.state]} **{check.name}**: {plain(check.finding)}{cause}", help=MEANINGS[check.name]
+            )
     with right:
         st.image(_visible(report.audit.picture), caption=_received(report), width=224)
     seen = report.statistics
@@ -64,7 +85,8 @@ def _received(report: HealthReport) -> str:
     inside = f", scaled inside by {', '.join(audit.scaled_by)}" if audit.scaled_by else ""
     return plain(
         f"What layer {audit.layer} receives: {audit.low:.3g} to {audit.high:.3g}, mean {audit.mean:.3g}, "
-        f"deviation {audit.deviation:.3g}{inside}. Stretched to be seen."
+        f"deviation {audit.deviation:.3g}{inside}. Stretched to be seen; where the photograph does not fill the input, "
+        "its edge is repeated."
     )
 
 
