@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import Any
 
 from convfe_core.backbones import Network
@@ -17,7 +16,7 @@ class Block:
 
     Attributes
     ----------
-    name : what its layers' names begin with
+    name : its first and its last layer
     steps : what it does, one line for each layer with a kernel and what follows it
     stride, channels : of what comes out, None where that is no map
     sources : numbers of the blocks that it takes from; -1 is the picture
@@ -80,7 +79,7 @@ def _block(row: list[tuple[Any, float]], sources: tuple[int, ...]) -> Block:
             steps.append(_step(layer))
     tensor, stride = row[-1]
     return Block(
-        name=_shared_name([str(layer.name) for layer in layers]),
+        name=" … ".join(dict.fromkeys(str(layer.name) for layer in (layers[0], layers[-1]))),
         steps=tuple(steps),
         stride=stride or None,
         channels=int(tensor.shape[-1]) if stride else None,
@@ -98,13 +97,6 @@ def _step(layer: Any) -> str:
     if isinstance(strides, tuple) and max(strides) > 1:
         text += f" / {max(strides)}"
     return text
-
-
-def _shared_name(names: list[str]) -> str:
-    """``block_1`` for ``block_1_expand`` and ``block_1_project``; the first name where they share no word."""
-    words = zip(*(name.split("_") for name in names), strict=False)
-    shared = takewhile(lambda row: len(set(row)) == 1, words)
-    return "_".join(row[0] for row in shared) or names[0]
 
 
 def _quoted(text: str) -> str:

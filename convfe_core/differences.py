@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from convfe_core.errors import SpecError
-from convfe_core.maps import REDUCTIONS, FeatureMaps
+from convfe_core.maps import REDUCTIONS, FeatureMaps, FloatArray
 from convfe_core.scales import Limits, MapKey, value_range
 
 
@@ -39,19 +38,19 @@ def subtract_maps(one: FeatureMaps, other: FeatureMaps) -> FeatureMaps:
     )
 
 
-def magnitude_ratio(found: Sequence[FeatureMaps]) -> float:
-    """How many times wider the widest range of values is than the narrowest, over the networks' mean maps.
+def smallest_share(found: Sequence[FeatureMaps]) -> float:
+    """How much of one scale for all networks the map would get that gets least, 1 for a map alone."""
+    shares = [1.0]
+    for reduction in REDUCTIONS if found else ():
+        every = [getattr(one, reduction) for one in found]
+        low, high = value_range(every)
+        shares += [_width(values) / (high - low) for values in every]
+    return min(shares) if len(found) > 1 else 1.0
 
-    Returns
-    -------
-    at least 1; 1 for fewer than two maps, infinite where one is constant and another is not
-    """
-    finite = [one.mean[np.isfinite(one.mean)] for one in found]
-    widths = [float(values.max() - values.min()) if values.size else 0.0 for values in finite]
-    widest, narrowest = max(widths, default=0.0), min(widths, default=0.0)
-    if widest == narrowest:
-        return 1.0
-    return widest / narrowest if narrowest else math.inf
+
+def _width(values: FloatArray) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.max() - finite.min()) if finite.size else 0.0
 
 
 def to_unit(maps: FeatureMaps) -> FeatureMaps:

@@ -22,6 +22,8 @@ HEAD_HEIGHT = 54
 """Pixels above the panels for the backbone's name and what each map is."""
 FOOT_HEIGHT = 34
 """Pixels below the panels for the scale and the facts."""
+WIDE_ENOUGH = 120
+"""Pixels from which on a panel has room for the number of its cells between the ends of its scale."""
 WARNING_HEIGHT = 20
 """Pixels more where a map carries a warning."""
 WARNING_COLOUR = "#d97706"
@@ -170,7 +172,7 @@ def row_figure(
         if look.overlay < 1:
             _add_photo(layout, index, photo, thumbnail)
         figure["data"].append(_heatmap(index, panel, ends, look, place))
-        _add_words(layout, panel, ends, place)
+        _add_words(layout, panel, ends, place, look)
         if panel.reduction == look.reductions[0]:
             last = sheet.place(index + len(look.reductions) - 1)
             label = f"<b>{escape(panel.maps.label)}</b>"
@@ -289,13 +291,14 @@ def _step(centres: NDArray[np.float64], extent: int) -> float:
     return float(centres[1] - centres[0]) if len(centres) > 1 else float(extent)
 
 
-def _add_words(layout: dict[str, Any], panel: Panel, ends: Limits, place: Place) -> None:
+def _add_words(layout: dict[str, Any], panel: Panel, ends: Limits, place: Place, look: Look) -> None:
     """Say what the map is above it, and below it the ends of its scale and how many cells it has."""
     _add_text(layout, place.centre, place.top, 5, panel.reduction, size=13)
     _add_text(layout, place.left, place.bottom, -30, f"{ends[0]:.3g}", size=11, anchor="left")
     _add_text(layout, place.right, place.bottom, -30, f"{ends[1]:.3g}", size=11, anchor="right")
-    facts = f"{panel.values.shape[1]} × {panel.values.shape[0]} cells"
-    _add_text(layout, place.centre, place.bottom, -30, facts, size=11)
+    if look.panel_width >= WIDE_ENOUGH:
+        facts = f"{panel.values.shape[1]} × {panel.values.shape[0]} cells"
+        _add_text(layout, place.centre, place.bottom, -30, facts, size=11)
     warning = map_warning(panel.values)
     if warning:
         text = f"⚠ {re.split('[:,]', warning)[0]}"

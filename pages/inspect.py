@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import streamlit as st
 
 from convfe_core.catalog import Spec, control_of, find_architecture, parse_spec
-from convfe_core.differences import even_limits, magnitude_ratio, subtract_maps, to_unit
+from convfe_core.differences import even_limits, smallest_share, subtract_maps, to_unit
 from convfe_core.errors import ConvfeError, SpecError
 from convfe_core.extraction import Size
 from convfe_core.figures import row_figure
@@ -29,8 +28,7 @@ from pages.parts.session import thumbnail
 from pages.parts.words import plain, show_error
 
 SCALES = {"auto": "Auto", "one": "One", "own": "Own"}
-FAR_APART = 5
-"""From this ratio of magnitudes on, one scale would leave the weaker map without shapes."""
+LEAST_SHARE = 1 / 3  # of one scale for all; with less of it a map would lose its shapes
 
 enter()
 
@@ -69,8 +67,8 @@ def common_size(spec: Spec, size: Size) -> Size:
 
 def draw(photo: Photo, found: list[FeatureMaps]) -> None:
     """Draw a photograph's maps under all networks, and below them what is different."""
-    ratio = magnitude_ratio(found)
-    one_scale = scale == "one" or (scale == "auto" and ratio < FAR_APART)
+    share = smallest_share(found)
+    one_scale = scale == "one" or (scale == "auto" and share >= LEAST_SHARE)
     shared = replace(look, scope="image" if one_scale else "map")
     limits = scale_limits(found, shared.scope)
     key = photo.digest[:16]
@@ -88,8 +86,10 @@ def draw(photo: Photo, found: list[FeatureMaps]) -> None:
     figure = row_figure(photo, thumbnail(photo), changes, even_limits(changes), replace(look, colour_map="Blue-red"))
     show_figure(figure, key=f"difference-{key}", alt=f"{photo.name}: differences between {labels}")
     if not one_scale:
-        apart = f"Magnitudes differ {ratio:,.0f} times. " if FAR_APART <= ratio < math.inf else ""
-        st.caption(f"{apart}Each map has its own scale; differences are those of maps stretched to 0..1.")
+        st.caption(
+            f"One scale for all would leave {share:.0%} of it to one of the maps. Here each has its own; differences "
+            "are those of maps stretched to 0..1."
+        )
 
 
 with st.sidebar:
@@ -113,7 +113,7 @@ with st.sidebar:
         key="inspect_scale",
         help="One: all networks share a scale. Own: each map has its own, so that its shapes show whatever its "
         "magnitude, and differences are those of maps stretched to 0..1. "
-        f"Auto: one, unless magnitudes differ {FAR_APART} times.",
+        "Auto: one, unless that would leave some map less than a third of it.",
     )
     size = common_size(spec, choose_size())
     look = choose_look(scopes=False)

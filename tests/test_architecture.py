@@ -52,9 +52,9 @@ def test_the_table_counts_all_parameters_and_states_strides_and_shapes(tiny: Net
 
 def test_layers_that_follow_each_other_are_one_block_and_branches_part_it(branching: Network) -> None:
     assert find_blocks(branching) == [
-        Block("stem", ("Conv2D 3 × 3 / 2 + BatchNormalization + ReLU",), 2.0, 4, (-1,)),
+        Block("stem_conv … stem_relu", ("Conv2D 3 × 3 / 2 + BatchNormalization + ReLU",), 2.0, 4, (-1,)),
         Block('odd "name" \\ here', ("Conv2D 1 × 3",), 2.0, 4, (0,)),
-        Block("block_add", ("Add + MaxPooling2D 2 × 2 / 2", "Conv2D 1 × 1"), 4.0, 8, (0, 1)),
+        Block("block_add … last", ("Add + MaxPooling2D 2 × 2 / 2", "Conv2D 1 × 1"), 4.0, 8, (0, 1)),
     ]
 
 

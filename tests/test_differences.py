@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from convfe_core.differences import even_limits, magnitude_ratio, subtract_maps, to_unit
+from convfe_core.differences import even_limits, smallest_share, subtract_maps, to_unit
 from convfe_core.errors import SpecError
 from tests.builders import feature_maps
 
@@ -19,9 +19,10 @@ def test_maps_of_other_magnitudes_are_told_and_compared_by_their_shapes() -> Non
     values = np.arange(6, dtype=np.float32).reshape(2, 3)
     small, large = feature_maps(values, "A"), feature_maps(1000 * values + 7, "B")
     flat = feature_maps(np.ones((2, 3), np.float32), "C")
-    assert magnitude_ratio([small, large]) == pytest.approx(1000)
-    assert magnitude_ratio([small]) == magnitude_ratio([small, small]) == magnitude_ratio([]) == 1
-    assert magnitude_ratio([small, flat]) == np.inf
+    assert smallest_share([small, large]) == pytest.approx(5 / 5007)
+    for alike in ([small, small], [small], [flat], []):
+        assert smallest_share(alike) == 1
+    assert smallest_share([small, flat]) == 0
     change = subtract_maps(to_unit(small), to_unit(large))
     np.testing.assert_allclose(change.mean, 0, atol=1e-6)
     assert (to_unit(large).max.min(), to_unit(large).max.max()) == (0, 1)

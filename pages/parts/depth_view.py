@@ -162,8 +162,10 @@ def show_channels(reader: FeatureReader, features: Features, look: Look) -> None
             )
         dead = dead_channels(features.values)
         more = f" and {len(dead) - MOST_LISTED} more" if len(dead) > MOST_LISTED else ""
-        listed = f": {', '.join(map(str, dead[:MOST_LISTED]))}{more}" if dead else ""
-        st.caption(f"{len(dead)} of {features.values.shape[-1]} channels are dead on this image{listed}.")
+        st.caption(f"{len(dead)} of {features.values.shape[-1]} channels are dead on this image: never above zero.")
+        if dead:
+            with st.expander("Dead channels by number"):
+                st.caption(f"{', '.join(map(str, dead[:MOST_LISTED]))}{more}")
 
 
 _ORDER_HELP = (
