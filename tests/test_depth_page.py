@@ -28,6 +28,22 @@ def test_stages_layers_channels_and_the_table_are_shown(app: AppTest) -> None:
     assert any("are dead on this image" in caption.value for caption in app.caption)
 
 
+def test_layers_are_searched_by_name_or_type_and_what_is_missing_for_their_plot_is_said(
+    app: AppTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    app.text_input(key="layer_search").set_value("averagepooling").run()
+    assert not app.exception
+    assert set(app.dataframe[1].value["type"]) == {"AveragePooling2D"}
+    assert any("needs Graphviz and pydot" in caption.value for caption in app.caption)
+    app.text_input(key="layer_search").set_value("no such layer").run()
+    assert len(app.dataframe) == 1
+    assert any("0 of " in caption.value for caption in app.caption)
+    app.toggle(key="blocks").set_value(True).run()
+    assert not app.exception
+    assert "AveragePooling2D" in app.get("graphviz_chart")[0].proto.spec
+
+
 def test_any_layer_and_more_collapses_can_be_chosen(app: AppTest) -> None:
     layer = next(box for box in app.selectbox if box.label == "Layer")
     layer.set_value("stem_relu").run()

@@ -24,10 +24,10 @@ def show_architecture(network: Network) -> None:
     st.caption(f"{len(rows)} layers, {total:,} parameters; shapes at {network.native_size} pixels.")
     wanted = st.text_input("Search", key="layer_search", placeholder="Name or type of layers").strip().lower()
     found = [row for row in rows if wanted in row["name"].lower() or wanted in row["type"].lower()]
+    if wanted:
+        st.caption(f"{len(found)} of {len(rows)} layers have that in their name or type.")
     if found:
         st.dataframe(found, hide_index=True, height=320, column_config=COLUMNS, alt=f"The layers of {network.label}")
-    else:
-        st.caption("No layer has that in its name or type.")
     stem = file_stem(network.label)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(

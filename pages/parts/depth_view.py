@@ -160,6 +160,8 @@ def show_channels(reader: FeatureReader, features: Features, look: Look) -> None
             show_figure(
                 tile_figure(photo, tiles, small, columns=4), key="channels", alt="The strongest channels at the place"
             )
+        else:
+            st.caption("No channel is above zero there.")
         dead = dead_channels(features.values)
         more = f" and {len(dead) - MOST_LISTED} more" if len(dead) > MOST_LISTED else ""
         st.caption(f"{len(dead)} of {features.values.shape[-1]} channels are dead on this image: never above zero.")
