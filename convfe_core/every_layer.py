@@ -23,7 +23,7 @@ MOST_READERS = 4
 class EveryLayer:
     """A network whose every layer can be looked at; it can be shared between threads.
 
-    Its graphs run at half the speed of a `convfe_core.backbones.Backbone`, and hold no copy of the weights.
+    Its graphs hold no copy of its weights, and run somewhat slower than a `convfe_core.backbones.Backbone`.
     """
 
     network: Network

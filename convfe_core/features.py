@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from convfe_core.backbones import Network, trace
+from convfe_core.backbones import Network, freeze
 from convfe_core.extraction import Size, cells_on_photo, frame_for
 from convfe_core.gate import MACHINE
 from convfe_core.images import Photo, place_on_canvas
@@ -58,9 +58,9 @@ def read_features(network: Network) -> FeatureReader:
     import tensorflow as tf
 
     def features(pixels: Any) -> tuple[Any]:
-        return (network.features(pixels),)
+        return tuple(network.tensors(pixels, [network.tensor], folded=False))
 
-    graph = trace(features, [tf.TensorSpec(network.batch_shape, tf.uint8)])
+    graph = freeze(features, [tf.TensorSpec(network.batch_shape, tf.uint8)])
     return FeatureReader(network.label, network.weights, network.tap, network, graph)
 
 

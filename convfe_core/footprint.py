@@ -12,14 +12,13 @@ from convfe_core.extraction import Described, Size, frame_for
 from convfe_core.images import Photo
 from convfe_core.memory import memory_limit_mb, room_mb
 
-TENSORFLOW_MB = 600.0
+TENSORFLOW_MB = 660.0
 """Resident memory that importing TensorFlow takes."""
 
-# Peaks measured with TensorFlow 2.21 on Linux, in MB on top of what was held, from loading to the first passes (320 and
-# 640 pixels), by MB of weights. Frozen: 4.6 -> 113, 15.4 -> 293, 56 -> 851, 90 -> 1556. Compact, with random weights:
-# 4.6 -> 43, 15.4 -> 50, 56 -> 116, 90 -> 156; reading weights from a file takes them once more.
-_FROZEN_MB, _FROZEN_TIMES = 60.0, 17.0
-_COMPACT_MB, _COMPACT_TIMES = 60.0, 2.2
+# Peaks measured with TensorFlow 2.21 on Linux, in MB on top of what was held, from loading to the end of the first
+# pass, by MB of weights: 0.8 -> 24, 4.6 -> 27, 15 -> 86, 16 (NASNetMobile, 770 layers) -> 184, 27 -> 116, 56 -> 122,
+# 90 -> 232, 106 -> 266, 223 -> 553, 245 (EfficientNetB7 at 600 pixels) -> 736.
+_BASE_MB, _TIMES_WEIGHTS = 90.0, 2.6
 
 
 def weights_mb(spec: Spec) -> float:
@@ -42,10 +41,9 @@ def _unpacked_bytes(path: Path) -> int:
         return sum(entry.file_size for entry in archive.infolist())
 
 
-def peak_mb(spec: Spec, *, compact: bool) -> float:
+def peak_mb(spec: Spec) -> float:
     """Megabytes that loading a backbone and running it once take at their highest, TensorFlow itself included."""
-    base, times = (_COMPACT_MB, _COMPACT_TIMES) if compact else (_FROZEN_MB, _FROZEN_TIMES)
-    return base + times * weights_mb(spec) + (0.0 if "tensorflow" in sys.modules else TENSORFLOW_MB)
+    return _BASE_MB + _TIMES_WEIGHTS * weights_mb(spec) + (0.0 if "tensorflow" in sys.modules else TENSORFLOW_MB)
 
 
 def check_pass(backbone: Described, photo: Photo, size: Size) -> None:
@@ -65,14 +63,14 @@ def check_pass(backbone: Described, photo: Photo, size: Size) -> None:
         )
 
 
-def require_room(spec: Spec, *, compact: bool = False) -> None:
+def require_room(spec: Spec) -> None:
     """Refuse a backbone that would not fit beside what the process holds.
 
     Raises
     ------
     MemoryLimitError : with both sizes
     """
-    need, room = peak_mb(spec, compact=compact), room_mb()
+    need, room = peak_mb(spec), room_mb()
     if need > room:
         raise refusal(spec, need, room)
 

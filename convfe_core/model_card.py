@@ -49,7 +49,7 @@ def card_of(spec: Spec) -> ModelCard:
     """
     if spec.path is None:
         raise ModelFileError(f"Expected a model file for {spec.label}. Received: none.")
-    require_room(spec, compact=True)
+    require_room(spec)
     card = describe_model(open_model(spec.path))
     give_back()
     return card

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -13,9 +13,10 @@ import numpy as np
 from convfe_core.backbones import Backbone, LoadProgress, ignore_progress, load_backbone, weight_path
 from convfe_core.catalog import Spec
 from convfe_core.every_layer import EveryLayer, open_every_layer
+from convfe_core.extraction import Size, frame_for
 from convfe_core.footprint import peak_mb, refusal
 from convfe_core.gate import MACHINE
-from convfe_core.memory import give_back, resident_mb, room_mb
+from convfe_core.memory import give_back, room_mb, used_mb
 from convfe_core.precision import Precision
 
 EVERY_LAYER = "every layer"
@@ -39,8 +40,7 @@ class Held:
     Attributes
     ----------
     tap : the layer that is looked at, or ``every layer``
-    megabytes : by how much the process grew when it was loaded, at least what its weights take
-    compact : loaded in the slower way that takes less memory
+    megabytes : how much more the process used once it was loaded, at least what its weights take
     private : it comes from somebody's own file, whose name is nobody else's business
     """
 
@@ -48,7 +48,6 @@ class Held:
     tap: str
     megabytes: float
     precision: Precision
-    compact: bool
     private: bool = False
 
 
@@ -89,25 +88,24 @@ class BackbonePool:
         ConvfeError : as in `open_network`
         """
 
-        def load(compact: bool) -> tuple[Backbone, Held]:
-            backbone = load_backbone(spec, tap, precision=precision, compact=compact, on_progress=on_progress)
-            # The first pass optimises the graph and takes the most memory; it belongs to loading and is measured.
-            height, width = backbone.fixed or (backbone.native_size, backbone.native_size)
-            backbone.reduce(np.zeros((1, height, width, 3), np.uint8))
-            return backbone, Held(spec.label, backbone.tap.name, backbone.megabytes, backbone.precision, compact)
+        def load() -> Backbone:
+            backbone = load_backbone(spec, tap, precision=precision, on_progress=on_progress)
+            # The first pass optimises the graph; it belongs to loading, and into the measurement.
+            frame = frame_for(backbone.native_size, backbone.native_size, backbone, Size("native"))
+            backbone.reduce(np.zeros((1, frame.input_height, frame.input_width, 3), np.uint8))
+            return backbone
 
         return self._get(_Key(Backbone, spec, tap, precision), load, on_progress)
 
     def every_layer(self, spec: Spec, on_progress: LoadProgress = ignore_progress) -> EveryLayer:
         """Hand out a network whose every layer can be looked at, loading it first if need be; errors as in `get`."""
 
-        def load(_compact: bool) -> tuple[EveryLayer, Held]:
-            network = open_every_layer(spec, on_progress)
-            return network, Held(spec.label, EVERY_LAYER, network.megabytes, "float32", True)
+        def load() -> EveryLayer:
+            return open_every_layer(spec, on_progress)
 
         return self._get(_Key(EveryLayer, spec, EVERY_LAYER, "float32"), load, on_progress)
 
-    def _get(self, key: _Key[_Network], load: Callable[[bool], tuple[_Network, Held]], tell: LoadProgress) -> _Network:
+    def _get(self, key: _Key[_Network], load: Callable[[], _Network], tell: LoadProgress) -> _Network:
         found = self._take(key)
         if found is not None:
             return found
@@ -128,35 +126,34 @@ class BackbonePool:
         with self._lock:
             return [report for _, report in self._held.values()]
 
-    def _load(self, key: _Key[_Network], load: Callable[[bool], tuple[_Network, Held]]) -> _Network:
-        compact = self._make_room(key.spec, compact=key.kind is EveryLayer)
-        before = resident_mb()
-        network, report = load(compact)
+    def _load(self, key: _Key[_Network], load: Callable[[], _Network]) -> _Network:
+        self._make_room(key.spec)
+        before = used_mb()
+        network = load()
         give_back()
-        grown = max(resident_mb() - before, report.megabytes)
+        megabytes = max(used_mb() - before, network.megabytes)
+        tap = network.tap.name if isinstance(network, Backbone) else key.tap
+        report = Held(key.spec.label, tap, megabytes, key.precision, private=key.spec.path is not None)
         with self._lock:
-            self._held[key] = network, replace(report, megabytes=grown, private=key.spec.path is not None)
+            self._held[key] = network, report
         while self._megabytes() > self.budget_mb and self._drop_oldest(but=1):
             pass
         return network
 
     def _check_room(self, spec: Spec) -> None:
         """Refuse what would not fit even if everything else were dropped."""
-        need, room = peak_mb(spec, compact=True), self._room()
+        need, room = peak_mb(spec), self._room()
         if room + self._megabytes() < need:
             raise refusal(spec, need, room)
 
-    def _make_room(self, spec: Spec, *, compact: bool) -> bool:
-        """Drop what must go before this network can be loaded, and say whether it must be a compact one."""
-        if self._room() >= peak_mb(spec, compact=compact):
-            return compact
+    def _make_room(self, spec: Spec) -> None:
+        """Drop what must go before this backbone can be loaded."""
         self._check_room(spec)
-        need = peak_mb(spec, compact=True)
+        need = peak_mb(spec)
         while self._room() < need and self._drop_oldest():
             pass
         if self._room() < need:
             raise refusal(spec, need, self._room())
-        return True
 
     def _take(self, key: _Key[_Network]) -> _Network | None:
         with self._lock:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from convfe_core.backbones import Network, trace
+from convfe_core.backbones import Network, freeze
 from convfe_core.extraction import Size, frame_for, maps_on_photo
 from convfe_core.gate import MACHINE
 from convfe_core.images import Photo, place_on_canvas
@@ -69,8 +69,8 @@ def stage_network(network: Network) -> StagedNetwork:
         stages.append(Stage(tap, member.path.receptive_field[1]))
 
     def reduce_stages(pixels: Any) -> list[Any]:
-        features = network.tensors(pixels, [member.tensor for member in members])
+        features = network.tensors(pixels, [member.tensor for member in members], folded=False)
         return [reduced for one in features for reduced in (tf.reduce_max(one, -1), tf.reduce_mean(one, -1))]
 
-    graph = trace(reduce_stages, [tf.TensorSpec(network.batch_shape, tf.uint8)])
+    graph = freeze(reduce_stages, [tf.TensorSpec(network.batch_shape, tf.uint8)])
     return StagedNetwork(network, tuple(stages), tuple(members), graph)

@@ -134,7 +134,7 @@ def values_per_pixel(model: keras.Model) -> float:
 
 
 def _describe(model: keras.Model, tensor: Any, name: str, uncapped: bool) -> Tap:
-    layer = _operation(tensor).name.removesuffix(_UNCAPPED)
+    layer = operation_of(tensor).name.removesuffix(_UNCAPPED)
     if len(tensor.shape) != 4:
         raise SpecError(f"Expected a layer whose output is (n, h, w, C). Received: {layer!r} with {tensor.shape}.")
     path = trace_path(model, tensor)
@@ -153,7 +153,7 @@ def _show(tensor: Any) -> tuple[Any, bool]:
     """
     import keras
 
-    operation = _operation(tensor)
+    operation = operation_of(tensor)
     sources = sources_of(tensor)
     if isinstance(operation, keras.Model):
         inner, uncapped = _show(operation.outputs[tensor._keras_history.tensor_index])
@@ -196,10 +196,10 @@ def _stage_tensor(model: keras.Model, stage: str) -> Any:
     for position, (tensor, stride) in enumerate(tensors):
         bypassed = reach > position
         reach = max(reach, consumers[position])
-        padding = isinstance(_operation(tensor), keras.layers.ZeroPadding2D)
+        padding = isinstance(operation_of(tensor), keras.layers.ZeroPadding2D)
         if stride == _STRIDES[stage] and not bypassed and not padding:
             last = tensor
-        if stride == _STRIDES[stage] and isinstance(_operation(tensor), keras.layers.Concatenate):
+        if stride == _STRIDES[stage] and isinstance(operation_of(tensor), keras.layers.Concatenate):
             last_cell = tensor if last_cell is None else max(tensor, last_cell, key=lambda t: t.shape[-1])
     last = last_cell if last is None else last
     if last is None:
@@ -220,7 +220,7 @@ def tensors_in_order(model: keras.Model) -> list[Any]:
     """List every tensor that the output is computed from, sources before what is computed from them."""
     ordered: list[Any] = []
     seen: set[int] = {id(source) for source in model.inputs}
-    stack: list[tuple[Any, bool]] = [(model.outputs[0], False)]
+    stack: list[tuple[Any, bool]] = [(output, False) for output in reversed(model.outputs)]
     while stack:
         tensor, sources_done = stack.pop()
         if sources_done:
@@ -255,7 +255,7 @@ def _layer_output(model: keras.Model, name: str) -> Any:
     return output
 
 
-def _operation(tensor: Any) -> Any:
+def operation_of(tensor: Any) -> Any:
     return tensor._keras_history.operation
 
 
@@ -281,7 +281,7 @@ def _trace(tensor: Any, places: dict[int, int], steps: list[Step]) -> int:
             pending += missing
             continue
         pending.pop()
-        operation = _operation(current)
+        operation = operation_of(current)
         inputs = [places[id(source)] for source in sources]
         if type(operation).__name__ == "Reshape":
             inputs = [places[id(source)] for source in map(partial(_same_grid, current), sources)]
