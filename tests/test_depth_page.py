@@ -5,16 +5,12 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.conftest import ROOT
-from tests.test_pages import charts
+from tests.apps import charts, open_page
 
 
 @pytest.fixture
 def app(no_weights: Path) -> AppTest:
-    started = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=120)
-    started.query_params["backbones"] = "TinyMobileNet"
-    started.run()
-    return started.switch_page("pages/depth.py").run()
+    return open_page("depth", backbones="TinyMobileNet")
 
 
 def test_stages_layers_channels_and_the_table_are_shown(app: AppTest) -> None:
