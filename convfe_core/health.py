@@ -122,9 +122,9 @@ def _verdict(checks: Sequence[Check], statistics: ChannelStatistics) -> str:
     worst = checks[0]
     over = f"over {statistics.images} image{'s' if statistics.images != 1 else ''}"
     if worst.state == "bad":
-        return f"Not healthy. Look first at: {worst.name.lower()}. {worst.finding} {worst.cause}"
+        return f"Not healthy. Look first at: {worst.name}. {worst.finding} {worst.cause}"
     if worst.state == "look":
-        return f"Nothing broken {over}; worth a look: {worst.name.lower()}. {worst.finding}"
+        return f"Nothing broken {over}; worth a look: {worst.name}. {worst.finding}"
     return f"Healthy {over}: all {len(checks)} checks passed."
 
 

@@ -10,6 +10,8 @@ from convfe_core.catalog import file_stem
 from convfe_core.layer_table import can_plot, layer_table, plot_layers, summary_text
 from pages.parts.choose_look import ink
 
+SMALLEST_DRAWING = 640
+"""Pixels below which a drawing of blocks scrolls sideways instead of shrinking further."""
 COLUMNS = {
     "output": st.column_config.TextColumn(help="Height × width × channels of what the layer returns."),
     "parameters": st.column_config.NumberColumn(format="localized", help="Numbers that training sets."),
@@ -61,5 +63,6 @@ def show_architecture(network: Network) -> None:
             "(`apt install graphviz`, `pip install pydot`); the blocks are drawn without them."
         )
     if blocks:
-        with st.container(height=640):
+        st.html(f"<style>.st-key-drawing [data-testid=stGraphVizChart] {{min-width: {SMALLEST_DRAWING}px}}</style>")
+        with st.container(height=640, key="drawing"):
             st.graphviz_chart(blocks_dot(network, ink()), width="content", alt=f"The blocks of {network.label}")

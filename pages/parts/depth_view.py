@@ -33,7 +33,7 @@ from pages.parts.grid import show_figure
 from pages.parts.session import allowance, map_store, thumbnail
 
 MOST_LISTED = 200
-STAGES_WIDTH, SMALLEST_PANEL = 980, 80
+STAGES_WIDTH, SMALLEST_PANEL = 950, 80
 """Pixels in which all stages stand side by side at the usual panel size, and how narrow a panel may become."""
 STAGE_COLUMNS = {
     "Stage": st.column_config.TextColumn(help="As in feature pyramids: C2 to C5 are those of stride 4 to 32."),
