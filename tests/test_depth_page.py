@@ -50,3 +50,10 @@ def test_any_layer_and_more_collapses_can_be_chosen(app: AppTest) -> None:
     assert any('"name":"L2"' in spec and '"name":"first component"' in spec for spec in charts(app))
     app.get_by_key("channel_order").set_value("variance").run()
     assert not app.exception
+
+
+def test_the_network_that_is_looked_into_is_listed_among_what_the_server_holds(app: AppTest) -> None:
+    app.switch_page("pages/system.py").run()
+    assert not app.exception
+    held = app.dataframe[0].value
+    assert ("TinyResNet", "every layer") in set(zip(held["Backbone"], held["Layer"], strict=True))
