@@ -232,7 +232,7 @@ class RankRun:
                 def load(seed: int = seed) -> ScoringBackbone:
                     require_room(spec)
                     network = open_network(control_of(spec), self.options.tap, seed=seed)
-                    return replace(freeze_for_scoring(network, self.options.precision), path=path)
+                    return replace(freeze_for_scoring(network, self.options.precision, "spend"), path=path)
 
                 self._tell(spec, doing)
                 one = _Accumulator(len(self.dataset.images))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -28,6 +29,7 @@ from convfe_core.files import whole_file, write_whole
 from convfe_core.footprint import require_room
 from convfe_core.images import Photo, open_photo
 from convfe_core.maps import FeatureMaps
+from convfe_core.memory import give_back
 from convfe_core.pace import Pace
 from convfe_core.pictures import row_png
 from convfe_core.precision import Precision, computes_in_bfloat16, explain_precision
@@ -80,11 +82,8 @@ class MapsRun:
         for text, spec in specs.items():
             missing = [s for s in shards if s.backbone == text and not self._finished(parts, s)]
             pace.skip(len(images) - sum(len(shard.images) - parts.begun(shard) for shard in missing))
-            backbone = self._load(spec) if missing else None
-            if backbone is not None:
-                pace.restart()
-                for shard in missing:
-                    self._run_shard(parts, shard, backbone, pace, len(images))
+            if missing:
+                self._run_shards(parts, missing, spec, pace, len(images))
         with whole_file(self.out / MANIFEST) as file:
             written = self._write_manifest(file, (parts.read(shard) for shard in shards if parts.has(shard)))
         self.tell(f"{written} maps in {self.out}" + (f", {len(self._failed)} failed" if self._failed else ""))
@@ -131,6 +130,7 @@ class MapsRun:
 
     def _load(self, spec: Spec) -> Backbone | None:
         self.tell(f"{spec.label}: loading")
+        give_back()
         try:
             require_room(spec)
             return load_backbone(spec, self.tap, precision=self.precision)
@@ -140,16 +140,21 @@ class MapsRun:
             self._fail("", spec.text, str(error))
             return None
 
-    def _run_shard(self, parts: Parts, shard: Shard, backbone: Backbone, pace: Pace, images: int) -> None:
-        for rows in parts.compute(shard, lambda one, first: self._rows(backbone, one, first)):
-            pace.count(len(rows))
-            for row in rows:
-                if row["reason"]:
-                    self._tell_reason(row["reason"])
-            if pace.due():
-                done = (pace.done - 1) % images + 1
-                words = pace.words()
-                self.tell(f"{backbone.label}: image {done} of {images}" + (f", {words}" if words else ""))
+    def _run_shards(self, parts: Parts, missing: list[Shard], spec: Spec, pace: Pace, images: int) -> None:
+        backbone = self._load(spec)
+        if backbone is None:
+            return
+        pace.restart()
+        for shard in missing:
+            for rows in parts.compute(shard, partial(self._rows, backbone)):
+                pace.count(len(rows))
+                for row in rows:
+                    if row["reason"]:
+                        self._tell_reason(row["reason"])
+                if pace.due():
+                    done = (pace.done - 1) % images + 1
+                    words = pace.words()
+                    self.tell(f"{backbone.label}: image {done} of {images}" + (f", {words}" if words else ""))
 
     def _rows(self, backbone: Backbone, shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
         """Write the files of a shard batch by batch; see `convfe_core.shards.ComputeRows`."""
