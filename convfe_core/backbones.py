@@ -17,15 +17,21 @@ from numpy.typing import NDArray
 from convfe_core.catalog import Preprocessing, Spec, build_model, find_architecture
 from convfe_core.errors import SpecError
 from convfe_core.folding import Fold, fold_model
+from convfe_core.gallery import SAMPLES, load_sample
+from convfe_core.images import place_on_canvas, plan_frame
 from convfe_core.input_scaling import to_grey
 from convfe_core.maps import CellGrid, FloatArray
 from convfe_core.memory import give_back
+from convfe_core.pixels import PixelArray
 from convfe_core.precision import Precision, computes_in_bfloat16
 from convfe_core.preprocessing import scale_pixels
 from convfe_core.taps import SpatialPath, Tap, resolve_tap, trace_path, values_per_pixel
 from convfe_core.weights import fetch_weights, load_weights
 
 UNTRAINED_SEED = 0
+
+BFLOAT16_SHIFT, BFLOAT16_SAMPLES = 0.015, 3
+"""``fast`` may move the maps of so many sample photographs by this share of their range, on average over cells."""
 
 LoadProgress = Callable[[str, float | None], None]
 """Called with a phrase such as ``"downloading, 12 of 94 MB"`` and the share done (0..1), or None if unknown."""
@@ -111,7 +117,7 @@ class Backbone:
     path : where cells lie for any input size
     megabytes : memory that its weights hold
     activation_bytes : memory that a forward pass holds at once, for each pixel of its input
-    precision : ``float32``, or ``fast`` for bfloat16 where the processor has it
+    precision : ``float32``, or ``fast`` for bfloat16 where the processor has it and the maps stand it
     """
 
     label: str
@@ -259,8 +265,8 @@ def freeze_network(network: Network, precision: Precision = "float32", fold: Fol
         features = network.features(pixels, fold)
         return tf.reduce_max(features, axis=-1), tf.reduce_mean(features, axis=-1)
 
-    with _building:
-        graph = freeze(reduce_channels, [tf.TensorSpec(network.batch_shape, tf.uint8)], precision)
+    signature = [tf.TensorSpec(network.batch_shape, tf.uint8)]
+    graph, precision = freeze_maps(network, reduce_channels, signature, precision)
     return Backbone(
         label=network.label,
         weights=network.weights,
@@ -274,6 +280,43 @@ def freeze_network(network: Network, precision: Precision = "float32", fold: Fol
         _graph=graph,
         fixed=network.fixed,
     )
+
+
+def freeze_maps(
+    network: Network,
+    function: Callable[..., Any],
+    signature: list[Any],
+    precision: Precision,
+    inputs: Callable[[PixelArray], tuple[Any, ...]] = lambda batch: (batch,),
+) -> tuple[Callable[..., Any], Precision]:
+    """Trace a function whose first two results are max and mean maps, in ``fast`` precision if its maps stand that.
+
+    Trained networks with depthwise convolutions often do not: rounding errors grow from layer to layer where a few
+    channels have a far wider range than the rest.
+
+    Parameters
+    ----------
+    inputs : (1, H, W, 3) uint8 -> what the function takes
+
+    Returns
+    -------
+    the graph, and ``float32`` where bfloat16 would move the maps of sample photographs by more than `BFLOAT16_SHIFT`
+    """
+    import tensorflow as tf
+
+    with _building:
+        exact = freeze(function, signature)
+    if not computes_in_bfloat16(precision):
+        return exact, precision
+    fast = _in_bfloat16(exact)
+    for sample in SAMPLES[:BFLOAT16_SAMPLES]:
+        photo = load_sample(sample.name)
+        frame = plan_frame(photo.height, photo.width, network.working_size, 32, fixed=network.fixed)
+        arguments = [tf.constant(value) for value in inputs(place_on_canvas(photo, frame)[None])]
+        for one, other in zip(exact(*arguments)[:2], fast(*arguments)[:2], strict=True):
+            if not np.abs(one - other).mean() <= BFLOAT16_SHIFT * np.ptp(one):
+                return exact, "float32"
+    return fast, "fast"
 
 
 def freeze(function: Callable[..., Any], signature: list[Any], precision: Precision = "float32") -> Callable[..., Any]:

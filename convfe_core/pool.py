@@ -132,8 +132,10 @@ class BackbonePool:
         network = load()
         give_back()
         megabytes = max(used_mb() - before, network.megabytes)
-        tap = network.tap.name if isinstance(network, Backbone) else key.tap
-        report = Held(key.spec.label, tap, megabytes, key.precision, private=key.spec.path is not None)
+        tap, precision = key.tap, key.precision
+        if isinstance(network, Backbone):
+            tap, precision = network.tap.name, network.precision
+        report = Held(key.spec.label, tap, megabytes, precision, private=key.spec.path is not None)
         with self._lock:
             self._held[key] = network, report
         while self._megabytes() > self.budget_mb and self._drop_oldest(but=1):

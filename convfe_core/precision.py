@@ -1,7 +1,8 @@
 """How exactly a backbone computes: float32, or bfloat16 where the processor has instructions for it.
 
 bfloat16 keeps float32's range and 8 of its 24 significant bits. Convolutions and matrix products take it, sums stay in
-float32; a map's values move by about one percent of their range, the ranking of backbones does not.
+float32; a map's values move by about half a percent of their range. Networks whose maps would move by more than
+`convfe_core.backbones.BFLOAT16_SHIFT` stay with float32.
 """
 
 from __future__ import annotations
@@ -58,3 +59,10 @@ def explain_precision(precision: Precision) -> str:
     if unit is None:
         return "float32, because this processor has neither AMX nor AVX512_BF16"
     return f"bfloat16 with {unit}"
+
+
+def explain_kept(asked: Precision, got: Precision) -> str | None:
+    """Say why a backbone computes more exactly than was asked for; None where it does not."""
+    if not computes_in_bfloat16(asked) or got == asked:
+        return None
+    return "float32 all the same, because bfloat16 would move its maps too far"

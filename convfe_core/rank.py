@@ -23,6 +23,7 @@ from convfe_core.filesets import Skipped
 from convfe_core.footprint import require_room
 from convfe_core.geometry import SpatialPath
 from convfe_core.maps import REDUCTIONS, Frame
+from convfe_core.precision import explain_kept
 from convfe_core.probe import NO_PROBE, plan_probe, probe_boxes
 from convfe_core.rank_results import CONTROL_SEEDS, Progress, RankedResult, RankOptions, RankResult
 from convfe_core.rank_shards import NUMBERS, SCHEMA, Scorer
@@ -150,6 +151,8 @@ class RankRun:
         with PeakMemory() as memory:
             network = open_network(spec, self.options.tap, on_progress=lambda phrase, _share: self._tell(spec, phrase))
             backbone = freeze_for_scoring(network, self.options.precision)
+            if kept := explain_kept(self.options.precision, backbone.precision):
+                self._tell(spec, kept)
             if self.options.cost:
                 self._tell(spec, "measuring its cost")
                 frame = self._usual_frame(backbone)

@@ -32,7 +32,7 @@ from convfe_core.maps import FeatureMaps
 from convfe_core.memory import give_back
 from convfe_core.pace import Pace
 from convfe_core.pictures import row_png
-from convfe_core.precision import Precision, computes_in_bfloat16, explain_precision
+from convfe_core.precision import Precision, computes_in_bfloat16, explain_kept, explain_precision
 from convfe_core.shards import Parts, Row, Shard, ShardImage, cut_shards, file_stamp
 from convfe_core.sources import photos_in_folder
 
@@ -133,12 +133,15 @@ class MapsRun:
         give_back()
         try:
             require_room(spec)
-            return load_backbone(spec, self.tap, precision=self.precision)
+            backbone = load_backbone(spec, self.tap, precision=self.precision)
         except SpecError:
             raise
         except ConvfeError as error:
             self._fail("", spec.text, str(error))
             return None
+        if kept := explain_kept(self.precision, backbone.precision):
+            self.tell(f"{spec.label}: {kept}")
+        return backbone
 
     def _run_shards(self, parts: Parts, missing: list[Shard], spec: Spec, pace: Pace, images: int) -> None:
         backbone = self._load(spec)

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.backbones import Network, freeze
+from convfe_core.backbones import Network, freeze_maps
 from convfe_core.boxes import BoxArray
 from convfe_core.extraction import Batch, Size, cells_on_photo, in_order, maps_on_photo, sized_windows
 from convfe_core.folding import Fold
 from convfe_core.gate import MACHINE
 from convfe_core.images import Photo
 from convfe_core.maps import CellGrid, FeatureMaps, FloatArray, Frame, cell_centres
+from convfe_core.pixels import PixelArray
 from convfe_core.precision import Precision
 from convfe_core.roi import roi_weights
 from convfe_core.taps import SpatialPath, Tap
@@ -46,7 +47,7 @@ class ScoringBackbone:
 
     Attributes
     ----------
-    label, weights, tap, path, working_size, native_size, activation_bytes, fixed : as in `Backbone`
+    label, weights, tap, path, working_size, native_size, activation_bytes, precision, fixed : as in `Backbone`
     """
 
     label: str
@@ -56,6 +57,7 @@ class ScoringBackbone:
     working_size: int
     native_size: int
     activation_bytes: float
+    precision: Precision
     _graph: Callable[..., tuple[Any, Any, Any, Any]]
     fixed: tuple[int, int] | None = None
 
@@ -107,6 +109,12 @@ def freeze_for_scoring(network: Network, precision: Precision = "float32", fold:
         tf.TensorSpec((None, None, None), tf.float32),
         tf.TensorSpec((None, None, None), tf.float32),
     ]
+
+    def blank(batch: PixelArray) -> tuple[Any, ...]:
+        grid = network.path.grid(*batch.shape[1:3])
+        return batch, np.zeros((1, 1, grid.rows), np.float32), np.zeros((1, 1, grid.columns), np.float32)
+
+    graph, precision = freeze_maps(network, reduce_channels, signature, precision, blank)
     return ScoringBackbone(
         label=network.label,
         weights=network.weights,
@@ -115,7 +123,8 @@ def freeze_for_scoring(network: Network, precision: Precision = "float32", fold:
         working_size=network.working_size,
         native_size=network.native_size,
         activation_bytes=network.activation_bytes,
-        _graph=freeze(reduce_channels, signature, precision),
+        precision=precision,
+        _graph=graph,
         fixed=network.fixed,
     )
 

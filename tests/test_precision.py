@@ -6,7 +6,13 @@ import pytest
 from convfe_core.backbones import load_backbone
 from convfe_core.catalog import parse_spec
 from convfe_core.errors import SpecError
-from convfe_core.precision import bfloat16_unit, computes_in_bfloat16, explain_precision, parse_precision
+from convfe_core.precision import (
+    bfloat16_unit,
+    computes_in_bfloat16,
+    explain_kept,
+    explain_precision,
+    parse_precision,
+)
 from tests.builders import noise
 
 SMALL = "MobileNetV2-0.35:untrained"
@@ -54,3 +60,23 @@ def test_both_precisions_live_in_one_process() -> None:
         assert other.dtype == np.float32
         assert np.abs(one - other).max() < 0.05 * np.ptp(one)
         assert np.array_equal(one, other) == (not computes_in_bfloat16("fast"))
+
+
+@pytest.mark.parametrize("name", ["MobileNet-0.25", "MobileNetV2-0.35"])
+def test_a_network_whose_maps_bfloat16_would_move_too_far_stays_exact_and_says_so(
+    name: str, real_weights: Path
+) -> None:
+    exact, fast = (load_backbone(parse_spec(name), precision=precision) for precision in ("float32", "fast"))
+    batch = noise(96, 128)[None]
+    for one, other in zip(exact.reduce(batch), fast.reduce(batch), strict=True):
+        np.testing.assert_array_equal(one, other)
+    if computes_in_bfloat16("fast"):
+        assert fast.precision == "float32"
+        assert "float32 all the same" in (explain_kept("fast", fast.precision) or "")
+
+
+def test_a_network_that_stands_bfloat16_runs_in_it() -> None:
+    fast = load_backbone(parse_spec("TinyResNet"), precision="fast")
+    assert fast.precision == "fast"
+    assert explain_kept("fast", fast.precision) is None
+    assert explain_kept("float32", "float32") is None
