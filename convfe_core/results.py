@@ -25,13 +25,15 @@ from convfe_core.errors import ConvfeError, ImageError, SpecError
 from convfe_core.exports import single_npz
 from convfe_core.extraction import Size, extract_batches
 from convfe_core.files import whole_file, write_whole
+from convfe_core.filesets import file_stamp
 from convfe_core.footprint import require_room
 from convfe_core.images import Photo, open_photo
 from convfe_core.maps import FeatureMaps
 from convfe_core.pace import Pace
 from convfe_core.pictures import row_png
 from convfe_core.precision import Precision, computes_in_bfloat16, explain_precision
-from convfe_core.shards import Parts, Row, Shard, ShardImage, cut_shards, file_stamp
+from convfe_core.ray_engine import RayEngine
+from convfe_core.shards import Parts, Row, Shard, ShardImage, cut_shards
 from convfe_core.sources import photos_in_folder
 
 MANIFEST = "manifest.json"
@@ -59,6 +61,7 @@ class MapsRun:
     out: Path
     tell: Callable[[str], None]
     precision: Precision = "float32"
+    engine: RayEngine | None = None
     _told: set[str] = field(default_factory=set)
     _failed: dict[tuple[str, str, str], None] = field(default_factory=dict)
 
