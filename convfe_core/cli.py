@@ -134,7 +134,7 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--address",
         metavar="ADDR",
-        help="of a Ray cluster; without it $RAY_ADDRESS, or a cluster of this machine alone",
+        help="of a Ray cluster (default: $RAY_ADDRESS, or one of this machine alone)",
     )
     group.add_argument(
         "--workers", type=_range, metavar="N|MIN-MAX", help="how many; default: as many as the cluster has room for"

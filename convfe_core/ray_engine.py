@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -186,6 +187,7 @@ class _Run:
 
     def _results(self, shards: Sequence[Shard]) -> Iterator[dict[str, Any]]:
         from ray.data import ActorPoolStrategy, DataContext
+        from ray.util.annotations import RayDeprecationWarning
 
         context = DataContext.get_current()
         context.max_errored_blocks = -1  # what a lost worker had is done in the next round
@@ -193,19 +195,22 @@ class _Run:
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)
         items = [{"number": number, "shard": pickle.dumps(shard)} for number, shard in enumerate(shards)]
         plan = self._plan
-        found = self._ray.data.from_items(items, override_num_blocks=len(items)).map(
-            _Worker,
-            fn_constructor_args=(self._job, plan.cpus),
-            # One shard at a time for each worker: those that wait for it would be lost with it, and called failed.
-            compute=ActorPoolStrategy(
-                min_size=plan.least, max_size=plan.most, initial_size=plan.first, max_tasks_in_flight_per_actor=1
-            ),
-            num_cpus=plan.cpus,
-            num_gpus=plan.gpus,
-            memory=plan.bytes,
-            max_restarts=-1,
-            max_task_retries=0,
-        )
+        with warnings.catch_warnings():
+            # Ray 2.60 calls its ways to pass on max_restarts and max_task_retries deprecated, and has no other yet.
+            warnings.simplefilter("ignore", RayDeprecationWarning)
+            found = self._ray.data.from_items(items, override_num_blocks=len(items)).map(
+                _Worker,
+                fn_constructor_args=(self._job, plan.cpus),
+                # One shard at a time for each worker: those that wait for it would be lost with it, and called failed.
+                compute=ActorPoolStrategy(
+                    min_size=plan.least, max_size=plan.most, initial_size=plan.first, max_tasks_in_flight_per_actor=1
+                ),
+                num_cpus=plan.cpus,
+                num_gpus=plan.gpus,
+                memory=plan.bytes,
+                max_restarts=-1,
+                max_task_retries=0,  # or a shard that kills its worker would do so for ever
+            )
         for block in found.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             yield from block.to_pylist()
 
@@ -270,6 +275,7 @@ def _connected(address: str | None) -> Iterator[Any]:
         yield ray
         return
     where = address or os.environ.get("RAY_ADDRESS") or "local"
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its logs in files say more than its lines here
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if where == "local":
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
