@@ -132,6 +132,10 @@ class FolderFiles(FileSet):
         """Size and time of the last change."""
         return file_stamp(self.root / name)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel without the listing, as a path that is the same from any working directory."""
+        return {**self.__dict__, "root": self.root.absolute(), "names": ()}
+
 
 class AddressFiles(FileSet):
     """A folder at an address such as ``s3://bucket/photos``, with all folders in it; see `convfe_core.folders`.

@@ -7,11 +7,12 @@ Credentials and endpoints come from where the store's own tools take them: the e
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import secrets
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
@@ -55,6 +56,10 @@ class Folder(ABC):
         """Whether there is such a file."""
 
     @abstractmethod
+    def keeps(self, names: Iterable[str]) -> bool:
+        """Whether files that were written once are still there, as far as that is quickly told."""
+
+    @abstractmethod
     def read(self, name: str) -> bytes:
         """A whole file."""
 
@@ -91,6 +96,10 @@ class LocalFolder(Folder):
         """Whether there is such a file."""
         return (self.path / name).is_file()
 
+    def keeps(self, names: Iterable[str]) -> bool:
+        """Whether all of them are there."""
+        return all(self.has(name) for name in names)
+
     def read(self, name: str) -> bytes:
         """A whole file."""
         return (self.path / name).read_bytes()
@@ -110,6 +119,10 @@ class LocalFolder(Folder):
     def below(self, name: str) -> Folder:
         """A folder in this one."""
         return LocalFolder(self.path / name)
+
+    def __reduce__(self) -> tuple[type[LocalFolder], tuple[Path]]:
+        """Travel as a path that is the same from any working directory."""
+        return LocalFolder, (self.path.absolute(),)
 
 
 class RemoteFolder(Folder):
@@ -145,19 +158,16 @@ class RemoteFolder(Folder):
             if one.type == FileType.File
         }
 
-    def is_there(self) -> bool:
-        """Whether there is a folder of this name, or anything in it."""
-        from pyarrow.fs import FileType
-
-        with self._speaking():
-            return bool(self._files.get_file_info(self._path).type == FileType.Directory)
-
     def has(self, name: str) -> bool:
         """Whether there is such a file."""
         from pyarrow.fs import FileType
 
         with self._speaking(name):
             return bool(self._files.get_file_info(self._at(name)).type == FileType.File)
+
+    def keeps(self, names: Iterable[str]) -> bool:  # noqa: ARG002
+        """Yes: to ask for each of a million files takes hours."""
+        return True
 
     def open(self, name: str) -> IO[bytes]:
         """Open a file for reading from any place in it."""
@@ -230,6 +240,12 @@ def open_folder(where: str | Path) -> Folder:
     StoreError : there is no way to such an address
     """
     return RemoteFolder(str(where)) if is_address(where) else LocalFolder(Path(where))
+
+
+@functools.lru_cache(maxsize=16)
+def known_folder(address: str) -> RemoteFolder:
+    """A folder at an address that is asked for again and again."""
+    return RemoteFolder(address)
 
 
 def unreachable(where: str, error: Exception) -> StoreError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 
 from convfe_core.backbones import Backbone
 from convfe_core.catalog import Spec
@@ -13,6 +14,9 @@ from convfe_core.memory import memory_limit_mb, room_mb
 
 TENSORFLOW_MB = 600.0
 """Resident memory that importing TensorFlow takes."""
+
+PHOTOS_AND_BOXES_MB = 400.0
+"""What else a process takes that runs backbones over photographs: a few batches, and the boxes of the data set."""
 
 # Peaks measured with TensorFlow 2.21 on Linux, in MB on top of what was held, from loading to the first passes (320 and
 # 640 pixels), by MB of weights. Frozen: 4.6 -> 113, 15.4 -> 293, 56 -> 851, 90 -> 1556. Compact, with random weights:
@@ -35,6 +39,12 @@ def peak_mb(spec: Spec, *, compact: bool) -> float:
     """Megabytes that loading a backbone and running it once take at their highest, TensorFlow itself included."""
     base, times = (_COMPACT_MB, _COMPACT_TIMES) if compact else (_FROZEN_MB, _FROZEN_TIMES)
     return base + times * weights_mb(spec) + (0.0 if "tensorflow" in sys.modules else TENSORFLOW_MB)
+
+
+def worker_mb(specs: Iterable[Spec]) -> float:
+    """Megabytes for a process of its own that runs these backbones one after the other."""
+    frozen = [_FROZEN_MB + _FROZEN_TIMES * weights_mb(spec) for spec in specs]
+    return TENSORFLOW_MB + max(frozen, default=0.0) + PHOTOS_AND_BOXES_MB
 
 
 def check_pass(backbone: Backbone, photo: Photo, size: Size) -> None:

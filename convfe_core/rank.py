@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from convfe_core.backbones import open_network
 from convfe_core.box_sizes import box_sizes
 from convfe_core.boxes import Dataset
-from convfe_core.catalog import Spec, control_of, find_architecture
+from convfe_core.catalog import Spec, control_of, find_architecture, from_anywhere
 from convfe_core.cost import Cost, PeakMemory, count_flops, count_params, time_batches, warm_up
 from convfe_core.diagnostics import Diagnostics
 from convfe_core.errors import AnnotationError, ConvfeError, EngineError, SpecError
 from convfe_core.extraction import cells_on_photo, frame_for
 from convfe_core.filesets import Skipped, file_stamp
 from convfe_core.folders import Folder
-from convfe_core.footprint import peak_mb, require_room
+from convfe_core.footprint import require_room, worker_mb
 from convfe_core.geometry import SpatialPath
 from convfe_core.maps import REDUCTIONS, Frame
 from convfe_core.precision import computes_in_bfloat16
@@ -33,14 +33,12 @@ from convfe_core.ranking import BackboneScores, MapScores, rank_backbones
 from convfe_core.ray_engine import RayEngine, RayProgress
 from convfe_core.scoring import ScoringBackbone, freeze_for_scoring
 from convfe_core.separation import SIZE_GROUPS, Comparison
-from convfe_core.shards import SHARD_IMAGES, Parts, Row, Shard, shard_rows
+from convfe_core.shards import Parts, Row, Shard, shard_rows
 from convfe_core.taps import Tap
 
 T = TypeVar("T")
 Values = NDArray[np.float64]
 
-WORKER_MB = 400.0
-"""What a worker of an engine takes besides its backbone: photographs, batches, the boxes of the data set."""
 DIAGNOSED = 200
 """Most images whose maps are put into numbers; means of more would not differ."""
 
@@ -204,14 +202,13 @@ class RankRun:
             share = progress.shards / progress.of
             self._on_progress(Progress("ray", progress.words, share, progress.seconds_left))
 
-        job = RankJob(self._scorer, passes, computes_in_bfloat16(self.options.precision))
-        need = max((peak_mb(spec, compact=False) for spec in self._opened), default=0.0) + WORKER_MB
+        abroad = {name: replace(one, spec=from_anywhere(one.spec)) for name, one in passes.items()}
+        job = RankJob(self._scorer, abroad, computes_in_bfloat16(self.options.precision))
+        need = worker_mb(self._opened)
         reasons = engine.finish(job, missing, self._parts, need, tell)
         for shard in missing:
             if shard.name in reasons:
-                first = shard.number * SHARD_IMAGES
-                images = f"images {first + 1} to {first + len(shard.images)}"
-                self._missing[shard.name] = Skipped(f"{shard.backbone}, {images}", reasons[shard.name])
+                self._missing[shard.name] = Skipped(shard.words, reasons[shard.name])
 
     def _passes(self, spec: Spec, path: SpatialPath) -> list[Pass]:
         """The passes of a backbone: its own, then those of its controls."""

@@ -72,6 +72,11 @@ class Shard:
         """A file name without its ending."""
         return f"{file_stem(self.backbone)}-{self.number:05d}-{self.digest[:16]}"
 
+    @property
+    def words(self) -> str:
+        """What it is called in messages: the backbone, and the images by their places in the request, from 1."""
+        return f"{self.backbone}, images {self.images[0].place + 1} to {self.images[-1].place + 1}"
+
 
 ComputeRows = Callable[[Shard, int], Iterator[tuple[int, list[Row]]]]
 """Takes a shard and the first image to compute, yields after each batch the next image and the rows of those before it.
