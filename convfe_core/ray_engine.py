@@ -54,12 +54,14 @@ class RayProgress:
     Attributes
     ----------
     shards, of : how many are done, of how many
+    workers : how many had a hand in the last ones
     words : that, the pace and the number of workers, for one line
     seconds_left : estimate, None at the beginning
     """
 
     shards: int
     of: int
+    workers: int
     words: str
     seconds_left: float | None
 
@@ -263,7 +265,7 @@ class _Counted:
         words = f"{self._done} of {self._shards} shards, {count} worker{'' if count == 1 else 's'}"
         rate = self._pace.images_per_second
         left = None if rate is None else (self._pace.total - self._pace.done) / rate
-        return RayProgress(self._done, self._shards, f"{words}, {rate:.3g} images/s" if rate else words, left)
+        return RayProgress(self._done, self._shards, count, f"{words}, {rate:.3g} images/s" if rate else words, left)
 
 
 @contextmanager
