@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from convfe_core.backbones import open_network
 from convfe_core.box_sizes import box_sizes
 from convfe_core.boxes import Dataset
-from convfe_core.catalog import Spec, control_of, find_architecture, from_anywhere
+from convfe_core.catalog import Spec, find_architecture, from_anywhere
 from convfe_core.cost import Cost, PeakMemory, count_flops, count_params, time_batches, warm_up
 from convfe_core.diagnostics import Diagnostics
 from convfe_core.errors import AnnotationError, ConvfeError, EngineError, SpecError
@@ -23,7 +23,6 @@ from convfe_core.extraction import cells_on_photo, frame_for
 from convfe_core.filesets import Skipped, file_stamp
 from convfe_core.folders import Folder
 from convfe_core.footprint import require_room, worker_mb
-from convfe_core.geometry import SpatialPath
 from convfe_core.maps import REDUCTIONS, Frame
 from convfe_core.precision import computes_in_bfloat16
 from convfe_core.probe import NO_PROBE, plan_probe, probe_boxes
@@ -33,7 +32,7 @@ from convfe_core.ranking import BackboneScores, MapScores, rank_backbones
 from convfe_core.ray_engine import RayEngine, RayProgress
 from convfe_core.scoring import ScoringBackbone, freeze_for_scoring
 from convfe_core.separation import SIZE_GROUPS, Comparison
-from convfe_core.shards import Parts, Row, Shard, shard_rows
+from convfe_core.shards import Parts, Row, Shard, ShardImage, shard_rows
 from convfe_core.taps import Tap
 
 T = TypeVar("T")
@@ -104,7 +103,9 @@ class RankRun:
         self._engine = engine
         self._opened: dict[Spec, _Opened] = {}
         self._missing: dict[str, Skipped] = {}  # by shard
-        self._controls: dict[tuple[Spec, tuple[float, float]], _Accumulator] = {}
+        self._images: tuple[ShardImage, ...] = ()
+        self._cut: dict[str, list[Shard]] = {}  # by the name of a pass
+        self._controls: dict[tuple[str, str], _Accumulator] = {}
         self._at = (0, 0)  # backbones begun, passes done of the one at work
 
     def run(self) -> RankResult:
@@ -186,13 +187,21 @@ class RankRun:
         if self.options.cost:
             grid = cells_on_photo(frame, backbone.path.grid(height, width))
             cost = Cost(params, flops, height, width, grid.rows * grid.columns, latency, memory.added_mb)
-        local = None if self._engine else backbone
-        return _Opened(backbone.weights, backbone.tap, backbone.path, cost, local)
+        stamp = "" if spec.path is None else file_stamp(spec.path)
+        seeds = CONTROL_SEEDS if self.options.control else ()
+        return _Opened(
+            weights=backbone.weights,
+            tap=backbone.tap,
+            cost=cost,
+            own=Pass(spec, stamp=stamp),
+            controls=tuple(Pass(spec, seed, backbone.path, stamp) for seed in seeds),
+            backbone=None if self._engine else backbone,
+        )
 
     def _run_elsewhere(self, engine: RayEngine) -> None:
         """Let an engine finish what is missing, and note what it could not."""
         assert self._parts is not None
-        passes = {one.name: one for spec, opened in self._opened.items() for one in self._passes(spec, opened.path)}
+        passes = {one.name: one for opened in self._opened.values() for one in (opened.own, *opened.controls)}
         shards = [shard for one in passes.values() for shard in self._shards(one)]
         finished = self._parts.finished(shards)
         missing = [shard for shard in shards if shard.name not in finished]
@@ -210,16 +219,10 @@ class RankRun:
             if shard.name in reasons:
                 self._missing[shard.name] = Skipped(shard.words, reasons[shard.name])
 
-    def _passes(self, spec: Spec, path: SpatialPath) -> list[Pass]:
-        """The passes of a backbone: its own, then those of its controls."""
-        stamp = "" if spec.path is None else file_stamp(spec.path)
-        seeds = CONTROL_SEEDS if self.options.control else ()
-        return [Pass(spec, stamp=stamp), *(Pass(spec, seed, path, stamp) for seed in seeds)]
-
     def _run_backbone(self, spec: Spec) -> RankedResult:
         opened = self._opened.pop(spec, None) or self._open(spec)
-        cost, path = opened.cost, opened.path
-        own, features, sides = self._run_photos(spec, opened)
+        cost, controls = opened.cost, opened.controls
+        own, features, sides = self._run_photos(opened)
         if not own.seen and self._missing:
             raise EngineError(f"none of its images could be run: {next(iter(self._missing.values())).reason}")
         if not own.seen:
@@ -229,7 +232,7 @@ class RankRun:
             self._tell(spec, "box probe")
             probe = probe_boxes(*features, seed=self.options.seed)
         del opened
-        control = self._run_controls(spec, path) if self.options.control else None
+        control = self._run_controls(controls) if controls else None
         imagenet = spec.weights == "imagenet" and spec.architecture is not None
         return RankedResult(
             spec=spec,
@@ -257,14 +260,13 @@ class RankRun:
         )
 
     def _run_photos(
-        self, spec: Spec, opened: _Opened
+        self, opened: _Opened
     ) -> tuple[_Accumulator, tuple[NDArray[np.float32], NDArray[np.str_], NDArray[np.int64]], Values]:
         """Scores of every photograph, the probe's features, labels and images, and the sides of all boxes in cells."""
         own = _Accumulator(len(self.dataset.images))
         features, places, sides = [], [], []
         labels: list[str] = []
-        one = self._passes(spec, opened.path)[0]
-        for row in self._pass(one, opened.backbone):
+        for row in self._pass(opened.own, opened.backbone):
             place, boxes = row["place"], row["boxes"]
             own.add_row(row)
             own.by_size[place] = row["by_size"]
@@ -279,24 +281,26 @@ class RankRun:
         found = np.concatenate(features), np.array(labels, np.str_), np.array(places, np.int64)
         return own, found, np.concatenate(sides).astype(np.float64)
 
-    def _run_controls(self, spec: Spec, path: SpatialPath) -> _Accumulator:
+    def _run_controls(self, controls: Sequence[Pass]) -> _Accumulator | None:
         """Scores of the same architecture with untrained weights, averaged over `CONTROL_SEEDS`.
 
-        They are scored on the very cells of the backbone, so that the two differ in nothing but their weights.
+        They are scored on the very cells of the backbone, so that the two differ in nothing but their weights. None
+        when an engine could run one of them on no image at all.
         """
-        key = control_of(spec), path.shift
+        key = controls[0].name, controls[0].weights
         if key not in self._controls:
             total = _Accumulator(len(self.dataset.images))
-            for number, control in enumerate(self._passes(spec, path)[1:], 1):
-                doing = f"untrained control {number} of {len(CONTROL_SEEDS)}"
-                self._tell(spec, doing)
+            for number, control in enumerate(controls, 1):
+                doing = f"untrained control {number} of {len(controls)}"
+                self._tell(control.spec, doing)
                 one = _Accumulator(len(self.dataset.images))
                 for row in self._pass(control, doing=doing):
                     one.add_row(row)
-                total.add(one, 1 / len(CONTROL_SEEDS))
+                total.add(one, 1 / len(controls))
+                total.complete = total.complete and one.seen > 0
                 self._next_pass()
             self._controls[key] = total
-        return self._controls[key]
+        return self._controls[key] if self._controls[key].complete else None
 
     def _pass(self, one: Pass, backbone: ScoringBackbone | None = None, doing: str = "") -> Iterator[Row]:
         """Yield the rows of all photographs that could be read; what is finished is not computed again.
@@ -329,7 +333,11 @@ class RankRun:
             done += len(shard.images)
 
     def _shards(self, one: Pass) -> list[Shard]:
-        return self._scorer.shards(one.name, one.weights, self._places)
+        """A pass cut into shards, once: files may change while it runs."""
+        if one.name not in self._cut:
+            self._images = self._images or self._scorer.images(self._places)
+            self._cut[one.name] = self._scorer.shards(one.name, one.weights, self._images)
+        return self._cut[one.name]
 
     def _usual_frame(self, backbone: ScoringBackbone) -> Frame:
         """Where photographs of the most frequent size lie on the input: the size that costs are stated for."""
@@ -355,12 +363,13 @@ class RankRun:
 
 @dataclass(frozen=True, eq=False)
 class _Opened:
-    """What is known of a backbone before it runs; and itself, where it is to run here."""
+    """What is known of a backbone before it runs; its passes; and itself, where it is to run here."""
 
     weights: str
     tap: Tap
-    path: SpatialPath
     cost: Cost | None
+    own: Pass
+    controls: tuple[Pass, ...]
     backbone: ScoringBackbone | None
 
 
@@ -372,6 +381,7 @@ class _Accumulator:
         self.auroc = np.full((images, len(REDUCTIONS)), np.nan)
         self.by_size = np.full((images, len(SIZE_GROUPS)), np.nan)
         self.seen = 0
+        self.complete = True
         self.weights = self.tap = ""
         self.stride = 0
         self._sums = np.zeros((len(REDUCTIONS), len(NUMBERS)))

@@ -10,9 +10,10 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import astuple, dataclass, fields, replace
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,12 @@ class Scorer:
     probe_boxes: Mapping[int, BoxArray]
     diagnosed: frozenset[int]
 
-    def shards(self, name: str, weights: str, places: list[int]) -> list[Shard]:
+    def images(self, places: Iterable[int]) -> tuple[ShardImage, ...]:
+        """Photographs as shards name them."""
+        images, source = self.dataset.images, self.dataset.source
+        return tuple(ShardImage(images[k].image, k, stamp=source.stamp(images[k].image)) for k in places)
+
+    def shards(self, name: str, weights: str, images: Sequence[ShardImage]) -> list[Shard]:
         """Cut a pass over some photographs into shards.
 
         Parameters
@@ -87,9 +93,7 @@ class Scorer:
         name : of the pass
         weights : tells weights of the same name apart
         """
-        images, source = self.dataset.images, self.dataset.source
-        members = [ShardImage(images[place].image, place, stamp=source.stamp(images[place].image)) for place in places]
-        return cut_shards(members, [name], {**self._request(), "weights": weights})
+        return cut_shards(images, [name], {**self._request, "weights": weights})
 
     def rows(
         self,
@@ -172,6 +176,7 @@ class Scorer:
     def _unread(self, shard: Shard, position: int, unreadable: Mapping[int, str]) -> Row:
         return {"place": shard.images[position].place, "reason": unreadable[position]}
 
+    @cached_property
     def _request(self) -> dict[str, Any]:
         """What rows depend on besides photographs and weights: the options, and every box of the data set."""
         boxes = hashlib.sha256()

@@ -10,11 +10,12 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import secrets
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from convfe_core.errors import ConvfeError, EngineError
@@ -142,6 +143,9 @@ class _Plan:
     gpus: float
     bytes: int
 
+    def at_most(self, workers: int) -> _Plan:
+        return replace(self, **{name: min(getattr(self, name), workers) for name in ("least", "most", "first")})
+
 
 class _Run:
     """One run over some shards: rounds over what is missing, until nothing is or it is hopeless."""
@@ -196,7 +200,7 @@ class _Run:
         context.enable_progress_bars = context.print_on_execution_start = False
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)
         items = [{"number": number, "shard": pickle.dumps(shard)} for number, shard in enumerate(shards)]
-        plan = self._plan
+        plan = self._plan.at_most(len(items))
         with warnings.catch_warnings():
             # Ray 2.60 calls its ways to pass on max_restarts and max_task_retries deprecated, and has no other yet.
             warnings.simplefilter("ignore", RayDeprecationWarning)
@@ -280,8 +284,8 @@ def _connected(address: str | None) -> Iterator[Any]:
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its logs in files say more than its lines here
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if where == "local":
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         settings["include_dashboard"] = False
+        _guard_own_cluster()
     try:
         ray.init(where, **settings)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
@@ -293,6 +297,18 @@ def _connected(address: str | None) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _guard_own_cluster() -> None:
+    """Let nobody else into a cluster of this machine alone: Ray listens on every address that the machine has.
+
+    A token that only this process and those it starts know is enough; it is written nowhere. Ray remembers the first
+    token of a process, so it stays.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if "RAY_AUTH_MODE" not in os.environ:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
 def _plan_workers(ray: Any, workers: Workers, megabytes: float, shards: int) -> _Plan:
