@@ -11,10 +11,11 @@ import logging
 import os
 import pickle
 import secrets
+import sys
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -294,7 +295,8 @@ def _connected(address: str | None) -> Iterator[Any]:
             "out --address to use this machine."
         ) from error
     try:
-        yield ray
+        with redirect_stdout(sys.stderr):  # where Ray says which workers it has lost
+            yield ray
     finally:
         ray.shutdown()
 
