@@ -8,7 +8,6 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from convfe_core.catalog import Preprocessing, Spec, build_model, find_architecture
 from convfe_core.errors import SpecError
+from convfe_core.folding import fold_model
 from convfe_core.input_scaling import to_grey
 from convfe_core.maps import CellGrid, FloatArray
 from convfe_core.precision import Precision, computes_in_bfloat16
@@ -74,36 +74,21 @@ class Network:
         """Memory that a forward pass holds at once, for each pixel of its input."""
         return values_per_pixel(self.model) * np.dtype(np.float32).itemsize
 
-    def features(self, pixels: Any, *, constant: bool = False) -> Any:
-        """(N, H, W, 3) uint8 tensor -> (N, h, w, C) float32 feature map, inside a graph; see `tensors`."""
-        return self.tensors(pixels, [self.tensor], constant=constant)[0]
+    def features(self, pixels: Any) -> Any:
+        """(N, H, W, 3) uint8 tensor -> (N, h, w, C) float32 feature map; see `tensors`."""
+        return self.tensors(pixels, [self.tensor])[0]
 
-    def tensors(self, pixels: Any, wanted: list[Any], *, constant: bool = False) -> list[Any]:
-        """(N, H, W, 3) uint8 tensor -> the values of several of the model's tensors, float32, inside a graph.
+    def tensors(self, pixels: Any, wanted: list[Any]) -> list[Any]:
+        """(N, H, W, 3) uint8 tensor -> the values of several of the model's tensors, float32.
 
-        Parameters
-        ----------
-        constant : put the weights into the graph as constants, which is quicker than to replace its variables later
+        Inside a graph the weights are those that the model has when the graph is traced.
         """
-        import keras
         import tensorflow as tf
 
         scaled = scale_pixels(tf.cast(pixels, tf.float32), self.preprocessing)
         if self.model.inputs[0].shape[-1] == 1:
             scaled = to_grey(scaled)
-        model = keras.Model(self.model.inputs, wanted)
-        with keras.StatelessScope(state_mapping=_as_constants(model)) if constant else nullcontext():
-            values = model([scaled], training=False)
-        return [tf.cast(value, tf.float32) for value in keras.tree.flatten(values)]
-
-
-def _as_constants(model: Any) -> list[tuple[Any, Any]]:
-    """Every variable of a model with its value, as constants of the graph that is being traced."""
-    import tensorflow as tf
-
-    with tf.init_scope():
-        values = [variable.numpy() for variable in model.variables]
-    return [(variable, tf.constant(value)) for variable, value in zip(model.variables, values, strict=True)]
+        return [tf.cast(value, tf.float32) for value in fold_model(self.model, wanted)(scaled)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +99,7 @@ class Backbone:
     ----------
     label, weights, tap, working_size, native_size, fixed : as in `Network`
     path : where cells lie for any input size
-    megabytes : memory that its constants hold
+    megabytes : memory that its weights hold
     activation_bytes : memory that a forward pass holds at once, for each pixel of its input
     precision : ``float32``, or ``fast`` for bfloat16 where the processor has it
     """
@@ -249,25 +234,19 @@ def weight_path(spec: Spec, on_progress: LoadProgress = ignore_progress) -> Path
     return fetch_weights(architecture, on_progress=report)
 
 
-def freeze_network(network: Network, precision: Precision = "float32", *, compact: bool = False) -> Backbone:
-    """Turn a network into a backbone: one traced graph with its variables frozen into it.
+def freeze_network(network: Network, precision: Precision = "float32") -> Backbone:
+    """Turn a network into a backbone: one traced graph with its weights fixed.
 
     The graph takes any batch, height and width, so it is traced once however many sizes of image follow.
-
-    Parameters
-    ----------
-    compact : leave the variables outside the graph; it runs at half the speed in a tenth of the memory, because
-        TensorFlow copies a graph's constants many times while it optimises it
     """
     import tensorflow as tf
 
     def reduce_channels(pixels: Any) -> tuple[Any, Any]:
-        features = network.features(pixels, constant=not compact)
+        features = network.features(pixels)
         return tf.reduce_max(features, axis=-1), tf.reduce_mean(features, axis=-1)
 
-    signature = [tf.TensorSpec(network.batch_shape, tf.uint8)]
     with _building:
-        graph = trace(reduce_channels, signature) if compact else freeze(reduce_channels, signature, precision)
+        graph = freeze(reduce_channels, [tf.TensorSpec(network.batch_shape, tf.uint8)], precision)
     return Backbone(
         label=network.label,
         weights=network.weights,
@@ -277,52 +256,39 @@ def freeze_network(network: Network, precision: Precision = "float32", *, compac
         native_size=network.native_size,
         megabytes=sum(int(np.prod(w.shape)) for w in network.model.weights) * 4 / 2**20,
         activation_bytes=network.activation_bytes,
-        precision="float32" if compact else precision,
+        precision=precision,
         _graph=graph,
         fixed=network.fixed,
     )
 
 
-def trace(function: Callable[..., Any], signature: list[Any]) -> Callable[..., Any]:
-    """Trace a TensorFlow function once, and keep what it reads alive as long as the result lives."""
-    import tensorflow as tf
-
-    traced = tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
-
-    def run(*inputs: Any) -> Any:
-        return traced(*inputs)
-
-    run.__wrapped__ = function  # type: ignore[attr-defined]  # graphs hold variables weakly, the function strongly
-    return run
-
-
 def freeze(function: Callable[..., Any], signature: list[Any], precision: Precision = "float32") -> Callable[..., Any]:
-    """Trace a TensorFlow function once and turn the variables it reads into constants of its graph.
+    """Trace a TensorFlow function once, for every input that fits the signature.
 
-    Constants let TensorFlow fold batch normalisation and keep kernels in the layout that the processor likes best.
     In ``fast`` precision oneDNN rewrites convolutions and matrix products to bfloat16, for this graph alone: graphs of
     both precisions live side by side.
     """
     import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    traced = tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
-    frozen = convert_variables_to_constants_v2(traced) if traced.captured_inputs else traced
-    if not computes_in_bfloat16(precision):
-        exact: Callable[..., Any] = frozen
-        return exact
+    graph: Callable[..., Any] = tf.function(function, signature, autograph=False).get_concrete_function()
+    return _in_bfloat16(graph) if computes_in_bfloat16(precision) else graph
+
+
+def _in_bfloat16(graph: Any) -> Callable[..., Any]:
+    import tensorflow as tf
 
     options = tf.compat.v1.ConfigProto(allow_soft_placement=True)
     rewrites = options.graph_options.rewrite_options
     rewrites.auto_mixed_precision_onednn_bfloat16 = type(rewrites).ON
     settings = options.SerializeToString()
-    kinds = [output.dtype for output in frozen.outputs]
+    kinds = [output.dtype for output in graph.outputs]
 
-    def fast(*arguments: Any) -> Any:
-        results = tf.raw_ops.PartitionedCall(args=arguments, Tout=kinds, f=frozen, config_proto=settings)
-        return tf.nest.pack_sequence_as(frozen.structured_outputs, results)
+    def run(*arguments: Any) -> Any:
+        arguments += tuple(graph.captured_inputs)
+        results = tf.raw_ops.PartitionedCall(args=arguments, Tout=kinds, f=graph, config_proto=settings)
+        return tf.nest.pack_sequence_as(graph.structured_outputs, results)
 
-    return fast
+    return run
 
 
 def load_backbone(
@@ -331,10 +297,9 @@ def load_backbone(
     *,
     seed: int = UNTRAINED_SEED,
     precision: Precision = "float32",
-    compact: bool = False,
     on_progress: LoadProgress = ignore_progress,
 ) -> Backbone:
     """Open a network and freeze it; arguments and errors as in `open_network` and `freeze_network`."""
-    backbone = freeze_network(open_network(spec, tap, seed=seed, on_progress=on_progress), precision, compact=compact)
+    backbone = freeze_network(open_network(spec, tap, seed=seed, on_progress=on_progress), precision)
     gc.collect()  # Keras models are full of reference cycles; their variables must go before the next one is built
     return backbone

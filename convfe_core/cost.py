@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -16,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.backbones import Network
+from convfe_core.memory import give_back, used_mb
 
 BATCHES = (1, 8)
 SECONDS = 1.5
@@ -23,7 +21,6 @@ SECONDS = 1.5
 FEWEST_RUNS, MOST_RUNS = 5, 50
 _WARM_UPS = 2
 _SAMPLE_SECONDS = 0.01
-_STATM = Path("/proc/self/statm")
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ class Cost:
     input_height, input_width : the size at which operations and time were counted
     cells : of its map at that size
     latency : for each batch size
-    memory_mb : peak memory that loading and running it added to the process; None where that cannot be told
+    memory_mb : peak memory that loading and running it added to the process
     """
 
     params: int
@@ -56,7 +53,7 @@ class Cost:
     input_width: int
     cells: int
     latency: tuple[Latency, ...]
-    memory_mb: float | None
+    memory_mb: float
 
 
 def count_params(network: Network) -> int:
@@ -131,51 +128,32 @@ def _time_batch(
 
 
 class PeakMemory:
-    """Watches the process' resident memory while a block runs.
-
-    Memory that the allocator kept from earlier work is given back first, so that it does not hide what is added.
+    """Watches how much memory the process uses while a block runs, see `convfe_core.memory.used_mb`.
 
     Attributes
     ----------
-    added_mb : highest resident memory seen in the block less that at its start; None where /proc does not exist
+    added_mb : the most that was seen in the block less what was used at its start
     """
 
     def __init__(self) -> None:
-        self.added_mb: float | None = None
+        self.added_mb = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._start = self._peak = 0.0
 
     def __enter__(self) -> PeakMemory:
-        if _STATM.exists():
-            gc.collect()
-            _return_free_memory()
-            self._start = self._peak = resident_mb()
-            self._thread.start()
+        give_back()
+        self._start = self._peak = used_mb()
+        self._thread.start()
         return self
 
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        if self._thread.is_alive():
-            self._stop.set()
-            self._thread.join()
-            self.added_mb = max(self._peak, resident_mb()) - self._start
+        self._stop.set()
+        self._thread.join()
+        self.added_mb = max(self._peak, used_mb()) - self._start
 
     def _watch(self) -> None:
         while not self._stop.wait(_SAMPLE_SECONDS):
-            self._peak = max(self._peak, resident_mb())
-
-
-def resident_mb() -> float:
-    """Resident memory of this process in megabytes (Linux)."""
-    import resource
-
-    return int(_STATM.read_text().split()[1]) * resource.getpagesize() / 2**20
-
-
-def _return_free_memory() -> None:
-    try:
-        ctypes.CDLL(None).malloc_trim(0)
-    except (OSError, AttributeError):  # glibc's alone
-        return
+            self._peak = max(self._peak, used_mb())

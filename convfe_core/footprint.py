@@ -12,17 +12,16 @@ from convfe_core.extraction import Size, frame_for
 from convfe_core.images import Photo
 from convfe_core.memory import memory_limit_mb, room_mb
 
-TENSORFLOW_MB = 600.0
+TENSORFLOW_MB = 660.0
 """Resident memory that importing TensorFlow takes."""
 
 PHOTOS_AND_BOXES_MB = 400.0
 """What else a process takes that runs backbones over photographs: a few batches, and the boxes of the data set."""
 
-# Peaks measured with TensorFlow 2.21 on Linux, in MB on top of what was held, from loading to the first passes (320 and
-# 640 pixels), by MB of weights. Frozen: 4.6 -> 113, 15.4 -> 293, 56 -> 851, 90 -> 1556. Compact, with random weights:
-# 4.6 -> 43, 15.4 -> 50, 56 -> 116, 90 -> 156; reading weights from a file takes them once more.
-_FROZEN_MB, _FROZEN_TIMES = 60.0, 17.0
-_COMPACT_MB, _COMPACT_TIMES = 60.0, 2.2
+# Peaks measured with TensorFlow 2.21 on Linux, in MB on top of what was held, from loading to the end of the first
+# pass, by MB of weights: 0.8 -> 24, 4.6 -> 27, 15 -> 86, 16 (NASNetMobile, 770 layers) -> 184, 27 -> 116, 56 -> 122,
+# 90 -> 232, 106 -> 266, 223 -> 553, 245 (EfficientNetB7 at 600 pixels) -> 736.
+_BASE_MB, _TIMES_WEIGHTS = 90.0, 2.6
 
 
 def weights_mb(spec: Spec) -> float:
@@ -35,16 +34,15 @@ def weights_mb(spec: Spec) -> float:
         return 0.0
 
 
-def peak_mb(spec: Spec, *, compact: bool) -> float:
+def peak_mb(spec: Spec) -> float:
     """Megabytes that loading a backbone and running it once take at their highest, TensorFlow itself included."""
-    base, times = (_COMPACT_MB, _COMPACT_TIMES) if compact else (_FROZEN_MB, _FROZEN_TIMES)
-    return base + times * weights_mb(spec) + (0.0 if "tensorflow" in sys.modules else TENSORFLOW_MB)
+    return _BASE_MB + _TIMES_WEIGHTS * weights_mb(spec) + (0.0 if "tensorflow" in sys.modules else TENSORFLOW_MB)
 
 
 def worker_mb(specs: Iterable[Spec]) -> float:
     """Megabytes for a process of its own that runs these backbones one after the other."""
-    frozen = [_FROZEN_MB + _FROZEN_TIMES * weights_mb(spec) for spec in specs]
-    return TENSORFLOW_MB + max(frozen, default=0.0) + PHOTOS_AND_BOXES_MB
+    largest = max((weights_mb(spec) for spec in specs), default=0.0)
+    return TENSORFLOW_MB + _BASE_MB + _TIMES_WEIGHTS * largest + PHOTOS_AND_BOXES_MB
 
 
 def check_pass(backbone: Backbone, photo: Photo, size: Size) -> None:
@@ -64,14 +62,14 @@ def check_pass(backbone: Backbone, photo: Photo, size: Size) -> None:
         )
 
 
-def require_room(spec: Spec, *, compact: bool = False) -> None:
+def require_room(spec: Spec) -> None:
     """Refuse a backbone that would not fit beside what the process holds.
 
     Raises
     ------
     MemoryLimitError : with both sizes
     """
-    need, room = peak_mb(spec, compact=compact), room_mb()
+    need, room = peak_mb(spec), room_mb()
     if need > room:
         raise refusal(spec, need, room)
 

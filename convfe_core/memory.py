@@ -36,13 +36,29 @@ def backbone_budget_mb() -> float:
 
 
 def resident_mb() -> float:
-    """Megabytes that the process holds now."""
+    """Megabytes that the process has taken from the system."""
     return float(psutil.Process().memory_info().rss / 2**20)
 
 
+def used_mb() -> float:
+    """Megabytes that the process needs now: what it has taken, less what TensorFlow keeps to use it again.
+
+    TensorFlow never returns memory that tensors were in. What it keeps is at least the difference between the most
+    that tensors ever took and what they take now.
+    """
+    if "tensorflow" not in sys.modules:
+        return resident_mb()
+    import tensorflow as tf
+
+    tensors = tf.config.experimental.get_memory_info("CPU:0")
+    return resident_mb() - float(tensors["peak"] - tensors["current"]) / 2**20
+
+
 def room_mb() -> float:
-    """Megabytes that the process may still take: up to its limit, and no more than the machine has to give."""
-    return min(memory_limit_mb() - resident_mb(), float(psutil.virtual_memory().available / 2**20))
+    """Megabytes that the process may still use: up to its limit, and no more than the machine has to give."""
+    used = used_mb()
+    available = float(psutil.virtual_memory().available / 2**20) + resident_mb() - used
+    return min(memory_limit_mb() - used, available)
 
 
 def give_back(*, collect: bool = True) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 from convfe_core.catalog import Spec
 from convfe_core.errors import ModelFileError
-from convfe_core.footprint import peak_mb, refusal
+from convfe_core.footprint import require_room
 from convfe_core.input_scaling import ScalingGuess
-from convfe_core.memory import give_back, memory_limit_mb, room_mb
+from convfe_core.memory import give_back
 from convfe_core.model_files import OpenedModel, open_model
 from convfe_core.taps import resolve_tap, tensors_and_strides
 
@@ -49,8 +49,7 @@ def card_of(spec: Spec) -> ModelCard:
     """
     if spec.path is None:
         raise ModelFileError(f"Expected a model file for {spec.label}. Received: none.")
-    if room_mb() < peak_mb(spec, compact=True):
-        raise refusal(spec, room_mb(), memory_limit_mb())
+    require_room(spec)
     card = describe_model(open_model(spec.path))
     give_back()
     return card

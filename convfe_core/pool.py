@@ -11,9 +11,10 @@ import numpy as np
 
 from convfe_core.backbones import Backbone, LoadProgress, ignore_progress, load_backbone, weight_path
 from convfe_core.catalog import Spec
+from convfe_core.extraction import Size, frame_for
 from convfe_core.footprint import peak_mb, refusal
 from convfe_core.gate import MACHINE
-from convfe_core.memory import give_back, resident_mb, room_mb
+from convfe_core.memory import give_back, room_mb, used_mb
 from convfe_core.precision import Precision
 
 _Key = tuple[Spec, str, Precision]
@@ -25,8 +26,7 @@ class Held:
 
     Attributes
     ----------
-    megabytes : by how much the process grew when it was loaded, at least what its weights take
-    compact : loaded in the slower way that takes less memory
+    megabytes : how much more the process used once it was loaded, at least what its weights take
     private : it comes from somebody's own file, whose name is nobody else's business
     """
 
@@ -34,7 +34,6 @@ class Held:
     tap: str
     megabytes: float
     precision: Precision
-    compact: bool
     private: bool = False
 
 
@@ -96,42 +95,35 @@ class BackbonePool:
             return [report for _, report in self._held.values()]
 
     def _load(self, spec: Spec, tap: str, precision: Precision, on_progress: LoadProgress) -> Backbone:
-        compact = self._make_room(spec)
-        before = resident_mb()
-        backbone = load_backbone(spec, tap, precision=precision, compact=compact, on_progress=on_progress)
-        # The first pass optimises the graph and takes the most memory; it belongs to loading, and into the measurement.
-        height, width = backbone.fixed or (backbone.native_size, backbone.native_size)
-        backbone.reduce(np.zeros((1, height, width, 3), np.uint8))
+        self._make_room(spec)
+        before = used_mb()
+        backbone = load_backbone(spec, tap, precision=precision, on_progress=on_progress)
+        # The first pass optimises the graph; it belongs to loading, and into the measurement.
+        frame = frame_for(backbone.native_size, backbone.native_size, backbone, Size("native"))
+        backbone.reduce(np.zeros((1, frame.input_height, frame.input_width, 3), np.uint8))
         give_back()
-        grown = max(resident_mb() - before, backbone.megabytes)
+        megabytes = max(used_mb() - before, backbone.megabytes)
+        report = Held(backbone.label, backbone.tap.name, megabytes, precision, private=spec.path is not None)
         with self._lock:
-            self._held[spec, tap, precision] = (
-                backbone,
-                Held(
-                    backbone.label, backbone.tap.name, grown, backbone.precision, compact, private=spec.path is not None
-                ),
-            )
+            self._held[spec, tap, precision] = backbone, report
         while self._megabytes() > self.budget_mb and self._drop_oldest(but=1):
             pass
         return backbone
 
     def _check_room(self, spec: Spec) -> None:
         """Refuse what would not fit even if everything else were dropped."""
-        need, room = peak_mb(spec, compact=True), self._room()
+        need, room = peak_mb(spec), self._room()
         if room + self._megabytes() < need:
             raise refusal(spec, need, room)
 
-    def _make_room(self, spec: Spec) -> bool:
-        """Drop what must go before this backbone can be loaded, and say whether it must be a compact one."""
-        if self._room() >= peak_mb(spec, compact=False):
-            return False
+    def _make_room(self, spec: Spec) -> None:
+        """Drop what must go before this backbone can be loaded."""
         self._check_room(spec)
-        need = peak_mb(spec, compact=True)
+        need = peak_mb(spec)
         while self._room() < need and self._drop_oldest():
             pass
         if self._room() < need:
             raise refusal(spec, need, self._room())
-        return True
 
     def _take(self, key: _Key) -> Backbone | None:
         with self._lock:

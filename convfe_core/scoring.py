@@ -90,7 +90,7 @@ def freeze_for_scoring(network: Network, precision: Precision = "float32") -> Sc
     import tensorflow as tf
 
     def reduce_channels(pixels: Any, rows: Any, columns: Any) -> tuple[Any, Any, Any, Any]:
-        features = network.features(pixels, constant=True)
+        features = network.features(pixels)
         shape = tf.shape(features)
         count, boxes, channels = shape[0], tf.shape(rows)[1], features.shape[-1]
         # (B, N, h) x (B, h, w * C), then (B, N, 1, w) x (B, N, w, C): never more than N rows of the map at once.

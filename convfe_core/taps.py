@@ -126,12 +126,12 @@ def values_per_pixel(model: keras.Model) -> float:
     tensors = tensors_and_strides(model)
     values = {id(source): float(source.shape[-1] or 1) for source in model.inputs}
     values |= {id(tensor): (tensor.shape[-1] or 1) / stride**2 for tensor, stride in tensors if stride > 0}
-    layers = ([tensor, *_sources(tensor)] for tensor, _ in tensors)
+    layers = ([tensor, *sources_of(tensor)] for tensor, _ in tensors)
     return max((sum(values.get(id(one), 0.0) for one in layer) for layer in layers), default=3.0)
 
 
 def _describe(model: keras.Model, tensor: Any, name: str, uncapped: bool) -> Tap:
-    layer = _operation(tensor).name.removesuffix(_UNCAPPED)
+    layer = operation_of(tensor).name.removesuffix(_UNCAPPED)
     if len(tensor.shape) != 4:
         raise SpecError(f"Expected a layer whose output is (n, h, w, C). Received: {layer!r} with {tensor.shape}.")
     path = trace_path(model, tensor)
@@ -150,8 +150,8 @@ def _show(tensor: Any) -> tuple[Any, bool]:
     """
     import keras
 
-    operation = _operation(tensor)
-    sources = _sources(tensor)
+    operation = operation_of(tensor)
+    sources = sources_of(tensor)
     if isinstance(operation, keras.Model):
         inner, uncapped = _show(operation.outputs[tensor._keras_history.tensor_index])
         if inner is operation.outputs[tensor._keras_history.tensor_index]:
@@ -193,10 +193,10 @@ def _stage_tensor(model: keras.Model, stage: str) -> Any:
     for position, (tensor, stride) in enumerate(tensors):
         bypassed = reach > position
         reach = max(reach, consumers[position])
-        padding = isinstance(_operation(tensor), keras.layers.ZeroPadding2D)
+        padding = isinstance(operation_of(tensor), keras.layers.ZeroPadding2D)
         if stride == _STRIDES[stage] and not bypassed and not padding:
             last = tensor
-        if stride == _STRIDES[stage] and isinstance(_operation(tensor), keras.layers.Concatenate):
+        if stride == _STRIDES[stage] and isinstance(operation_of(tensor), keras.layers.Concatenate):
             last_cell = tensor if last_cell is None else max(tensor, last_cell, key=lambda t: t.shape[-1])
     last = last_cell if last is None else last
     if last is None:
@@ -225,7 +225,7 @@ def tensors_in_order(model: keras.Model) -> list[Any]:
         elif id(tensor) not in seen:
             seen.add(id(tensor))
             stack.append((tensor, True))
-            stack += [(source, False) for source in reversed(_sources(tensor))]
+            stack += [(source, False) for source in reversed(sources_of(tensor))]
     return ordered
 
 
@@ -234,7 +234,7 @@ def _last_consumers(tensors: list[Any]) -> list[int]:
     positions = {id(tensor): position for position, tensor in enumerate(tensors)}
     last = list(range(len(tensors)))
     for position, tensor in enumerate(tensors):
-        for source in _sources(tensor):
+        for source in sources_of(tensor):
             if id(source) in positions:
                 last[positions[id(source)]] = position
     return last
@@ -252,11 +252,11 @@ def _layer_output(model: keras.Model, name: str) -> Any:
     return output
 
 
-def _operation(tensor: Any) -> Any:
+def operation_of(tensor: Any) -> Any:
     return tensor._keras_history.operation
 
 
-def _sources(tensor: Any) -> list[Any]:
+def sources_of(tensor: Any) -> list[Any]:
     """The tensors that a tensor is directly computed from."""
     history = tensor._keras_history
     return list(history.operation._inbound_nodes[history.node_index].input_tensors)
@@ -272,13 +272,13 @@ def _trace(tensor: Any, places: dict[int, int], steps: list[Step]) -> int:
         if id(current) in places:
             pending.pop()
             continue
-        sources = _sources(current)
+        sources = sources_of(current)
         missing = [source for source in sources if id(source) not in places]
         if missing:
             pending += missing
             continue
         pending.pop()
-        operation = _operation(current)
+        operation = operation_of(current)
         inputs = [places[id(source)] for source in sources]
         if isinstance(operation, keras.Model):
             inside = {id(inner): place for inner, place in zip(operation.inputs, inputs, strict=True)}

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import psutil
 import streamlit as st
 
-from convfe_core.memory import memory_limit_mb
+from convfe_core.memory import memory_limit_mb, resident_mb, used_mb
 from convfe_core.precision import explain_precision
 from pages.parts.navigation import enter
 from pages.parts.session import backbone_pool, hosted, map_store
@@ -13,7 +12,6 @@ from pages.parts.session import backbone_pool, hosted, map_store
 enter()
 
 pool, store = backbone_pool(), map_store()
-resident_mb = psutil.Process().memory_info().rss / 2**20
 held = pool.held()
 
 st.title("System", anchor=False)
@@ -22,8 +20,9 @@ st.write("What the server holds in memory. Backbones are shared by all visitors;
 with st.grid(3):
     st.metric(
         "This process",
-        f"{resident_mb:,.0f} MB",
-        help="Resident memory. Importing TensorFlow alone takes about 600 MB.",
+        f"{resident_mb():,.0f} MB",
+        help=f"Resident memory; {resident_mb() - used_mb():,.0f} MB of it is kept by TensorFlow to be used again. "
+        "Importing TensorFlow alone takes about 660 MB.",
         border=True,
     )
     st.metric(
@@ -48,7 +47,6 @@ if held:
                 "Layer": "" if one.private and hosted() else one.tap,
                 "Arithmetic": explain_precision(one.precision),
                 "Memory, MB": round(one.megabytes, 1),
-                "Kind": "compact: slower, for want of memory" if one.compact else "full speed",
             }
             for one in held
         ],

@@ -6,7 +6,6 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from convfe_core.catalog import CATALOG, parse_spec
@@ -59,17 +58,6 @@ def test_what_does_not_fit_is_refused_with_both_sizes_before_anything_is_loaded_
     with pytest.raises(MemoryLimitError, match=r"VGG16:untrained .* [\d,]+ MB, .* [\d,]+ MB .* 100 MB are free"):
         pool.get(LARGE)
     assert labels(pool) == ["TinyResNet:untrained"]
-
-
-def test_with_little_room_the_same_maps_come_from_a_compact_backbone() -> None:
-    photos = noise(96, 128)[None]
-    full = BackbonePool(budget_mb=PLENTY, room=lambda: PLENTY).get(SMALL)
-    room = (peak_mb(SMALL, compact=True) + peak_mb(SMALL, compact=False)) / 2
-    pool = BackbonePool(budget_mb=PLENTY, room=lambda: room)
-    compact = pool.get(SMALL)
-    assert pool.held()[0].compact
-    for one, other in zip(full.reduce(photos), compact.reduce(photos), strict=True):
-        assert np.abs(one - other).max() <= 1e-4 * np.ptp(one)
 
 
 def test_others_are_dropped_when_that_makes_room() -> None:
@@ -128,7 +116,7 @@ def interrupt(_phrase: str, _share: float | None) -> None:
     raise KeyboardInterrupt
 
 
-def test_every_catalog_entry_needs_less_when_compact() -> None:
+def test_every_catalog_entry_is_said_to_take_more_than_its_weights() -> None:
     for name in CATALOG:
         spec = parse_spec(f"{name}:untrained")
-        assert weights_mb(spec) < peak_mb(spec, compact=True) < peak_mb(spec, compact=False)
+        assert 2 * weights_mb(spec) < peak_mb(spec)

@@ -309,7 +309,7 @@ from dataclasses import replace
 from pathlib import Path
 from convfe_core.annotations import read_dataset
 from convfe_core.catalog import parse_spec
-from convfe_core.cost import resident_mb
+from convfe_core.memory import resident_mb
 from convfe_core.extraction import Size
 from convfe_core.filesets import open_files
 from convfe_core.rank import RankRun

@@ -1,0 +1,137 @@
+"""A Keras model run for its values alone: weights fixed, batch normalisation folded into the convolutions before it.
+
+A batch normalisation that follows a convolution multiplies each channel by a number and adds another one, so the kernel
+can be multiplied once instead (arXiv 1712.05877, section 3.2). The weights are handed to TensorFlow as tensors beside
+its graph, not as constants inside it, of which its optimiser makes a dozen copies.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convfe_core.taps import operation_of, sources_of, tensors_in_order
+
+Run = Callable[[Any], list[Any]]
+
+
+@dataclass(eq=False)
+class _Folding:
+    """What changes: values that take the place of a variable's own (by its id), and calls that take a layer's place."""
+
+    values: dict[int, Any] = field(default_factory=dict)
+    calls: dict[int, Callable[..., Any]] = field(default_factory=dict)
+
+
+def fold_model(model: Any, wanted: list[Any]) -> Run:
+    """Turn a model into a function of its input alone, to be traced or called as it is.
+
+    Parameters
+    ----------
+    model : keras.Model; not changed. What is done to its weights later does not reach the function
+    wanted : KerasTensors of it
+
+    Returns
+    -------
+    a function from the model's one input to the values of `wanted`, equal to the model's up to rounding
+    """
+    import keras
+    import tensorflow as tf
+
+    part = keras.Model(model.inputs, wanted)
+    with tf.init_scope():
+        folding = _fold(part)
+        values = [
+            (variable, folding.values.get(id(variable), tf.convert_to_tensor(variable.value)))
+            for variable in part.variables
+        ]
+
+    def operation(layer: Any) -> Any:
+        return folding.calls.get(id(layer), layer)
+
+    def run(pixels: Any) -> list[Any]:
+        with keras.StatelessScope(state_mapping=values):
+            outputs = part._run_through_graph([pixels], operation_fn=operation)
+        return list(keras.tree.flatten(outputs))
+
+    return run
+
+
+def _fold(model: Any) -> _Folding:
+    """Go through the batch normalisations of a model."""
+    import keras
+
+    tensors = tensors_in_order(model)
+    uses = Counter(id(operation_of(tensor)) for tensor in tensors)
+    readers = Counter(id(source) for tensor in tensors for source in sources_of(tensor))
+    readers.update(id(tensor) for tensor in model.outputs)
+    folding = _Folding()
+    for tensor in tensors:
+        norm = operation_of(tensor)
+        if type(norm) is not keras.layers.BatchNormalization or uses[id(norm)] > 1 or not _plain(norm, tensor):
+            continue
+        (source,) = sources_of(tensor)
+        before = operation_of(source)
+        scale, shift = _scale_and_shift(norm)
+        if _multiplies_last(before) and uses[id(before)] == readers[id(source)] == 1:
+            _fold_into(before, norm, scale, shift, folding)
+        else:
+            folding.calls[id(norm)] = _affine(scale, shift)
+    return folding
+
+
+def _plain(norm: Any, tensor: Any) -> bool:
+    return norm.axis in (-1, len(tensor.shape) - 1) and norm.compute_dtype == norm.variable_dtype == "float32"
+
+
+def _multiplies_last(layer: Any) -> bool:
+    """Whether a layer ends with a product that another factor for each channel can go into."""
+    import keras
+
+    kinds = keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D
+    return (
+        type(layer) in kinds
+        and layer.activation is keras.activations.linear
+        and layer.data_format == "channels_last"
+        and layer.compute_dtype == layer.variable_dtype == "float32"
+    )
+
+
+def _scale_and_shift(norm: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What a batch normalisation multiplies each channel by, and what it then adds."""
+    mean, variance = (value.numpy().astype(np.float64) for value in (norm.moving_mean, norm.moving_variance))
+    scale = (norm.gamma.numpy().astype(np.float64) if norm.scale else 1.0) / np.sqrt(variance + norm.epsilon)
+    shift = (norm.beta.numpy().astype(np.float64) if norm.center else 0.0) - mean * scale
+    return scale, shift
+
+
+def _fold_into(conv: Any, norm: Any, scale: NDArray[np.float64], shift: NDArray[np.float64], folding: _Folding) -> None:
+    import keras
+    import tensorflow as tf
+
+    kernel = conv.pointwise_kernel if isinstance(conv, keras.layers.SeparableConv2D) else conv.kernel
+    depthwise = isinstance(conv, keras.layers.DepthwiseConv2D)
+    factor = (scale.reshape(kernel.shape[2:]) if depthwise else scale).astype(np.float32)
+    folding.values[id(kernel)] = tf.constant(kernel.numpy() * factor)
+    if conv.use_bias:
+        folding.values[id(conv.bias)] = _float32(conv.bias.numpy() * scale + shift)
+        folding.calls[id(norm)] = lambda x, **_: x
+    else:
+        bias = _float32(shift)
+        folding.calls[id(norm)] = lambda x, **_: tf.nn.bias_add(x, bias)
+
+
+def _affine(scale: NDArray[np.float64], shift: NDArray[np.float64]) -> Callable[..., Any]:
+    factor, summand = _float32(scale), _float32(shift)
+    return lambda x, **_: x * factor + summand
+
+
+def _float32(values: NDArray[np.float64]) -> Any:
+    import tensorflow as tf
+
+    return tf.constant(values.astype(np.float32))
