@@ -286,7 +286,7 @@ def _connected(address: str | None) -> Iterator[Any]:
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if where == "local":
         settings["include_dashboard"] = False
-        _guard_own_cluster()
+        guard_own_cluster()
     try:
         ray.init(where, **settings)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
@@ -301,7 +301,7 @@ def _connected(address: str | None) -> Iterator[Any]:
         ray.shutdown()
 
 
-def _guard_own_cluster() -> None:
+def guard_own_cluster() -> None:
     """Let nobody else into a cluster of this machine alone: Ray listens on every address that the machine has.
 
     A token that only this process and those it starts know is enough; it is written nowhere. Ray remembers the first
