@@ -207,7 +207,7 @@ class _Run:
             warnings.simplefilter("ignore", RayDeprecationWarning)
             found = self._ray.data.from_items(items, override_num_blocks=len(items)).map(
                 _Worker,
-                fn_constructor_args=(self._job, plan.cpus),
+                fn_constructor_args=(self._job,),
                 # One shard at a time for each worker: those that wait for it would be lost with it, and called failed.
                 compute=ActorPoolStrategy(
                     min_size=plan.least, max_size=plan.most, initial_size=plan.first, max_tasks_in_flight_per_actor=1
@@ -225,10 +225,11 @@ class _Run:
 class _Worker:
     """Computes shards in a process of its own and keeps the backbone of the last one."""
 
-    def __init__(self, job: Any, cpus: float) -> None:
+    def __init__(self, job: Any) -> None:
         import ray
 
-        os.environ["TF_NUM_INTRAOP_THREADS"] = str(max(1, int(cpus)))  # read when TensorFlow is imported
+        # TensorFlow keeps its own number of threads, one for each core, whatever the worker's share of them: on very
+        # small maps the order in which it adds depends on that number, and with it the last digits.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         self._job: Job = ray.get(job)
         self._worker = ray.get_runtime_context().get_actor_id()
@@ -304,13 +305,12 @@ def _connected(address: str | None) -> Iterator[Any]:
 def guard_own_cluster() -> None:
     """Let nobody else into a cluster of this machine alone: Ray listens on every address that the machine has.
 
-    A token that only this process and those it starts know is enough; it is written nowhere. Ray remembers the first
-    token of a process, so it stays.
+    It asks for a token in a cluster that it starts itself, and would put one into the home folder. This one is known
+    to this process and those it starts alone. Ray remembers the first token of a process, so it stays.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if "RAY_AUTH_MODE" not in os.environ:
-        os.environ["RAY_AUTH_MODE"] = "token"
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    if not any(name in os.environ for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 def _plan_workers(ray: Any, workers: Workers, megabytes: float, shards: int) -> _Plan:
