@@ -75,7 +75,7 @@ def map_ahead(function: Callable[[T], R], items: Iterable[T], threads: int) -> G
         yield from map(function, items)
         return
     waiting: deque[Future[R]] = deque()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="convfe-ahead")
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="convfe-read")
     try:
         for item in items:
             waiting.append(pool.submit(function, item))

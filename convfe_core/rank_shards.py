@@ -6,6 +6,7 @@ data set and the options alone (see `convfe_core.shards`), so that passes can go
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import shutil
@@ -32,6 +33,7 @@ from convfe_core.footprint import require_room
 from convfe_core.geometry import SpatialPath
 from convfe_core.images import DEFAULT_LIMITS, Photo, read_photo
 from convfe_core.maps import REDUCTIONS
+from convfe_core.packed_boxes import PackedBoxes
 from convfe_core.precision import computes_in_bfloat16, require_same_arithmetic
 from convfe_core.rank_results import RankOptions
 from convfe_core.scoring import Scored, ScoringBackbone, freeze_for_scoring, score_batches
@@ -175,6 +177,17 @@ class Scorer:
 
     def _unread(self, shard: Shard, position: int, unreadable: Mapping[int, str]) -> Row:
         return {"place": shard.images[position].place, "reason": unreadable[position]}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel light: a data set may have millions of photographs, and every worker gets all of their boxes."""
+        images = PackedBoxes(self.dataset.images)
+        comparison = copy.copy(self.comparison)
+        comparison.images = images
+        return {
+            **self.__dict__,
+            "dataset": replace(self.dataset, images=images, skipped=()),
+            "comparison": comparison,
+        }
 
     @cached_property
     def _request(self) -> dict[str, Any]:

@@ -5,8 +5,14 @@ import pytest
 
 from convfe_core.backbones import load_backbone
 from convfe_core.catalog import parse_spec
-from convfe_core.errors import SpecError
-from convfe_core.precision import bfloat16_unit, computes_in_bfloat16, explain_precision, parse_precision
+from convfe_core.errors import EngineError, SpecError
+from convfe_core.precision import (
+    bfloat16_unit,
+    computes_in_bfloat16,
+    explain_precision,
+    parse_precision,
+    require_same_arithmetic,
+)
 from tests.builders import noise
 
 SMALL = "MobileNetV2-0.35:untrained"
@@ -54,3 +60,10 @@ def test_both_precisions_live_in_one_process() -> None:
         assert other.dtype == np.float32
         assert np.abs(one - other).max() < 0.05 * np.ptp(one)
         assert np.array_equal(one, other) == (not computes_in_bfloat16("fast"))
+
+
+def test_a_machine_that_computes_otherwise_is_refused() -> None:
+    require_same_arithmetic("float32", False)
+    require_same_arithmetic("fast", computes_in_bfloat16("fast"))
+    with pytest.raises(EngineError, match="Expected machines that all compute fast alike"):
+        require_same_arithmetic("fast", not computes_in_bfloat16("fast"))
