@@ -1,6 +1,7 @@
 """What Ray costs and brings on this machine: images a second, and what each shard takes besides its work.
 
     python -m benchmarks.cluster [--images 1024] [--per-shard 64] [--rounds 3] [--backbone TinyResNet ...]
+                               [--way 2x1 ...]
 
 Generated photographs of 320 x 320 with a box each are scored as `convfe rank` does it: by this process alone, by one
 Ray worker with two CPUs, by one with one, and by two with one each, in turn. Starting workers and loading backbones is
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import os
 import statistics
 import tempfile
@@ -36,7 +38,9 @@ from convfe_core.ray_engine import RayEngine, RayProgress, Workers
 from convfe_core.separation import Comparison
 from convfe_core.shards import Parts, Row, Shard, ShardImage, cut_shards, shard_table
 
-WAYS = {"ray, 1 worker of 2 CPUs": (1, 2), "ray, 1 worker of 1 CPU": (1, 1), "ray, 2 workers of 1 CPU": (2, 1)}
+HERE = "here"
+WAYS = {"1x2": (1, 2), "1x1": (1, 1), "2x1": (2, 1)}
+"""Workers, and CPUs of each."""
 EMPTY_SHARDS = 300
 
 
@@ -122,7 +126,7 @@ def cluster_of_two_cpus() -> Iterator[None]:
     from convfe_core.ray_engine import guard_own_cluster
 
     guard_own_cluster()
-    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:
         yield
     finally:
@@ -136,7 +140,9 @@ def main() -> None:
     parser.add_argument("--per-shard", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--backbone", action="append", dest="backbones", metavar="SPEC")
+    parser.add_argument("--way", action="append", dest="ways", choices=[HERE, *WAYS], help="workers x CPUs of each")
     options = parser.parse_args()
+    ways = options.ways or [HERE, *WAYS]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     print(describe_machine())
     with tempfile.TemporaryDirectory() as folder, cluster_of_two_cpus():
@@ -146,16 +152,18 @@ def main() -> None:
             job = make_job(dataset, backbone)
             images = job.scorer.images(range(len(dataset.images)))
             shards = cut_shards(images, [backbone], {}, options.per_shard)
-            found: dict[str, list[Timed]] = {"this process": [], **{way: [] for way in WAYS}}
+            found: dict[str, list[Timed]] = {way: [] for way in ways}
             for _ in range(options.rounds):
-                found["this process"].append(run_here(job, backbone, shards))
-                for way, (workers, cpus) in WAYS.items():
-                    found[way].append(run_on_ray(job, shards, workers, cpus))
+                for way in ways:
+                    found[way].append(
+                        run_here(job, backbone, shards) if way == HERE else run_on_ray(job, shards, *WAYS[way])
+                    )
             print(f"\n{backbone}, {options.images} images in shards of {options.per_shard}, {options.rounds} rounds")
             for way, runs in found.items():
                 rate = statistics.median(run.images_per_second for run in runs)
                 first = statistics.median(run.seconds_to_first for run in runs)
-                print(f"{way:24} {rate:7.1f} images/s, first shards after {first:.1f} s")
+                name = "this process" if way == HERE else "ray, {} worker(s) of {} CPU(s)".format(*WAYS[way])
+                print(f"{name:30} {rate:7.1f} images/s, first shards after {first:.1f} s", flush=True)
         empty = cut_shards([ShardImage(str(k), k) for k in range(EMPTY_SHARDS)], ["nothing"], {}, 1)
         each = [1000 / run_on_ray(Nothing(), empty, 1, 1).images_per_second for _ in range(options.rounds)]
         print(f"\na shard without work: {statistics.median(each):.1f} ms")

@@ -10,11 +10,13 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convfe_core.errors import ConvfeError, SpecError
+from convfe_core.pace import SECONDS_BETWEEN_LINES
 
 if TYPE_CHECKING:
     from convfe_core.rank_results import Progress
@@ -139,7 +141,9 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--workers", type=_range, metavar="N|MIN-MAX", help="how many; default: as many as the cluster has room for"
     )
-    group.add_argument("--worker-cpus", type=_above_zero, metavar="N", help="of each worker (default: 2 if there are)")
+    group.add_argument(
+        "--worker-cpus", type=_above_zero, metavar="N", help="of each worker (default: 1, or an eighth of a node)"
+    )
     group.add_argument("--worker-gpus", type=_above_zero, metavar="N", help="of each worker (default: 0); may be 0.5")
     group.add_argument(
         "--worker-memory", type=_above_zero, metavar="MB", help="of each worker (default: by the largest backbone)"
@@ -260,12 +264,17 @@ def _engine(options: argparse.Namespace) -> RayEngine | None:
 
 
 class _RankProgress:
-    """Prints each new step of a ranking, and every tenth image, with the time left."""
+    """Prints each new step of a ranking, every tenth image, and an engine's shards once a second, with the time left."""
 
     def __init__(self) -> None:
         self._said = ""
+        self._when = 0.0
 
     def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if progress.backbone == "ray" and progress.share < 1 and now - self._when < SECONDS_BETWEEN_LINES:
+            return
+        self._when = now
         _step, _, image = progress.doing.partition("image ")
         number = int(image.split()[0]) if image else 0
         left = "" if progress.seconds_left is None else f", {progress.seconds_left:.0f} s left"

@@ -27,6 +27,8 @@ from convfe_core.shards import Job, Parts, Shard, packed, shard_table
 ATTEMPTS = 3
 """How often a shard may fail, and how many rounds may pass in which nothing at all is finished."""
 LOST = "the worker that had it was lost each time; it may need more memory, see --worker-memory"
+WORKERS_ON_A_NODE = 8
+"""About so many share a node if nothing else is said."""
 _MOST_WORDS = 300
 
 
@@ -37,7 +39,7 @@ class Workers:
     Attributes
     ----------
     least, most : None for as many as the cluster has room for; with both Ray adds and removes workers in between
-    cpus : None for two, or one where a node has no more
+    cpus : None for an eighth of the smallest node's, at least one
     gpus : shares of one are possible
     memory_mb : None for what the largest backbone takes
     """
@@ -321,8 +323,11 @@ def _plan_workers(ray: Any, workers: Workers, megabytes: float, shards: int) -> 
     EngineError : no node has room for one, and nobody said that there will be any
     """
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    most_cpus = [node["CPU"] for node in nodes if node.get("CPU")]
-    cpus = min([2.0, *most_cpus]) if workers.cpus is None else workers.cpus
+    cpus = workers.cpus
+    if cpus is None:  # each worker has as many threads as its node has cores: a hundred of them would stand in line
+        cpus = float(
+            max(1, min((int(node["CPU"]) for node in nodes if node.get("CPU")), default=1) // WORKERS_ON_A_NODE)
+        )
     memory = int((megabytes if workers.memory_mb is None else workers.memory_mb) * 2**20)
     wanted = {"CPU": cpus, "GPU": workers.gpus, "memory": float(memory)}
     room = sum(

@@ -7,6 +7,7 @@ same arguments; finished shards and batches are not computed again.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -24,7 +25,7 @@ from convfe_core.folders import is_address, open_folder
 from convfe_core.footprint import worker_mb
 from convfe_core.images import file_name
 from convfe_core.maps_shards import SCHEMA, MapsJob
-from convfe_core.pace import Pace, duration
+from convfe_core.pace import SECONDS_BETWEEN_LINES, Pace, duration
 from convfe_core.precision import Precision, computes_in_bfloat16, explain_precision
 from convfe_core.ray_engine import RayEngine, RayProgress, missing_in_words
 from convfe_core.shards import Parts, Shard, ShardImage, cut_shards
@@ -105,7 +106,13 @@ class MapsRun:
                     self._run_shard(job, parts, shard, backbone, pace, images)
 
     def _run_elsewhere(self, engine: RayEngine, job: MapsJob, missing: Sequence[Shard], parts: Parts) -> None:
+        told = [0.0]
+
         def tell(progress: RayProgress) -> None:
+            now = time.monotonic()
+            if progress.shards < progress.of and now - told[0] < SECONDS_BETWEEN_LINES:
+                return
+            told[0] = now
             left = "" if progress.seconds_left is None else f", {duration(progress.seconds_left)} left"
             self.tell(progress.words + left)
 
