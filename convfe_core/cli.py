@@ -142,7 +142,7 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         "--workers", type=_range, metavar="N|MIN-MAX", help="how many; default: as many as the cluster has room for"
     )
     group.add_argument(
-        "--worker-cpus", type=_above_zero, metavar="N", help="of each worker (default: 1, or an eighth of a node)"
+        "--worker-cpus", type=_above_zero, metavar="N", help="of each worker (default: 1, on large nodes more)"
     )
     group.add_argument("--worker-gpus", type=_above_zero, metavar="N", help="of each worker (default: 0); may be 0.5")
     group.add_argument(
@@ -264,7 +264,7 @@ def _engine(options: argparse.Namespace) -> RayEngine | None:
 
 
 class _RankProgress:
-    """Prints each new step of a ranking, every tenth image, and an engine's shards once a second, with the time left."""
+    """Prints each new step of a ranking, every tenth image, an engine's shards once a second, and the time left."""
 
     def __init__(self) -> None:
         self._said = ""

@@ -11,6 +11,7 @@ import logging
 import os
 import pickle
 import secrets
+import socket
 import sys
 import warnings
 from collections import Counter, deque
@@ -29,6 +30,7 @@ ATTEMPTS = 3
 LOST = "the worker that had it was lost each time; it may need more memory, see --worker-memory"
 WORKERS_ON_A_NODE = 8
 """About so many share a node if nothing else is said."""
+KNOCK_SECONDS = 10.0
 _MOST_WORDS = 300
 
 
@@ -291,6 +293,7 @@ def _connected(address: str | None) -> Iterator[Any]:
         settings["include_dashboard"] = False
         guard_own_cluster()
     try:
+        _knock(where)
         ray.init(where, **settings)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise EngineError(
@@ -302,6 +305,18 @@ def _connected(address: str | None) -> Iterator[Any]:
             yield ray
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Look whether anybody listens at ``host:port``: Ray itself would ask for many minutes.
+
+    Raises
+    ------
+    OSError : nobody does
+    """
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
 
 
 def guard_own_cluster() -> None:

@@ -34,6 +34,7 @@ from convfe_core.ray_engine import ATTEMPTS, RayEngine, RayProgress, Workers, mi
 from convfe_core.shards import Parts, Row, Shard, ShardImage, cut_shards
 from tests.conftest import ROOT
 from tests.object_store import object_store
+from tests.servers import free_port
 from tests.test_rank import patches
 
 pytestmark = pytest.mark.slow
@@ -278,6 +279,18 @@ def test_options_for_ray_alone_are_refused_for_the_local_engine(
 ) -> None:
     assert main(["rank", str(dataset), "--backbone", "TinyMobileNet", "--workers", "2"]) == 2
     assert "Expected --engine ray beside --workers." in capsys.readouterr().err
+
+
+def test_an_address_where_no_cluster_is_gets_one_sentence(dataset: Path, tmp_path: Path) -> None:
+    call = ["rank", str(dataset), "--backbone", "TinyMobileNet", "--no-control", "--no-probe", "--size", "64"]
+    engine = ["--engine", "ray", "--address", f"127.0.0.1:{free_port()}"]
+    found = subprocess.run(
+        [sys.executable, "-m", "convfe_core.cli", *call, *engine], cwd=ROOT, capture_output=True, text=True
+    )
+    assert found.returncode == 1
+    last = found.stderr.splitlines()[-1]
+    assert last.startswith(f"convfe: Expected a Ray cluster at {engine[-1]}, got “ConnectionRefusedError")
+    assert "ray start --head" in last
 
 
 def test_the_sentence_for_what_is_missing_names_the_first_ones() -> None:
