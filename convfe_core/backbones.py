@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,12 @@ class Network:
     native_size: int
     fixed: tuple[int, int] | None = None
 
+    def at(self, tensor: Any, tap: Tap) -> Network:
+        """The same network, looked at elsewhere."""
+        path = trace_path(self.model, tensor)
+        trained = self.path.shift != (0.0, 0.0)
+        return replace(self, tensor=tensor, tap=tap, path=path.centred(self.native_size) if trained else path)
+
     @property
     def batch_shape(self) -> tuple[int | None, int | None, int | None, int]:
         """Of the pictures that it takes, None where any."""
@@ -78,17 +84,21 @@ class Network:
         """(N, H, W, 3) uint8 tensor -> (N, h, w, C) float32 feature map; see `tensors`."""
         return self.tensors(pixels, [self.tensor])[0]
 
-    def tensors(self, pixels: Any, wanted: list[Any]) -> list[Any]:
+    def tensors(self, pixels: Any, wanted: list[Any], *, folded: bool = True) -> list[Any]:
         """(N, H, W, 3) uint8 tensor -> the values of several of the model's tensors, float32.
 
         Inside a graph the weights are those that the model has when the graph is traced.
+
+        Parameters
+        ----------
+        folded : with batch normalisation folded, which is quicker; else the graph holds no weights beside the model's
         """
         import tensorflow as tf
 
         scaled = scale_pixels(tf.cast(pixels, tf.float32), self.preprocessing)
         if self.model.inputs[0].shape[-1] == 1:
             scaled = to_grey(scaled)
-        return [tf.cast(value, tf.float32) for value in fold_model(self.model, wanted)(scaled)]
+        return [tf.cast(value, tf.float32) for value in fold_model(self.model, wanted, fold=folded)(scaled)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -74,7 +74,7 @@ class Strength:
 def strongest_channels(
     features: FloatArray, place: NDArray[np.bool_], order: str = "maximum", count: int = 12
 ) -> list[Strength]:
-    """Name the channels that are strongest at a place, the strongest first; dead ones never count.
+    """Name the channels that are strongest at a place, the strongest first; those that are silent there never count.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def strongest_channels(
     variance = values.var(axis=(0, 1))
     key = {"maximum": maximum, "mean": mean, "variance": np.where(mean > values.mean(axis=(0, 1)), variance, -1)}[order]
     alive = values.max(axis=(0, 1)) > 0
-    ranked = [int(channel) for channel in np.argsort(-key, kind="stable") if alive[channel] and key[channel] >= 0]
+    ranked = [int(channel) for channel in np.argsort(-key, kind="stable") if alive[channel] and key[channel] > 0]
     return [
         Strength(channel, float(maximum[channel]), float(mean[channel]), float(variance[channel]))
         for channel in ranked[:count]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from convfe_core.errors import SpecError
-from convfe_core.maps import REDUCTIONS, FeatureMaps
-from convfe_core.scales import Limits, MapKey
+from convfe_core.maps import REDUCTIONS, FeatureMaps, FloatArray
+from convfe_core.scales import Limits, MapKey, value_range
 
 
 def subtract_maps(one: FeatureMaps, other: FeatureMaps) -> FeatureMaps:
@@ -36,6 +36,31 @@ def subtract_maps(one: FeatureMaps, other: FeatureMaps) -> FeatureMaps:
         mean=one.mean[:rows, :columns] - other.mean[:rows, :columns],
         grid=replace(one.grid, rows=rows, columns=columns),
     )
+
+
+def smallest_share(found: Sequence[FeatureMaps]) -> float:
+    """How much of one scale for all networks the map would get that gets least, 1 for a map alone."""
+    shares = [1.0]
+    for reduction in REDUCTIONS if found else ():
+        every = [getattr(one, reduction) for one in found]
+        low, high = value_range(every)
+        shares += [_width(values) / (high - low) for values in every]
+    return min(shares) if len(found) > 1 else 1.0
+
+
+def _width(values: FloatArray) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.max() - finite.min()) if finite.size else 0.0
+
+
+def to_unit(maps: FeatureMaps) -> FeatureMaps:
+    """Maps stretched to 0..1 each, so that their shapes can be compared whatever their magnitudes."""
+    stretched = {}
+    for reduction in REDUCTIONS:
+        values = getattr(maps, reduction)
+        low, high = value_range([values])
+        stretched[reduction] = (values - low) / (high - low)
+    return replace(maps, **stretched)
 
 
 def even_limits(differences: Iterable[FeatureMaps]) -> dict[MapKey, Limits]:

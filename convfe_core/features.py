@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from convfe_core.backbones import LoadProgress, Network, freeze, ignore_progress, open_network
-from convfe_core.catalog import Spec
+from convfe_core.backbones import Network, freeze
 from convfe_core.extraction import Size, cells_on_photo, frame_for
 from convfe_core.gate import MACHINE
 from convfe_core.images import Photo, place_on_canvas
@@ -35,7 +33,7 @@ class Features:
 
 @dataclass(frozen=True, eq=False)
 class FeatureReader:
-    """A frozen network that gives whole feature maps; it can be shared between threads."""
+    """A network that gives whole feature maps; it can be shared between threads."""
 
     label: str
     weights: str
@@ -55,22 +53,15 @@ class FeatureReader:
             yield Features(photo, values.numpy()[0, : grid.rows, : grid.columns], frame, grid)
 
 
-def freeze_features(network: Network) -> FeatureReader:
-    """Turn a network into a reader of whole feature maps."""
+def read_features(network: Network) -> FeatureReader:
+    """Turn a network into a reader of whole feature maps; its weights are shared, not copied."""
     import tensorflow as tf
 
     def features(pixels: Any) -> tuple[Any]:
-        return (network.features(pixels),)
+        return tuple(network.tensors(pixels, [network.tensor], folded=False))
 
     graph = freeze(features, [tf.TensorSpec(network.batch_shape, tf.uint8)])
     return FeatureReader(network.label, network.weights, network.tap, network, graph)
-
-
-def load_features(spec: Spec, tap: str = "auto", on_progress: LoadProgress = ignore_progress) -> FeatureReader:
-    """Open a network and freeze it; errors as in `convfe_core.backbones.open_network`."""
-    reader = freeze_features(open_network(spec, tap, on_progress=on_progress))
-    gc.collect()
-    return reader
 
 
 def canvas_of(photo: Photo, network: Network, size: Size) -> PixelArray:

@@ -22,6 +22,8 @@ HEAD_HEIGHT = 54
 """Pixels above the panels for the backbone's name and what each map is."""
 FOOT_HEIGHT = 34
 """Pixels below the panels for the scale and the facts."""
+WIDE_ENOUGH = 120
+"""Pixels from which on a panel has room for the number of its cells between the ends of its scale."""
 WARNING_HEIGHT = 20
 """Pixels more where a map carries a warning."""
 WARNING_COLOUR = "#d97706"
@@ -161,7 +163,7 @@ def row_figure(
     layout = figure["layout"]
     _add_axes(layout, 0, sheet.place(0), photo)
     _add_photo(layout, 0, photo, thumbnail)
-    name = _escape(_shorten(photo.name, look.panel_width))
+    name = escape(_shorten(photo.name, look.panel_width))
     _add_text(layout, sheet.place(0).centre, 1, 5, name, size=13)
     for index, panel in enumerate(panels, start=1):
         place = sheet.place(index)
@@ -170,10 +172,10 @@ def row_figure(
         if look.overlay < 1:
             _add_photo(layout, index, photo, thumbnail)
         figure["data"].append(_heatmap(index, panel, ends, look, place))
-        _add_words(layout, panel, ends, place)
+        _add_words(layout, panel, ends, place, look)
         if panel.reduction == look.reductions[0]:
             last = sheet.place(index + len(look.reductions) - 1)
-            label = f"<b>{_escape(panel.maps.label)}</b>"
+            label = f"<b>{escape(panel.maps.label)}</b>"
             _add_text(layout, (place.left + last.right) / 2, place.top, 24, label, size=14)
     ground = [_ground(index, photo) for index in range(1, len(panels) + 1)]
     marked = [tuple(float(edge) for edge in box) for box in boxes]
@@ -263,7 +265,7 @@ def _heatmap(index: int, panel: Panel, ends: Limits, look: Look, place: Place) -
         "hovertemplate": (
             "<b>%{z:.4g}</b>, percentile %{customdata[0]:.0f} of the map<br>"
             "pixel x %{x:.0f}, y %{y:.0f}<br>cell row %{customdata[1]}, column %{customdata[2]}"
-            f"<extra>{_escape(panel.maps.label)} {panel.reduction}</extra>"
+            f"<extra>{escape(panel.maps.label)} {panel.reduction}</extra>"
         ),
         "colorbar": {
             "orientation": "h",
@@ -289,13 +291,14 @@ def _step(centres: NDArray[np.float64], extent: int) -> float:
     return float(centres[1] - centres[0]) if len(centres) > 1 else float(extent)
 
 
-def _add_words(layout: dict[str, Any], panel: Panel, ends: Limits, place: Place) -> None:
+def _add_words(layout: dict[str, Any], panel: Panel, ends: Limits, place: Place, look: Look) -> None:
     """Say what the map is above it, and below it the ends of its scale and how many cells it has."""
     _add_text(layout, place.centre, place.top, 5, panel.reduction, size=13)
     _add_text(layout, place.left, place.bottom, -30, f"{ends[0]:.3g}", size=11, anchor="left")
     _add_text(layout, place.right, place.bottom, -30, f"{ends[1]:.3g}", size=11, anchor="right")
-    facts = f"{panel.values.shape[1]} × {panel.values.shape[0]} cells"
-    _add_text(layout, place.centre, place.bottom, -30, facts, size=11)
+    if look.panel_width >= WIDE_ENOUGH:
+        facts = f"{panel.values.shape[1]} × {panel.values.shape[0]} cells"
+        _add_text(layout, place.centre, place.bottom, -30, facts, size=11)
     warning = map_warning(panel.values)
     if warning:
         text = f"⚠ {re.split('[:,]', warning)[0]}"
@@ -362,6 +365,6 @@ def _shorten(name: str, width: int) -> str:
     return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most // 2 - 1) :]}"
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     """Plotly reads a few HTML tags in text; a file name must not be one of them."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -28,13 +28,14 @@ class _Folding:
     calls: dict[int, Callable[..., Any]] = field(default_factory=dict)
 
 
-def fold_model(model: Any, wanted: list[Any]) -> Run:
+def fold_model(model: Any, wanted: list[Any], *, fold: bool = True) -> Run:
     """Turn a model into a function of its input alone, to be traced or called as it is.
 
     Parameters
     ----------
     model : keras.Model; not changed. What is done to its weights later does not reach the function
     wanted : KerasTensors of it
+    fold : else the weights stay as they are, and share their memory with the model's
 
     Returns
     -------
@@ -45,7 +46,7 @@ def fold_model(model: Any, wanted: list[Any]) -> Run:
 
     part = keras.Model(model.inputs, wanted)
     with tf.init_scope():
-        folding = _fold(part)
+        folding = _fold(part) if fold else _Folding()
         values = [
             (variable, folding.values.get(id(variable), tf.convert_to_tensor(variable.value)))
             for variable in part.variables

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+import zipfile
 from collections.abc import Iterable
+from pathlib import Path
 
-from convfe_core.backbones import Backbone
 from convfe_core.catalog import Spec
 from convfe_core.errors import MemoryLimitError
-from convfe_core.extraction import Size, frame_for
+from convfe_core.extraction import Described, Size, frame_for
 from convfe_core.images import Photo
 from convfe_core.memory import memory_limit_mb, room_mb
 
@@ -25,13 +26,23 @@ _BASE_MB, _TIMES_WEIGHTS = 90.0, 2.6
 
 
 def weights_mb(spec: Spec) -> float:
-    """Megabytes of a backbone's weights as float32; a model of the user's own counts by its file."""
+    """Megabytes of a backbone's weights as float32; a model of the user's own counts by what its file unpacks to."""
     if spec.architecture is not None:
         return spec.architecture.parameters * 4 / 2**20
     try:
-        return spec.path.stat().st_size / 2**20 if spec.path is not None else 0.0
-    except OSError:
+        return _unpacked_bytes(spec.path) / 2**20 if spec.path is not None else 0.0
+    except (OSError, zipfile.BadZipFile, NotImplementedError):  # which opening it will say in a sentence
         return 0.0
+
+
+def _unpacked_bytes(path: Path) -> int:
+    """Bytes of a file, of all files in a folder such as a SavedModel's, or of what a zip holds."""
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    if not zipfile.is_zipfile(path):
+        return path.stat().st_size
+    with zipfile.ZipFile(path) as archive:
+        return sum(entry.file_size for entry in archive.infolist())
 
 
 def peak_mb(spec: Spec) -> float:
@@ -45,7 +56,7 @@ def worker_mb(specs: Iterable[Spec]) -> float:
     return TENSORFLOW_MB + _BASE_MB + _TIMES_WEIGHTS * largest + PHOTOS_AND_BOXES_MB
 
 
-def check_pass(backbone: Backbone, photo: Photo, size: Size) -> None:
+def check_pass(backbone: Described, photo: Photo, size: Size) -> None:
     """Refuse a pass whose layers would not fit.
 
     Raises

@@ -11,7 +11,7 @@ from convfe_core.backbones import Network
 from convfe_core.channel_statistics import ChannelGatherer, ChannelStatistics
 from convfe_core.errors import ImageError
 from convfe_core.extraction import Size
-from convfe_core.features import canvas_of, freeze_features
+from convfe_core.features import canvas_of, read_features
 from convfe_core.images import Photo
 from convfe_core.input_scaling import InputAudit, audit_input
 from convfe_core.layer_faults import NormGatherer, NormMisfit, WeightFault, first_not_finite, weight_faults
@@ -90,7 +90,7 @@ def examine(
     """
     if not photos:
         raise ImageError("Expected at least one photograph to examine a network on. Received: none.")
-    reader, norms = freeze_features(network), NormGatherer(network)
+    reader, norms = read_features(network), NormGatherer(network)
     gatherer = ChannelGatherer(len(photos))
     for number, features in enumerate(reader.read(photos, size), start=1):
         gatherer.add(features.values)
@@ -122,9 +122,9 @@ def _verdict(checks: Sequence[Check], statistics: ChannelStatistics) -> str:
     worst = checks[0]
     over = f"over {statistics.images} image{'s' if statistics.images != 1 else ''}"
     if worst.state == "bad":
-        return f"Not healthy. Look first at: {worst.name.lower()}. {worst.finding} {worst.cause}"
+        return f"Not healthy. Look first at: {worst.name}. {worst.finding} {worst.cause}"
     if worst.state == "look":
-        return f"Nothing broken {over}; worth a look: {worst.name.lower()}. {worst.finding}"
+        return f"Nothing broken {over}; worth a look: {worst.name}. {worst.finding}"
     return f"Healthy {over}: all {len(checks)} checks passed."
 
 

@@ -1,7 +1,9 @@
-"""An architecture at a glance: its layers as a table, as text, and its blocks as a picture."""
+"""An architecture at a glance: its layers as a table, as text, and its graph as a picture."""
 
 from __future__ import annotations
 
+import importlib.util
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -56,15 +58,16 @@ def summary_text(network: Network) -> str:
     return "\n".join(lines) + "\n"
 
 
-def block_picture(network: Network) -> bytes | None:
-    """A PNG of the layers and how they are joined, by Keras' ``plot_model``; None where Graphviz is missing."""
-    from keras.src.utils.model_visualization import check_graphviz, check_pydot
+def can_plot() -> bool:
+    """Whether Keras' ``plot_model`` finds what it needs: Graphviz on this machine and pydot."""
+    return shutil.which("dot") is not None and importlib.util.find_spec("pydot") is not None
 
-    if not (check_pydot() and check_graphviz()):
-        return None
+
+def plot_layers(network: Network) -> bytes:
+    """Every layer and how they are joined as SVG, by Keras' ``plot_model``; only where `can_plot`."""
     import keras
 
     with tempfile.TemporaryDirectory(prefix="convfe-") as folder:
-        path = Path(folder, "blocks.png")
-        keras.utils.plot_model(network.model, path, show_shapes=True, dpi=72)
+        path = Path(folder, "layers.svg")
+        keras.utils.plot_model(network.model, path, show_layer_names=True, show_shapes=True, dpi=None)
         return path.read_bytes()

@@ -28,18 +28,32 @@ TF_OPERATIONS = {
 _CONTAINERS = "Functional Model Sequential"
 
 _LAYERS = """
-Activation ActivityRegularization Add AlphaDropout Average AveragePooling2D BatchNormalization CenterCrop Concatenate
-Conv2D Conv2DTranspose Cropping2D Dense DepthwiseConv2D Dot Dropout ELU Flatten GaussianDropout GaussianNoise
-GlobalAveragePooling2D GlobalMaxPooling2D GroupNormalization Identity InputLayer LayerNormalization LayerScale LeakyReLU
-MaxPooling2D Maximum Minimum Multiply Normalization PReLU Permute RMSNormalization RandomBrightness RandomContrast
-RandomFlip RandomHeight RandomRotation RandomTranslation RandomWidth RandomZoom ReLU Rescaling Reshape Resizing
-SeparableConv2D SlicingOpLambda Softmax SpatialDropout2D StochasticDepth Subtract SyncBatchNormalization TFOpLambda
-UnitNormalization UpSampling2D ZeroPadding2D
+Activation ActivityRegularization AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveAveragePooling3D
+AdaptiveMaxPooling1D AdaptiveMaxPooling2D AdaptiveMaxPooling3D Add AdditiveAttention AlphaDropout Attention AugMix
+AutoContrast Average AveragePooling1D AveragePooling2D AveragePooling3D BatchNormalization Bidirectional CenterCrop
+Concatenate ContrastLimitedAdaptiveHistogramEqualization Conv1D Conv1DTranspose Conv2D Conv2DTranspose Conv3D
+Conv3DTranspose ConvLSTM1D ConvLSTM2D ConvLSTM3D Cropping1D Cropping2D Cropping3D Dense DepthwiseConv1D DepthwiseConv2D
+Dot Dropout ELU EinsumDense Embedding Equalization Flatten GRU GRUCell GaussianDropout GaussianNoise
+GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D
+GlobalMaxPooling3D GroupNormalization GroupedQueryAttention Identity InputLayer LSTM LSTMCell LayerNormalization
+LayerScale LeakyReLU Masking MaxPooling1D MaxPooling2D MaxPooling3D Maximum Minimum MultiHeadAttention Multiply
+Normalization PReLU Permute Pipeline RMSNormalization RNN RandAugment RandomBrightness RandomColorDegeneration
+RandomColorJitter RandomContrast RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale
+RandomHeight RandomHue RandomInvert RandomPerspective RandomPosterization RandomRotation RandomSaturation
+RandomSharpness RandomShear RandomTranslation RandomWidth RandomZoom ReLU RepeatVector Rescaling Reshape Resizing
+SeparableConv1D SeparableConv2D SimpleRNN SimpleRNNCell SlicingOpLambda Softmax Solarization SpatialDropout1D
+SpatialDropout2D SpatialDropout3D SpectralNormalization StackedRNNCells StochasticDepth Subtract SyncBatchNormalization
+TFOpLambda ThresholdedReLU TimeDistributed UnitNormalization UpSampling1D UpSampling2D UpSampling3D ZeroPadding1D
+ZeroPadding2D ZeroPadding3D
 """
 
 _OPERATIONS = """
-Add Cast Concatenate Divide ExpandDims GetItem HardSigmoid HardSilu Max Maximum Mean Minimum Multiply Negative Pad Relu
-Relu6 Reshape Sigmoid Silu Softmax Sqrt Square Squeeze Subtract Transpose TrueDivide
+Abs Absolute Add Amax Amin Average AveragePool Cast Celu Clip Concatenate Cos DepthToSpace Divide DotProductAttention
+Einsum Elu Erf Exp ExpandDims Expm1 ExtractPatches Flip Gelu GetItem Glu HardSigmoid HardSilu HardTanh LayerNorm
+LeakyRelu Log Log1p LogSigmoid LogSoftmax Logsumexp Matmul Max MaxPool Maximum Mean Min Minimum Moments Moveaxis
+Multiply Negative Normalize Pad Power Prod RMSNorm Ravel Reciprocal Relu Relu6 Reshape Resize Roll Rsqrt Selu Sigmoid
+Sign Silu Sin Slice SoftShrink Softmax Softplus Softsign SpaceToDepth Split Sqrt Square Squareplus Squeeze Stack Std
+StopGradient Subtract Sum Swapaxes Tanh TanhShrink Transpose TrueDivide Unstack Var Where
 """
 
 _VALUES = """
@@ -83,8 +97,11 @@ MODULES = (
 """Where a class may come from, with everything below."""
 
 _TRAINING = """
-ActivityRegularization AlphaDropout Dropout GaussianDropout GaussianNoise RandomBrightness RandomContrast RandomFlip
-RandomHeight RandomRotation RandomTranslation RandomWidth RandomZoom SpatialDropout2D StochasticDepth
+ActivityRegularization AlphaDropout AugMix Dropout GaussianDropout GaussianNoise RandAugment RandomBrightness
+RandomColorDegeneration RandomColorJitter RandomContrast RandomElasticTransform RandomErasing RandomFlip
+RandomGaussianBlur RandomGrayscale RandomHeight RandomHue RandomInvert RandomPerspective RandomPosterization
+RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation RandomWidth RandomZoom SpatialDropout1D
+SpatialDropout2D SpatialDropout3D StochasticDepth
 """
 
 ONLY_IN_TRAINING = frozenset(_TRAINING.split())

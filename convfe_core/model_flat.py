@@ -13,7 +13,7 @@ from typing import Any
 from convfe_core.errors import ModelFileError
 from convfe_core.model_allowed import ONLY_IN_TRAINING, TF_OPERATIONS
 
-_RENAMED = {"SyncBatchNormalization": "BatchNormalization"}
+_RENAMED = {"SyncBatchNormalization": "BatchNormalization", "ThresholdedReLU": "ReLU"}
 _CALLING_ARGUMENTS = ("training", "mask", "name")
 
 
@@ -171,6 +171,8 @@ def _remake(operation: Any, name: str) -> Any:
     maker = getattr(keras.layers, kind, None)
     if maker is None:
         raise ModelFileError(f"layer {name!r}: expected a layer that Keras 3 has. Received: {kind}.")
+    if "theta" in config:
+        config["threshold"] = config.pop("theta")
     if kind == "LeakyReLU":
         config["negative_slope"] = config.pop("alpha", 0.3)
     if kind == "BatchNormalization" and not isinstance(config.get("axis", -1), int):

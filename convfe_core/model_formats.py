@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,7 @@ def _load_archive(path: Path, name: str) -> tuple[Any, str]:
             if not roots:
                 raise ModelFileError(f"{name}: expected {EXPECTED}. Received: an archive without a model.")
             return _load_zipped_saved_model(archive, min(roots, key=len), name)
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
         raise ModelFileError(f"{name}: expected a whole archive, but it is damaged; copy it again.") from error
 
 
@@ -162,12 +163,7 @@ def _load_saved_model(folder: Path, name: str) -> tuple[Any, str]:
     """Rebuild the layers that a SavedModel describes and give them its numbers; its graph stays closed."""
     if not (folder / _SAVED_MODEL).is_file():
         raise ModelFileError(f"{name}: expected {EXPECTED}. Received: a folder without {_SAVED_MODEL}.")
-    if not (folder / _METADATA).is_file():
-        raise ModelFileError(
-            f"{name}: expected a SavedModel that describes its layers ({_METADATA}). Received: one with a graph alone, "
-            "as model.export() writes it; save it with model.save('model.keras')."
-        )
-    config = _saved_model_config(folder / _METADATA, name)
+    config = _saved_model_config(folder, name)
     check_config(config, name)
 
     def load() -> tuple[Any, str]:
@@ -181,26 +177,47 @@ def _load_saved_model(folder: Path, name: str) -> tuple[Any, str]:
     return _first_that_opens(name, [load])
 
 
-def _saved_model_config(path: Path, name: str) -> dict[str, Any]:
+def _saved_model_config(folder: Path, name: str) -> dict[str, Any]:
     """The configuration of a SavedModel's model: that of the first node that is one."""
-    from google.protobuf.message import DecodeError
-    from tf_keras.protobuf import saved_metadata_pb2
-
-    if path.stat().st_size > MOST_CONFIG_BYTES:
-        raise ModelFileError(f"{name}: its description has {path.stat().st_size / 1e6:.0f} MB; expected far less.")
-    metadata = saved_metadata_pb2.SavedMetadata()
-    try:
-        metadata.ParseFromString(path.read_bytes())
-    except DecodeError as error:
-        raise ModelFileError(f"{name}: its {_METADATA} is damaged; copy the model again.") from error
-    for node in sorted(metadata.nodes, key=lambda node: node.node_id):
-        described = _parse(node.metadata, name)
+    descriptions = _descriptions(folder, name)
+    if not descriptions:
+        raise ModelFileError(
+            f"{name}: expected a SavedModel that describes its layers ({_METADATA}). Received: one with a graph alone, "
+            "as model.export() writes it, whose layers cannot be looked at; save it with model.save('model.keras')."
+        )
+    for description in descriptions:
+        described = _parse(description, name)
         if "layers" in (described.get("config") or {}):
             return {"class_name": described.get("class_name"), "config": described["config"]}
     raise ModelFileError(
         f"{name}: expected a model of Keras layers. Received: one whose layers are only known to the program that "
         "made it; save a Functional or Sequential model."
     )
+
+
+def _descriptions(folder: Path, name: str) -> list[str]:
+    """What a SavedModel says of each layer, in a file of its own or, before TensorFlow 2.5, beside its graph."""
+    from tensorflow.core.protobuf import saved_model_pb2
+    from tf_keras.protobuf import saved_metadata_pb2
+
+    if (folder / _METADATA).is_file():
+        metadata = _read_message(saved_metadata_pb2.SavedMetadata(), folder / _METADATA, name)
+        return [node.metadata for node in sorted(metadata.nodes, key=lambda node: int(node.node_id))]
+    saved = _read_message(saved_model_pb2.SavedModel(), folder / _SAVED_MODEL, name)
+    nodes = [node for graph in saved.meta_graphs[:1] for node in graph.object_graph_def.nodes]
+    return [node.user_object.metadata for node in nodes if node.user_object.metadata]
+
+
+def _read_message(message: Any, path: Path, name: str) -> Any:
+    from google.protobuf.message import DecodeError
+
+    if path.stat().st_size > MOST_CONFIG_BYTES:
+        raise ModelFileError(f"{name}: its {path.name} has {path.stat().st_size / 1e6:.0f} MB; expected far less.")
+    try:
+        message.ParseFromString(path.read_bytes())
+    except DecodeError as error:
+        raise ModelFileError(f"{name}: its {path.name} is damaged; copy the model again.") from error
+    return message
 
 
 def _with_tuples(node: Any) -> Any:

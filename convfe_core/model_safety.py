@@ -10,6 +10,7 @@ import shutil
 import stat
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -25,7 +26,19 @@ MOST_ENTRIES = 100_000
 MOST_CHANNELS = 1 << 15
 """Filters or units of one layer: what a file of a few bytes could otherwise make this machine allocate."""
 
-_CHANNEL_KEYS = ("filters", "units", "depth_multiplier")
+_CHANNEL_KEYS = (
+    "filters",
+    "units",
+    "depth_multiplier",
+    "num_heads",
+    "num_query_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "key_dim",
+    "value_dim",
+    "input_dim",
+    "output_dim",
+)
 
 
 def check_config(config: Any, file_name: str) -> None:
@@ -131,9 +144,7 @@ def check_hdf5(path: Path, file_name: str) -> None:
                         f"{file_name}: unpacks to more than {MOST_BYTES / 1e9:.0f} GB; expected a smaller model."
                     )
     except (OSError, RuntimeError, KeyError, ValueError) as error:
-        raise ModelFileError(
-            f"{file_name}: expected a whole HDF5 file, but it is damaged or cut off; copy it again."
-        ) from error
+        raise _damaged(file_name) from error
 
 
 def _hdf5_nodes(file: Any, file_name: str) -> Iterator[tuple[str, Any]]:
@@ -202,14 +213,26 @@ def check_weight_file(path: Path) -> None:
     if h5py.is_hdf5(path):
         check_hdf5(path, path.name)
     elif zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory(prefix="convfe-") as folder:
-            check_archive(archive, path.name)
-            for member in archive.namelist():
-                if member.endswith(".h5"):
-                    inner = Path(folder, "inner.h5")
-                    with archive.open(member) as source, inner.open("wb") as file:
-                        shutil.copyfileobj(source, file)
-                    check_hdf5(inner, path.name)
+        try:
+            with zipfile.ZipFile(path) as archive:
+                _check_weight_archive(archive, path.name)
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+            raise _damaged(path.name) from error
+
+
+def _check_weight_archive(archive: zipfile.ZipFile, file_name: str) -> None:
+    check_archive(archive, file_name)
+    with tempfile.TemporaryDirectory(prefix="convfe-") as folder:
+        for member in archive.namelist():
+            if member.endswith(".h5"):
+                inner = Path(folder, "inner.h5")
+                with archive.open(member) as source, inner.open("wb") as file:
+                    shutil.copyfileobj(source, file)
+                check_hdf5(inner, file_name)
+
+
+def _damaged(file_name: str) -> ModelFileError:
+    return ModelFileError(f"{file_name}: expected a whole file, but it is damaged or cut off; copy it again.")
 
 
 def _shown(value: Any) -> str:

@@ -6,26 +6,40 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from convfe_core.backbones import Backbone, LoadProgress, ignore_progress, load_backbone, weight_path
 from convfe_core.catalog import Spec
+from convfe_core.every_layer import EveryLayer, open_every_layer
 from convfe_core.extraction import Size, frame_for
 from convfe_core.footprint import peak_mb, refusal
 from convfe_core.gate import MACHINE
 from convfe_core.memory import give_back, room_mb, used_mb
 from convfe_core.precision import Precision
 
-_Key = tuple[Spec, str, Precision]
+EVERY_LAYER = "every layer"
+"""Stands for the tap of a network that is held as `EveryLayer`."""
+
+_Network = TypeVar("_Network", Backbone, EveryLayer)
+
+
+@dataclass(frozen=True)
+class _Key(Generic[_Network]):
+    kind: type[_Network]
+    spec: Spec
+    tap: str
+    precision: Precision
 
 
 @dataclass(frozen=True)
 class Held:
-    """One loaded backbone, for a report of what memory is used for.
+    """One loaded network, for a report of what memory is used for.
 
     Attributes
     ----------
+    tap : the layer that is looked at, or ``every layer``
     megabytes : how much more the process used once it was loaded, at least what its weights take
     private : it comes from somebody's own file, whose name is nobody else's business
     """
@@ -51,13 +65,13 @@ class BackbonePool:
     def __init__(self, budget_mb: float, room: Callable[[], float] = room_mb) -> None:
         self.budget_mb = budget_mb
         self._room = room
-        self._held: OrderedDict[_Key, tuple[Backbone, Held]] = OrderedDict()
+        self._held: OrderedDict[_Key[Any], tuple[Backbone | EveryLayer, Held]] = OrderedDict()
         self._lock = threading.Lock()
 
     def ready(self, spec: Spec, tap: str = "auto", precision: Precision = "float32") -> bool:
         """Whether this backbone can be had without loading."""
         with self._lock:
-            return (spec, tap, precision) in self._held
+            return _Key(Backbone, spec, tap, precision) in self._held
 
     def get(
         self,
@@ -73,20 +87,38 @@ class BackbonePool:
         MemoryLimitError : it does not fit, whatever else is dropped
         ConvfeError : as in `open_network`
         """
-        key = (spec, tap, precision)
+
+        def load() -> Backbone:
+            backbone = load_backbone(spec, tap, precision=precision, on_progress=on_progress)
+            # The first pass optimises the graph; it belongs to loading, and into the measurement.
+            frame = frame_for(backbone.native_size, backbone.native_size, backbone, Size("native"))
+            backbone.reduce(np.zeros((1, frame.input_height, frame.input_width, 3), np.uint8))
+            return backbone
+
+        return self._get(_Key(Backbone, spec, tap, precision), load, on_progress)
+
+    def every_layer(self, spec: Spec, on_progress: LoadProgress = ignore_progress) -> EveryLayer:
+        """Hand out a network whose every layer can be looked at, loading it first if need be; errors as in `get`."""
+
+        def load() -> EveryLayer:
+            return open_every_layer(spec, on_progress)
+
+        return self._get(_Key(EveryLayer, spec, EVERY_LAYER, "float32"), load, on_progress)
+
+    def _get(self, key: _Key[_Network], load: Callable[[], _Network], tell: LoadProgress) -> _Network:
         found = self._take(key)
         if found is not None:
             return found
 
         def wait(before: int) -> None:
-            on_progress(f"waiting for {before} other{'s' if before > 1 else ''}", None)
+            tell(f"waiting for {before} other{'s' if before > 1 else ''}", None)
 
-        self._check_room(spec)
-        weight_path(spec, on_progress)  # a slow download must keep nobody else from computing
+        self._check_room(key.spec)
+        weight_path(key.spec, tell)  # a slow download must keep nobody else from computing
         with MACHINE.passing(wait):  # one load at a time: ten visitors must not build ten models at once
             found = self._take(key)
             if found is None:
-                found = self._load(spec, tap, precision, on_progress)
+                found = self._load(key, load)
         return found
 
     def held(self) -> list[Held]:
@@ -94,21 +126,19 @@ class BackbonePool:
         with self._lock:
             return [report for _, report in self._held.values()]
 
-    def _load(self, spec: Spec, tap: str, precision: Precision, on_progress: LoadProgress) -> Backbone:
-        self._make_room(spec)
+    def _load(self, key: _Key[_Network], load: Callable[[], _Network]) -> _Network:
+        self._make_room(key.spec)
         before = used_mb()
-        backbone = load_backbone(spec, tap, precision=precision, on_progress=on_progress)
-        # The first pass optimises the graph; it belongs to loading, and into the measurement.
-        frame = frame_for(backbone.native_size, backbone.native_size, backbone, Size("native"))
-        backbone.reduce(np.zeros((1, frame.input_height, frame.input_width, 3), np.uint8))
+        network = load()
         give_back()
-        megabytes = max(used_mb() - before, backbone.megabytes)
-        report = Held(backbone.label, backbone.tap.name, megabytes, precision, private=spec.path is not None)
+        megabytes = max(used_mb() - before, network.megabytes)
+        tap = network.tap.name if isinstance(network, Backbone) else key.tap
+        report = Held(key.spec.label, tap, megabytes, key.precision, private=key.spec.path is not None)
         with self._lock:
-            self._held[spec, tap, precision] = backbone, report
+            self._held[key] = network, report
         while self._megabytes() > self.budget_mb and self._drop_oldest(but=1):
             pass
-        return backbone
+        return network
 
     def _check_room(self, spec: Spec) -> None:
         """Refuse what would not fit even if everything else were dropped."""
@@ -125,12 +155,14 @@ class BackbonePool:
         if self._room() < need:
             raise refusal(spec, need, self._room())
 
-    def _take(self, key: _Key) -> Backbone | None:
+    def _take(self, key: _Key[_Network]) -> _Network | None:
         with self._lock:
             if key not in self._held:
                 return None
             self._held.move_to_end(key)
-            return self._held[key][0]
+            network = self._held[key][0]
+            assert isinstance(network, key.kind)
+            return network
 
     def _drop_oldest(self, but: int = 0) -> bool:
         """Drop the least recently used backbone, unless only `but` are left."""

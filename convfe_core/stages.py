@@ -11,7 +11,7 @@ from convfe_core.extraction import Size, frame_for, maps_on_photo
 from convfe_core.gate import MACHINE
 from convfe_core.images import Photo, place_on_canvas
 from convfe_core.maps import FeatureMaps
-from convfe_core.taps import Tap, resolve_tap, stage_taps, trace_path
+from convfe_core.taps import Tap, resolve_tap, stage_taps
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Stage:
 
 @dataclass(frozen=True, eq=False)
 class StagedNetwork:
-    """A frozen network that gives the maps of all its stages."""
+    """A network that gives the maps of all its stages."""
 
     network: Network
     stages: tuple[Stage, ...]
@@ -53,7 +53,7 @@ class StagedNetwork:
 
 
 def stage_network(network: Network) -> StagedNetwork:
-    """Freeze a network so that every stage that it has comes out.
+    """Trace a network so that every stage that it has comes out.
 
     Raises
     ------
@@ -64,14 +64,12 @@ def stage_network(network: Network) -> StagedNetwork:
     members, stages = [], []
     for name in stage_taps(network.model):
         tensor, tap = resolve_tap(network.model, None, name)
-        path = replace(trace_path(network.model, tensor))
-        trained = network.path.shift != (0.0, 0.0)
-        path = path.centred(network.native_size) if trained else path
-        members.append(replace(network, label=f"{name} · stride {tap.stride}", tensor=tensor, tap=tap, path=path))
-        stages.append(Stage(tap, path.receptive_field[1]))
+        member = replace(network.at(tensor, tap), label=f"{name} · stride {tap.stride}")
+        members.append(member)
+        stages.append(Stage(tap, member.path.receptive_field[1]))
 
     def reduce_stages(pixels: Any) -> list[Any]:
-        features = network.tensors(pixels, [member.tensor for member in members])
+        features = network.tensors(pixels, [member.tensor for member in members], folded=False)
         return [reduced for one in features for reduced in (tf.reduce_max(one, -1), tf.reduce_mean(one, -1))]
 
     graph = freeze(reduce_stages, [tf.TensorSpec(network.batch_shape, tf.uint8)])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from convfe_core.architectures import Architecture
@@ -20,6 +22,7 @@ __all__ = [
     "Tap",
     "last_map",
     "resolve_tap",
+    "sources_of",
     "stage_taps",
     "tensors_and_strides",
     "tensors_in_order",
@@ -217,7 +220,7 @@ def tensors_in_order(model: keras.Model) -> list[Any]:
     """List every tensor that the output is computed from, sources before what is computed from them."""
     ordered: list[Any] = []
     seen: set[int] = {id(source) for source in model.inputs}
-    stack: list[tuple[Any, bool]] = [(model.outputs[0], False)]
+    stack: list[tuple[Any, bool]] = [(output, False) for output in reversed(model.outputs)]
     while stack:
         tensor, sources_done = stack.pop()
         if sources_done:
@@ -280,6 +283,8 @@ def _trace(tensor: Any, places: dict[int, int], steps: list[Step]) -> int:
         pending.pop()
         operation = operation_of(current)
         inputs = [places[id(source)] for source in sources]
+        if type(operation).__name__ == "Reshape":
+            inputs = [places[id(source)] for source in map(partial(_same_grid, current), sources)]
         if isinstance(operation, keras.Model):
             inside = {id(inner): place for inner, place in zip(operation.inputs, inputs, strict=True)}
             places[id(current)] = _trace(operation.outputs[current._keras_history.tensor_index], inside, steps)
@@ -287,6 +292,23 @@ def _trace(tensor: Any, places: dict[int, int], steps: list[Step]) -> int:
         steps.append(Step(tuple(inputs), _change(operation), _covers_everything(operation, current)))
         places[id(current)] = len(steps) - 1
     return places[id(tensor)]
+
+
+def _same_grid(grid: Any, tokens: Any) -> Any:
+    """The map whose cells became a row of tokens, (n, h * w, C), that is a grid of cells again; else the tokens.
+
+    Attention works on such rows. A plain vector, as a decoder unfolds it, has no cells any more.
+    """
+    pending, seen = deque([tokens]), {id(tokens)}
+    while pending and len(grid.shape) == 4:
+        current = pending.popleft()
+        if len(current.shape) == 4 and current.shape[1:3] == grid.shape[1:3]:
+            return current
+        if len(current.shape) == 3:
+            before = [source for source in sources_of(current) if id(source) not in seen]
+            seen.update(map(id, before))
+            pending += before
+    return tokens
 
 
 def _covers_everything(operation: Any, tensor: Any) -> bool:
@@ -301,6 +323,8 @@ def _change(operation: Any) -> Pair[Change] | None:
     """What a layer does to rows and columns; layers not named here work cell by cell."""
     from keras import layers
 
+    if isinstance(operation, layers.SpectralNormalization):
+        operation = operation.layer
     if isinstance(operation, layers.Conv2DTranspose):
         return _both(Finer, operation.strides, operation.kernel_size, operation.padding)
     if isinstance(operation, layers.Conv2D | layers.DepthwiseConv2D | layers.SeparableConv2D):

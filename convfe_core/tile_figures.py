@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.colours import COLOUR_MAPS
-from convfe_core.figures import Look
+from convfe_core.figures import Look, escape
 from convfe_core.images import Photo
 from convfe_core.maps import FloatArray
 from convfe_core.scales import value_range
@@ -53,7 +53,7 @@ def tile_figure(photo: Photo, tiles: Sequence[Tile], look: Look, columns: int = 
         data.append(_heatmap(one, look, *names))
         layout["annotations"].append(
             {
-                "text": one.title,
+                "text": escape(one.title),
                 "x": left,
                 "y": top,
                 "xref": "paper",
@@ -103,7 +103,7 @@ def _heatmap(tile: Tile, look: Look, x_axis: str, y_axis: str) -> dict[str, Any]
         "colorscale": COLOUR_MAPS[look.colour_map],
         "zsmooth": "best" if look.smoothed and min(tile.values.shape) > 1 else False,
         "showscale": False,
-        "hovertemplate": f"<b>%{{z:.4g}}</b><br>pixel x %{{x:.0f}}, y %{{y:.0f}}<extra>{tile.title}</extra>",
+        "hovertemplate": f"<b>%{{z:.4g}}</b><br>pixel x %{{x:.0f}}, y %{{y:.0f}}<extra>{escape(tile.title)}</extra>",
         "xaxis": x_axis,
         "yaxis": y_axis,
     }

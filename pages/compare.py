@@ -5,12 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.parts.choose_backbones import choose_backbones, choose_precision, choose_size, choose_tap
-from pages.parts.choose_images import choose_images
+from pages.parts.choose_images import choose_images, show_need_of_photos
 from pages.parts.choose_look import choose_look
 from pages.parts.compute_maps import Work, show_failures
 from pages.parts.grid import draw_rows, page_of, present_one
 from pages.parts.navigation import enter
-from pages.parts.session import forget_others
 from pages.parts.share import share_link
 
 enter()
@@ -36,9 +35,7 @@ with controls:
     precision = choose_precision()
     look = choose_look(presenting)
 
-if not photos:
-    st.info("Choose a sample photograph or upload your own in the sidebar.", icon=":material/add_photo_alternate:")
-    st.stop()
+show_need_of_photos(photos)
 if not specs:
     st.info(
         "Choose at least one backbone in the sidebar; the built-in ones need no download.",
@@ -46,7 +43,6 @@ if not specs:
     )
     st.stop()
 
-forget_others(photos)
 shown = present_one(photos) if presenting else page_of(photos)
 failures, progress = st.container(), st.empty()
 work = Work(photos=shown, specs=specs, size=size, slot=progress, precision=precision, tap=tap)

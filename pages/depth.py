@@ -9,22 +9,21 @@ import streamlit as st
 from convfe_core.channels import COLLAPSES
 from convfe_core.errors import ConvfeError
 from convfe_core.model_card import map_layers
+from pages.parts.architecture_view import show_architecture
 from pages.parts.choose_backbones import choose_size
-from pages.parts.choose_images import choose_images
+from pages.parts.choose_images import choose_images, show_need_of_photos
 from pages.parts.choose_look import choose_look
 from pages.parts.choose_one import choose_backbone
 from pages.parts.depth_view import (
-    opened,
-    reader_of,
-    show_architecture,
+    read_layer,
     show_channels,
     show_layer,
+    show_stage_table,
     show_stages,
-    stage_table,
 )
 from pages.parts.grid import page_of
+from pages.parts.load_network import load_network
 from pages.parts.navigation import enter
-from pages.parts.session import forget_others
 from pages.parts.words import plain, show_error
 
 enter()
@@ -35,27 +34,23 @@ with st.sidebar:
     look = choose_look(scopes=False)
 
 st.title("Depth", anchor=False)
-if not photos:
-    st.info("Choose a sample photograph or upload your own in the sidebar.", icon=":material/add_photo_alternate:")
-    st.stop()
-
-forget_others(photos)
+show_need_of_photos(photos)
 st.write(
     f"Which level of **{plain(spec.label)}** shows what you need? Early stages are fine and see little; "
     "late ones are coarse and see much."
 )
 try:
-    with st.spinner(f"Loading {plain(spec.label)} …"):
-        staged = opened(spec)
+    network = load_network(spec)
+    staged = network.staged
 except ConvfeError as error:
     show_error(str(error))
     st.stop()
 
 st.subheader("Stages", anchor=False)
-st.dataframe(stage_table(staged), hide_index=True, alt="Stage, layer, stride, channels and receptive field")
+show_stage_table(staged)
 for photo in page_of(photos):
     with st.spinner(f"{plain(spec.label)}: {plain(photo.name)}"):
-        show_stages(spec, photo, size, look)
+        show_stages(staged, spec, photo, size, look)
 
 st.subheader("One layer, and its channels", anchor=False)
 names = {photo.name: photo for photo in photos}
@@ -64,7 +59,7 @@ with st.container(horizontal=True):
     layer = st.selectbox(
         "Layer",
         layers,
-        format_func=lambda name: "the usual one" if name == "auto" else name,
+        format_func=lambda name: f"{network.network.tap.layer} (the usual one)" if name == "auto" else name,
         key=f"depth_layer_{spec.label}",
         help="A stage, or any layer by its name: type to search.",
     )
@@ -78,12 +73,12 @@ with st.container(horizontal=True):
     )
 try:
     with st.spinner(f"{plain(spec.label)}: {plain(layer or 'auto')}"):
-        reader = reader_of(spec, layer or "auto")
-        features = next(iter(reader.read([names.get(name or "", photos[0])], size)))
+        reader = network.reader(layer or "auto")
+        features = read_layer(reader, spec, names.get(name or "", photos[0]), size)
     show_layer(reader, features, look, more)
     show_channels(reader, features, replace(look, panel_width=max(look.panel_width, 300)))
 except ConvfeError as error:
     show_error(str(error))
 
 st.subheader("The architecture at a glance", anchor=False)
-show_architecture(spec)
+show_architecture(network.network)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import streamlit as st
 
 from convfe_core.catalog import Spec, control_of, find_architecture, parse_spec
-from convfe_core.differences import even_limits, subtract_maps
+from convfe_core.differences import even_limits, smallest_share, subtract_maps, to_unit
 from convfe_core.errors import ConvfeError, SpecError
 from convfe_core.extraction import Size
 from convfe_core.figures import row_figure
@@ -16,16 +16,19 @@ from convfe_core.maps import FeatureMaps
 from convfe_core.scales import scale_limits
 from convfe_core.weights import weights_state
 from pages.parts.choose_backbones import choose_size
-from pages.parts.choose_images import choose_images
+from pages.parts.choose_images import choose_images, show_need_of_photos
 from pages.parts.choose_look import choose_look
 from pages.parts.choose_one import choose_backbone
 from pages.parts.compute_maps import Work, show_failures
 from pages.parts.grid import page_of, show_figure
-from pages.parts.health_view import STATES, health_report, show_report
+from pages.parts.health_view import health_report, show_checks, show_verdict
 from pages.parts.navigation import enter
 from pages.parts.own_models import known_card
-from pages.parts.session import forget_others, thumbnail
+from pages.parts.session import thumbnail
 from pages.parts.words import plain, show_error
+
+SCALES = {"auto": "Auto", "one": "One", "own": "Own"}
+LEAST_SHARE = 1 / 3  # of one scale for all; with less of it a map would lose its shapes
 
 enter()
 
@@ -62,8 +65,10 @@ def common_size(spec: Spec, size: Size) -> Size:
     return Size("320")
 
 
-def draw(photo: Photo, found: list[FeatureMaps], one_scale: bool) -> None:
+def draw(photo: Photo, found: list[FeatureMaps]) -> None:
     """Draw a photograph's maps under all networks, and below them what is different."""
+    share = smallest_share(found)
+    one_scale = scale == "one" or (scale == "auto" and share >= LEAST_SHARE)
     shared = replace(look, scope="image" if one_scale else "map")
     limits = scale_limits(found, shared.scope)
     key = photo.digest[:16]
@@ -72,13 +77,19 @@ def draw(photo: Photo, found: list[FeatureMaps], one_scale: bool) -> None:
     show_figure(figure, key=f"inspect-{key}", alt=f"{photo.name} and its maps under {labels}")
     if len(found) < 2:
         return
+    compared = found if one_scale else [to_unit(maps) for maps in found]
     try:
-        changes = [subtract_maps(found[0], other) for other in found[1:]]
+        changes = [subtract_maps(compared[0], other) for other in compared[1:]]
     except SpecError as error:
         st.caption(plain(str(error)))
         return
     figure = row_figure(photo, thumbnail(photo), changes, even_limits(changes), replace(look, colour_map="Blue-red"))
     show_figure(figure, key=f"difference-{key}", alt=f"{photo.name}: differences between {labels}")
+    if not one_scale:
+        st.caption(
+            f"One scale for all would leave {share:.0%} of it to one of the maps. Here each has its own; differences "
+            "are those of maps stretched to 0..1."
+        )
 
 
 with st.sidebar:
@@ -93,21 +104,22 @@ with st.sidebar:
         persist_state="session",
         help="Its untrained control; the published weights of its architecture; an earlier checkpoint added above.",
     )
-    one_scale = st.toggle(
-        "One scale for all",
-        value=True,
+    scale = st.segmented_control(
+        "Scale",
+        list(SCALES),
+        format_func=lambda name: SCALES[name],
+        default="auto",
+        required=True,
         key="inspect_scale",
-        help="Off: each map has its own scale, so that shapes show whatever their magnitude.",
+        help="One: all networks share a scale. Own: each map has its own, so that its shapes show whatever its "
+        "magnitude, and differences are those of maps stretched to 0..1. "
+        "Auto: one, unless that would leave some map less than a third of it.",
     )
     size = common_size(spec, choose_size())
     look = choose_look(scopes=False)
 
 st.title("Inspect", anchor=False)
-if not photos:
-    st.info("Choose a sample photograph or upload your own in the sidebar.", icon=":material/add_photo_alternate:")
-    st.stop()
-
-forget_others(photos)
+show_need_of_photos(photos)
 st.write(
     f"Is **{plain(spec.label)}** in order? Its maps beside those it should be compared with, then a health report."
 )
@@ -117,15 +129,15 @@ shown = page_of(photos)
 work = Work(photos=shown, specs=[spec, *(options[name] for name in chosen)], size=size, slot=progress)
 for photo, found in work.rows():
     if found:
-        draw(photo, found, one_scale)
+        draw(photo, found)
 with failures:
     show_failures(work.failed)
 
 st.subheader("Health", anchor=False)
 try:
     report = health_report(spec, size, photos)
-    show_report(report)
+    show_checks(report)
     with verdict:
-        st.write(f"{STATES[report.checks[0].state]} {plain(report.verdict)}")
+        show_verdict(report)
 except ConvfeError as error:
     show_error(str(error))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +14,28 @@ from PIL import Image
 from convfe_core.images import Photo
 from convfe_core.maps import CellGrid, FeatureMaps, Frame
 
+RED, WHITE = (255, 0, 0), (255, 255, 255)
+
 
 def png(pixels: NDArray[np.uint8]) -> bytes:
     """The bytes of a PNG file."""
+    return encode(Image.fromarray(pixels))
+
+
+def encode(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    """The bytes of an image file."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
+    image.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def corners() -> Image.Image:
+    """24 x 16, upright: its top left quarter red, the others green, blue and white."""
+    image = Image.new("RGB", (24, 16), WHITE)
+    image.paste(RED, (0, 0, 12, 8))
+    image.paste((0, 255, 0), (12, 0, 24, 8))
+    image.paste((0, 0, 255), (0, 8, 12, 16))
+    return image
 
 
 def noise(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:

@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from convfe_core.catalog import file_stem
 from convfe_core.cli import main
 from convfe_core.errors import ImageError
 from convfe_core.hosting import VISITOR
 from convfe_core.images import display_name, open_photo, read_photo
+from tests.apps import new_app
 from tests.bad_input import CASES, ODD_NAMES, Case
 from tests.builders import noise, png
 from tests.conftest import ROOT
@@ -79,10 +79,7 @@ def test_the_command_line_writes_what_it_can_read_and_names_the_rest(
 def test_the_page_shows_what_it_can_read_and_names_the_rest(no_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONVFE_HOSTED", "1")
     assert len(CASES) < VISITOR.most_images
-    app = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=120)
-    app.query_params["backbones"] = BACKBONE
-    app.query_params["samples"] = ""
-    app.run()
+    app = new_app(backbones=BACKBONE, samples="").run()
     for case in CASES:
         app.file_uploader(key="uploads").upload(case.name, case.data)
     app.run()

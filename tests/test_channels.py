@@ -7,9 +7,8 @@ from convfe_core.backbones import load_backbone, open_network
 from convfe_core.catalog import parse_spec
 from convfe_core.channels import COLLAPSES, cells_in_box, dead_channels, strongest_channels
 from convfe_core.extraction import Size, extract_maps
-from convfe_core.features import freeze_features
+from convfe_core.features import read_features
 from convfe_core.figures import Look
-from convfe_core.layer_table import block_picture, layer_table, summary_text
 from convfe_core.stages import stage_network
 from convfe_core.tile_figures import Tile, tile_figure
 from tests.builders import photo
@@ -75,32 +74,10 @@ def test_stages_are_what_each_stage_gives_on_its_own(tiny) -> None:
 
 def test_whole_features_collapse_to_the_maps(tiny) -> None:
     picture = photo(96, 128)
-    features = next(iter(freeze_features(tiny).read([picture], Size("128"))))
+    features = next(iter(read_features(tiny).read([picture], Size("128"))))
     maps = next(extract_maps(load_backbone(parse_spec("TinyMobileNet")), [picture], Size("128")))
     np.testing.assert_allclose(features.values.max(-1), maps.max, atol=1e-4)
     np.testing.assert_allclose(features.values.mean(-1), maps.mean, atol=1e-4)
-
-
-def test_the_table_counts_all_parameters_and_states_strides_and_shapes(tiny) -> None:
-    rows = layer_table(tiny)
-    assert sum(row["parameters"] for row in rows) == tiny.model.count_params()
-    assert rows[2] == {
-        "#": 2,
-        "name": "stem_conv",
-        "type": "Conv2D",
-        "output": "32 × 32 × 16",
-        "parameters": 432,
-        "stride": "2",
-    }
-    assert rows[-1]["stride"] == "16"
-    assert "stem_conv" in summary_text(tiny)
-
-
-def test_without_graphviz_there_is_no_picture(tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    from keras.src.utils import model_visualization
-
-    monkeypatch.setattr(model_visualization, "check_graphviz", lambda: False)
-    assert block_picture(tiny) is None
 
 
 def test_tiles_stand_in_lines_and_zoom_together() -> None:

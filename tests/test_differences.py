@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from convfe_core.differences import even_limits, subtract_maps
+from convfe_core.differences import even_limits, smallest_share, subtract_maps, to_unit
 from convfe_core.errors import SpecError
 from tests.builders import feature_maps
 
@@ -13,6 +13,20 @@ def test_maps_are_subtracted_cell_by_cell() -> None:
     np.testing.assert_array_equal(change.max, np.full((2, 3), -2))
     np.testing.assert_array_equal(change.mean, np.full((2, 3), -1))
     assert even_limits([change])["d" * 64, "A − B", "max"] == (-2.0, 2.0)
+
+
+def test_maps_of_other_magnitudes_are_told_and_compared_by_their_shapes() -> None:
+    values = np.arange(6, dtype=np.float32).reshape(2, 3)
+    small, large = feature_maps(values, "A"), feature_maps(1000 * values + 7, "B")
+    flat = feature_maps(np.ones((2, 3), np.float32), "C")
+    assert smallest_share([small, large]) == pytest.approx(5 / 5007)
+    for alike in ([small, small], [small], [flat], []):
+        assert smallest_share(alike) == 1
+    assert smallest_share([small, flat]) == 0
+    change = subtract_maps(to_unit(small), to_unit(large))
+    np.testing.assert_allclose(change.mean, 0, atol=1e-6)
+    assert (to_unit(large).max.min(), to_unit(large).max.max()) == (0, 1)
+    assert (to_unit(flat).max == 0.5).all()
 
 
 def test_no_change_has_a_scale_too() -> None:

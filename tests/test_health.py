@@ -48,7 +48,7 @@ def test_a_zeroed_layer_is_named(trained, photos) -> None:
     kernel = trained.model.get_layer("features_conv").kernel
     kernel.assign(np.zeros(kernel.shape))
     report = examine(trained, photos, SIZE)
-    assert report.verdict.startswith("Not healthy. Look first at: weights. Layer 'features_conv' is all zeros.")
+    assert report.verdict.startswith("Not healthy. Look first at: Weights. Layer 'features_conv' is all zeros.")
     assert states(report)["Answer to the image"] == "bad"
 
 
@@ -88,7 +88,7 @@ def test_inputs_that_are_scaled_twice_are_named_whether_layers_or_statistics_tel
     inside = small_model(front=(keras.layers.Rescaling(1 / 255, name="to_unit"),))
     spec = replace(parse_spec(f"mine={saved(inside, tmp_path / 'm.keras')}"), preprocessing="unit")
     report = examine(open_network(spec), photos, SIZE)
-    assert report.verdict.startswith("Not healthy. Look first at: input scaling.")
+    assert report.verdict.startswith("Not healthy. Look first at: Input scaling.")
     assert "Scaled twice" in report.verdict
     assert "'to_unit'" in report.verdict
     trained = open_network(parse_spec("TinyMobileNet"))

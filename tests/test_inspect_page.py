@@ -5,17 +5,13 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.conftest import ROOT
+from tests.apps import charts, open_page
 from tests.test_model_files import saved, small_model
-from tests.test_pages import charts
 
 
 @pytest.fixture
 def app(no_weights: Path) -> AppTest:
-    started = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=120)
-    started.query_params["backbones"] = "TinyMobileNet"
-    started.run()
-    return started.switch_page("pages/inspect.py").run()
+    return open_page("inspect", backbones="TinyMobileNet")
 
 
 def test_a_backbone_is_shown_beside_its_control_with_the_difference_and_called_healthy(app: AppTest) -> None:

@@ -1,5 +1,6 @@
 """Real and made model files, opened like any backbone."""
 
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -119,6 +120,42 @@ def test_every_format_gives_the_same_numbers(tmp_path: Path, suffix: str) -> Non
     np.testing.assert_allclose(network.model(batch), model.get_layer("inner")(batch), atol=1e-5)
 
 
+def test_a_network_with_attention_opens_and_gives_what_keras_computes(tmp_path: Path) -> None:
+    import keras
+
+    keras.utils.set_random_seed(5)
+    picture = keras.Input((16, 16, 3))
+    x = keras.layers.RandomGaussianBlur()(keras.layers.Rescaling(1 / 255)(picture))
+    x = keras.layers.SpectralNormalization(keras.layers.Conv2D(8, 3, 4, "same", activation="gelu"))(x)
+    x = keras.layers.Reshape((16, 8))(x)
+    tokens = keras.layers.LayerNormalization()(x)
+    x = x + keras.layers.MultiHeadAttention(2, 4, name="attention")(tokens, tokens)
+    x = x + keras.layers.EinsumDense("btc,cd->btd", output_shape=(None, 8), activation="silu")(x)
+    x = keras.layers.Attention(name="plain_attention")([x, x])
+    x = keras.layers.Reshape((4, 4, 8))(keras.ops.tanh(x))
+    x = keras.layers.Conv2D(5, 3, padding="same", name="last")(x)
+    model = keras.Model(picture, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(x)))
+    opened = open_model(saved(model, tmp_path / "m.keras"))
+    batch = np.random.default_rng(0).uniform(0, 255, (1, 16, 16, 3)).astype(np.float32)
+    wanted = keras.Model(picture, model.get_layer("last").output)(batch, training=False)
+    np.testing.assert_allclose(np.asarray(opened.model(batch)), np.asarray(wanted), atol=1e-5)
+    assert describe_model(opened).layer == "last"
+
+
+def describe_as_before_tensorflow_2_5(folder: Path) -> None:
+    """Move the description of a SavedModel's layers from its own file to where it once was."""
+    from tensorflow.core.protobuf import saved_model_pb2
+    from tf_keras.protobuf import saved_metadata_pb2
+
+    saved, metadata = saved_model_pb2.SavedModel(), saved_metadata_pb2.SavedMetadata()
+    saved.ParseFromString((folder / "saved_model.pb").read_bytes())
+    metadata.ParseFromString((folder / "keras_metadata.pb").read_bytes())
+    for node in metadata.nodes:
+        saved.meta_graphs[0].object_graph_def.nodes[node.node_id].user_object.metadata = node.metadata
+    (folder / "saved_model.pb").write_bytes(saved.SerializeToString())
+    (folder / "keras_metadata.pb").unlink()
+
+
 def test_a_saved_model_of_keras_2_opens_as_a_folder_and_as_a_zip(tmp_path: Path) -> None:
     import tf_keras
 
@@ -133,9 +170,12 @@ def test_a_saved_model_of_keras_2_opens_as_a_folder_and_as_a_zip(tmp_path: Path)
     with zipfile.ZipFile(tmp_path / "saved.zip", "w") as archive:
         for path in folder.rglob("*"):
             archive.write(path, f"export/{path.relative_to(folder)}")
+    old = tmp_path / "old"
+    shutil.copytree(folder, old)
+    describe_as_before_tensorflow_2_5(old)
     batch = np.random.default_rng(0).random((1, 32, 32, 3), np.float32) * 255
     wanted = np.asarray(inner(batch / 127.5 - 1))
-    for path in (folder, tmp_path / "saved.zip"):
+    for path in (folder, tmp_path / "saved.zip", old):
         opened = open_model(path)
         np.testing.assert_allclose(np.asarray(opened.model(batch)), wanted, atol=1e-4)
         assert opened.scaling.mode == "raw"

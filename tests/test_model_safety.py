@@ -1,5 +1,6 @@
 """Hostile model files: each is refused by reading, its code never runs, and no loader is reached."""
 
+import inspect
 import json
 import pickle
 import zipfile
@@ -11,6 +12,7 @@ import pytest
 
 from convfe_core import model_formats
 from convfe_core.errors import ModelFileError, WeightsError
+from convfe_core.model_allowed import CLASSES, ONLY_IN_TRAINING
 from convfe_core.model_formats import load_model_file
 from convfe_core.model_safety import check_config
 
@@ -86,6 +88,15 @@ HOSTILE_LAYERS = {
         "Mine",
     ),
     "a huge layer": (layer("Conv2D", filters=10**9), "filters"),
+    "a huge attention": (layer("MultiHeadAttention", num_heads=1, key_dim=10**9), "key_dim"),
+    "a function in a recurrent cell": (
+        layer("RNN", cell=layer("LSTMCell", name="evil", units=4, recurrent_activation="mine")),
+        "mine",
+    ),
+    "a Lambda spread over time": (
+        layer("TimeDistributed", layer=layer("Lambda", function=["4wE", None, None])),
+        "Lambda",
+    ),
 }
 
 
@@ -205,7 +216,7 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypa
     [
         (b"", "empty"),
         (b"PK\x03\x04 and no more", "damaged"),
-        (b"\x89HDF\r\n\x1a\n", "HDF5"),
+        (b"\x89HDF\r\n\x1a\n", "damaged"),
         (b"\x1c\0\0\0TFL3", "TensorFlow Lite"),
         (b"hello", "another kind"),
     ],
@@ -229,6 +240,53 @@ def test_weights_alone_are_told_how_to_be_named(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "w.h5", "w") as file:
         file["kernel"] = np.zeros(3)
     refuse(tmp_path / "w.h5", "MobileNetV2-0.35:w.h5")
+
+
+NOT_OPENED = {
+    "runs code": "FlaxLayer JaxLayer Lambda TFSMLayer TorchModuleWrapper",
+    "may read a vocabulary from a file": "IntegerLookup StringLookup TextVectorization",
+    "takes no picture": "CategoryEncoding Discretization HashedCrossing Hashing MelSpectrogram ReversibleEmbedding "
+    "STFTSpectrogram",
+    "takes labels or boxes beside pictures": "CutMix MaxNumBoundingBoxes MixUp",
+    "crops at random": "RandomCrop",
+    "is no layer of its own": "InputSpec Layer Wrapper",
+}
+
+
+def test_every_layer_that_keras_has_is_either_opened_or_refused_for_a_reason() -> None:
+    import keras
+
+    public = {kind.__name__ for kind in vars(keras.layers).values() if inspect.isclass(kind)}
+    refused = set(" ".join(NOT_OPENED.values()).split())
+    assert public - CLASSES == refused
+    for kind in refused:
+        with pytest.raises(ModelFileError, match=f"'evil' is .*{kind}"):
+            check_config(sequential(layer(kind)), "m.keras")
+
+
+@pytest.mark.slow
+def test_layers_that_are_left_out_change_nothing_outside_training() -> None:
+    import keras
+
+    settings: dict[str, dict] = {
+        "ActivityRegularization": {},
+        "SpatialDropout1D": {"rate": 0.5},
+        "GaussianNoise": {"stddev": 1.0},
+        "RandomTranslation": {"height_factor": 0.2, "width_factor": 0.2},
+        "RandomZoom": {"height_factor": 0.2},
+        "RandomPosterization": {"factor": 4},
+    }
+    settings |= {name: {"rate": 0.5} for name in ONLY_IN_TRAINING if "Dropout" in name}
+    seen = set()
+    for name in ONLY_IN_TRAINING & set(vars(keras.layers)):
+        maker = getattr(keras.layers, name)
+        needs_factor = "factor" in inspect.signature(maker.__init__).parameters
+        made = maker(**settings.get(name, {"factor": 0.2} if needs_factor else {}))
+        sides = {"1D": (12,), "3D": (12, 12, 2)}.get(name[-2:], (12, 12))
+        values = np.random.default_rng(0).uniform(0, 255, (1, *sides, 3)).astype(np.float32)
+        np.testing.assert_allclose(np.asarray(made(values, training=False)), values, atol=1e-3, err_msg=name)
+        seen.add(name)
+    assert {"RandomShear", "AugMix", "Dropout"} <= seen
 
 
 @pytest.mark.slow

@@ -5,17 +5,13 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.conftest import ROOT
+from tests.apps import charts, new_app
 from tests.test_model_files import saved, small_model
-from tests.test_pages import charts
 
 
 @pytest.fixture
 def app(no_weights: Path) -> AppTest:
-    started = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=120)
-    started.query_params["backbones"] = "TinyMobileNet"
-    started.query_params["samples"] = "chelsea"
-    return started
+    return new_app(backbones="TinyMobileNet", samples="chelsea")
 
 
 def test_an_uploaded_model_gets_its_columns_and_its_scaling_and_layer_can_be_changed(

@@ -5,20 +5,14 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.apps import charts, new_app
 from tests.builders import noise, png, voc_folder
-from tests.conftest import ROOT
-
-TIME_LIMIT_S = 120
 
 
 @pytest.fixture
 def app(no_weights: Path) -> AppTest:
     """The app as a visitor without a network opens it."""
-    return AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=TIME_LIMIT_S)
-
-
-def charts(app: AppTest) -> list[str]:
-    return [chart.proto.spec for chart in app.get("plotly_chart")]
+    return new_app()
 
 
 def test_the_first_page_shows_both_built_in_backbones_on_three_samples(app: AppTest) -> None:
@@ -141,7 +135,7 @@ def test_without_images_or_backbones_the_page_says_what_to_do(app: AppTest) -> N
     app.run()
     assert not app.exception
     assert "sample" in app.info[0].value
-    other = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=TIME_LIMIT_S).run()
+    other = new_app().run()
     other.multiselect(key="backbones").set_value([]).run()
     assert "built-in" in other.info[0].value
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,6 +111,38 @@ def test_what_does_not_fit_is_not_downloaded_either(tmp_path: Path, monkeypatch:
         with pytest.raises(MemoryLimitError):
             BackbonePool(budget_mb=PLENTY, room=lambda: 100.0).get(parse_spec("VGG16"))
         assert server.requests == []
+
+
+def test_a_network_with_all_its_layers_counts_in_the_same_budget() -> None:
+    pool = BackbonePool(budget_mb=0.0)
+    pool.get(SMALL)
+    network = pool.every_layer(OTHER)
+    assert pool.every_layer(OTHER) is network
+    assert [(held.label, held.tap) for held in pool.held()] == [("TinyMobileNet:untrained", "every layer")]
+    assert pool.held()[0].megabytes >= network.megabytes > 0
+    assert not pool.ready(OTHER)
+    pool.get(OTHER)
+    assert [held.tap for held in pool.held()] != ["every layer"]
+
+
+def test_a_network_with_all_its_layers_is_refused_where_it_does_not_fit() -> None:
+    pool = BackbonePool(budget_mb=PLENTY, room=lambda: 100.0)
+    with pytest.raises(MemoryLimitError, match="VGG16:untrained"):
+        pool.every_layer(LARGE)
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
+def test_a_saved_model_counts_by_all_its_files(tmp_path: Path, packed: bool) -> None:
+    place, folder = tmp_path / "model.zip", tmp_path / "model"
+    files = {"saved_model.pb": bytes(2**19), "variables/variables.data-00000-of-00001": bytes(2**20)}
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    with zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    assert weights_mb(parse_spec(f"mine={place if packed else folder}")) == 1.5
 
 
 def interrupt(_phrase: str, _share: float | None) -> None:

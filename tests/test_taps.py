@@ -198,3 +198,19 @@ def test_a_model_without_maps_is_refused() -> None:
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
     with pytest.raises(SpecError, match=r"\(n, h, w, C\)"):
         resolve_tap(model, None, "auto")
+
+
+def test_cells_that_went_through_attention_are_still_in_their_place_and_a_decoders_are_not() -> None:
+    import keras
+
+    picture = keras.Input((32, 48, 3))
+    cells = keras.layers.Conv2D(6, 3, 8, "same")(picture)
+    row = keras.layers.Reshape((24, 6))(cells)
+    row = keras.layers.Attention()([row, row])
+    grid = keras.layers.Reshape((4, 6, 6), name="grid")(row)
+    vector = keras.layers.Dense(144)(keras.layers.Flatten()(grid))
+    model = keras.Model(picture, keras.layers.Reshape((4, 6, 6), name="decoded")(vector))
+    path = trace_path(model, model.get_layer("grid").output)
+    assert path.grid(32, 48) == trace_path(model, cells).grid(32, 48)
+    assert path.placed
+    assert not trace_path(model, model.outputs[0]).placed

@@ -11,20 +11,15 @@ from streamlit.testing.v1 import AppTest
 
 from convfe_core.faults import STRUCK_OUT
 from convfe_core.hosting import VISITOR
+from tests.apps import TIME_LIMIT_S, new_app
 from tests.builders import noise, png
-from tests.conftest import ROOT
-
-TIME_LIMIT_S = 120
 
 
 @pytest.fixture
 def app(no_weights: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     """The app as a visitor of a hosted one opens it, with one backbone."""
     monkeypatch.setenv("CONVFE_HOSTED", "1")
-    visitor = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=TIME_LIMIT_S)
-    visitor.query_params["backbones"] = "TinyResNet"
-    visitor.query_params["samples"] = "gravel"
-    return visitor
+    return new_app(backbones="TinyResNet", samples="gravel")
 
 
 def rows(app: AppTest) -> int:

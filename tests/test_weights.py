@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -313,13 +314,42 @@ def test_another_architecture_s_file_is_refused_by_name(trained, tmp_path: Path,
     assert "410,208 numbers, as many as MobileNetV2-0.35" in str(error.value)
 
 
+NO_WEIGHTS = "Expected weights of MobileNetV2-0.35 (410,208 numbers), the file {} holds no weights that can be read."
+DAMAGED = "{}: expected a whole file, but it is damaged or cut off; copy it again."
+
+
 @pytest.mark.parametrize("suffix", [".h5", ".weights.h5", ".keras"])
-@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"\x89HDF\r\n\x1a\n" + bytes(500)])
-def test_a_file_that_is_no_weight_file_is_refused(tmp_path: Path, suffix: str, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", NO_WEIGHTS),
+        (b"<html>not found</html>", NO_WEIGHTS),
+        (b"\x89HDF\r\n\x1a\n" + bytes(500), DAMAGED),
+    ],
+    ids=["empty", "another kind", "only the beginning"],
+)
+def test_a_file_that_is_no_weight_file_is_refused(tmp_path: Path, suffix: str, content: bytes, sentence: str) -> None:
     path = tmp_path / f"w{suffix}"
     path.write_bytes(content)
-    with pytest.raises(WeightsError, match=r"no weights that can be read|damaged or cut off"):
+    with pytest.raises(WeightsError) as error:
         load_weights(build_model(SMALL), path, SMALL)
+    assert str(error.value) == sentence.format(path.name)
+
+
+def test_a_keras_file_whose_numbers_are_cut_off_is_refused(trained, tmp_path: Path) -> None:
+    whole, cut = save(trained, tmp_path / "whole.keras"), tmp_path / "w.keras"
+    with zipfile.ZipFile(whole) as archive, zipfile.ZipFile(cut, "w") as written:
+        numbers = archive.read("model.weights.h5")
+        written.writestr("model.weights.h5", numbers[: len(numbers) // 2])
+    with pytest.raises(WeightsError) as error:
+        load_weights(build_model(SMALL), cut, SMALL)
+    assert str(error.value) == DAMAGED.format("w.keras")
+    changed = bytearray(whole.read_bytes())
+    changed[len(changed) // 2] ^= 0xFF
+    cut.write_bytes(changed)
+    with pytest.raises(WeightsError) as error:
+        load_weights(build_model(SMALL), cut, SMALL)
+    assert str(error.value) == DAMAGED.format("w.keras")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from convfe_core.errors import ConvfeError, SpecError
 from convfe_core.extraction import Size, parse_size
 from convfe_core.precision import Precision, bfloat16_unit
 from convfe_core.weights import weights_state
+from pages.parts.choose_named import choose_named
 from pages.parts.own_models import choose_own_models
 from pages.parts.session import allowance
 from pages.parts.words import plain, show_error
@@ -121,30 +122,25 @@ def _from_address() -> list[str]:
 
 def choose_size() -> Size:
     """Ask how large the images enter the networks."""
-    chosen = st.selectbox(
+    chosen = choose_named(
         "Longest side, in pixels",
-        list(SIZES),
-        format_func=lambda name: SIZES.get(name, name),
-        key="size",
-        bind="query-params",
-        help="More pixels give more cells, but networks know objects at the size they were trained on. "
+        SIZES,
+        "size",
+        "More pixels give more cells, but networks know objects at the size they were trained on. "
         "Each one's own is the size at which it did best.",
     )
-    return parse_size(chosen or "own")
+    return parse_size(chosen)
 
 
 def choose_tap() -> str:
     """Ask which feature map of each network is looked at."""
-    chosen = st.selectbox(
+    return choose_named(
         "Feature map",
-        list(TAPS),
-        format_func=lambda name: TAPS.get(name, name),
-        key="tap",
-        bind="query-params",
-        help="The last one, uncapped where a cap would flatten the max map; exactly what Keras returns; or an earlier "
+        TAPS,
+        "tap",
+        "The last one, uncapped where a cap would flatten the max map; exactly what Keras returns; or an earlier "
         "stage with smaller cells, as a feature pyramid uses them.",
     )
-    return chosen if chosen in TAPS else "auto"
 
 
 def choose_precision() -> Precision:

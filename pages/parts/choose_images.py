@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from convfe_core.hosting import Allowance
 from convfe_core.images import Photo, open_photo, read_photo, reduce_photo
 from convfe_core.sources import fetch_photo, photos_in_folder
 from pages.parts.opened import opened_images
-from pages.parts.session import allowance
+from pages.parts.session import allowance, forget_others
 from pages.parts.words import show_error
 
 READING = Gate()
@@ -65,6 +65,14 @@ def choose_images() -> list[Photo]:
     for problem in reader.problems:
         show_error(problem, icon=":material/broken_image:")
     return list({photo.digest: photo for photo in photos}.values())
+
+
+def show_need_of_photos(photos: Sequence[Photo]) -> None:
+    """End the page with what to do where no photograph is chosen; else forget those that no longer are."""
+    if not photos:
+        st.info("Choose a sample photograph or upload your own in the sidebar.", icon=":material/add_photo_alternate:")
+        st.stop()
+    forget_others(photos)
 
 
 class _Reader:

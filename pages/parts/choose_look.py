@@ -7,11 +7,11 @@ import streamlit as st
 from convfe_core.colours import COLOUR_MAPS
 from convfe_core.figures import Look
 from convfe_core.maps import REDUCTIONS
-from convfe_core.scales import SCOPES
+from pages.parts.choose_named import choose_named
 
 PANEL_WIDTHS = {"S": 130, "M": 180, "L": 340, "XL": 480}
 INK = {"light": "#1c2b2a", "dark": "#e3eceb"}
-SCOPE_HELP = {
+SCOPE_WORDS = {
     "map": "Each map",
     "image": "This image",
     "backbone": "This backbone",
@@ -44,22 +44,19 @@ def choose_look(presenting: bool = False, *, scopes: bool = True) -> Look:
     scope = (
         "map"
         if not scopes
-        else st.selectbox(
+        else choose_named(
             "Scale shared by",
-            list(SCOPES),
-            format_func=lambda name: SCOPE_HELP.get(name, name),
-            key="scale",
-            bind="query-params",
-            help="Each map: shapes stand out, magnitudes cannot be compared. Wider scopes put the maps on one scale; "
+            SCOPE_WORDS,
+            "scale",
+            "Each map: shapes stand out, magnitudes cannot be compared. Wider scopes put the maps on one scale; "
             "max and mean never share one.",
         )
     )
-    colour_map = st.selectbox(
+    colour_map = choose_named(
         "Colour map",
-        list(COLOUR_MAPS),
-        key="colours",
-        bind="query-params",
-        help="The first ones are perceptually uniform: equal steps in value look equal, also without colour vision.",
+        {name: name for name in COLOUR_MAPS},
+        "colours",
+        "The first ones are perceptually uniform: equal steps in value look equal, also without colour vision.",
     )
     smoothed = st.toggle("Smooth between cells", key="smooth", bind="query-params")
     overlay = st.slider(

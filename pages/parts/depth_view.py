@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from convfe_core.backbones import open_network
-from convfe_core.catalog import Spec, file_stem
+from convfe_core.catalog import Spec
 from convfe_core.channels import (
     COLLAPSE_WORDS,
     COLLAPSES,
@@ -20,68 +19,60 @@ from convfe_core.channels import (
     strongest_channels,
 )
 from convfe_core.extraction import Size, maps_on_photo
-from convfe_core.features import FeatureReader, Features, freeze_features
+from convfe_core.features import FeatureReader, Features
 from convfe_core.figures import Look, row_figure
-from convfe_core.gate import MACHINE
+from convfe_core.footprint import check_pass
 from convfe_core.images import Photo
-from convfe_core.layer_table import block_picture, layer_table, summary_text
 from convfe_core.maps import FeatureMaps
 from convfe_core.scales import scale_limits
-from convfe_core.stages import StagedNetwork, stage_network
-from convfe_core.taps import resolve_tap, trace_path
+from convfe_core.stages import StagedNetwork
+from convfe_core.store import MapKey
 from convfe_core.tile_figures import Tile, tile_figure
+from pages.parts.choose_look import PANEL_WIDTHS
 from pages.parts.grid import show_figure
-from pages.parts.session import thumbnail
-from pages.parts.words import plain
+from pages.parts.session import allowance, map_store, thumbnail
 
 MOST_LISTED = 200
-STAGE_SHARE = 0.75
-"""Panels of stages are smaller than others: up to nine stand side by side."""
-_HASHED: dict[str | type[Any], Any] = {Spec: repr}
+STAGES_WIDTH, SMALLEST_PANEL = 950, 80
+"""Pixels in which all stages stand side by side at the usual panel size, and how narrow a panel may become."""
+STAGE_COLUMNS = {
+    "Stage": st.column_config.TextColumn(help="As in feature pyramids: C2 to C5 are those of stride 4 to 32."),
+    "Layer": st.column_config.TextColumn(help="The last layer of the stage, or the one before a cap."),
+    "Stride": st.column_config.NumberColumn(help="Pixels of the input from one cell to the next."),
+    "Channels": st.column_config.NumberColumn(help="Numbers that each cell holds; the maps are their max and mean."),
+    "Receptive field, pixels": st.column_config.NumberColumn(
+        help="How much of the input can reach one cell. What is larger cannot be seen whole by this stage."
+    ),
+}
 
 
-@st.cache_resource(max_entries=2, show_spinner=False, hash_funcs=_HASHED)
-def opened(spec: Spec) -> StagedNetwork:
-    """The network that the page is about, with all its stages; shared by every visitor."""
-    with MACHINE.passing(lambda _before: None):
-        return stage_network(open_network(spec))
+def stage_maps(staged: StagedNetwork, spec: Spec, photo: Photo, size: Size) -> list[FeatureMaps]:
+    """The maps of all stages, computed once a session unless its store is full."""
+    store = map_store()
+    keys = [MapKey(photo.digest, spec, f"stage {stage.tap.name}", size) for stage in staged.stages]
+    kept = [maps for key in keys if (maps := store.get(key)) is not None]
+    if len(kept) == len(keys):
+        return kept
+    check_pass(staged.network, photo, size)
+    made = staged.maps(photo, size)
+    for key, maps in zip(keys, made, strict=True):
+        store.put(key, maps)
+    return made
 
 
-@st.cache_resource(max_entries=2, show_spinner=False, hash_funcs=_HASHED)
-def reader_of(spec: Spec, layer: str) -> FeatureReader:
-    """The same network, giving whole feature maps of one layer."""
-    network = opened(spec).network
-    if layer != "auto":
-        tensor, tap = resolve_tap(network.model, None, layer)
-        path = trace_path(network.model, tensor)
-        path = path.centred(network.native_size) if network.path.shift != (0.0, 0.0) else path
-        network = replace(network, tensor=tensor, tap=tap, path=path)
-    with MACHINE.passing(lambda _before: None):
-        return freeze_features(network)
-
-
-def stage_maps(spec: Spec, photo: Photo, size: Size) -> list[FeatureMaps]:
-    """The maps of all stages, computed once a session."""
-    kept: dict[object, list[FeatureMaps]] = st.session_state.setdefault("stage_maps", {})
-    key = (spec, photo.digest, size)
-    if key not in kept:
-        while len(kept) >= 32:
-            kept.pop(next(iter(kept)))
-        kept[key] = opened(spec).maps(photo, size)
-    return kept[key]
-
-
-def show_stages(spec: Spec, photo: Photo, size: Size, look: Look) -> None:
+def show_stages(staged: StagedNetwork, spec: Spec, photo: Photo, size: Size, look: Look) -> None:
     """Draw every stage of a photograph in a row, and say what its cells see."""
-    maps = stage_maps(spec, photo, size)
-    small = replace(look, panel_width=round(look.panel_width * STAGE_SHARE))
+    maps = stage_maps(staged, spec, photo, size)
+    panels = 1 + len(maps) * len(look.reductions)
+    usual = max(SMALLEST_PANEL, STAGES_WIDTH / panels - 12)
+    small = replace(look, panel_width=round(usual * look.panel_width / PANEL_WIDTHS["M"]))
     figure = row_figure(photo, thumbnail(photo), maps, scale_limits(maps, "map"), small)
     show_figure(figure, key=f"stages-{photo.digest[:16]}", alt=f"{photo.name}: the stages of {spec.label}")
 
 
-def stage_table(staged: StagedNetwork) -> list[dict[str, Any]]:
-    """What there is to know of each stage."""
-    return [
+def show_stage_table(staged: StagedNetwork) -> None:
+    """Show what there is to know of each stage."""
+    rows = [
         {
             "Stage": stage.tap.name,
             "Layer": stage.tap.layer + (" before its cap" if stage.tap.uncapped else ""),
@@ -91,6 +82,29 @@ def stage_table(staged: StagedNetwork) -> list[dict[str, Any]]:
         }
         for stage in staged.stages
     ]
+    st.dataframe(
+        rows,
+        hide_index=True,
+        column_config=STAGE_COLUMNS,
+        alt="Stage, layer, stride, channels and receptive field",
+    )
+
+
+def read_layer(reader: FeatureReader, spec: Spec, photo: Photo, size: Size) -> Features:
+    """The whole feature map of a photograph, computed anew only when another one is asked for.
+
+    Raises
+    ------
+    MemoryLimitError : its layers would not fit
+    """
+    check_pass(reader.network, photo, size)
+    kept: tuple[object, Features] | None = st.session_state.get("layer_features")
+    key = (spec, reader.tap, photo.digest, size)
+    if kept is None or kept[0] != key:
+        kept = key, next(iter(reader.read([photo], size)))
+        small = kept[1].values.nbytes <= allowance().maps_mb * 2**20
+        st.session_state.layer_features = kept if small else None
+    return kept[1]
 
 
 def show_layer(reader: FeatureReader, features: Features, look: Look, more: Sequence[str]) -> None:
@@ -146,46 +160,20 @@ def show_channels(reader: FeatureReader, features: Features, look: Look) -> None
             show_figure(
                 tile_figure(photo, tiles, small, columns=4), key="channels", alt="The strongest channels at the place"
             )
+        else:
+            st.caption("No channel is above zero there.")
         dead = dead_channels(features.values)
         more = f" and {len(dead) - MOST_LISTED} more" if len(dead) > MOST_LISTED else ""
-        listed = f": {', '.join(map(str, dead[:MOST_LISTED]))}{more}" if dead else ""
-        st.caption(f"{len(dead)} of {features.values.shape[-1]} channels are dead on this image{listed}.")
+        st.caption(f"{len(dead)} of {features.values.shape[-1]} channels are dead on this image: never above zero.")
+        if dead:
+            with st.expander("Dead channels by number"):
+                st.caption(f"{', '.join(map(str, dead[:MOST_LISTED]))}{more}")
 
 
 _ORDER_HELP = (
     "Maximum and mean of a channel over the cells of the place; variance over the whole image, "
     "of channels that are above their average there."
 )
-
-
-def show_architecture(spec: Spec) -> None:
-    """Show the layers as a table to search, the summary to download, and the blocks as a picture."""
-    network = opened(spec).network
-    rows = layer_table(network)
-    total = sum(row["parameters"] for row in rows)
-    st.caption(f"{len(rows)} layers, {total:,} parameters; shapes at {network.native_size} pixels.")
-    st.dataframe(rows, hide_index=True, height=320, alt=f"The layers of {spec.label}")
-    with st.container(horizontal=True):
-        st.download_button(
-            "Summary as text",
-            lambda: summary_text(network),
-            f"{file_stem(spec.label)}-layers.txt",
-            "text/plain",
-            key="summary",
-            icon=":material/download:",
-            on_click="ignore",
-        )
-        wanted = st.toggle("Blocks as a picture", key="blocks")
-    if wanted:
-        picture = block_picture(network)
-        if picture is None:
-            st.info(
-                "The picture needs Graphviz and pydot, which are not on this machine "
-                "(`apt install graphviz`, `pip install pydot`).",
-                icon=":material/account_tree:",
-            )
-        else:
-            st.image(picture)
 
 
 def _maps(reader: FeatureReader, features: Features) -> FeatureMaps:
@@ -196,7 +184,7 @@ def _maps(reader: FeatureReader, features: Features) -> FeatureMaps:
 
 def _clickable(maps: FeatureMaps, photo: Photo, look: Look) -> dict[str, Any]:
     """The max map with an invisible marker on every cell: heatmaps themselves cannot be selected."""
-    figure = tile_figure(photo, [Tile(f"max of {plain(maps.tap)}", maps.max, maps.centres_y, maps.centres_x)], look)
+    figure = tile_figure(photo, [Tile(f"max of {maps.tap}", maps.max, maps.centres_y, maps.centres_x)], look)
     y, x = np.meshgrid(maps.centres_y, maps.centres_x, indexing="ij")
     figure["data"][0]["hoverinfo"] = "skip"
     figure["data"].append(

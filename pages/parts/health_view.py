@@ -7,16 +7,30 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
-from convfe_core.backbones import open_network
 from convfe_core.catalog import Spec
 from convfe_core.extraction import Size
-from convfe_core.gate import MACHINE
+from convfe_core.footprint import check_pass
 from convfe_core.health import HealthReport, examine
 from convfe_core.images import Photo
-from convfe_core.memory import give_back
+from pages.parts.load_network import load_network
 from pages.parts.words import plain
 
 STATES = {"fine": ":material/check_circle:", "look": ":material/visibility:", "bad": ":material/error:"}
+MEANINGS = {
+    "NaN and infinity": "Values that are no numbers. Everything computed from one is none either.",
+    "Input scaling": "Pixels must enter as they did in training: 0..255, 0..1, -1..1 or ImageNet's mean and spread.",
+    "Weights": "A layer whose filters are all zero passes nothing on; one whose filters are all equal sees one thing.",
+    "Answer to the image": "Two different photographs must give two different maps.",
+    "Collapse": "Effective rank: how many independent directions the cells' features fill, RankMe (arXiv 2210.02885). "
+    "It is low where the channels all say the same.",
+    "Dead channels": "Channels that are above zero on no cell of any image: they carry nothing.",
+    "Constant channels": "Channels that show the same map whatever the image.",
+    "Saturation": "Values at the upper end of an activation with a cap cannot be told apart.",
+    "Batch-norm statistics": "Each BatchNormalization keeps the mean and spread that it saw in training. Nats say how "
+    "far those of your images are from them (Kullback-Leibler divergence): below 0.5 they fit.",
+    "Border artefacts": "Whether the strongest cells crowd at the border, where the network sees padding.",
+}
+"""What each check of `convfe_core.health` looks at, for a tooltip."""
 MOST_LISTED = 200
 
 
@@ -25,36 +39,36 @@ def health_report(spec: Spec, size: Size, photos: Sequence[Photo]) -> HealthRepo
     key = (spec, size, tuple(photo.digest for photo in photos))
     kept: dict[object, HealthReport] = st.session_state.setdefault("health_reports", {})
     if key not in kept:
+        network = load_network(spec).network
+        check_pass(network, max(photos, key=lambda photo: photo.width * photo.height), size)
         slot = st.empty()
 
         def tell(done: int, total: int) -> None:
             slot.progress(done / total, text=f"{plain(spec.label)}: examining image {done} of {total}")
 
-        def load(phrase: str, share: float | None) -> None:
-            slot.progress(share or 0.0, text=f"{plain(spec.label)}: {phrase}")
-
-        load("loading", None)
-        with MACHINE.passing(lambda _before: None):
-            network = open_network(spec, on_progress=load)
         if len(kept) >= 8:
             kept.pop(next(iter(kept)))
         kept[key] = examine(network, photos, size, on_step=tell)
-        del network
-        give_back()
         slot.empty()
     return kept[key]
 
 
-def show_report(report: HealthReport) -> None:
-    """Show a report."""
+def show_verdict(report: HealthReport) -> None:
+    """Say in a sentence whether the network is in order, and what to look at first where it is not."""
     worst = report.checks[0].state
     show = {"bad": st.error, "look": st.warning, "fine": st.success}[worst]
     show(plain(report.verdict), icon=STATES[worst])
+
+
+def show_checks(report: HealthReport) -> None:
+    """Show every check, the worst first, and what the network receives."""
     left, right = st.columns([3, 1])
     with left:
         for check in report.checks:
             cause = f" *{plain(check.cause)}*" if check.cause else ""
-            st.markdown(f"{STATES[check.state]} **{check.name}**: {plain(check.finding)}{cause}")
+            st.markdown(
+                f"{STATES[check.state]} **{check.name}**: {plain(check.finding)}{cause}", help=MEANINGS[check.name]
+            )
     with right:
         st.image(_visible(report.audit.picture), caption=_received(report), width=224)
     seen = report.statistics
@@ -71,7 +85,8 @@ def _received(report: HealthReport) -> str:
     inside = f", scaled inside by {', '.join(audit.scaled_by)}" if audit.scaled_by else ""
     return plain(
         f"What layer {audit.layer} receives: {audit.low:.3g} to {audit.high:.3g}, mean {audit.mean:.3g}, "
-        f"deviation {audit.deviation:.3g}{inside}. Stretched to be seen."
+        f"deviation {audit.deviation:.3g}{inside}. Stretched to be seen; where the photograph does not fill the input, "
+        "its edge is repeated."
     )
 
 

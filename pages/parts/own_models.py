@@ -118,7 +118,8 @@ def _choose(spec: Spec) -> Spec | None:
         return card
     what = f"its layers are those of {card.recognised}, " if card.recognised else ""
     size = f", made for {card.native[1]} × {card.native[0]} pixels" if card.native else ""
-    facts = f"{what}{card.parameters / 1e6:.2f} M parameters{size}; opened by {card.opened_with}"
+    count = f"{card.parameters / 1e6:.2f} M" if card.parameters >= 1e5 else f"{card.parameters:,}"
+    facts = f"{what}{count} parameters{size}; opened by {card.opened_with}"
     st.caption(f"**{plain(spec.label)}**: {facts}")
     with st.container(horizontal=True):
         mode = st.selectbox(

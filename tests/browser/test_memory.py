@@ -60,7 +60,7 @@ def test_a_server_with_one_gigabyte_refuses_what_does_not_fit_and_shows_the_rest
 ) -> None:
     settings = {"CONVFE_HOSTED": "1", "CONVFE_MEMORY_MB": "1000"}
     with serve(tmp_path, settings) as server:
-        address = f"{server.address}/?backbones=TinyResNet,ResNet152:untrained"
+        address = f"{server.address}/?backbones=TinyResNet,MobileNet-0.25:untrained,ResNet152:untrained"
         with visiting(browser, address) as page:
             expect(page.locator(CHART)).to_have_count(3, timeout=180_000)
             idle(page)

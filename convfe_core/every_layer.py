@@ -1,0 +1,64 @@
+"""One network with all its layers within reach: its stages, and whole feature maps of any of them."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from convfe_core.backbones import LoadProgress, Network, ignore_progress, open_network
+from convfe_core.catalog import Spec
+from convfe_core.features import FeatureReader, read_features
+from convfe_core.stages import StagedNetwork, stage_network
+from convfe_core.taps import resolve_tap
+
+MOST_READERS = 4
+"""Graphs that are kept; they share the network's weights, so that each is small."""
+
+
+@dataclass(frozen=True, eq=False)
+class EveryLayer:
+    """A network whose every layer can be looked at; it can be shared between threads.
+
+    Its graphs hold no copy of its weights, and run somewhat slower than a `convfe_core.backbones.Backbone`.
+    """
+
+    network: Network
+    _readers: OrderedDict[str, FeatureReader] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @cached_property
+    def staged(self) -> StagedNetwork:
+        """The network with all its stages."""
+        return stage_network(self.network)
+
+    def reader(self, layer: str = "auto") -> FeatureReader:
+        """Whole feature maps of one layer, a stage's name or ``auto`` for the usual one.
+
+        Raises
+        ------
+        SpecError : no such layer
+        """
+        with self._lock:
+            if layer not in self._readers:
+                network = self.network
+                if layer != "auto":
+                    network = network.at(*resolve_tap(network.model, None, layer))
+                self._readers[layer] = read_features(network)
+            self._readers.move_to_end(layer)
+            while len(self._readers) > MOST_READERS:
+                self._readers.popitem(last=False)
+            return self._readers[layer]
+
+    @property
+    def megabytes(self) -> float:
+        """Memory that its weights hold."""
+        return sum(int(np.prod(weight.shape)) for weight in self.network.model.weights) * 4 / 2**20
+
+
+def open_every_layer(spec: Spec, on_progress: LoadProgress = ignore_progress) -> EveryLayer:
+    """Open a network; errors as in `convfe_core.backbones.open_network`."""
+    return EveryLayer(open_network(spec, on_progress=on_progress))

@@ -1,0 +1,22 @@
+"""A whole network for the pages that look inside one, from the process' pool, with progress while it loads."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from convfe_core.catalog import Spec
+from convfe_core.every_layer import EveryLayer
+from pages.parts.session import backbone_pool
+from pages.parts.words import plain
+
+
+def load_network(spec: Spec) -> EveryLayer:
+    """The network with all its layers; errors as in `convfe_core.pool.BackbonePool.get`."""
+    slot = st.empty()
+
+    def report(phrase: str, share: float | None) -> None:
+        slot.progress(share or 0.0, text=f"{plain(spec.label)}: {phrase}")
+
+    network = backbone_pool().every_layer(spec, report)
+    slot.empty()
+    return network

@@ -1,0 +1,29 @@
+"""The app without a browser."""
+
+from __future__ import annotations
+
+from streamlit.testing.v1 import AppTest
+
+from tests.conftest import ROOT
+
+TIME_LIMIT_S = 120
+
+
+def new_app(**query: str) -> AppTest:
+    """The app as an address with these parameters opens it, not run yet."""
+    app = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=TIME_LIMIT_S)
+    for key, value in query.items():
+        app.query_params[key] = value
+    return app
+
+
+def open_page(name: str, **query: str) -> AppTest:
+    """A page as somebody reaches it from the first one."""
+    app = new_app(**query)
+    app.run()
+    return app.switch_page(f"pages/{name}.py").run()
+
+
+def charts(app: AppTest) -> list[str]:
+    """The figures of a page, as Plotly's JSON."""
+    return [chart.proto.spec for chart in app.get("plotly_chart")]

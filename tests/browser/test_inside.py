@@ -1,0 +1,84 @@
+"""Looking inside a model in a real browser: Inspect and Depth on a file of the visitor's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.test_compare import CHART, heatmaps
+from tests.browser.test_visitors import idle
+from tests.conftest import need
+
+pytestmark = pytest.mark.slow
+
+ONE_SAMPLE = "samples=chelsea"
+
+
+@pytest.fixture
+def resnet8(shared: Path) -> Path:
+    path = shared / "models" / "resnet8_cifar10.h5"
+    need(path.is_file(), "the ResNet-8 beside the checkout")
+    return path
+
+
+def bring_model(page: Page, path: Path) -> None:
+    """Open the sidebar's place for models and upload one."""
+    page.get_by_test_id("stExpander").get_by_text("Your own model").click()
+    page.get_by_test_id("stFileUploader").locator("input[type=file]").last.set_input_files(path)
+    expect(page.get_by_test_id("stSidebar").get_by_text(f"Remove {path.name}")).to_be_visible()
+    idle(page)
+
+
+def test_an_uploaded_model_stands_beside_its_control_with_a_verdict(page: Page, server: str, resnet8: Path) -> None:
+    page.goto(f"{server}/inspect?{ONE_SAMPLE}")
+    expect(page.locator(CHART)).to_have_count(2, timeout=120_000)
+    bring_model(page, resnet8)
+    expect(page.locator(CHART).first).to_contain_text("resnet8_cifar10:untrained")
+    assert [one["name"] for one in heatmaps(page)] == [
+        "resnet8_cifar10 max",
+        "resnet8_cifar10 mean",
+        "resnet8_cifar10:untrained max",
+        "resnet8_cifar10:untrained mean",
+    ]
+    assert heatmaps(page, 1)[0]["name"] == "resnet8_cifar10 − resnet8_cifar10:untrained max"
+    expect(page.get_by_test_id("stAlert")).to_contain_text("Healthy over 1 image")
+    expect(page.get_by_test_id("stMain").get_by_text("7 fit the images")).to_be_visible()
+
+
+def test_depth_shows_the_stages_the_channels_at_a_clicked_cell_and_the_layers_searched_for(
+    page: Page, server: str, resnet8: Path
+) -> None:
+    page.goto(f"{server}/depth?{ONE_SAMPLE}")
+    expect(page.locator(CHART)).to_have_count(4, timeout=120_000)
+    bring_model(page, resnet8)
+    for stage in ("C0 · stride 1", "C1 · stride 2", "C2 · stride 4"):
+        expect(page.locator(CHART).first).to_contain_text(stage)
+    place = page.locator(CHART).nth(2)
+    expect(page.get_by_text("The strongest cell.")).to_be_visible()
+    before = [one["name"] for one in heatmaps(page, 3)]
+    place.scroll_into_view_if_needed()
+    panel = place.locator(".heatmaplayer image").bounding_box()
+    assert panel is not None
+    page.mouse.click(panel["x"] + panel["width"] / 16, panel["y"] + panel["height"] / 16)
+    expect(page.get_by_text("1 cell from pixel x 28, y 29 on.")).to_be_visible()
+    expect(page.get_by_text("The strongest cell.")).to_have_count(0)
+    idle(page)
+    assert [one["name"] for one in heatmaps(page, 3)] != before
+    layer = page.get_by_role("combobox", name="Layer", exact=True)
+    layer.fill("activation_2")
+    page.get_by_role("option", name="activation_2", exact=True).click()
+    expect(place).to_contain_text("max of activation_2")
+    page.get_by_role("textbox", name="Search").fill("activation")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("7 of 27 layers")).to_be_visible()
+
+
+def test_the_blocks_are_drawn_in_the_browser(page: Page, server: str) -> None:
+    page.goto(f"{server}/depth?{ONE_SAMPLE}")
+    expect(page.locator(CHART)).to_have_count(4, timeout=120_000)
+    page.get_by_text("Show the blocks").click()
+    drawing = page.get_by_test_id("stGraphVizChart").locator("svg")
+    expect(drawing).to_contain_text("stage2_block1_shortcut_pool")
+    expect(drawing).to_contain_text("stride 16, 256 channels")
