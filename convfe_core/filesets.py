@@ -257,8 +257,9 @@ class ZipFiles(FileSet):
         self.problems = tuple(problems)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Travel as the archive's bytes or path."""
-        return {name: value for name, value in self.__dict__.items() if name != "_archive"}
+        """Travel as the archive's bytes, or its path from any working directory."""
+        file = self._file.absolute() if isinstance(self._file, Path) else self._file
+        return {name: value for name, value in self.__dict__.items() if name != "_archive"} | {"_file": file}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Open the archive again."""

@@ -28,6 +28,7 @@ from convfe_core.extraction import Size
 from convfe_core.filesets import Skipped, open_files
 from convfe_core.folders import RemoteFolder
 from convfe_core.rank import RankRun
+from convfe_core.rank_report import html_report
 from convfe_core.rank_results import Progress, RankOptions
 from convfe_core.rank_tables import to_json
 from convfe_core.ray_engine import ATTEMPTS, RayEngine, RayProgress, Workers, missing_in_words
@@ -212,6 +213,7 @@ def test_a_ranking_goes_on_without_what_is_missing_and_the_next_one_mends_it(
     assert {found.label for found in first.ranking.backbones} == {spec.text for spec in specs}
     assert first.ranking.usable <= 40 - 10 * lost
     assert len(to_json(first)["missing"]) == lost
+    assert f"missing {first.missing[0].file}: " in html_report(first, [], [])
 
     (tmp_path / "gone").rename(weights)
     told: list[str] = []
