@@ -5,7 +5,6 @@ TensorFlow is imported inside the functions here, so that listing, parsing and d
 
 from __future__ import annotations
 
-import gc
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,9 +16,10 @@ from numpy.typing import NDArray
 
 from convfe_core.catalog import Preprocessing, Spec, build_model, find_architecture
 from convfe_core.errors import SpecError
-from convfe_core.folding import fold_model
+from convfe_core.folding import Fold, fold_model
 from convfe_core.input_scaling import to_grey
 from convfe_core.maps import CellGrid, FloatArray
+from convfe_core.memory import give_back
 from convfe_core.precision import Precision, computes_in_bfloat16
 from convfe_core.preprocessing import scale_pixels
 from convfe_core.taps import SpatialPath, Tap, resolve_tap, trace_path, values_per_pixel
@@ -80,25 +80,25 @@ class Network:
         """Memory that a forward pass holds at once, for each pixel of its input."""
         return values_per_pixel(self.model) * np.dtype(np.float32).itemsize
 
-    def features(self, pixels: Any) -> Any:
+    def features(self, pixels: Any, fold: Fold = "copy") -> Any:
         """(N, H, W, 3) uint8 tensor -> (N, h, w, C) float32 feature map; see `tensors`."""
-        return self.tensors(pixels, [self.tensor])[0]
+        return self.tensors(pixels, [self.tensor], fold)[0]
 
-    def tensors(self, pixels: Any, wanted: list[Any], *, folded: bool = True) -> list[Any]:
+    def tensors(self, pixels: Any, wanted: list[Any], fold: Fold = "copy") -> list[Any]:
         """(N, H, W, 3) uint8 tensor -> the values of several of the model's tensors, float32.
 
         Inside a graph the weights are those that the model has when the graph is traced.
 
         Parameters
         ----------
-        folded : with batch normalisation folded, which is quicker; else the graph holds no weights beside the model's
+        fold : as in `convfe_core.folding.fold_model`
         """
         import tensorflow as tf
 
         scaled = scale_pixels(tf.cast(pixels, tf.float32), self.preprocessing)
         if self.model.inputs[0].shape[-1] == 1:
             scaled = to_grey(scaled)
-        return [tf.cast(value, tf.float32) for value in fold_model(self.model, wanted, fold=folded)(scaled)]
+        return [tf.cast(value, tf.float32) for value in fold_model(self.model, wanted, fold)(scaled)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,15 +244,19 @@ def weight_path(spec: Spec, on_progress: LoadProgress = ignore_progress) -> Path
     return fetch_weights(architecture, on_progress=report)
 
 
-def freeze_network(network: Network, precision: Precision = "float32") -> Backbone:
+def freeze_network(network: Network, precision: Precision = "float32", fold: Fold = "copy") -> Backbone:
     """Turn a network into a backbone: one traced graph with its weights fixed.
 
     The graph takes any batch, height and width, so it is traced once however many sizes of image follow.
+
+    Parameters
+    ----------
+    fold : ``spend`` where the network is not used again, which halves the memory that this takes
     """
     import tensorflow as tf
 
     def reduce_channels(pixels: Any) -> tuple[Any, Any]:
-        features = network.features(pixels)
+        features = network.features(pixels, fold)
         return tf.reduce_max(features, axis=-1), tf.reduce_mean(features, axis=-1)
 
     with _building:
@@ -310,6 +314,6 @@ def load_backbone(
     on_progress: LoadProgress = ignore_progress,
 ) -> Backbone:
     """Open a network and freeze it; arguments and errors as in `open_network` and `freeze_network`."""
-    backbone = freeze_network(open_network(spec, tap, seed=seed, on_progress=on_progress), precision)
-    gc.collect()  # Keras models are full of reference cycles; their variables must go before the next one is built
+    backbone = freeze_network(open_network(spec, tap, seed=seed, on_progress=on_progress), precision, "spend")
+    give_back()  # Keras models are full of reference cycles; their variables must go before the next one is built
     return backbone

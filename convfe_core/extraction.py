@@ -20,11 +20,11 @@ from convfe_core.taps import Tap
 
 SIZE_NAMES = ("own", "native", "image")
 SMALLEST_SIZE, LARGEST_SIZE = 32, 2048
-BATCH_MB = 192.0
+BATCH_MB = 32.0
 """Megabytes that the layers which one batch passes may take; one photograph always may."""
 BATCH_IMAGES = 32
 """Most photographs of one batch: more gain nothing, and progress would stand still for long."""
-PHOTOS_MB = 48.0
+PHOTOS_MB = 8.0
 """Megabytes that the photographs of one batch may take: a few batches are decoded, in work or being drawn at once."""
 
 Key = TypeVar("Key")

@@ -58,7 +58,7 @@ def read_features(network: Network) -> FeatureReader:
     import tensorflow as tf
 
     def features(pixels: Any) -> tuple[Any]:
-        return tuple(network.tensors(pixels, [network.tensor], folded=False))
+        return tuple(network.tensors(pixels, [network.tensor], "none"))
 
     graph = freeze(features, [tf.TensorSpec(network.batch_shape, tf.uint8)])
     return FeatureReader(network.label, network.weights, network.tap, network, graph)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,24 +18,34 @@ from numpy.typing import NDArray
 from convfe_core.taps import operation_of, sources_of, tensors_in_order
 
 Run = Callable[[Any], list[Any]]
+Fold = Literal["copy", "spend", "none"]
 
 
 @dataclass(eq=False)
 class _Folding:
     """What changes: values that take the place of a variable's own (by its id), and calls that take a layer's place."""
 
+    spend: bool = False
     values: dict[int, Any] = field(default_factory=dict)
     calls: dict[int, Callable[..., Any]] = field(default_factory=dict)
 
+    def replace(self, variable: Any, value: NDArray[Any]) -> None:
+        """Have another value take the place of a variable's own."""
+        if self.spend:
+            variable.assign(value)
+        else:
+            self.values[id(variable)] = _float32(value)
 
-def fold_model(model: Any, wanted: list[Any], *, fold: bool = True) -> Run:
+
+def fold_model(model: Any, wanted: list[Any], fold: Fold = "copy") -> Run:
     """Turn a model into a function of its input alone, to be traced or called as it is.
 
     Parameters
     ----------
-    model : keras.Model; not changed. What is done to its weights later does not reach the function
+    model : keras.Model. What is done to its weights later does not reach the function
     wanted : KerasTensors of it
-    fold : else the weights stay as they are, and share their memory with the model's
+    fold : ``copy`` keeps folded kernels beside the model's own; ``spend`` overwrites the model's, which nobody must use
+        any more; ``none`` leaves them as they are and shares their memory
 
     Returns
     -------
@@ -46,7 +56,7 @@ def fold_model(model: Any, wanted: list[Any], *, fold: bool = True) -> Run:
 
     part = keras.Model(model.inputs, wanted)
     with tf.init_scope():
-        folding = _fold(part) if fold else _Folding()
+        folding = _Folding() if fold == "none" else _fold(part, spend=fold == "spend")
         values = [
             (variable, folding.values.get(id(variable), tf.convert_to_tensor(variable.value)))
             for variable in part.variables
@@ -63,7 +73,7 @@ def fold_model(model: Any, wanted: list[Any], *, fold: bool = True) -> Run:
     return run
 
 
-def _fold(model: Any) -> _Folding:
+def _fold(model: Any, *, spend: bool) -> _Folding:
     """Go through the batch normalisations of a model."""
     import keras
 
@@ -71,7 +81,7 @@ def _fold(model: Any) -> _Folding:
     uses = Counter(id(operation_of(tensor)) for tensor in tensors)
     readers = Counter(id(source) for tensor in tensors for source in sources_of(tensor))
     readers.update(id(tensor) for tensor in model.outputs)
-    folding = _Folding()
+    folding = _Folding(spend)
     for tensor in tensors:
         norm = operation_of(tensor)
         if type(norm) is not keras.layers.BatchNormalization or uses[id(norm)] > 1 or not _plain(norm, tensor):
@@ -118,9 +128,9 @@ def _fold_into(conv: Any, norm: Any, scale: NDArray[np.float64], shift: NDArray[
     kernel = conv.pointwise_kernel if isinstance(conv, keras.layers.SeparableConv2D) else conv.kernel
     depthwise = isinstance(conv, keras.layers.DepthwiseConv2D)
     factor = (scale.reshape(kernel.shape[2:]) if depthwise else scale).astype(np.float32)
-    folding.values[id(kernel)] = tf.constant(kernel.numpy() * factor)
+    folding.replace(kernel, kernel.numpy() * factor)
     if conv.use_bias:
-        folding.values[id(conv.bias)] = _float32(conv.bias.numpy() * scale + shift)
+        folding.replace(conv.bias, conv.bias.numpy() * scale + shift)
         folding.calls[id(norm)] = lambda x, **_: x
     else:
         bias = _float32(shift)
@@ -132,7 +142,7 @@ def _affine(scale: NDArray[np.float64], shift: NDArray[np.float64]) -> Callable[
     return lambda x, **_: x * factor + summand
 
 
-def _float32(values: NDArray[np.float64]) -> Any:
+def _float32(values: NDArray[Any]) -> Any:
     import tensorflow as tf
 
     return tf.constant(values.astype(np.float32))

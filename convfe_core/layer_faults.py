@@ -67,7 +67,7 @@ def first_not_finite(network: Network, batch: PixelArray) -> str | None:
         return None
 
     def finite(pixels: Any) -> Any:
-        values = network.tensors(pixels, tensors, folded=False)
+        values = network.tensors(pixels, tensors, "none")
         return tf.stack([tf.reduce_all(tf.math.is_finite(value)) for value in values])
 
     answers = tf.function(finite, autograph=False)(tf.constant(batch)).numpy()
@@ -136,7 +136,7 @@ def _moments(network: Network, layers: list[Any]) -> Callable[[Any], Any]:
     import tensorflow as tf
 
     def moments(pixels: Any) -> tuple[Any, Any]:
-        inputs = network.tensors(pixels, [layer.input for layer in layers], folded=False)
+        inputs = network.tensors(pixels, [layer.input for layer in layers], "none")
         pairs = [tf.nn.moments(value, axes=list(range(len(value.shape) - 1))) for value in inputs]
         return tf.concat([mean for mean, _ in pairs], 0), tf.concat([variance for _, variance in pairs], 0)
 

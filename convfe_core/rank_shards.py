@@ -33,6 +33,7 @@ from convfe_core.footprint import require_room
 from convfe_core.geometry import SpatialPath
 from convfe_core.images import DEFAULT_LIMITS, Photo, read_photo
 from convfe_core.maps import REDUCTIONS
+from convfe_core.memory import give_back
 from convfe_core.packed_boxes import PackedBoxes
 from convfe_core.precision import computes_in_bfloat16, require_same_arithmetic
 from convfe_core.rank_results import RankOptions
@@ -241,12 +242,13 @@ class Pass:
 
     def load(self, options: RankOptions) -> ScoringBackbone:
         """Open the network and freeze it, errors as in `convfe_core.backbones.open_network`."""
+        give_back()
         require_room(self.spec)
         if self.seed is None:
             network = open_network(self.spec, options.tap)
         else:
             network = open_network(control_of(self.spec), options.tap, seed=self.seed)
-        backbone = freeze_for_scoring(network, options.precision)
+        backbone = freeze_for_scoring(network, options.precision, "spend")
         return backbone if self.path is None else replace(backbone, path=self.path)
 
 

@@ -10,13 +10,13 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
 
-from convfe_core.backbones import Backbone
 from convfe_core.catalog import Spec, file_stem, from_anywhere
 from convfe_core.errors import ConvfeError, ImageError, SpecError
 from convfe_core.extraction import Size
@@ -99,11 +99,9 @@ class MapsRun:
         for text, spec in job.specs.items():
             todo = [shard for shard in missing if shard.backbone == text]
             pace.skip(images - sum(len(shard.images) - parts.begun(shard) for shard in todo))
-            backbone = self._load(job, text, spec) if todo else None
-            if backbone is not None:
-                pace.restart()
-                for shard in todo:
-                    self._run_shard(job, parts, shard, backbone, pace, images)
+            if todo:
+                self.tell(f"{spec.label}: loading")
+                self._run_backbone(job, text, todo, parts, pace, images)
 
     def _run_elsewhere(self, engine: RayEngine, job: MapsJob, missing: Sequence[Shard], parts: Parts) -> None:
         told = [0.0]
@@ -164,26 +162,28 @@ class MapsRun:
         parts.drop(shard)
         return False
 
-    def _load(self, job: MapsJob, text: str, spec: Spec) -> Backbone | None:
-        self.tell(f"{spec.label}: loading")
+    def _run_backbone(
+        self, job: MapsJob, text: str, todo: Sequence[Shard], parts: Parts, pace: Pace, images: int
+    ) -> None:
+        """Run some shards of one backbone, which is gone from memory when this ends."""
         try:
-            return job.load(text)
+            backbone = job.load(text)
         except SpecError:
             raise
         except ConvfeError as error:
             self._fail("", text, str(error))
-            return None
-
-    def _run_shard(self, job: MapsJob, parts: Parts, shard: Shard, backbone: Backbone, pace: Pace, images: int) -> None:
-        for rows in parts.compute(shard, lambda one, first: job.rows(backbone, one, first)):
-            pace.count(len(rows))
-            for row in rows:
-                if row["reason"]:
-                    self._tell_reason(row["reason"])
-            if pace.due():
-                done = (pace.done - 1) % images + 1
-                words = pace.words()
-                self.tell(f"{backbone.label}: image {done} of {images}" + (f", {words}" if words else ""))
+            return
+        pace.restart()
+        for shard in todo:
+            for rows in parts.compute(shard, partial(job.rows, backbone)):
+                pace.count(len(rows))
+                for row in rows:
+                    if row["reason"]:
+                        self._tell_reason(row["reason"])
+                if pace.due():
+                    done = (pace.done - 1) % images + 1
+                    words = pace.words()
+                    self.tell(f"{backbone.label}: image {done} of {images}" + (f", {words}" if words else ""))
 
     def _fail(self, image: str, spec: str, reason: str) -> None:
         self._failed[image, spec, reason] = None

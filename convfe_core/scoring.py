@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from convfe_core.backbones import Network, freeze
 from convfe_core.boxes import BoxArray
 from convfe_core.extraction import Size, cells_on_photo, maps_on_photo, sized_batches
+from convfe_core.folding import Fold
 from convfe_core.gate import MACHINE
 from convfe_core.images import Photo
 from convfe_core.maps import CellGrid, FeatureMaps, FloatArray, Frame, cell_centres
@@ -85,12 +86,12 @@ class ScoringBackbone:
         self.run(batch, np.zeros((count, 1, grid.rows), np.float32), np.zeros((count, 1, grid.columns), np.float32))
 
 
-def freeze_for_scoring(network: Network, precision: Precision = "float32") -> ScoringBackbone:
+def freeze_for_scoring(network: Network, precision: Precision = "float32", fold: Fold = "copy") -> ScoringBackbone:
     """Turn a network into a graph that scores photographs; see `convfe_core.backbones.freeze_network`."""
     import tensorflow as tf
 
     def reduce_channels(pixels: Any, rows: Any, columns: Any) -> tuple[Any, Any, Any, Any]:
-        features = network.features(pixels)
+        features = network.features(pixels, fold)
         shape = tf.shape(features)
         count, boxes, channels = shape[0], tf.shape(rows)[1], features.shape[-1]
         # (B, N, h) x (B, h, w * C), then (B, N, 1, w) x (B, N, w, C): never more than N rows of the map at once.

@@ -69,7 +69,7 @@ def stage_network(network: Network) -> StagedNetwork:
         stages.append(Stage(tap, member.path.receptive_field[1]))
 
     def reduce_stages(pixels: Any) -> list[Any]:
-        features = network.tensors(pixels, [member.tensor for member in members], folded=False)
+        features = network.tensors(pixels, [member.tensor for member in members], "none")
         return [reduced for one in features for reduced in (tf.reduce_max(one, -1), tf.reduce_mean(one, -1))]
 
     graph = freeze(reduce_stages, [tf.TensorSpec(network.batch_shape, tf.uint8)])

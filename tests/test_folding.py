@@ -71,6 +71,14 @@ def test_a_folded_model_gives_what_the_model_gives(name: str, pixels: Any) -> No
     np.testing.assert_allclose(folded.numpy(), expected, rtol=1e-5, atol=1e-5 * np.ptp(expected))
 
 
+@pytest.mark.parametrize("name", PARTS)
+def test_spending_the_model_gives_the_same(name: str, pixels: Any) -> None:
+    model = made(PARTS[name])
+    (kept,) = fold_model(model, model.outputs)(pixels)
+    (spent,) = fold_model(model, model.outputs, "spend")(pixels)
+    np.testing.assert_array_equal(spent.numpy(), kept.numpy())
+
+
 def test_a_convolution_that_is_looked_at_itself_keeps_its_values(pixels: Any) -> None:
     model = made(PARTS["convolution"])
     convolution = model.layers[1].output
