@@ -16,7 +16,7 @@ from convfe_core.backbones import Backbone, load_backbone
 from convfe_core.catalog import Spec, file_stem
 from convfe_core.errors import ImageError
 from convfe_core.exports import single_npz
-from convfe_core.extraction import Size, extract_batches
+from convfe_core.extraction import Size, extract_windows
 from convfe_core.filesets import AddressFiles
 from convfe_core.folders import Folder, is_address
 from convfe_core.footprint import require_room
@@ -66,7 +66,7 @@ class MapsJob:
         return load_backbone(spec, self.tap, precision=self.precision)
 
     def rows(self, loaded: Backbone, shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
-        """Write the files of a shard batch by batch; see `convfe_core.shards.ComputeRows`."""
+        """Write the files of a shard window by window; see `convfe_core.shards.ComputeRows`."""
         unreadable: dict[int, str] = {}  # filled by the thread that decodes, always ahead of what is yielded here
 
         def photos() -> Iterator[tuple[int, Photo]]:
@@ -84,10 +84,10 @@ class MapsJob:
             return position, self._write_pair(shard.images[position], photo, maps)
 
         start = first
-        # While two threads draw one batch, the network runs on the next one, and the one after that is decoded.
-        with closing(ahead(extract_batches(loaded, photos(), self.size))) as batches, ThreadPoolExecutor(2) as pens:
-            for batch in batches:
-                rows = dict(pens.map(write, batch))
+        # While two threads draw one window, the network runs on the next one, and the one after that is decoded.
+        with closing(ahead(extract_windows(loaded, photos(), self.size))) as windows, ThreadPoolExecutor(2) as pens:
+            for window in windows:
+                rows = dict(pens.map(write, window))
                 after = max(rows) + 1
                 yield after, _in_order(shard, start, after, rows, unreadable)
                 start = after

@@ -37,7 +37,7 @@ from convfe_core.memory import give_back
 from convfe_core.packed_boxes import PackedBoxes
 from convfe_core.precision import computes_in_bfloat16, require_same_arithmetic
 from convfe_core.rank_results import RankOptions
-from convfe_core.scoring import Scored, ScoringBackbone, freeze_for_scoring, score_batches
+from convfe_core.scoring import Scored, ScoringBackbone, freeze_for_scoring, score_windows
 from convfe_core.separation import Comparison, box_cells
 from convfe_core.shards import Row, Shard, ShardImage, cut_shards
 
@@ -107,7 +107,7 @@ class Scorer:
         control: bool = False,
         check: Callable[[], None] = lambda: None,
     ) -> Iterator[tuple[int, list[Row]]]:
-        """Score the photographs of a shard batch by batch; see `convfe_core.shards.ComputeRows`.
+        """Score the photographs of a shard window by window; see `convfe_core.shards.ComputeRows`.
 
         Parameters
         ----------
@@ -131,9 +131,9 @@ class Scorer:
 
         wanted = {k: self.probe_boxes[i.place] for k, i in enumerate(shard.images) if i.place in self.probe_boxes}
         start = first
-        with closing(score_batches(backbone, photos(), self.options.size, {} if control else wanted)) as batches:
-            for batch in batches:
-                rows = {k: self._row(shard.images[k].place, scored, control) for k, scored in batch}
+        with closing(score_windows(backbone, photos(), self.options.size, {} if control else wanted)) as windows:
+            for window in windows:
+                rows = {k: self._row(shard.images[k].place, scored, control) for k, scored in window}
                 after = max(rows) + 1
                 yield after, [rows.get(k) or self._unread(shard, k, unreadable) for k in range(start, after)]
                 start = after

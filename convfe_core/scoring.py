@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from convfe_core.backbones import Network, freeze
 from convfe_core.boxes import BoxArray
-from convfe_core.extraction import Size, cells_on_photo, maps_on_photo, sized_batches
+from convfe_core.extraction import Batch, Size, cells_on_photo, in_order, maps_on_photo, sized_windows
 from convfe_core.folding import Fold
 from convfe_core.gate import MACHINE
 from convfe_core.images import Photo
@@ -126,19 +126,19 @@ def score_photos(
     size: Size,
     boxes: Mapping[int, BoxArray],
 ) -> Iterator[tuple[int, Scored]]:
-    """Run photographs and yield what each gave, in their order; see `score_batches`."""
-    with closing(score_batches(backbone, photos, size, boxes)) as batches:
-        for batch in batches:
-            yield from batch
+    """Run photographs and yield what each gave, in their order; see `score_windows`."""
+    with closing(score_windows(backbone, photos, size, boxes)) as windows:
+        for window in windows:
+            yield from window
 
 
-def score_batches(
+def score_windows(
     backbone: ScoringBackbone,
     photos: Iterable[tuple[int, Photo]],
     size: Size,
     boxes: Mapping[int, BoxArray],
 ) -> Generator[list[tuple[int, Scored]], None, None]:
-    """Run photographs in batches of equal shape and yield what each batch gave, in their order.
+    """Run photographs and yield what they gave, window by window (see `sized_windows`), in their order.
 
     Parameters
     ----------
@@ -146,24 +146,24 @@ def score_batches(
     size : how large they enter
     boxes : by place, (N, 4) boxes to average features over, in image pixels; places left out have none
     """
-    with closing(sized_batches(backbone, photos, size)) as batches:
-        for batch in batches:
-            grid = backbone.path.grid(*batch.canvases.shape[1:3])
-            wanted = [boxes.get(place, np.empty((0, 4))) for place, _, _ in batch.members]
-            rows, columns = _stack_weights([frame for _, _, frame in batch.members], grid, wanted)
-            with MACHINE.passing():
-                maxima, means, averages, dead = backbone.run(batch.canvases, rows, columns)
-            yield [
-                (
-                    place,
-                    Scored(
-                        maps_on_photo(photo, frame, backbone, grid, maxima[k], means[k]),
-                        averages[k, : len(wanted[k])].copy(),
-                        float(dead[k]),
-                    ),
-                )
-                for k, (place, photo, frame) in enumerate(batch.members)
-            ]
+    with closing(sized_windows(backbone, photos, size)) as windows:
+        for window in windows:
+            found: dict[int, tuple[int, Scored]] = {}
+            for batch in window:
+                wanted = [boxes.get(one.key, np.empty((0, 4))) for one in batch.members]
+                for one, scored in zip(batch.members, _score(backbone, batch, wanted), strict=True):
+                    found[one.place] = one.key, scored
+            yield in_order(found)
+
+
+def _score(backbone: ScoringBackbone, batch: Batch[int], boxes: list[BoxArray]) -> Iterator[Scored]:
+    grid = backbone.path.grid(*batch.canvases.shape[1:3])
+    rows, columns = _stack_weights([one.frame for one in batch.members], grid, boxes)
+    with MACHINE.passing():
+        maxima, means, averages, dead = backbone.run(batch.canvases, rows, columns)
+    for k, one in enumerate(batch.members):
+        maps = maps_on_photo(one.photo, one.frame, backbone, grid, maxima[k], means[k])
+        yield Scored(maps, averages[k, : len(boxes[k])].copy(), float(dead[k]))
 
 
 def _stack_weights(frames: list[Frame], grid: CellGrid, boxes: list[BoxArray]) -> tuple[Float32, Float32]:

@@ -5,10 +5,22 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from convfe_core.backbones import load_backbone
+from convfe_core.catalog import parse_spec
 from convfe_core.errors import ImageError
-from convfe_core.extraction import BATCH_MB, PHOTOS_MB, Batch, Size, sized_batches
+from convfe_core.extraction import (
+    BATCH_MB,
+    WINDOW_IMAGES,
+    WINDOW_LAYERS_MB,
+    WINDOW_PHOTOS_MB,
+    Batch,
+    Size,
+    extract_maps,
+    sized_windows,
+)
 from convfe_core.images import Photo
 from convfe_core.taps import Tap
+from tests.builders import photo
 
 LAST = Tap("auto", "last", 8, 32, False)
 
@@ -31,8 +43,8 @@ def photos(count: int, height: int = 64, width: int = 64) -> list[tuple[int, Pho
     return [(number, Photo(f"{number}.png", pixels, str(number))) for number in range(count)]
 
 
-def sizes(batches: Iterator[Batch[int]]) -> list[int]:
-    return [len(batch.members) for batch in batches]
+def sizes(windows: Iterator[list[Batch[int]]]) -> list[list[int]]:
+    return [[len(batch.members) for batch in window] for window in windows]
 
 
 def megabytes_a_photo(megabytes: float) -> Plan:
@@ -40,40 +52,54 @@ def megabytes_a_photo(megabytes: float) -> Plan:
 
 
 def test_batches_are_as_large_as_the_layers_leave_room_for() -> None:
-    assert sizes(sized_batches(megabytes_a_photo(BATCH_MB / 4), photos(10), Size("own"))) == [4, 4, 2]
-    assert sizes(sized_batches(megabytes_a_photo(BATCH_MB * 3), photos(3), Size("own"))) == [1, 1, 1]
+    assert sizes(sized_windows(megabytes_a_photo(BATCH_MB / 4), photos(10), Size("own"))) == [[4, 4, 2]]
+    assert sizes(sized_windows(megabytes_a_photo(BATCH_MB * 3), photos(2), Size("own"))) == [[1, 1]]
 
 
-def test_batches_of_large_photographs_are_small() -> None:
-    side = 2048
-    each_mb = side * side * 3 / 2**20
-    found = sizes(sized_batches(Plan(activation_bytes=1), photos(9, side, side), Size("own")))
-    assert found[0] == int(PHOTOS_MB / each_mb)
-    assert sum(found) == 9
+def test_windows_are_as_long_as_layers_photographs_and_patience_allow() -> None:
+    slow = sizes(sized_windows(megabytes_a_photo(WINDOW_LAYERS_MB / 3), photos(4), Size("own")))
+    assert slow == [[1, 1, 1], [1]]
+    each_mb = 2048 * 1024 * 3 / 2**20
+    large = sizes(sized_windows(Plan(activation_bytes=1), photos(5, 2048, 1024), Size("own")))
+    assert [sum(window) for window in large[:2]] == [int(WINDOW_PHOTOS_MB / each_mb)] * 2
+    many = sizes(sized_windows(Plan(activation_bytes=1), photos(WINDOW_IMAGES + 1), Size("own")))
+    assert many == [[WINDOW_IMAGES], [1]]
 
 
-def test_only_neighbours_of_one_shape_share_a_batch() -> None:
+def test_photographs_of_one_shape_share_a_batch_and_keep_their_places() -> None:
     mixed = [*photos(2), *photos(3, 64, 32), *photos(1)]
-    batches = list(sized_batches(Plan(1), mixed, Size("own")))
-    assert [batch.canvases.shape for batch in batches] == [(2, 64, 64, 3), (3, 64, 32, 3), (1, 64, 64, 3)]
+    (window,) = sized_windows(Plan(1), mixed, Size("own"))
+    assert [batch.canvases.shape for batch in window] == [(3, 64, 64, 3), (3, 64, 32, 3)]
+    assert [[one.place for one in batch.members] for batch in window] == [[0, 1, 5], [2, 3, 4]]
 
 
-def test_to_go_on_after_a_batch_gives_the_batches_that_would_have_come() -> None:
-    mixed = [*photos(5), *photos(7, 64, 32), *photos(9)]
+def test_to_go_on_after_a_window_gives_the_windows_that_would_have_come() -> None:
+    mixed = [*photos(25), *photos(31, 64, 32), *photos(19)]
     plan = megabytes_a_photo(BATCH_MB / 4)
-    whole = sizes(sized_batches(plan, mixed, Size("own")))
+    whole = sizes(sized_windows(plan, mixed, Size("own")))
+    assert len(whole) > 2
     for done in range(len(whole)):
-        rest = mixed[sum(whole[:done]) :]
-        assert sizes(sized_batches(plan, rest, Size("own"))) == whole[done:]
+        rest = mixed[sum(map(sum, whole[:done])) :]
+        assert sizes(sized_windows(plan, rest, Size("own"))) == whole[done:]
 
 
-def test_an_error_while_decoding_comes_after_the_batches_before_it_and_ends_the_thread() -> None:
+def test_maps_come_in_the_order_of_their_photographs() -> None:
+    backbone = load_backbone(parse_spec("TinyMobileNet"))
+    mixed = [photo(*shape, seed) for seed, shape in enumerate([(96, 64), (64, 96), (96, 64), (80, 80), (64, 96)])]
+    together = list(extract_maps(backbone, mixed, Size("96")))
+    assert [maps.digest for maps in together] == [one.digest for one in mixed]
+    for one, maps in zip(mixed, together, strict=True):
+        alone = next(extract_maps(backbone, [one], Size("96")))
+        np.testing.assert_allclose(maps.max, alone.max, rtol=1e-4, atol=1e-5)
+
+
+def test_an_error_while_decoding_comes_after_the_windows_before_it_and_ends_the_thread() -> None:
     def source() -> Iterator[tuple[int, Photo]]:
-        yield from photos(4)
+        yield from photos(WINDOW_IMAGES + 2)
         raise ImageError("no picture")
 
-    batches = sized_batches(megabytes_a_photo(BATCH_MB / 2), source(), Size("own"))
-    assert len(next(batches).members) == 2
+    windows = sized_windows(Plan(1), source(), Size("own"))
+    assert sum(len(batch.members) for batch in next(windows)) == WINDOW_IMAGES
     with pytest.raises(ImageError, match="no picture"):
-        next(batches)
+        next(windows)
     assert not [thread for thread in threading.enumerate() if thread.name == "convfe-ahead"]

@@ -41,7 +41,7 @@ def images() -> Dataset:
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extraction, "BATCH_IMAGES", 5)
+    monkeypatch.setattr(extraction, "WINDOW_IMAGES", 5)
 
 
 def kill_at(count: int):
