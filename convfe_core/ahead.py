@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Iterable
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class _End:
@@ -56,3 +59,29 @@ def ahead(items: Iterable[T], depth: int = 1) -> Generator[T, None, None]:
         closed.set()
         room.release()
         producer.join()
+
+
+def map_ahead(function: Callable[[T], R], items: Iterable[T], threads: int) -> Generator[R, None, None]:
+    """Yield ``function(item)`` for every item in their order while threads work on the next ones.
+
+    For functions that mostly wait, for instance for an object store. What `function` raises is raised here, in turn.
+
+    Parameters
+    ----------
+    items : consumed by who iterates, at most twice `threads` ahead
+    threads : 1 or fewer for none: each item is worked on when it is asked for
+    """
+    if threads <= 1:
+        yield from map(function, items)
+        return
+    waiting: deque[Future[R]] = deque()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="convfe-read")
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) >= 2 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

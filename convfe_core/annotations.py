@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -11,9 +12,11 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image
 
+from convfe_core.ahead import map_ahead
 from convfe_core.boxes import Dataset, ImageBoxes, clip_boxes, upright_boxes
-from convfe_core.errors import AnnotationError
-from convfe_core.filesets import FileSet, FolderFiles, Skipped, ZipFiles
+from convfe_core.errors import AnnotationError, StoreError
+from convfe_core.filesets import AddressFiles, FileSet, FolderFiles, Skipped, ZipFiles
+from convfe_core.folders import is_address, split_address
 from convfe_core.images import EXTENSIONS, FORMATS
 from convfe_core.readers import (
     Annotation,
@@ -67,6 +70,8 @@ def read_dataset(source: FileSet, boxes: FileSet | None = None, limit: int | Non
     ------
     AnnotationError
         When nothing usable is there at all.
+    StoreError
+        When the store of the files does not answer.
     """
     pictures = _Pictures(name for name in source.names if name.lower().endswith(EXTENSIONS))
     annotated = boxes or source
@@ -88,10 +93,12 @@ def read_dataset(source: FileSet, boxes: FileSet | None = None, limit: int | Non
         for other in others
     ]
     collection = _Collection(source, pictures, limit)
-    for item in chosen.read():
-        collection.add(item)
-        if collection.full:
-            break
+    items = map_ahead(collection.look, chosen.read(), source.readers)
+    with closing(items):
+        for seen in items:
+            collection.add(seen)
+            if collection.full:
+                break
     if not collection.full:
         collection.list_unmatched(chosen.name)
     skipped = [*source.problems, *(boxes.problems if boxes else ()), *skipped, *collection.skipped]
@@ -100,23 +107,41 @@ def read_dataset(source: FileSet, boxes: FileSet | None = None, limit: int | Non
     return collection.dataset(chosen.name, tuple(skipped))
 
 
-def open_boxes(path: Path) -> FileSet:
+def open_boxes(where: str | Path) -> FileSet:
     """Open annotations that are named by hand: a folder, a zip, a COCO file or a YOLO data.yaml.
 
     Raises
     ------
     AnnotationError
-        When there is nothing of that kind at `path`.
+        When there is nothing of that kind.
+    StoreError
+        When the address cannot be reached.
     """
+    if is_address(where):
+        return _open_boxes_at(str(where))
+    path = Path(where)
     if not path.is_file():
         return FolderFiles(path)
     if path.suffix.lower() == ".zip":
         return ZipFiles(path, label=path.name)
     if path.suffix.lower() in (".yaml", ".yml"):
-        return FolderFiles(path.parent, lambda name: name.lower().endswith((".txt", ".yaml", ".yml", ".names")))
+        return FolderFiles(path.parent, _is_yolo)
     if path.suffix.lower() != ".json":
         raise AnnotationError(f"{path}: expected a folder, a zip, a COCO JSON file or data.yaml, got another file.")
     return FolderFiles(path.parent, lambda name: name == path.name)
+
+
+def _open_boxes_at(address: str) -> FileSet:
+    folder, name = split_address(address)
+    if name.lower().endswith((".yaml", ".yml")):
+        return AddressFiles(folder, _is_yolo)
+    if name.lower().endswith(".json"):
+        return AddressFiles(folder, lambda one: one == name)
+    return AddressFiles(address)
+
+
+def _is_yolo(name: str) -> bool:
+    return name.lower().endswith((".txt", ".yaml", ".yml", ".names"))
 
 
 @dataclass(frozen=True)
@@ -192,8 +217,7 @@ def _find_voc(source: FileSet, pictures: _Pictures) -> _Format:
     files = _files_ending(source, (".xml",))
 
     def read() -> Iterator[Annotation | Skipped]:
-        for name in files:
-            yield _read_file(source, name, parse_voc)
+        yield from map_ahead(lambda name: _read_file(source, name, parse_voc), files, source.readers)
 
     by_name = sum(bool(pictures.find(name)) for name in files)
     return _Format(
@@ -208,8 +232,11 @@ def _find_yolo(source: FileSet, pictures: _Pictures) -> _Format:
     def read() -> Iterator[Annotation | Skipped]:
         classes, skipped = _class_names(source)
         yield from skipped
-        for name in files:
-            item = _read_file(source, name, lambda data, file: parse_yolo(data, file, classes))
+
+        def parse(name: str) -> Annotation | Skipped:
+            return _read_file(source, name, lambda data, file: parse_yolo(data, file, classes))
+
+        for name, item in zip(files, map_ahead(parse, files, source.readers), strict=True):
             boxes = len(item.boxes) if isinstance(item, Annotation) else 0
             if name in paired or boxes:  # any other text file, a README for instance, is none of ours
                 yield item
@@ -241,6 +268,15 @@ def _files_ending(source: FileSet, suffixes: tuple[str, ...]) -> list[str]:
     return [name for name in source.names if name.lower().endswith(suffixes)]
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """An annotation with the pictures that go by its name, and the header of the one, or why there is none."""
+
+    item: Annotation | Skipped
+    pictures: Sequence[str] = ()
+    header: Header | AnnotationError | None = None
+
+
 class _Collection:
     """Pairs annotations with pictures, one after the other, and keeps count of what is off."""
 
@@ -263,8 +299,21 @@ class _Collection:
         """Whether `limit` pictures with boxes are there."""
         return self.limit is not None and sum(len(i.boxes) > 0 for i in self._images.values()) >= self.limit
 
-    def add(self, item: Annotation | Skipped) -> None:
+    def look(self, item: Annotation | Skipped) -> _Seen:
+        """Find an annotation's pictures and, if there is one that can be told, look at its header."""
+        if isinstance(item, Skipped) or not item.pictures:
+            return _Seen(item)
+        found = next(filter(None, map(self.pictures.find, item.pictures)), [])
+        if len(found) != 1:
+            return _Seen(item, found)
+        try:
+            return _Seen(item, found, read_header(self.source, found[0]))
+        except AnnotationError as error:
+            return _Seen(item, found, error)
+
+    def add(self, seen: _Seen) -> None:
         """Take one annotation, or what came instead of it."""
+        item, found = seen.item, seen.pictures
         if isinstance(item, Skipped):
             self._named.update(self.pictures.find(item.file))
             self.skipped.append(item)
@@ -272,7 +321,6 @@ class _Collection:
         self.skipped += [Skipped(item.file, problem) for problem in item.problems]
         if not item.pictures:
             return
-        found = next(filter(None, map(self.pictures.find, item.pictures)), [])
         self._named.update(found)
         stated = item.pictures[-1] if item.pictures[-1] != item.file else "its name"
         if not found:
@@ -282,15 +330,12 @@ class _Collection:
             self.skipped.append(Skipped(item.file, f"{len(found)} pictures go by {stated} ({names}); rename them"))
         elif found[0] in self._images:
             self.skipped.append(Skipped(item.file, f"a second annotation for {found[0]}; the first one is used"))
+        elif isinstance(seen.header, Header):
+            self._pair(found[0], item, seen.header)
         else:
-            self._pair(found[0], item)
+            self.skipped.append(Skipped(found[0], str(seen.header)))
 
-    def _pair(self, name: str, item: Annotation) -> None:
-        try:
-            header = read_header(self.source, name)
-        except AnnotationError as error:
-            self.skipped.append(Skipped(name, str(error)))
-            return
+    def _pair(self, name: str, item: Annotation, header: Header) -> None:
         boxes = np.array(item.boxes, np.float64).reshape(-1, 4)
         height, width = header.upright
         if item.normalised:
@@ -355,6 +400,8 @@ def read_header(source: FileSet, name: str) -> Header:
             exif = Image.Image.getexif(image) if image.format == "PNG" else image.getexif()
             orientation = exif.get(ExifTags.Base.Orientation, 1)
             is_tiff = image.format == "TIFF"
+    except StoreError:
+        raise
     except Exception as error:  # Pillow's readers raise nearly everything on damaged headers
         raise AnnotationError("is no picture that can be read") from error
     if not isinstance(orientation, int) or not 1 <= orientation <= 8:

@@ -5,6 +5,7 @@ A box is ``(x_min, y_min, x_max, y_max)`` in pixels of the upright photograph; p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,7 +55,7 @@ class Dataset:
 
     source: FileSet
     format: str
-    images: tuple[ImageBoxes, ...]
+    images: Sequence[ImageBoxes]
     classes: tuple[str, ...]
     skipped: tuple[Skipped, ...]
     clipped: int

@@ -183,6 +183,11 @@ def control_of(spec: Spec) -> Spec:
     return Spec(spec.name, "untrained", preprocessing=spec.preprocessing)
 
 
+def from_anywhere(spec: Spec) -> Spec:
+    """The same spec with a path that does not depend on the working directory."""
+    return spec if spec.path is None else replace(spec, path=spec.path.absolute())
+
+
 def parse_spec(text: str) -> Spec:
     """Read a spec; files are not looked at here.
 

@@ -10,14 +10,17 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convfe_core.errors import ConvfeError, SpecError
+from convfe_core.pace import SECONDS_BETWEEN_LINES
 
 if TYPE_CHECKING:
     from convfe_core.rank_results import Progress
+    from convfe_core.ray_engine import RayEngine
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,16 +58,24 @@ def _parser() -> argparse.ArgumentParser:
     fetch.set_defaults(run=fetch_specs)
 
     maps = commands.add_parser("maps", help="write the max and mean maps of images as PNG and NPZ files")
-    maps.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="an image, or a folder of images")
+    maps.add_argument(
+        "paths", nargs="+", type=_where, metavar="PATH", help="an image, or a folder of images; s3://… and the like too"
+    )
     add_backbone_options(maps)
     maps.add_argument("--tap", default="auto", metavar="auto|output|LAYER", help="the layer to look at")
-    maps.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the files go")
+    maps.add_argument("--out", type=_where, required=True, metavar="DIR", help="where the files go; or s3://…")
+    add_engine_options(maps)
     maps.set_defaults(run=write_maps)
 
     rank = commands.add_parser("rank", help="rank backbones by how well their maps separate boxes")
-    rank.add_argument("dataset", type=Path, metavar="DATASET", help="a folder or a zip of images and their boxes")
     rank.add_argument(
-        "--boxes", type=Path, metavar="PATH", help="where the boxes are: VOC or YOLO folder, data.yaml, COCO JSON, zip"
+        "dataset", type=_where, metavar="DATASET", help="a folder or a zip of images and their boxes, or s3://…"
+    )
+    rank.add_argument(
+        "--boxes",
+        type=_where,
+        metavar="PATH",
+        help="where the boxes are: VOC or YOLO folder, data.yaml, COCO JSON, zip",
     )
     add_backbone_options(rank)
     rank.add_argument("--tap", default="auto", metavar="auto|output|C2..C5|LAYER", help="the layer to look at")
@@ -73,6 +84,13 @@ def _parser() -> argparse.ArgumentParser:
     rank.add_argument("--seed", type=int, default=0, metavar="N", help="of everything that is drawn (default: 0)")
     rank.add_argument("--no-probe", action="store_true", help="leave out the box probe")
     rank.add_argument("--no-control", action="store_true", help="leave out the untrained controls")
+    rank.add_argument(
+        "--parts",
+        type=_where,
+        metavar="DIR",
+        help="keep finished parts of the run here, a folder or s3://…; else in the user's cache until it is done",
+    )
+    add_engine_options(rank)
     for kind in ("json", "html", "csv"):
         rank.add_argument(f"--{kind}", type=Path, metavar="FILE", help=f"write the ranking as {kind.upper()}")
     rank.set_defaults(run=rank_backbones)
@@ -108,6 +126,27 @@ def add_backbone_options(parser: argparse.ArgumentParser) -> None:
         default="float32",
         metavar="float32|fast",
         help="fast: bfloat16 where the processor has AMX or AVX512_BF16, else float32",
+    )
+
+
+def add_engine_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what computes a long run."""
+    group = parser.add_argument_group("beyond one machine")
+    group.add_argument("--engine", choices=("local", "ray"), default="local", help="what computes (default: local)")
+    group.add_argument(
+        "--address",
+        metavar="ADDR",
+        help="of a Ray cluster (default: $RAY_ADDRESS, or one of this machine alone)",
+    )
+    group.add_argument(
+        "--workers", type=_range, metavar="N|MIN-MAX", help="how many; default: as many as the cluster has room for"
+    )
+    group.add_argument(
+        "--worker-cpus", type=_above_zero, metavar="N", help="of each worker (default: 1, on large nodes more)"
+    )
+    group.add_argument("--worker-gpus", type=_above_zero, metavar="N", help="of each worker (default: 0); may be 0.5")
+    group.add_argument(
+        "--worker-memory", type=_above_zero, metavar="MB", help="of each worker (default: by the largest backbone)"
     )
 
 
@@ -155,6 +194,7 @@ def write_maps(options: argparse.Namespace) -> int:
         out=options.out,
         tell=lambda line: print(line, file=sys.stderr),
         precision=parse_precision(options.precision),
+        engine=_engine(options),
     )
     return 1 if run.write() else 0
 
@@ -171,7 +211,9 @@ def rank_backbones(options: argparse.Namespace) -> int:
     from convfe_core.rank_results import RankOptions
     from convfe_core.rank_shards import work_folder
     from convfe_core.rank_tables import skipped_in_words, to_text
+    from convfe_core.ray_engine import missing_in_words
 
+    engine = _engine(options)
     specs = choose_preprocessing([parse_spec(text) for text in options.backbones], options.preprocessing)
     settings = RankOptions(
         size=parse_size(options.size),
@@ -186,23 +228,53 @@ def rank_backbones(options: argparse.Namespace) -> int:
         print(f"{settings.precision}: {explain_precision(settings.precision)}", file=sys.stderr)
     boxes = None if options.boxes is None else open_boxes(options.boxes)
     dataset = read_dataset(open_files(options.dataset), boxes, options.limit)
-    work = work_folder(settings, dataset, specs)
-    result = RankRun(dataset, specs, settings, on_progress=_RankProgress(), work=work).run()
+    work = options.parts or work_folder(settings, dataset, specs)
+    result = RankRun(dataset, specs, settings, on_progress=_RankProgress(), work=work, engine=engine).run()
     for line in skipped_in_words(result):
         print(f"convfe: {line}", file=sys.stderr)
     print(to_text(result))
     write_reports(result, json_path=options.json, html_path=options.html, csv_path=options.csv)
-    shutil.rmtree(work, ignore_errors=True)
-    return 1 if result.failed else 0
+    if result.missing:
+        print(f"convfe: {missing_in_words(result.missing)}", file=sys.stderr)
+    elif options.parts is None:
+        shutil.rmtree(work, ignore_errors=True)
+    return 1 if result.failed or result.missing else 0
+
+
+def _engine(options: argparse.Namespace) -> RayEngine | None:
+    """The engine that was asked for, None for this process itself.
+
+    Raises
+    ------
+    SpecError : options for another engine
+    EngineError : it is not installed
+    """
+    from convfe_core.ray_engine import RayEngine, Workers, require_ray
+
+    named = ("address", "workers", "worker_cpus", "worker_gpus", "worker_memory")
+    if options.engine == "local":
+        given = [f"--{name.replace('_', '-')}" for name in named if getattr(options, name) is not None]
+        if given:
+            raise SpecError(f"Expected --engine ray beside {', '.join(given)}. Received: --engine local.")
+        return None
+    require_ray()
+    least, most = options.workers or (None, None)
+    workers = Workers(least, most, options.worker_cpus, options.worker_gpus or 0.0, options.worker_memory)
+    return RayEngine(options.address, workers)
 
 
 class _RankProgress:
-    """Prints each new step of a ranking, and every tenth image, with the time left."""
+    """Prints each new step of a ranking, every tenth image, an engine's shards once a second, and the time left."""
 
     def __init__(self) -> None:
         self._said = ""
+        self._when = 0.0
 
     def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if progress.backbone == "ray" and progress.share < 1 and now - self._when < SECONDS_BETWEEN_LINES:
+            return
+        self._when = now
         _step, _, image = progress.doing.partition("image ")
         number = int(image.split()[0]) if image else 0
         left = "" if progress.seconds_left is None else f", {progress.seconds_left:.0f} s left"
@@ -217,6 +289,28 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("expected 1 or more")
     return number
+
+
+def _above_zero(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError("expected a number above 0")
+    return number
+
+
+def _range(text: str) -> tuple[int, int]:
+    least, _, most = text.partition("-")
+    found = _positive(least), _positive(most or least)
+    if found[0] > found[1]:
+        raise argparse.ArgumentTypeError("expected the smaller number first")
+    return found
+
+
+def _where(text: str) -> Path | str:
+    """A path, or an address as it stands."""
+    from convfe_core.folders import is_address
+
+    return text if is_address(text) else Path(text)
 
 
 class _MegabytesToStderr:

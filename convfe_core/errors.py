@@ -7,6 +7,8 @@ ConvfeError
 │   └── DownloadError weights that could not be fetched
 ├── ModelFileError    a model file that cannot or must not be opened
 ├── AnnotationError   boxes that cannot be read
+├── StoreError        an address, such as s3://bucket/folder, that cannot be read or written
+├── EngineError       an engine for long runs that is not there or cannot go on
 └── MemoryLimitError  a backbone that does not fit into the memory there is
 """
 
@@ -37,6 +39,14 @@ class ModelFileError(ConvfeError):
 
 class AnnotationError(ConvfeError):
     """Boxes that cannot be read."""
+
+
+class StoreError(ConvfeError):
+    """An address, such as s3://bucket/folder, that cannot be read or written."""
+
+
+class EngineError(ConvfeError):
+    """An engine for long runs that is not there or cannot go on."""
 
 
 class MemoryLimitError(ConvfeError):

@@ -1,4 +1,7 @@
-"""Where a data set's files come from: a folder, uploads in memory, or one zip; readers see names and bytes only."""
+"""Where a data set's files come from: a folder, here or at an address, uploads in memory, or one zip.
+
+Readers see names and bytes only.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
-from convfe_core.errors import AnnotationError
+from convfe_core.errors import AnnotationError, StoreError
+from convfe_core.folders import RemoteFolder, is_address
 
 _LEFT_ALONE = ("__MACOSX", "Thumbs.db", "desktop.ini")
 
@@ -51,15 +55,21 @@ class FileSet(ABC):
     label : what the source is called in messages
     names : the files, relative to the source, with ``/`` between folders, sorted
     problems : entries that will not be read, and why
+    readers : how many files are worth reading at a time: several where reading is mostly waiting
     """
 
     label: str
     names: tuple[str, ...]
     problems: tuple[Skipped, ...] = ()
+    readers: int = 1
 
     @abstractmethod
     def open(self, name: str) -> IO[bytes]:
         """Open one of `names` for reading; OSError (or the archive's own error) where that fails."""
+
+    def stamp(self, name: str) -> str:  # noqa: ARG002
+        """What changes when the file does, or nothing where that is not known."""
+        return ""
 
     def read(self, name: str, max_bytes: int) -> bytes:
         """Read a whole file.
@@ -68,10 +78,14 @@ class FileSet(ABC):
         ------
         AnnotationError
             When it cannot be read or holds more than `max_bytes`; the message leaves the file's name to the caller.
+        StoreError
+            When the store does not answer.
         """
         try:
             with self.open(name) as file:
                 data = file.read(max_bytes + 1)
+        except StoreError:  # says nothing about the file: another time it may well be read
+            raise
         except (
             OSError,
             zipfile.BadZipFile,
@@ -113,6 +127,64 @@ class FolderFiles(FileSet):
     def open(self, name: str) -> IO[bytes]:
         """Open a file of the folder."""
         return (self.root / name).open("rb")
+
+    def stamp(self, name: str) -> str:
+        """Size and time of the last change."""
+        return file_stamp(self.root / name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel without the listing, as a path that is the same from any working directory."""
+        return {**self.__dict__, "root": self.root.absolute(), "names": ()}
+
+
+class AddressFiles(FileSet):
+    """A folder at an address such as ``s3://bucket/photos``, with all folders in it; see `convfe_core.folders`.
+
+    Parameters
+    ----------
+    address : the folder
+    keep : tells by its name whether a file counts; None for all
+
+    Raises
+    ------
+    StoreError
+        When the address cannot be reached.
+    AnnotationError
+        When nothing is there.
+    """
+
+    readers = 32
+
+    def __init__(self, address: str, keep: Callable[[str], bool] | None = None) -> None:
+        self._folder = RemoteFolder(address)
+        self.label = self._folder.label
+        found = self._folder.stamps(recursive=True)
+        if not found:
+            raise AnnotationError(f"{self.label}: expected a folder with files, got an address where there are none.")
+        self._stamps = {name: found[name] for name in sorted(found) if _counts(name) and (keep is None or keep(name))}
+        self.names = tuple(self._stamps)
+
+    def open(self, name: str) -> IO[bytes]:
+        """Open a file for reading from any place in it."""
+        return self._folder.open(name)
+
+    def read(self, name: str, max_bytes: int) -> bytes:
+        """Read a whole file."""
+        try:
+            data = self._folder.read(name, max_bytes + 1)
+        except FileNotFoundError as error:
+            raise AnnotationError("cannot be read (it is not there any more)") from error
+        if len(data) > max_bytes:
+            raise AnnotationError(f"expected at most {max_bytes / 1e6:g} MB, got more")
+        return data
+
+    def stamp(self, name: str) -> str:
+        """Size and time of the last change, as they were when the folder was listed."""
+        return self._stamps[name]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel without the listing: who reads a file on another machine knows its name."""
+        return {**self.__dict__, "_stamps": {}, "names": ()}
 
 
 class UploadedFiles(FileSet):
@@ -160,8 +232,9 @@ class ZipFiles(FileSet):
         self, file: bytes | Path, label: str = "the archive", limits: ArchiveLimits = DEFAULT_ARCHIVE_LIMITS
     ) -> None:
         self.label = label
+        self._file = file
         try:
-            self._archive = zipfile.ZipFile(io.BytesIO(file) if isinstance(file, bytes) else file)
+            self._archive = _open_archive(file)
             entries = [entry for entry in self._archive.infolist() if not entry.is_dir()]
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise AnnotationError(f"{label}: expected a zip archive, got a file that is none or is damaged.") from error
@@ -183,6 +256,16 @@ class ZipFiles(FileSet):
         self.names = tuple(sorted(self._entries))
         self.problems = tuple(problems)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel as the archive's bytes, or its path from any working directory."""
+        file = self._file.absolute() if isinstance(self._file, Path) else self._file
+        return {name: value for name, value in self.__dict__.items() if name != "_archive"} | {"_file": file}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Open the archive again."""
+        self.__dict__.update(state)
+        self._archive = _open_archive(self._file)
+
     def open(self, name: str) -> IO[bytes]:
         """Open an entry; what it states as its size bounds what is ever unpacked."""
         return self._archive.open(self._entries[name])
@@ -200,17 +283,35 @@ class ZipFiles(FileSet):
         return None
 
 
-def open_files(path: Path) -> FileSet:
-    """Open a folder or a zip archive.
+def open_files(where: str | Path) -> FileSet:
+    """Open a folder or a zip archive on this machine, or a folder at an address.
 
     Raises
     ------
     AnnotationError
-        When there is neither at `path`, or the archive is refused.
+        When there is neither, or the archive is refused.
+    StoreError
+        When the address cannot be reached.
     """
+    if is_address(where):
+        return AddressFiles(str(where))
+    path = Path(where)
     if path.is_file() and path.suffix.lower() == ".zip":
         return ZipFiles(path, label=path.name)
     return FolderFiles(path)
+
+
+def file_stamp(path: Path) -> str:
+    """Size and time of the last change, or nothing for a file that cannot be asked."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return ""
+    return f"{found.st_size}:{found.st_mtime_ns}"
+
+
+def _open_archive(file: bytes | Path) -> zipfile.ZipFile:
+    return zipfile.ZipFile(io.BytesIO(file) if isinstance(file, bytes) else file)
 
 
 def _walk(root: Path) -> Iterable[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from convfe_core.catalog import Spec
@@ -14,6 +15,9 @@ from convfe_core.memory import memory_limit_mb, room_mb
 
 TENSORFLOW_MB = 660.0
 """Resident memory that importing TensorFlow takes."""
+
+PHOTOS_AND_BOXES_MB = 400.0
+"""What else a process takes that runs backbones over photographs: a few batches, and the boxes of the data set."""
 
 # Peaks measured with TensorFlow 2.21 on Linux, in MB on top of what was held, from loading to the end of the first
 # pass, by MB of weights: 0.8 -> 24, 4.6 -> 27, 15 -> 86, 16 (NASNetMobile, 770 layers) -> 184, 27 -> 116, 56 -> 122,
@@ -44,6 +48,12 @@ def _unpacked_bytes(path: Path) -> int:
 def peak_mb(spec: Spec) -> float:
     """Megabytes that loading a backbone and running it once take at their highest, TensorFlow itself included."""
     return _BASE_MB + _TIMES_WEIGHTS * weights_mb(spec) + (0.0 if "tensorflow" in sys.modules else TENSORFLOW_MB)
+
+
+def worker_mb(specs: Iterable[Spec]) -> float:
+    """Megabytes for a process of its own that runs these backbones one after the other."""
+    largest = max((weights_mb(spec) for spec in specs), default=0.0)
+    return TENSORFLOW_MB + _BASE_MB + _TIMES_WEIGHTS * largest + PHOTOS_AND_BOXES_MB
 
 
 def check_pass(backbone: Described, photo: Photo, size: Size) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from convfe_core.errors import ImageError
+from convfe_core.folders import is_address, known_folder, split_address
 from convfe_core.maps import Frame
 from convfe_core.pixels import PixelArray, upright_rgb
 
@@ -155,21 +156,31 @@ def read_photo(data: bytes, name: str, limits: ImageLimits = DEFAULT_LIMITS) -> 
     return Photo(shown, pixels, hashlib.sha256(data).hexdigest())
 
 
-def open_photo(path: str | Path, limits: ImageLimits = DEFAULT_LIMITS) -> Photo:
-    """Read a picture from disk.
+def open_photo(where: str | Path, limits: ImageLimits = DEFAULT_LIMITS) -> Photo:
+    """Read a picture from disk or from an address such as ``s3://bucket/photo.jpg``; errors as in `photo_bytes`."""
+    return read_photo(photo_bytes(where, limits), file_name(where), limits)
+
+
+def photo_bytes(where: str | Path, limits: ImageLimits = DEFAULT_LIMITS) -> bytes:
+    """Read a picture's file.
 
     Raises
     ------
     ImageError
-        When the file cannot be read or is no picture within the limits; of a file over ``max_bytes`` no more
-        than that is read.
+        When the file cannot be read or is too large; of a file over ``max_bytes`` no more than that is read.
+    StoreError
+        When the store behind an address does not answer.
     """
-    path = Path(path)
-    shown = display_name(path.name)
+    shown = display_name(file_name(where))
     try:
-        with path.open("rb") as file:
-            data = file.read(limits.max_bytes + 1)
-            size = max(path.stat().st_size, len(data))
+        if is_address(where):
+            folder, name = split_address(str(where))
+            data = known_folder(folder).read(name, limits.max_bytes + 1)
+            size = len(data)
+        else:
+            with Path(where).open("rb") as file:
+                data = file.read(limits.max_bytes + 1)
+                size = max(Path(where).stat().st_size, len(data))
     except FileNotFoundError as error:
         raise ImageError(f"{shown}: expected a picture, got a path where there is no file.") from error
     except IsADirectoryError as error:
@@ -181,7 +192,12 @@ def open_photo(path: str | Path, limits: ImageLimits = DEFAULT_LIMITS) -> Photo:
         raise ImageError(
             f"{shown}: expected at most {_megabytes(limits.max_bytes)}, got {_megabytes(size)}; save a smaller copy."
         )
-    return read_photo(data, path.name, limits)
+    return data
+
+
+def file_name(where: str | Path) -> str:
+    """The last part of a path or an address."""
+    return split_address(str(where))[1] if is_address(where) else Path(where).name
 
 
 def plan_frame(

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
 
-from convfe_core.errors import SpecError
+from convfe_core.errors import EngineError, SpecError
 
 Precision = Literal["float32", "fast"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -66,3 +66,22 @@ def explain_kept(asked: Precision, got: Precision) -> str | None:
     if not computes_in_bfloat16(asked) or got == asked:
         return None
     return "float32 all the same, because bfloat16 would move its maps too far"
+
+
+def require_same_arithmetic(precision: Precision, bfloat16: bool) -> None:
+    """Refuse to share work with a machine whose processor computes otherwise.
+
+    Parameters
+    ----------
+    precision : what was asked for
+    bfloat16 : what it means on the machine that asks
+
+    Raises
+    ------
+    EngineError : it means something else on this one
+    """
+    if computes_in_bfloat16(precision) != bfloat16:
+        raise EngineError(
+            f"Expected machines that all compute {precision} alike, got some with bfloat16 and some without; "
+            "leave out --precision, or use machines of one kind."
+        )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,24 +15,27 @@ from numpy.typing import NDArray
 from convfe_core.backbones import open_network
 from convfe_core.box_sizes import box_sizes
 from convfe_core.boxes import Dataset
-from convfe_core.catalog import Spec, control_of, find_architecture
+from convfe_core.catalog import Spec, find_architecture, from_anywhere
 from convfe_core.cost import Cost, PeakMemory, count_flops, count_params, time_batches, warm_up
 from convfe_core.diagnostics import Diagnostics
-from convfe_core.errors import AnnotationError, ConvfeError, SpecError
+from convfe_core.errors import AnnotationError, ConvfeError, EngineError, SpecError
 from convfe_core.extraction import cells_on_photo, frame_for
-from convfe_core.filesets import Skipped
-from convfe_core.footprint import require_room
-from convfe_core.geometry import SpatialPath
+from convfe_core.filesets import Skipped, file_stamp
+from convfe_core.folders import Folder
+from convfe_core.footprint import require_room, worker_mb
 from convfe_core.maps import REDUCTIONS, Frame
-from convfe_core.precision import explain_kept
+from convfe_core.precision import computes_in_bfloat16, explain_kept
 from convfe_core.probe import NO_PROBE, plan_probe, probe_boxes
 from convfe_core.rank_results import CONTROL_SEEDS, Progress, RankedResult, RankOptions, RankResult
-from convfe_core.rank_shards import NUMBERS, SCHEMA, Scorer
+from convfe_core.rank_shards import NUMBERS, SCHEMA, Pass, RankJob, Scorer
 from convfe_core.ranking import BackboneScores, MapScores, rank_backbones
+from convfe_core.ray_engine import RayEngine, RayProgress
 from convfe_core.scoring import ScoringBackbone, freeze_for_scoring
 from convfe_core.separation import SIZE_GROUPS, Comparison
-from convfe_core.shards import Parts, Row, Shard, file_stamp, shard_rows
+from convfe_core.shards import Parts, Row, Shard, ShardImage, shard_rows
+from convfe_core.taps import Tap
 
+T = TypeVar("T")
 Values = NDArray[np.float64]
 
 DIAGNOSED = 200
@@ -59,6 +63,7 @@ class RankRun:
     should_stop : asked often; once true, the run ends with the backbones that are finished
     clock : seconds
     work : folder for finished parts of the run, from which a run that was killed goes on; None keeps nothing
+    engine : computes the parts elsewhere; needs `work`
     """
 
     def __init__(
@@ -69,7 +74,8 @@ class RankRun:
         on_progress: Callable[[Progress], None] = lambda _progress: None,
         should_stop: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
-        work: Path | None = None,
+        work: Folder | str | Path | None = None,
+        engine: RayEngine | None = None,
     ) -> None:
         for spec in specs:
             if spec.architecture is not None:
@@ -94,7 +100,12 @@ class RankRun:
             diagnosed=frozenset(self._places[:: max(1, len(self._places) // DIAGNOSED)]),
         )
         self._parts = None if work is None else Parts(work, SCHEMA)
-        self._controls: dict[tuple[Spec, tuple[float, float]], _Accumulator] = {}
+        self._engine = engine
+        self._opened: dict[Spec, _Opened] = {}
+        self._missing: dict[str, Skipped] = {}  # by shard
+        self._images: tuple[ShardImage, ...] = ()
+        self._cut: dict[str, list[Shard]] = {}  # by the name of a pass
+        self._controls: dict[tuple[str, str], _Accumulator] = {}
         self._at = (0, 0)  # backbones begun, passes done of the one at work
 
     def run(self) -> RankResult:
@@ -110,15 +121,11 @@ class RankRun:
         if self.options.cost:
             warm_up()  # or the first backbone would be charged for TensorFlow itself
         try:
-            for number, spec in enumerate(self.specs):
-                self._at = (number, 0)
-                try:
-                    self.results.append(self._run_backbone(spec))
-                except SpecError:
-                    raise
-                except ConvfeError as error:
-                    errors.append(error)
-                    self.failed.append(Skipped(_shown(spec), str(error)))
+            if self._engine is not None:
+                self._opened = dict(self._each(self._open, errors))
+                self._run_elsewhere(self._engine)
+            for _, result in self._each(self._run_backbone, errors):
+                self.results.append(result)
         except _Stopped:
             pass
         if errors and not self.results:
@@ -142,9 +149,28 @@ class RankRun:
             results=tuple(self.results),
             failed=tuple(self.failed),
             skipped=(*self.dataset.skipped, *unreadable),
+            missing=tuple(self._missing.values()),
         )
 
-    def _run_backbone(self, spec: Spec) -> RankedResult:
+    def _each(self, work: Callable[[Spec], T], errors: list[ConvfeError]) -> Iterator[tuple[Spec, T]]:
+        """Do something with every backbone that has not failed yet; what fails now is noted."""
+        failed = {one.file for one in self.failed}
+        for number, spec in enumerate(self.specs):
+            self._at = (number, 0)
+            if _shown(spec) in failed:
+                continue
+            try:
+                found = work(spec)
+            except SpecError:
+                raise
+            except ConvfeError as error:
+                errors.append(error)
+                self.failed.append(Skipped(_shown(spec), str(error)))
+            else:
+                yield spec, found
+
+    def _open(self, spec: Spec) -> _Opened:
+        """Open a backbone and measure its cost."""
         self._tell(spec, "loading")
         cost: Cost | None = None
         require_room(spec)
@@ -163,16 +189,52 @@ class RankRun:
         if self.options.cost:
             grid = cells_on_photo(frame, backbone.path.grid(height, width))
             cost = Cost(params, flops, height, width, grid.rows * grid.columns, latency, memory.added_mb)
-        own, features, sides = self._run_photos(spec, backbone)
-        path = backbone.path
+        stamp = "" if spec.path is None else file_stamp(spec.path)
+        seeds = CONTROL_SEEDS if self.options.control else ()
+        return _Opened(
+            weights=backbone.weights,
+            tap=backbone.tap,
+            cost=cost,
+            own=Pass(spec, stamp=stamp),
+            controls=tuple(Pass(spec, seed, backbone.path, stamp) for seed in seeds),
+            backbone=None if self._engine else backbone,
+        )
+
+    def _run_elsewhere(self, engine: RayEngine) -> None:
+        """Let an engine finish what is missing, and note what it could not."""
+        assert self._parts is not None
+        passes = {one.name: one for opened in self._opened.values() for one in (opened.own, *opened.controls)}
+        shards = [shard for one in passes.values() for shard in self._shards(one)]
+        finished = self._parts.finished(shards)
+        missing = [shard for shard in shards if shard.name not in finished]
+
+        def tell(progress: RayProgress) -> None:
+            self._stop_if_asked()
+            share = progress.shards / progress.of
+            self._on_progress(Progress("ray", progress.words, share, progress.seconds_left))
+
+        abroad = {name: replace(one, spec=from_anywhere(one.spec)) for name, one in passes.items()}
+        job = RankJob(self._scorer, abroad, computes_in_bfloat16(self.options.precision))
+        need = worker_mb(self._opened)
+        reasons = engine.finish(job, missing, self._parts, need, tell)
+        for shard in missing:
+            if shard.name in reasons:
+                self._missing[shard.name] = Skipped(shard.words, reasons[shard.name])
+
+    def _run_backbone(self, spec: Spec) -> RankedResult:
+        opened = self._opened.pop(spec, None) or self._open(spec)
+        cost, controls = opened.cost, opened.controls
+        own, features, sides = self._run_photos(opened)
+        if not own.seen and self._missing:
+            raise EngineError(f"none of its images could be run: {next(iter(self._missing.values())).reason}")
         if not own.seen:
             raise AnnotationError(f"{self.dataset.source.label}: expected pictures that can be read, got none.")
         probe = None
         if self.options.probe:
             self._tell(spec, "box probe")
             probe = probe_boxes(*features, seed=self.options.seed)
-        del backbone
-        control = self._run_controls(spec, path) if self.options.control else None
+        del opened
+        control = self._run_controls(controls) if controls else None
         imagenet = spec.weights == "imagenet" and spec.architecture is not None
         return RankedResult(
             spec=spec,
@@ -200,77 +262,84 @@ class RankRun:
         )
 
     def _run_photos(
-        self, spec: Spec, backbone: ScoringBackbone
+        self, opened: _Opened
     ) -> tuple[_Accumulator, tuple[NDArray[np.float32], NDArray[np.str_], NDArray[np.int64]], Values]:
         """Scores of every photograph, the probe's features, labels and images, and the sides of all boxes in cells."""
         own = _Accumulator(len(self.dataset.images))
         features, places, sides = [], [], []
         labels: list[str] = []
-        for row in self._pass(spec, spec.text, _stamp(spec), lambda: backbone):
+        for row in self._pass(opened.own, opened.backbone):
             place, boxes = row["place"], row["boxes"]
             own.add_row(row)
             own.by_size[place] = row["by_size"]
             sides.append(np.frombuffer(row["sides"], np.float32))
-            features.append(np.frombuffer(row["averages"], np.float32).reshape(boxes, backbone.tap.channels))
+            features.append(np.frombuffer(row["averages"], np.float32).reshape(boxes, opened.tap.channels))
             labels += self._probe.labels.get(place, ())
             places += [place] * boxes
-        own.weights, own.stride = backbone.weights, backbone.tap.stride
+        own.weights, own.stride = opened.weights, opened.tap.stride
         self._next_pass()
         if not own.seen:
             return own, (np.empty((0, 1), np.float32), np.array([], np.str_), np.array([], np.int64)), np.array([])
         found = np.concatenate(features), np.array(labels, np.str_), np.array(places, np.int64)
         return own, found, np.concatenate(sides).astype(np.float64)
 
-    def _run_controls(self, spec: Spec, path: SpatialPath) -> _Accumulator:
+    def _run_controls(self, controls: Sequence[Pass]) -> _Accumulator | None:
         """Scores of the same architecture with untrained weights, averaged over `CONTROL_SEEDS`.
 
-        They are scored on the very cells of the backbone, so that the two differ in nothing but their weights.
+        They are scored on the very cells of the backbone, so that the two differ in nothing but their weights. None
+        when an engine could run one of them on no image at all.
         """
-        key = control_of(spec), path.shift
+        key = controls[0].name, controls[0].weights
         if key not in self._controls:
             total = _Accumulator(len(self.dataset.images))
-            for number, seed in enumerate(CONTROL_SEEDS, 1):
-                doing = f"untrained control {number} of {len(CONTROL_SEEDS)}"
-
-                def load(seed: int = seed) -> ScoringBackbone:
-                    require_room(spec)
-                    network = open_network(control_of(spec), self.options.tap, seed=seed)
-                    return replace(freeze_for_scoring(network, self.options.precision, "spend"), path=path)
-
-                self._tell(spec, doing)
+            for number, control in enumerate(controls, 1):
+                doing = f"untrained control {number} of {len(controls)}"
+                self._tell(control.spec, doing)
                 one = _Accumulator(len(self.dataset.images))
-                name = f"{control_of(spec).text}@{seed}"
-                for row in self._pass(spec, name, f"{path.shift} {_stamp(spec)}", load, doing):
+                for row in self._pass(control, doing=doing):
                     one.add_row(row)
-                total.add(one, 1 / len(CONTROL_SEEDS))
+                total.add(one, 1 / len(controls))
+                total.complete = total.complete and one.seen > 0
                 self._next_pass()
             self._controls[key] = total
-        return self._controls[key]
+        return self._controls[key] if self._controls[key].complete else None
 
-    def _pass(
-        self, spec: Spec, name: str, weights: str, load: Callable[[], ScoringBackbone], control: str = ""
-    ) -> Iterator[Row]:
-        """Yield the rows of all photographs that could be read; what an earlier run finished is not computed again."""
-        backbone: list[ScoringBackbone] = []
+    def _pass(self, one: Pass, backbone: ScoringBackbone | None = None, doing: str = "") -> Iterator[Row]:
+        """Yield the rows of all photographs that could be read; what is finished is not computed again.
+
+        Parameters
+        ----------
+        backbone : the pass's, where it is open already
+        doing : what to tell besides the image
+        """
+        loaded = [backbone] if backbone else []
         done = 0
 
         def compute(shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
-            if not backbone:
-                backbone.append(load())
-            scored = self._scorer.rows(backbone[0], shard, first, control=bool(control), check=self._stop_if_asked)
+            if not loaded:
+                loaded.append(one.load(self.options))
+            control = one.seed is not None
+            scored = self._scorer.rows(loaded[0], shard, first, control=control, check=self._stop_if_asked)
             for after, rows in scored:
                 yield after, rows
                 for number in range(done + after - len(rows) + 1, done + after + 1):
                     images = f"image {number} of {len(self._places)}"
-                    self._tell(spec, f"{control}, {images}" if control else images, number / len(self._places))
+                    self._tell(one.spec, f"{doing}, {images}" if doing else images, number / len(self._places))
 
-        for shard in self._scorer.shards(name, weights, self._places):
-            for row in shard_rows(shard, compute, self._parts):
+        for shard in self._shards(one):
+            for row in () if shard.name in self._missing else shard_rows(shard, compute, self._parts):
                 if row.get("reason"):
                     self._unreadable[self.dataset.images[row["place"]].image] = row["reason"]
                 else:
                     yield row
             done += len(shard.images)
+
+    def _shards(self, one: Pass) -> list[Shard]:
+        """A pass cut into shards, once: files may change while it runs."""
+        if one.name not in self._cut:
+            self._images = self._images or self._scorer.images(self._places)
+            self._cut[one.name] = self._scorer.shards(one.name, one.weights, self._images)
+        return self._cut[one.name]
 
     def _usual_frame(self, backbone: ScoringBackbone) -> Frame:
         """Where photographs of the most frequent size lie on the input: the size that costs are stated for."""
@@ -294,9 +363,16 @@ class RankRun:
         self._on_progress(Progress(_shown(spec), doing, min(share, 1.0), left))
 
 
-def _stamp(spec: Spec) -> str:
-    """Tells versions of a file of the user's apart."""
-    return "" if spec.path is None else file_stamp(spec.path)
+@dataclass(frozen=True, eq=False)
+class _Opened:
+    """What is known of a backbone before it runs; its passes; and itself, where it is to run here."""
+
+    weights: str
+    tap: Tap
+    cost: Cost | None
+    own: Pass
+    controls: tuple[Pass, ...]
+    backbone: ScoringBackbone | None
 
 
 class _Accumulator:
@@ -307,6 +383,7 @@ class _Accumulator:
         self.auroc = np.full((images, len(REDUCTIONS)), np.nan)
         self.by_size = np.full((images, len(SIZE_GROUPS)), np.nan)
         self.seen = 0
+        self.complete = True
         self.weights = self.tap = ""
         self.stride = 0
         self._sums = np.zeros((len(REDUCTIONS), len(NUMBERS)))

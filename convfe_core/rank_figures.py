@@ -147,7 +147,7 @@ def duel_figure(result: RankResult, first: RankedBackbone, second: RankedBackbon
             "showlegend": False,
             "x": theirs[usable],
             "y": ours[usable],
-            "text": [result.dataset.images[place].image for place in usable],
+            "text": [result.dataset.images[place].image for place in usable.tolist()],
             "customdata": usable,
             "marker": {
                 "size": 9,

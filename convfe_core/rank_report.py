@@ -96,7 +96,8 @@ def html_report(result: RankResult, best: Sequence[str], worst: Sequence[str]) -
         f"{result.options.reduction} map, 95 % intervals over images"
     )
     sizes = "".join(f"<li>{html.escape(f'{r.label}: {r.sizes.text}')}</li>" for r in result.results)
-    problems = "".join(f"<li>{html.escape(line)}</li>" for line in skipped_in_words(result, most=200))
+    missing = [f"missing {one.file}: {one.reason}" for one in result.missing]
+    problems = "".join(f"<li>{html.escape(line)}</li>" for line in [*skipped_in_words(result, most=200), *missing])
     return _PAGE.format(
         verdict=html.escape(result.ranking.verdict.text),
         facts=html.escape(facts),

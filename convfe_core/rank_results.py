@@ -99,6 +99,7 @@ class RankResult:
     results : the backbones that were finished, in the order they were given
     failed : backbones that could not be run, and why
     skipped : what of the data set was not used, and why
+    missing : images that an engine could not run under a backbone, and why; the numbers are without them
     """
 
     dataset: Dataset
@@ -107,6 +108,7 @@ class RankResult:
     results: tuple[RankedResult, ...]
     failed: tuple[Skipped, ...]
     skipped: tuple[Skipped, ...]
+    missing: tuple[Skipped, ...] = ()
 
     def result(self, label: str) -> RankedResult:
         """What was found out about one backbone."""

@@ -6,13 +6,15 @@ data set and the options alone (see `convfe_core.shards`), so that passes can go
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,18 +23,23 @@ import numpy as np
 import pyarrow as pa
 from platformdirs import user_cache_dir
 
+from convfe_core.ahead import map_ahead
+from convfe_core.backbones import open_network
 from convfe_core.boxes import BoxArray, Dataset
-from convfe_core.catalog import Spec
+from convfe_core.catalog import Spec, control_of
 from convfe_core.diagnostics import Diagnostics, diagnose_map
 from convfe_core.errors import AnnotationError, ImageError
-from convfe_core.filesets import FolderFiles
+from convfe_core.footprint import require_room
+from convfe_core.geometry import SpatialPath
 from convfe_core.images import DEFAULT_LIMITS, Photo, read_photo
 from convfe_core.maps import REDUCTIONS
-from convfe_core.precision import computes_in_bfloat16
+from convfe_core.memory import give_back
+from convfe_core.packed_boxes import PackedBoxes
+from convfe_core.precision import computes_in_bfloat16, require_same_arithmetic
 from convfe_core.rank_results import RankOptions
-from convfe_core.scoring import Scored, ScoringBackbone, score_windows
+from convfe_core.scoring import Scored, ScoringBackbone, freeze_for_scoring, score_windows
 from convfe_core.separation import Comparison, box_cells
-from convfe_core.shards import Row, Shard, ShardImage, cut_shards, file_stamp
+from convfe_core.shards import Row, Shard, ShardImage, cut_shards
 
 MONTH_SECONDS = 30 * 24 * 3600
 NUMBERS = tuple(f.name for f in fields(Diagnostics) if f.name not in ("flat", "finite"))
@@ -76,7 +83,12 @@ class Scorer:
     probe_boxes: Mapping[int, BoxArray]
     diagnosed: frozenset[int]
 
-    def shards(self, name: str, weights: str, places: list[int]) -> list[Shard]:
+    def images(self, places: Iterable[int]) -> tuple[ShardImage, ...]:
+        """Photographs as shards name them."""
+        images, source = self.dataset.images, self.dataset.source
+        return tuple(ShardImage(images[k].image, k, stamp=source.stamp(images[k].image)) for k in places)
+
+    def shards(self, name: str, weights: str, images: Sequence[ShardImage]) -> list[Shard]:
         """Cut a pass over some photographs into shards.
 
         Parameters
@@ -84,10 +96,7 @@ class Scorer:
         name : of the pass
         weights : tells weights of the same name apart
         """
-        images, source = self.dataset.images, self.dataset.source
-        stamps = (lambda k: file_stamp(source.root / images[k].image)) if isinstance(source, FolderFiles) else _no_stamp
-        members = [ShardImage(images[place].image, place, stamp=stamps(place)) for place in places]
-        return cut_shards(members, [name], {**self._request(), "weights": weights})
+        return cut_shards(images, [name], {**self._request, "weights": weights})
 
     def rows(
         self,
@@ -108,10 +117,15 @@ class Scorer:
         unreadable: dict[int, str] = {}
 
         def photos() -> Iterator[tuple[int, Photo]]:
+            places = [image.place for image in shard.images[first:]]
+            with closing(map_ahead(self._read, places, self.dataset.source.readers)) as files:
+                yield from decoded(files)
+
+        def decoded(files: Iterator[bytes | AnnotationError]) -> Iterator[tuple[int, Photo]]:
             for position in range(first, len(shard.images)):
                 check()
                 try:
-                    yield position, self._photo(shard.images[position].place)
+                    yield position, self._photo(shard.images[position].place, next(files))
                 except (ImageError, AnnotationError) as error:
                     unreadable[position] = str(error)
 
@@ -126,9 +140,17 @@ class Scorer:
         if start < len(shard.images):
             yield len(shard.images), [self._unread(shard, k, unreadable) for k in range(start, len(shard.images))]
 
-    def _photo(self, place: int) -> Photo:
+    def _read(self, place: int) -> bytes | AnnotationError:
+        try:
+            return self.dataset.source.read(self.dataset.images[place].image, DEFAULT_LIMITS.max_bytes)
+        except AnnotationError as error:
+            return error
+
+    def _photo(self, place: int, data: bytes | AnnotationError) -> Photo:
+        if isinstance(data, AnnotationError):
+            raise data
         image = self.dataset.images[place]
-        photo = read_photo(self.dataset.source.read(image.image, DEFAULT_LIMITS.max_bytes), image.image)
+        photo = read_photo(data, image.image)
         if (photo.height, photo.width) != (image.height, image.width):
             came = f"{photo.width} x {photo.height}"
             raise ImageError(f"its header says {image.width} x {image.height} pixels, it has {came}")
@@ -157,6 +179,18 @@ class Scorer:
     def _unread(self, shard: Shard, position: int, unreadable: Mapping[int, str]) -> Row:
         return {"place": shard.images[position].place, "reason": unreadable[position]}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel light: a data set may have millions of photographs, and every worker gets all of their boxes."""
+        images = PackedBoxes(self.dataset.images)
+        comparison = copy.copy(self.comparison)
+        comparison.images = images
+        return {
+            **self.__dict__,
+            "dataset": replace(self.dataset, images=images, skipped=()),
+            "comparison": comparison,
+        }
+
+    @cached_property
     def _request(self) -> dict[str, Any]:
         """What rows depend on besides photographs and weights: the options, and every box of the data set."""
         boxes = hashlib.sha256()
@@ -177,6 +211,77 @@ class Scorer:
         }
 
 
+@dataclass(frozen=True)
+class Pass:
+    """One set of weights that photographs are scored under.
+
+    Attributes
+    ----------
+    spec : whose weights; of a control the backbone's own spec
+    seed : of an untrained control, None for the backbone itself
+    path : where the cells of a control lie, those of its backbone; None for where they lie by themselves
+    stamp : tells weights of the same name apart
+    """
+
+    spec: Spec
+    seed: int | None = None
+    path: SpatialPath | None = None
+    stamp: str = ""
+
+    @property
+    def name(self) -> str:
+        """What shards name it by."""
+        if self.path is None:
+            return self.spec.text
+        return f"{control_of(self.spec).text}@{self.seed} {','.join(f'{one:g}' for one in self.path.shift)}"
+
+    @property
+    def weights(self) -> str:
+        """Tells passes of the same name apart."""
+        return self.stamp if self.path is None else f"{self.path.shift} {self.stamp}"
+
+    def load(self, options: RankOptions) -> ScoringBackbone:
+        """Open the network and freeze it, errors as in `convfe_core.backbones.open_network`."""
+        give_back()
+        require_room(self.spec)
+        if self.seed is None:
+            network = open_network(self.spec, options.tap)
+        else:
+            network = open_network(control_of(self.spec), options.tap, seed=self.seed)
+        backbone = freeze_for_scoring(network, options.precision, "spend")
+        return backbone if self.path is None else replace(backbone, path=self.path)
+
+
+@dataclass(frozen=True, eq=False)
+class RankJob:
+    """The passes of a ranking as an engine maps them over shards, see `convfe_core.shards.Job`.
+
+    Attributes
+    ----------
+    passes : by name
+    bfloat16 : whether the machine that asks computes in it; all must
+    """
+
+    scorer: Scorer
+    passes: Mapping[str, Pass]
+    bfloat16: bool
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of the rows."""
+        return SCHEMA
+
+    def load(self, backbone: str) -> ScoringBackbone:
+        """Load the weights of a pass."""
+        options = self.scorer.options
+        require_same_arithmetic(options.precision, self.bfloat16)
+        return self.passes[backbone].load(options)
+
+    def rows(self, loaded: ScoringBackbone, shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
+        """Score a shard."""
+        return self.scorer.rows(loaded, shard, first, control=self.passes[shard.backbone].seed is not None)
+
+
 def work_folder(options: RankOptions, dataset: Dataset, specs: Sequence[Spec], cache: Path | None = None) -> Path:
     """Where a run keeps its parts, the same for the same call; folders that nobody went back to for a month go.
 
@@ -194,7 +299,3 @@ def work_folder(options: RankOptions, dataset: Dataset, specs: Sequence[Spec], c
 
 def _numbers(found: Diagnostics) -> list[float]:
     return [*(float(getattr(found, name)) for name in NUMBERS), float(found.flat), float(found.finite)]
-
-
-def _no_stamp(_place: int) -> str:
-    return ""

@@ -55,6 +55,7 @@ def to_json(result: RankResult) -> dict[str, Any]:
         },
         "backbones": [_backbone(ranked, result.result(ranked.label)) for ranked in result.ranking.backbones],
         "failed": [{"spec": s.file, "reason": s.reason} for s in result.failed],
+        "missing": [{"shard": s.file, "reason": s.reason} for s in result.missing],
         "differences": [
             {"first": d.first, "second": d.second, "S": d.S.value, "ci": [d.S.low, d.S.high], "tied": d.tied}
             for d in result.ranking.differences

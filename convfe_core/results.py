@@ -7,41 +7,32 @@ same arguments; finished shards and batches are not computed again.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import pyarrow as pa
 
-from convfe_core.ahead import ahead
-from convfe_core.backbones import Backbone, load_backbone
-from convfe_core.catalog import Spec, file_stem
+from convfe_core.catalog import Spec, file_stem, from_anywhere
 from convfe_core.errors import ConvfeError, ImageError, SpecError
-from convfe_core.exports import single_npz
-from convfe_core.extraction import Size, extract_windows
-from convfe_core.files import whole_file, write_whole
-from convfe_core.footprint import require_room
-from convfe_core.images import Photo, open_photo
-from convfe_core.maps import FeatureMaps
-from convfe_core.memory import give_back
-from convfe_core.pace import Pace
-from convfe_core.pictures import row_png
+from convfe_core.extraction import Size
+from convfe_core.filesets import Skipped, file_stamp
+from convfe_core.folders import is_address, open_folder
+from convfe_core.footprint import worker_mb
+from convfe_core.images import file_name
+from convfe_core.maps_shards import SCHEMA, MapsJob
+from convfe_core.pace import SECONDS_BETWEEN_LINES, Pace, duration
 from convfe_core.precision import Precision, computes_in_bfloat16, explain_kept, explain_precision
-from convfe_core.shards import Parts, Row, Shard, ShardImage, cut_shards, file_stamp
-from convfe_core.sources import photos_in_folder
+from convfe_core.ray_engine import RayEngine, RayProgress, missing_in_words
+from convfe_core.shards import Parts, Shard, ShardImage, cut_shards
+from convfe_core.sources import photos_at_address, photos_in_folder
 
 MANIFEST = "manifest.json"
 PARTS = "parts"
-
-TEXT_COLUMNS = ("image", "sha256", "backbone", "weights", "tap", "png", "npz", "reason")
-SCHEMA = pa.schema([*((name, pa.string()) for name in TEXT_COLUMNS), ("cells", pa.list_(pa.int64()))])
-"""One row for each image under one backbone: its files, or in ``reason`` why there are none."""
 
 
 @dataclass
@@ -50,17 +41,20 @@ class MapsRun:
 
     Attributes
     ----------
-    paths : images, or folders of images
+    paths : images, or folders of images, or their addresses
+    out : a folder or its address
+    engine : computes the maps elsewhere
     tell : takes one line of progress or of what went wrong
     """
 
-    paths: tuple[Path, ...]
+    paths: tuple[Path | str, ...]
     specs: tuple[Spec, ...]
     size: Size
     tap: str
-    out: Path
+    out: Path | str
     tell: Callable[[str], None]
     precision: Precision = "float32"
+    engine: RayEngine | None = None
     _told: set[str] = field(default_factory=set)
     _failed: dict[tuple[str, str, str], None] = field(default_factory=dict)
 
@@ -74,37 +68,79 @@ class MapsRun:
         images = self._images()
         specs = {spec.text: spec for spec in self.specs}
         shards = cut_shards(images, list(specs), self._request())
-        parts = Parts(self.out / PARTS, SCHEMA)
+        out = self._out = open_folder(self.out)
+        parts = Parts(out.below(PARTS), SCHEMA)
         parts.keep_only(shards)
         if self.precision != "float32":
             self.tell(f"{self.precision}: {explain_precision(self.precision)}")
-        pace = Pace(len(images) * len(specs))
-        for text, spec in specs.items():
-            missing = [s for s in shards if s.backbone == text and not self._finished(parts, s)]
-            pace.skip(len(images) - sum(len(shard.images) - parts.begun(shard) for shard in missing))
-            if missing:
-                self._run_shards(parts, missing, spec, pace, len(images))
-        with whole_file(self.out / MANIFEST) as file:
-            written = self._write_manifest(file, (parts.read(shard) for shard in shards if parts.has(shard)))
-        self.tell(f"{written} maps in {self.out}" + (f", {len(self._failed)} failed" if self._failed else ""))
+        there = parts.finished(shards)
+        missing = [shard for shard in shards if shard.name not in there or not self._keeps_files(parts, shard)]
+        job = MapsJob(
+            specs={text: from_anywhere(spec) for text, spec in specs.items()},
+            size=self.size,
+            tap=self.tap,
+            precision=self.precision,
+            here=Path.cwd(),
+            out=out,
+            bfloat16=computes_in_bfloat16(self.precision),
+        )
+        if self.engine is not None:
+            self._run_elsewhere(self.engine, job, missing, parts)
+        else:
+            self._run_here(job, missing, parts, len(images))
+        finished = parts.finished(shards)
+        with out.writing(MANIFEST) as file:
+            written = self._write_manifest(file, (parts.read(shard) for shard in shards if shard.name in finished))
+        self.tell(f"{written} maps in {out.label}" + (f", {len(self._failed)} failed" if self._failed else ""))
         return len(self._failed)
+
+    def _run_here(self, job: MapsJob, missing: Sequence[Shard], parts: Parts, images: int) -> None:
+        pace = Pace(images * len(job.specs))
+        for text, spec in job.specs.items():
+            todo = [shard for shard in missing if shard.backbone == text]
+            pace.skip(images - sum(len(shard.images) - parts.begun(shard) for shard in todo))
+            if todo:
+                self.tell(f"{spec.label}: loading")
+                self._run_backbone(job, text, todo, parts, pace, images)
+
+    def _run_elsewhere(self, engine: RayEngine, job: MapsJob, missing: Sequence[Shard], parts: Parts) -> None:
+        told = [0.0]
+
+        def tell(progress: RayProgress) -> None:
+            now = time.monotonic()
+            if progress.shards < progress.of and now - told[0] < SECONDS_BETWEEN_LINES:
+                return
+            told[0] = now
+            left = "" if progress.seconds_left is None else f", {duration(progress.seconds_left)} left"
+            self.tell(progress.words + left)
+
+        reasons = engine.finish(job, missing, parts, worker_mb(job.specs.values()), tell)
+        for shard in missing:
+            if shard.name not in reasons and not self._keeps_files(parts, shard):
+                reasons[shard.name] = "its files are not there on this machine; give an --out that every node reaches"
+        absent = [Skipped(shard.words, reasons[shard.name]) for shard in missing if shard.name in reasons]
+        for one in absent:
+            self._failed["", one.file, one.reason] = None
+        if absent:
+            self.tell(f"convfe: {missing_in_words(absent)}")
 
     def _images(self) -> list[ShardImage]:
         """Every image once, with a stem for its files; images of one name in different folders are numbered."""
-        paths: list[Path] = []
+        stamps: dict[str, str] = {}
         for path in self.paths:
             try:
-                paths += photos_in_folder(path) if path.is_dir() else [path]
+                stamps |= _pictures(path)
             except ImageError as error:
                 self._fail(str(path), "", str(error))
         taken: set[str] = set()
         images = []
-        for place, path in enumerate(dict.fromkeys(paths)):
-            stem, number = file_stem(path.stem), 2
+        for place, (path, stamp) in enumerate(stamps.items()):
+            first = file_stem(Path(file_name(path)).stem)
+            stem, number = first, 2
             while stem.casefold() in taken:
-                stem, number = f"{file_stem(path.stem)}-{number}", number + 1
+                stem, number = f"{first}-{number}", number + 1
             taken.add(stem.casefold())
-            images.append(ShardImage(str(path), place, stem, file_stamp(path)))
+            images.append(ShardImage(path, place, stem, stamp))
         return images
 
     def _request(self) -> dict[str, Any]:
@@ -118,38 +154,30 @@ class MapsRun:
             "weights": {spec.text: file_stamp(spec.path) for spec in self.specs if spec.path is not None},
         }
 
-    def _finished(self, parts: Parts, shard: Shard) -> bool:
-        """Whether a shard's part is there, and the files that it names."""
-        if not parts.has(shard):
-            return False
+    def _keeps_files(self, parts: Parts, shard: Shard) -> bool:
+        """Whether the files that a shard's part names are there; without them the part goes too."""
         names = parts.read(shard).select(["png", "npz"]).to_pydict()
-        if all((self.out / name).is_file() for column in names.values() for name in column if name):
+        if self._out.keeps(name for column in names.values() for name in column if name):
             return True
         parts.drop(shard)
         return False
 
-    def _load(self, spec: Spec) -> Backbone | None:
-        self.tell(f"{spec.label}: loading")
-        give_back()
+    def _run_backbone(
+        self, job: MapsJob, text: str, todo: Sequence[Shard], parts: Parts, pace: Pace, images: int
+    ) -> None:
+        """Run some shards of one backbone, which is gone from memory when this ends."""
         try:
-            require_room(spec)
-            backbone = load_backbone(spec, self.tap, precision=self.precision)
+            backbone = job.load(text)
         except SpecError:
             raise
         except ConvfeError as error:
-            self._fail("", spec.text, str(error))
-            return None
-        if kept := explain_kept(self.precision, backbone.precision):
-            self.tell(f"{spec.label}: {kept}")
-        return backbone
-
-    def _run_shards(self, parts: Parts, missing: list[Shard], spec: Spec, pace: Pace, images: int) -> None:
-        backbone = self._load(spec)
-        if backbone is None:
+            self._fail("", text, str(error))
             return
+        if kept := explain_kept(self.precision, backbone.precision):
+            self.tell(f"{backbone.label}: {kept}")
         pace.restart()
-        for shard in missing:
-            for rows in parts.compute(shard, partial(self._rows, backbone)):
+        for shard in todo:
+            for rows in parts.compute(shard, partial(job.rows, backbone)):
                 pace.count(len(rows))
                 for row in rows:
                     if row["reason"]:
@@ -158,58 +186,6 @@ class MapsRun:
                     done = (pace.done - 1) % images + 1
                     words = pace.words()
                     self.tell(f"{backbone.label}: image {done} of {images}" + (f", {words}" if words else ""))
-
-    def _rows(self, backbone: Backbone, shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
-        """Write the files of a shard window by window; see `convfe_core.shards.ComputeRows`."""
-        unreadable: dict[int, str] = {}  # filled by the thread that decodes, always ahead of what is yielded here
-
-        def photos() -> Iterator[tuple[int, Photo]]:
-            for position in range(first, len(shard.images)):
-                try:
-                    yield position, open_photo(shard.images[position].path)
-                except ImageError as error:
-                    unreadable[position] = str(error)
-
-        def write(member: tuple[int, Photo, FeatureMaps]) -> tuple[int, Row]:
-            position, photo, maps = member
-            return position, self._write_pair(shard.images[position], photo, maps)
-
-        start = first
-        # While two threads draw one window, the network runs on the next one, and the one after that is decoded.
-        with closing(ahead(extract_windows(backbone, photos(), self.size))) as windows, ThreadPoolExecutor(2) as pens:
-            for window in windows:
-                rows = dict(pens.map(write, window))
-                after = max(rows) + 1
-                yield after, self._in_order(shard, start, after, rows, unreadable)
-                start = after
-        if start < len(shard.images):
-            yield len(shard.images), self._in_order(shard, start, len(shard.images), {}, unreadable)
-
-    def _in_order(
-        self, shard: Shard, start: int, after: int, rows: dict[int, Row], unreadable: dict[int, str]
-    ) -> list[Row]:
-        return [
-            rows[position]
-            if position in rows
-            else {"image": _text(shard.images[position]), "backbone": shard.backbone, "reason": unreadable[position]}
-            for position in range(start, after)
-        ]
-
-    def _write_pair(self, image: ShardImage, photo: Photo, maps: FeatureMaps) -> Row:
-        name = f"{image.name}.{file_stem(maps.label)}"
-        write_whole(self.out / f"{name}.png", row_png(photo, [maps]))
-        write_whole(self.out / f"{name}.npz", single_npz(maps))
-        return {
-            "image": _text(image),
-            "sha256": photo.digest,
-            "backbone": maps.label,
-            "weights": maps.weights,
-            "tap": maps.tap,
-            "png": f"{name}.png",
-            "npz": f"{name}.npz",
-            "cells": list(maps.max.shape),
-            "reason": None,
-        }
 
     def _fail(self, image: str, spec: str, reason: str) -> None:
         self._failed[image, spec, reason] = None
@@ -220,7 +196,7 @@ class MapsRun:
             self._told.add(reason)
             self.tell(f"convfe: {reason}")
 
-    def _write_manifest(self, file: BinaryIO, tables: Iterator[pa.Table]) -> int:
+    def _write_manifest(self, file: IO[bytes], tables: Iterator[pa.Table]) -> int:
         """Write the manifest shard by shard, so that it need not be in memory, and return how many maps it lists."""
         head = {
             "size": self.size.name,
@@ -243,9 +219,12 @@ class MapsRun:
         return written
 
 
-def _text(image: ShardImage) -> str:
-    """An image's path as text that any file can hold, also where its name is none."""
-    return os.fsencode(image.path).decode("utf-8", "replace")
+def _pictures(where: Path | str) -> dict[str, str]:
+    """An image, or those of a folder, by path or address, each with what changes when it does."""
+    if is_address(where):
+        return photos_at_address(str(where))
+    path = Path(where)
+    return {str(one): file_stamp(one) for one in (photos_in_folder(path) if path.is_dir() else [path])}
 
 
 def _json(record: Any, indent: int | None = 1) -> str:

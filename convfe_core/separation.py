@@ -123,7 +123,7 @@ class Comparison:
     """
 
     def __init__(self, images: Sequence[ImageBoxes], most: int = COMPARISONS, seed: int = SEED) -> None:
-        self.images = tuple(images)
+        self.images = images
         self.most = most
         self.seed = seed
         self._boxed = np.array([k for k, image in enumerate(self.images) if len(image.boxes)], np.int64)

@@ -2,7 +2,8 @@
 
 A shard is a few hundred consecutive images of a request under one backbone. What it gives depends on the shard alone,
 never on other shards or their order, so any engine may compute them. Within a shard the rows of every finished batch
-are kept as a piece, from which a run that was killed in the middle goes on; the part replaces them.
+are kept as a piece, from which a run that was killed in the middle goes on; the part replaces them. At an address, such
+as ``s3://bucket/folder``, there are no pieces: a finished part is the unit.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from convfe_core.catalog import file_stem
-from convfe_core.files import write_whole
+from convfe_core.folders import Folder, LocalFolder, open_folder
 
 SHARD_IMAGES = 256
 LAYOUT = 1
@@ -40,7 +41,7 @@ class ShardImage:
     path : where it is
     place : its place in the request
     name : what its results are called, if they have a name
-    stamp : changes when the file does, see `file_stamp`
+    stamp : changes when the file does, see `convfe_core.filesets.file_stamp`
     """
 
     path: str
@@ -71,21 +72,17 @@ class Shard:
         """A file name without its ending."""
         return f"{file_stem(self.backbone)}-{self.number:05d}-{self.digest[:16]}"
 
+    @property
+    def words(self) -> str:
+        """What it is called in messages: the backbone, and the images by their places in the request, from 1."""
+        return f"{self.backbone}, images {self.images[0].place + 1} to {self.images[-1].place + 1}"
+
 
 ComputeRows = Callable[[Shard, int], Iterator[tuple[int, list[Row]]]]
 """Takes a shard and the first image to compute, yields after each batch the next image and the rows of those before it.
 
 To begin at a yielded image must give the very rows that would have followed.
 """
-
-
-def file_stamp(path: Path) -> str:
-    """Size and time of the last change, or nothing for a file that cannot be asked."""
-    try:
-        found = path.stat()
-    except (OSError, ValueError):
-        return ""
-    return f"{found.st_size}:{found.st_mtime_ns}"
 
 
 def cut_shards(
@@ -112,6 +109,30 @@ def cut_shards(
     return shards
 
 
+class Job(Protocol):
+    """What an engine maps over shards: everything that is the same for all of them; it pickles.
+
+    Attributes
+    ----------
+    schema : of the rows
+    """
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of the rows."""
+
+    def load(self, backbone: str) -> Any:
+        """Make ready what the shards of one backbone share, above all its weights.
+
+        Parameters
+        ----------
+        backbone : as shards name it
+        """
+
+    def rows(self, loaded: Any, shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
+        """Compute a shard with what `load` gave; see `ComputeRows`."""
+
+
 def shard_table(shard: Shard, compute: ComputeRows, schema: pa.Schema) -> pa.Table:
     """Compute a shard in memory, as an engine does that keeps its own record of what is finished."""
     rows = [row for _, batch in compute(shard, 0) for row in batch]
@@ -123,27 +144,31 @@ class Parts:
 
     Parameters
     ----------
-    folder : made when it is missing
+    folder : or its path or address
     schema : of the rows
     """
 
-    def __init__(self, folder: Path, schema: pa.Schema) -> None:
-        self.folder = folder
+    def __init__(self, folder: Folder | str | Path, schema: pa.Schema) -> None:
+        self.folder = folder if isinstance(folder, Folder) else open_folder(folder)
         self.schema = schema
-        folder.mkdir(parents=True, exist_ok=True)
 
     def keep_only(self, shards: Iterable[Shard]) -> None:
         """Remove parts and pieces of other requests: what they tell of may be overwritten by this one."""
         names = {shard.name for shard in shards}
-        for path in self.folder.iterdir():
-            piece = _PIECE_NAME.fullmatch(path.name)
-            owner = piece["shard"] if piece else path.name.removesuffix(_PART)
-            if path.suffix in {_PART, _PIECE} and owner not in names:
-                path.unlink()
+        for name in self.folder.names():
+            piece = _PIECE_NAME.fullmatch(name)
+            owner = piece["shard"] if piece else name.removesuffix(_PART)
+            if name.endswith((_PART, _PIECE)) and owner not in names:
+                self.folder.remove(name)
 
     def has(self, shard: Shard) -> bool:
         """Whether a shard is finished."""
-        return self._part(shard).is_file()
+        return self.folder.has(_part(shard))
+
+    def finished(self, shards: Iterable[Shard]) -> set[str]:
+        """The names of those shards that are finished, for one question to the folder."""
+        there = self.folder.names()
+        return {shard.name for shard in shards if _part(shard) in there}
 
     def begun(self, shard: Shard) -> int:
         """How many images of an unfinished shard an earlier run has finished."""
@@ -151,44 +176,51 @@ class Parts:
 
     def read(self, shard: Shard) -> pa.Table:
         """The rows of a finished shard."""
-        return parquet.read_table(self._part(shard), schema=self.schema)
+        return self._read(_part(shard))
 
     def drop(self, shard: Shard) -> None:
         """Forget that a shard is finished."""
-        self._part(shard).unlink(missing_ok=True)
+        self.folder.remove(_part(shard))
 
     def write(self, shard: Shard, table: pa.Table) -> None:
         """Finish a shard."""
-        write_whole(self._part(shard), _packed(table))
+        self.write_packed(shard, packed(table))
+
+    def write_packed(self, shard: Shard, part: bytes) -> None:
+        """Finish a shard with what `packed` made of its rows, somewhere else perhaps."""
+        self.folder.write(_part(shard), part)
 
     def compute(self, shard: Shard, compute: ComputeRows) -> Iterator[list[Row]]:
         """Finish a shard, going on where it was begun, and yield the rows of every new batch once they are kept."""
         pieces, first = self._pieces(shard)
-        tables = [parquet.read_table(piece, schema=self.schema) for piece in pieces]
+        tables = [self._read(piece) for piece in pieces]
         for after, rows in compute(shard, first):
             tables.append(pa.Table.from_pylist(rows, self.schema))
-            pieces.append(self.folder / f"{shard.name}.{first:05d}-{after:05d}{_PIECE}")
-            write_whole(pieces[-1], _packed(tables[-1]))
+            if isinstance(self.folder, LocalFolder):
+                pieces.append(f"{shard.name}.{first:05d}-{after:05d}{_PIECE}")
+                self.folder.write(pieces[-1], packed(tables[-1]))
             first = after
             yield rows
         self.write(shard, pa.concat_tables(tables) if tables else self.schema.empty_table())
         for piece in pieces:
-            piece.unlink(missing_ok=True)
+            self.folder.remove(piece)
 
-    def _part(self, shard: Shard) -> Path:
-        return self.folder / f"{shard.name}{_PART}"
+    def _read(self, name: str) -> pa.Table:
+        return parquet.read_table(pa.BufferReader(self.folder.read(name)), schema=self.schema)
 
-    def _pieces(self, shard: Shard) -> tuple[list[Path], int]:
+    def _pieces(self, shard: Shard) -> tuple[list[str], int]:
         """The pieces that follow each other from the shard's first image on, and the first image after them."""
+        if not isinstance(self.folder, LocalFolder):
+            return [], 0
         found = {}
-        for path in self.folder.glob(f"*{_PIECE}"):
-            match = _PIECE_NAME.fullmatch(path.name)
+        for name in self.folder.names():
+            match = _PIECE_NAME.fullmatch(name)
             if match and match["shard"] == shard.name:
-                found[int(match["first"])] = (path, int(match["after"]))
+                found[int(match["first"])] = (name, int(match["after"]))
         pieces, first = [], 0
         while first in found:
-            path, first = found[first]
-            pieces.append(path)
+            name, first = found[first]
+            pieces.append(name)
         return pieces, first
 
 
@@ -204,7 +236,12 @@ def shard_rows(shard: Shard, compute: ComputeRows, parts: Parts | None) -> Itera
     yield from parts.read(shard).to_pylist()
 
 
-def _packed(table: pa.Table) -> bytes:
+def packed(table: pa.Table) -> bytes:
+    """Rows as the bytes of a part."""
     sink = pa.BufferOutputStream()
     parquet.write_table(table, sink, compression="zstd")
     return bytes(sink.getvalue())
+
+
+def _part(shard: Shard) -> str:
+    return f"{shard.name}{_PART}"

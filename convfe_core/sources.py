@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 from requests.certs import where as certificates
 
 from convfe_core.errors import ImageError
+from convfe_core.folders import known_folder, split_address
 from convfe_core.images import DEFAULT_LIMITS, EXTENSIONS, ImageLimits, Photo, display_name, read_photo
 
 FETCH_SECONDS = 10.0
@@ -68,6 +69,34 @@ def photos_in_folder(path: str | Path, *, recursive: bool = False) -> list[Path]
             f"{others or 'no'} other file{'' if others == 1 else 's'}."
         )
     return sorted(found, key=lambda item: (str(item).casefold(), str(item)))
+
+
+def photos_at_address(address: str) -> dict[str, str]:
+    """List the pictures of a folder at an address such as ``s3://bucket/photos``, sorted like those of a folder.
+
+    Returns
+    -------
+    by address, what changes when the picture does
+
+    Raises
+    ------
+    ImageError
+        When no file there ends like a picture.
+    StoreError
+        When the address cannot be reached.
+    """
+    folder, name = split_address(address)
+    if name.lower().endswith(EXTENSIONS):
+        return {address: known_folder(folder).stamps(recursive=False).get(name, "")}
+    folder = address.rstrip("/")
+    found = known_folder(folder).stamps(recursive=False)
+    pictures = [one for one in found if not one.startswith(".") and one.lower().endswith(EXTENSIONS)]
+    if not pictures:
+        raise ImageError(
+            f"{address}: expected a folder with photographs ({', '.join(EXTENSIONS)}), got an address with "
+            f"{len(found) or 'no'} other file{'' if len(found) == 1 else 's'}."
+        )
+    return {f"{folder}/{one}": found[one] for one in sorted(pictures, key=lambda one: (one.casefold(), one))}
 
 
 def fetch_photo(url: str, limits: ImageLimits = DEFAULT_LIMITS, *, seconds: float = FETCH_SECONDS) -> Photo:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from convfe_core.images import Photo
 from convfe_core.maps import CellGrid, FeatureMaps, Frame
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Ray listens on all addresses of the machine: this lets in who knows it, and leaves the home folder as it is.
+os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32), RAY_USAGE_STATS_ENABLED="0")
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"

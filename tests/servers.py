@@ -83,7 +83,7 @@ def serve(
         process = subprocess.Popen(command, env=environment, cwd=working_directory, stdout=output, stderr=output)
         try:
             address = f"http://127.0.0.1:{port}"
-            _wait_for(f"{address}/_stcore/health", process, log)
+            wait_for(f"{address}/_stcore/health", process, log)
             yield Server(address, process, log)
         finally:
             process.send_signal(signal.SIGTERM)
@@ -94,7 +94,7 @@ def serve(
                 raise
 
 
-def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
     """Ask until the server answers."""
     end = time.monotonic() + START_LIMIT_S
     while time.monotonic() < end and process.poll() is None:

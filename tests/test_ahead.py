@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from convfe_core.ahead import ahead
+from convfe_core.ahead import ahead, map_ahead
 
 
 def threads_ahead() -> list[threading.Thread]:
@@ -81,3 +81,37 @@ def test_an_error_of_the_consumer_ends_the_thread() -> None:
     with pytest.raises(ValueError, match="enough"):
         fail()
     assert threads_ahead() == []
+
+
+@pytest.mark.parametrize("threads", [0, 1, 4])
+def test_results_come_in_the_order_of_their_items(threads: int) -> None:
+    assert list(map_ahead(lambda n: n * n, range(50), threads)) == [n * n for n in range(50)]
+    assert list(map_ahead(str, [], threads)) == []
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_an_error_comes_at_the_turn_of_its_item(threads: int) -> None:
+    found = map_ahead(lambda n: 6 // n, [3, 2, 0, 1], threads)
+    assert [next(found), next(found)] == [2, 3]
+    with pytest.raises(ZeroDivisionError):
+        next(found)
+
+
+def test_no_more_is_taken_ahead_than_twice_the_threads() -> None:
+    taken: list[int] = []
+
+    def numbers() -> Iterator[int]:
+        for number in range(100):
+            taken.append(number)
+            yield number
+
+    found = map_ahead(lambda n: n, numbers(), 3)
+    assert next(found) == 0
+    assert len(taken) == 6
+    found.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("convfe-read")]
+
+
+def test_several_items_are_worked_on_at_a_time() -> None:
+    together = threading.Barrier(3, timeout=60)
+    assert len(list(map_ahead(lambda _: together.wait(), range(3), 3))) == 3

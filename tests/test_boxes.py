@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from convfe_core.boxes import box_areas, box_overlap, clip_boxes, scale_boxes, upright_boxes
+from convfe_core.boxes import ImageBoxes, box_areas, box_overlap, clip_boxes, scale_boxes, upright_boxes
+from convfe_core.packed_boxes import PackedBoxes
 
 
 @pytest.mark.parametrize(
@@ -55,3 +58,21 @@ def test_overlap_is_intersection_over_union() -> None:
     np.testing.assert_allclose(box_overlap(boxes, others), [[1, 1 / 3, 0], [0, 0, 0]])
     assert box_areas(boxes).tolist() == [100, 100]
     assert box_overlap(np.empty((0, 4)), others).shape == (0, 3)
+
+
+def test_packed_boxes_are_the_boxes() -> None:
+    images = [
+        ImageBoxes("a.png", 10, 20, np.array([[1.0, 2, 3, 4], [0, 0, 9, 9]]), ("cat", "dog")),
+        ImageBoxes("sub/ä\udcff.png", 30, 40, np.empty((0, 4)), ()),
+        ImageBoxes("c.png", 5, 6, np.array([[0.5, 0, 3, 4]]), ("dog",)),
+    ]
+    packed = pickle.loads(pickle.dumps(PackedBoxes(images)))
+    assert len(packed) == 3
+    for one, other in zip(packed, images, strict=True):
+        assert (one.image, one.height, one.width, one.labels) == (other.image, other.height, other.width, other.labels)
+        np.testing.assert_array_equal(one.boxes, other.boxes)
+    assert packed[-1].image == "c.png"
+    assert [image.image for image in packed[:2]] == ["a.png", "sub/ä\udcff.png"]
+    assert not len(PackedBoxes([]))
+    with pytest.raises(IndexError):
+        packed[3]

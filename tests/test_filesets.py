@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import stat
 import zipfile
 from pathlib import Path
@@ -37,6 +38,20 @@ def test_every_kind_lists_and_reads_the_same_files(files: FileSet) -> None:
     assert files.names == tuple(sorted(FILES))
     assert {name: files.read(name, 100) for name in files.names} == FILES
     assert files.problems == ()
+
+
+def test_every_kind_can_be_read_by_another_process(files: FileSet) -> None:
+    assert pickle.loads(pickle.dumps(files)).read(files.names[0], 100) == files.read(files.names[0], 100)
+
+
+def test_relative_paths_mean_the_same_to_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "a.txt").write_bytes(b"one")
+    (tmp_path / "set.zip").write_bytes(zipped({"a.txt": b"one"}))
+    monkeypatch.chdir(tmp_path)
+    sent = [pickle.dumps(open_files(name)) for name in ("set", "set.zip")]
+    monkeypatch.chdir("/")
+    assert [pickle.loads(one).read("a.txt", 10) for one in sent] == [b"one", b"one"]
 
 
 def test_a_file_over_the_limit_is_not_read(files: FileSet) -> None:

@@ -5,13 +5,14 @@ import pytest
 
 from convfe_core.backbones import load_backbone
 from convfe_core.catalog import parse_spec
-from convfe_core.errors import SpecError
+from convfe_core.errors import EngineError, SpecError
 from convfe_core.precision import (
     bfloat16_unit,
     computes_in_bfloat16,
     explain_kept,
     explain_precision,
     parse_precision,
+    require_same_arithmetic,
 )
 from tests.builders import noise
 
@@ -80,3 +81,10 @@ def test_a_network_that_stands_bfloat16_runs_in_it() -> None:
     assert fast.precision == "fast"
     assert explain_kept("fast", fast.precision) is None
     assert explain_kept("float32", "float32") is None
+
+
+def test_a_machine_that_computes_otherwise_is_refused() -> None:
+    require_same_arithmetic("float32", False)
+    require_same_arithmetic("fast", computes_in_bfloat16("fast"))
+    with pytest.raises(EngineError, match="Expected machines that all compute fast alike"):
+        require_same_arithmetic("fast", not computes_in_bfloat16("fast"))

@@ -85,7 +85,7 @@ def test_the_order_of_shards_does_not_matter(images: Dataset, monkeypatch: pytes
     monkeypatch.setattr(shards, "SHARD_IMAGES", 8)
     scorer = Scorer(images, OPTIONS, Comparison(images.images), {}, frozenset({3, 9}))
     backbone = freeze_for_scoring(open_network(parse_spec(SPEC)))
-    cut = scorer.shards(SPEC, "", list(range(len(images.images))))
+    cut = scorer.shards(SPEC, "", scorer.images(range(len(images.images))))
     tables = [shard_table(shard, lambda s, first: scorer.rows(backbone, s, first), SCHEMA) for shard in cut]
     again = [shard_table(shard, lambda s, first: scorer.rows(backbone, s, first), SCHEMA) for shard in cut[::-1]]
     assert [repr(table.to_pylist()) for table in tables] == [repr(table.to_pylist()) for table in again[::-1]]  # NaN

@@ -4,7 +4,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from convfe_core.shards import Parts, Row, Shard, ShardImage, cut_shards, file_stamp, shard_table
+from convfe_core.filesets import file_stamp
+from convfe_core.shards import Parts, Row, Shard, ShardImage, cut_shards, shard_table
 
 SCHEMA = pa.schema([("image", pa.string()), ("value", pa.float64())])
 BATCH = 3
@@ -84,7 +85,7 @@ def test_a_finished_shard_is_one_part_with_the_rows_in_order(tmp_path: Path) -> 
     batches = list(parts.compute(shard, values))
     assert [len(batch) for batch in batches] == [3, 3, 2]
     assert parts.has(shard)
-    assert [path.name for path in parts.folder.iterdir()] == [f"{shard.name}.parquet"]
+    assert parts.folder.names() == {f"{shard.name}.parquet"}
     assert parts.read(shard) == shard_table(shard, values, SCHEMA)
     assert parts.read(shard)["value"].to_pylist() == [place / 7 for place in range(8)]
 

@@ -13,11 +13,11 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from convfe_core.catalog import Spec, file_stem, parse_spec
 from convfe_core.errors import ConvfeError, ModelFileError, SpecError
+from convfe_core.filesets import file_stamp
 from convfe_core.gate import MACHINE
 from convfe_core.input_scaling import SCALING_WORDS
 from convfe_core.model_card import ModelCard, card_of
 from convfe_core.preprocessing import SCALINGS
-from convfe_core.shards import file_stamp
 from convfe_core.weights import identify_weights
 from pages.parts.session import allowance
 from pages.parts.words import plain, show_error

@@ -1,0 +1,309 @@
+"""Folders on this machine or at an address such as ``s3://bucket/photos``; what is written appears whole or not at all.
+
+Addresses are those of `pyarrow.fs` (s3, gs, hdfs, abfs ...); any other goes to fsspec, where that is installed.
+Credentials and endpoints come from where the store's own tools take them: the environment, or the machine's role.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import secrets
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, cast
+
+from convfe_core.errors import StoreError
+from convfe_core.files import whole_file, write_whole
+
+WHOLE_BY_ITSELF = frozenset({"s3", "gcs", "abfs"})
+"""Object stores: there a file is seen once all of it is there."""
+READ_AT_ONCE = 65536
+"""Bytes asked for at once when only the beginning of a file may be wanted."""
+_CHUNK = 8 << 20
+
+
+def is_address(where: str | Path) -> bool:
+    """Whether this names something that is not simply a path on this machine."""
+    return isinstance(where, str) and "://" in where
+
+
+def split_address(address: str) -> tuple[str, str]:
+    """``s3://bucket/a/b.png`` -> ``s3://bucket/a`` and ``b.png``."""
+    folder, _, name = address.rstrip("/").rpartition("/")
+    return folder, name
+
+
+class Folder(ABC):
+    """A folder that is written to, with one level of files; it need not be there before the first of them is.
+
+    Attributes
+    ----------
+    label : what it is called in messages
+    """
+
+    label: str
+
+    @abstractmethod
+    def names(self) -> set[str]:
+        """The files in it, not those of its folders."""
+
+    @abstractmethod
+    def has(self, name: str) -> bool:
+        """Whether there is such a file."""
+
+    @abstractmethod
+    def keeps(self, names: Iterable[str]) -> bool:
+        """Whether files that were written once are still there, as far as that is quickly told."""
+
+    @abstractmethod
+    def read(self, name: str) -> bytes:
+        """A whole file."""
+
+    @abstractmethod
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file that appears whole or not at all."""
+
+    @abstractmethod
+    def writing(self, name: str) -> contextlib.AbstractContextManager[IO[bytes]]:
+        """Write a file piece by piece; it appears when the block has ended well."""
+
+    @abstractmethod
+    def remove(self, name: str) -> None:
+        """Remove a file if it is there."""
+
+    @abstractmethod
+    def below(self, name: str) -> Folder:
+        """A folder in this one."""
+
+
+class LocalFolder(Folder):
+    """A folder on this machine, made when it is missing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.label = str(path)
+        path.mkdir(parents=True, exist_ok=True)
+
+    def names(self) -> set[str]:
+        """The files in it."""
+        return {path.name for path in self.path.iterdir() if path.is_file()}
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a file."""
+        return (self.path / name).is_file()
+
+    def keeps(self, names: Iterable[str]) -> bool:
+        """Whether all of them are there."""
+        return all(self.has(name) for name in names)
+
+    def read(self, name: str) -> bytes:
+        """A whole file."""
+        return (self.path / name).read_bytes()
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file that appears whole or not at all."""
+        write_whole(self.path / name, data)
+
+    def writing(self, name: str) -> contextlib.AbstractContextManager[IO[bytes]]:
+        """Write a file piece by piece."""
+        return whole_file(self.path / name)
+
+    def remove(self, name: str) -> None:
+        """Remove a file if it is there."""
+        (self.path / name).unlink(missing_ok=True)
+
+    def below(self, name: str) -> Folder:
+        """A folder in this one."""
+        return LocalFolder(self.path / name)
+
+    def __reduce__(self) -> tuple[type[LocalFolder], tuple[Path]]:
+        """Travel as a path that is the same from any working directory."""
+        return LocalFolder, (self.path.absolute(),)
+
+
+class RemoteFolder(Folder):
+    """A folder at an address; whatever goes wrong there is a `StoreError`.
+
+    Parameters
+    ----------
+    address : for instance ``s3://bucket/photos``
+
+    Raises
+    ------
+    StoreError
+        When there is no way to such an address.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.label = address.rstrip("/")
+        self._files, self._path = _connect(address)
+
+    def names(self) -> set[str]:
+        """The files in it."""
+        return {name for name in self.stamps(recursive=False) if "/" not in name}
+
+    def stamps(self, *, recursive: bool) -> dict[str, str]:
+        """Every file with what changes when it does: its size and the time of its last change."""
+        from pyarrow.fs import FileSelector, FileType
+
+        with self._speaking():
+            found = self._files.get_file_info(FileSelector(self._path, allow_not_found=True, recursive=recursive))
+        return {
+            PurePosixPath(one.path).relative_to(self._path).as_posix(): f"{one.size}:{one.mtime_ns}"
+            for one in found
+            if one.type == FileType.File
+        }
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a file."""
+        from pyarrow.fs import FileType
+
+        with self._speaking(name):
+            return bool(self._files.get_file_info(self._at(name)).type == FileType.File)
+
+    def keeps(self, names: Iterable[str]) -> bool:  # noqa: ARG002
+        """Yes: to ask for each of a million files takes hours."""
+        return True
+
+    def open(self, name: str) -> IO[bytes]:
+        """Open a file for reading from any place in it."""
+        with self._speaking(name):
+            raw = _RemoteFile(self._files.open_input_file(self._at(name)), self, name)
+        return io.BufferedReader(raw, READ_AT_ONCE)
+
+    def read(self, name: str, max_bytes: int | None = None) -> bytes:
+        """A whole file, or no more than so many bytes of it; FileNotFoundError where there is none."""
+        with self._speaking(name), self._files.open_input_stream(self._at(name)) as file:
+            return cast(bytes, file.read(max_bytes))
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file that appears whole or not at all."""
+        self._write(name, io.BytesIO(data))
+
+    @contextlib.contextmanager
+    def writing(self, name: str) -> Iterator[IO[bytes]]:
+        """Write a file piece by piece; until it is complete the pieces lie on this machine."""
+        with tempfile.TemporaryFile() as file:
+            yield file
+            file.seek(0)
+            self._write(name, file)
+
+    def remove(self, name: str) -> None:
+        """Remove a file if it is there."""
+        with contextlib.suppress(FileNotFoundError), self._speaking(name):
+            self._files.delete_file(self._at(name))
+
+    def below(self, name: str) -> Folder:
+        """A folder in this one."""
+        return RemoteFolder(f"{self.label}/{name}")
+
+    def __reduce__(self) -> tuple[type[RemoteFolder], tuple[str]]:
+        """Travel as an address: each machine takes credentials from its own surroundings."""
+        return RemoteFolder, (self.label,)
+
+    def _write(self, name: str, data: IO[bytes]) -> None:
+        target = self._at(name)
+        whole = self._files.type_name in WHOLE_BY_ITSELF
+        with self._speaking(name):
+            if not whole:
+                self._files.create_dir(str(PurePosixPath(target).parent), recursive=True)
+            first = target if whole else self._at(f".convfe-{secrets.token_hex(8)}.part")
+            with self._files.open_output_stream(first) as stream:
+                while chunk := data.read(_CHUNK):
+                    stream.write(chunk)
+            if not whole:
+                self._files.move(first, target)
+
+    def _at(self, name: str) -> str:
+        return f"{self._path}/{name}"
+
+    @contextlib.contextmanager
+    def _speaking(self, name: str = "") -> Iterator[None]:
+        """Turn what the store says into an error that names the address; a file that is not there stays one."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise unreachable(f"{self.label}/{name}" if name else self.label, error) from error
+
+
+def open_folder(where: str | Path) -> Folder:
+    """A folder to write to, by its path or address.
+
+    Raises
+    ------
+    StoreError : there is no way to such an address
+    """
+    return RemoteFolder(str(where)) if is_address(where) else LocalFolder(Path(where))
+
+
+@functools.lru_cache(maxsize=16)
+def known_folder(address: str) -> RemoteFolder:
+    """A folder at an address that is asked for again and again."""
+    return RemoteFolder(address)
+
+
+def unreachable(where: str, error: Exception) -> StoreError:
+    """The sentence for an address that does not do what is asked of it."""
+    said = " ".join(str(error).split())[:200].rstrip(". ")
+    return StoreError(
+        f"{where}: expected an address that can be reached, got “{said}”; check the name, and that every machine "
+        "which takes part has the credentials and may read and write there."
+    )
+
+
+class _RemoteFile(io.RawIOBase):
+    """A file at an address as Python's own readers want one."""
+
+    def __init__(self, file: Any, folder: RemoteFolder, name: str) -> None:
+        super().__init__()
+        self._file, self._folder, self._name = file, folder, name
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return cast(int, self._file.tell())
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._file.seek(offset, whence)
+        return cast(int, self._file.tell())
+
+    def readinto(self, buffer: Any) -> int:
+        with self._folder._speaking(self._name):
+            return cast(int, self._file.readinto(buffer))
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+
+def _connect(address: str) -> tuple[Any, str]:
+    """The file system of an address, and the path there without a slash at its end."""
+    import pyarrow as pa
+    from pyarrow.fs import FileSystem
+
+    try:
+        try:
+            files, path = FileSystem.from_uri(address)
+        except pa.ArrowInvalid:
+            files, path = FileSystem.from_uri(f"fsspec+{address}")
+    except (pa.ArrowException, OSError, ValueError, ImportError) as error:
+        said = " ".join(str(error).split())[:160].rstrip(". ")
+        raise StoreError(
+            f"{address}: expected an address such as s3://bucket/folder or gs://bucket/folder, got “{said}”; install "
+            "the fsspec package for this kind of address, or copy the files to one of these."
+        ) from error
+    path = path.rstrip("/")
+    if not path:
+        raise StoreError(f"{address}: expected an address with a bucket and a folder, such as s3://bucket/folder.")
+    return files, path

@@ -1,0 +1,70 @@
+"""A ranking on two nodes, one of them lost in the middle, ends with the numbers of one process to the last digit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from convfe_core import shards
+from convfe_core.annotations import read_dataset
+from convfe_core.boxes import Dataset
+from convfe_core.catalog import parse_spec
+from convfe_core.extraction import Size
+from convfe_core.filesets import open_files
+from convfe_core.rank import RankRun
+from convfe_core.rank_results import Progress, RankOptions, RankResult
+from convfe_core.rank_tables import to_json
+from convfe_core.ray_engine import RayEngine, Workers
+from tests.test_rank import patches
+
+pytestmark = pytest.mark.slow
+
+SPECS = [parse_spec("TinyMobileNet"), parse_spec("TinyResNet")]
+OPTIONS = RankOptions(size=Size("96"), cost=False)
+NODE = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
+
+
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    """A head that computes too, and nothing else yet."""
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    found = Cluster(initialize_head=True, head_node_args=NODE)
+    yield found
+    found.shutdown()
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Dataset:
+    """300 pictures with a box each, one of them cut short."""
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for name, data in patches(300).items():
+        (folder / name).write_bytes(data[: len(data) // 2] if name == "123.png" else data)
+    return read_dataset(open_files(folder))
+
+
+def test_a_lost_node_changes_nothing(
+    cluster: Any, images: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "SHARD_IMAGES", 25)
+    node = cluster.add_node(**NODE)
+    lost: list[str] = []
+
+    def lose_it(progress: Progress) -> None:
+        if progress.backbone == "ray" and ", 2 workers" in progress.doing and not lost:
+            cluster.remove_node(node, allow_graceful=False)
+            lost.append(progress.doing)
+
+    engine = RayEngine(cluster.address, Workers(least=2, most=2, cpus=1))
+    far: RankResult = RankRun(images, SPECS, OPTIONS, lose_it, work=tmp_path / "parts", engine=engine).run()
+    assert int(lost[0].split()[0]) < 96 == len(list((tmp_path / "parts").iterdir()))
+    assert far.missing == ()
+    near = RankRun(images, SPECS, OPTIONS).run()
+    assert json.dumps(to_json(far)) == json.dumps(to_json(near))
+    assert [one.file for one in far.skipped] == ["123.png"]
