@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from pages.parts.ahead_of_time import warmed_up_afterwards
 from pages.parts.guard import guarded
 from pages.parts.navigation import ENTERED, pages
 
@@ -15,5 +16,5 @@ st.set_page_config(
 
 st.session_state[ENTERED] = True
 page = st.navigation(pages(), position="hidden" if presenting else "top")
-with guarded():
+with guarded(), warmed_up_afterwards():
     page.run()

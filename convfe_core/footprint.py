@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +10,7 @@ from convfe_core.catalog import Spec
 from convfe_core.errors import MemoryLimitError
 from convfe_core.extraction import Described, Size, frame_for
 from convfe_core.images import Photo
-from convfe_core.memory import memory_limit_mb, room_mb
+from convfe_core.memory import memory_limit_mb, room_mb, tensorflow_imported
 
 TENSORFLOW_MB = 660.0
 """Resident memory that importing TensorFlow takes."""
@@ -47,7 +46,7 @@ def _unpacked_bytes(path: Path) -> int:
 
 def peak_mb(spec: Spec) -> float:
     """Megabytes that loading a backbone and running it once take at their highest, TensorFlow itself included."""
-    return _BASE_MB + _TIMES_WEIGHTS * weights_mb(spec) + (0.0 if "tensorflow" in sys.modules else TENSORFLOW_MB)
+    return _BASE_MB + _TIMES_WEIGHTS * weights_mb(spec) + (0.0 if tensorflow_imported() else TENSORFLOW_MB)
 
 
 def worker_mb(specs: Iterable[Spec]) -> float:

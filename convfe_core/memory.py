@@ -41,13 +41,19 @@ def resident_mb() -> float:
     return float(psutil.Process().memory_info().rss / 2**20)
 
 
+def tensorflow_imported() -> bool:
+    """Whether TensorFlow can be used without waiting; not so while another thread is still importing it."""
+    module = sys.modules.get("tensorflow")
+    return module is not None and not getattr(module.__spec__, "_initializing", False)
+
+
 def used_mb() -> float:
     """Megabytes that the process needs now: what it has taken, less what TensorFlow keeps to use it again.
 
     TensorFlow never returns memory that tensors were in. What it keeps is at least the difference between the most
     that tensors ever took and what they take now.
     """
-    if "tensorflow" not in sys.modules:
+    if not tensorflow_imported():
         return resident_mb()
     import tensorflow as tf
 

@@ -18,6 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from convfe_core.errors import ModelFileError
+from convfe_core.model_allocation import (
+    bounded_in_tf_keras,
+    check_allocation,
+    numbers_in_keras,
+    numbers_in_old_keras,
+)
 from convfe_core.model_safety import (
     MOST_BYTES,
     MOST_CONFIG_BYTES,
@@ -30,6 +36,7 @@ MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".zip")
 EXPECTED = "a Keras model: .keras, .h5, .hdf5, or a SavedModel as a folder or zip"
 
 _SAVED_MODEL, _METADATA, _VARIABLES = "saved_model.pb", "keras_metadata.pb", "variables"
+_BYTES_A_NUMBER = 4
 _FOREIGN = (
     (b"\x80", "a pickle, which can run code when it is opened"),
     (b"TFL3", "a TensorFlow Lite model"),
@@ -89,7 +96,7 @@ TFLITE_MARK = b"TFL3"
 def _load_hdf5(path: Path, name: str) -> tuple[Any, str]:
     import h5py
 
-    check_hdf5(path, name)
+    held = check_hdf5(path, name)
     with h5py.File(path, "r") as file:
         text = file.attrs.get("model_config")
     if text is None:
@@ -99,7 +106,8 @@ def _load_hdf5(path: Path, name: str) -> tuple[Any, str]:
         )
     config = _parse(text, name)
     check_config(config, name)
-    return _first_that_opens(name, [_keras_loader(path), _tf_keras_loader(path)])
+    keras_loader = _keras_loader(path, name, lambda: numbers_in_old_keras(config), held)
+    return _first_that_opens(name, [keras_loader, _tf_keras_loader(path, name, held)])
 
 
 def _load_archive(path: Path, name: str) -> tuple[Any, str]:
@@ -129,14 +137,15 @@ def _load_keras_archive(archive: zipfile.ZipFile, name: str) -> tuple[Any, str]:
         raise ModelFileError(f"{name}: expected a .keras file with {weights} in it; save the model again.")
     with tempfile.TemporaryDirectory(prefix="convfe-") as folder:
         _extract(archive, weights, Path(folder, weights))
-        check_hdf5(Path(folder, weights), name)
+        held = check_hdf5(Path(folder, weights), name)
         copy = Path(folder, "model.keras")
         with zipfile.ZipFile(copy, "w") as clean:
             clean.writestr("config.json", json.dumps(config))
             if "metadata.json" in archive.namelist():
                 clean.writestr("metadata.json", _read_member(archive, "metadata.json", name))
             clean.write(Path(folder, weights), weights)
-        return _first_that_opens(name, [_keras_loader(copy), _tf_keras_loader(copy)])
+        keras_loader = _keras_loader(copy, name, lambda: numbers_in_keras(config), held)
+        return _first_that_opens(name, [keras_loader, _tf_keras_loader(copy, name, held)])
 
 
 def _drop_compilation(node: Any) -> None:
@@ -169,12 +178,17 @@ def _load_saved_model(folder: Path, name: str) -> tuple[Any, str]:
     def load() -> tuple[Any, str]:
         import tf_keras
 
-        model = tf_keras.models.model_from_config(_with_tuples(config))
+        with bounded_in_tf_keras(_numbers_in_checkpoint(folder), name):
+            model = tf_keras.models.model_from_config(_with_tuples(config))
         status = model.load_weights(str(folder / _VARIABLES / _VARIABLES))
         status.assert_existing_objects_matched().expect_partial()
         return model, f"tf-keras {tf_keras.__version__}"
 
     return _first_that_opens(name, [load])
+
+
+def _numbers_in_checkpoint(folder: Path) -> int:
+    return sum(file.stat().st_size for file in (folder / _VARIABLES).glob("*")) // _BYTES_A_NUMBER
 
 
 def _saved_model_config(folder: Path, name: str) -> dict[str, Any]:
@@ -231,23 +245,23 @@ def _with_tuples(node: Any) -> Any:
     return {key: _with_tuples(value) for key, value in node.items()}
 
 
-def _keras_loader(path: Path) -> Callable[[], tuple[Any, str]]:
+def _keras_loader(path: Path, name: str, count: Callable[[], int], held: int) -> Callable[[], tuple[Any, str]]:
     def load() -> tuple[Any, str]:
         import keras
 
+        check_allocation(count(), held, name)
         return keras.models.load_model(path, compile=False, safe_mode=True), f"Keras {keras.__version__}"
 
     return load
 
 
-def _tf_keras_loader(path: Path) -> Callable[[], tuple[Any, str]]:
+def _tf_keras_loader(path: Path, name: str, held: int) -> Callable[[], tuple[Any, str]]:
     def load() -> tuple[Any, str]:
         import tf_keras
 
-        return (
-            tf_keras.models.load_model(str(path), compile=False, safe_mode=True),
-            f"tf-keras {tf_keras.__version__}",
-        )
+        with bounded_in_tf_keras(held, name):
+            model = tf_keras.models.load_model(str(path), compile=False, safe_mode=True)
+        return model, f"tf-keras {tf_keras.__version__}"
 
     return load
 
@@ -259,6 +273,8 @@ def _first_that_opens(name: str, loaders: list[Callable[[], tuple[Any, str]]]) -
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 return load()
+        except ModelFileError:
+            raise
         except Exception as error:  # a broken or foreign file makes both Keras versions raise almost anything
             reason = reason or _first_line(error)
     raise ModelFileError(f"{name}: neither Keras 3 nor tf-keras could open it ({reason}); save the model again.")

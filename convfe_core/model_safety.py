@@ -118,8 +118,12 @@ def _check_values(node: dict[str, Any], layer: str, file_name: str) -> None:
             )
 
 
-def check_hdf5(path: Path, file_name: str) -> None:
+def check_hdf5(path: Path, file_name: str) -> int:
     """Refuse an HDF5 file that reaches into other files or unpacks to more than `MOST_BYTES`.
+
+    Returns
+    -------
+    how many numbers it holds
 
     Raises
     ------
@@ -127,7 +131,7 @@ def check_hdf5(path: Path, file_name: str) -> None:
     """
     import h5py
 
-    total, seen = 0, 0
+    total, seen, numbers = 0, 0, 0
     try:
         with h5py.File(path, "r") as file:
             for name, node in _hdf5_nodes(file, file_name):
@@ -138,6 +142,7 @@ def check_hdf5(path: Path, file_name: str) -> None:
                             f"{file_name}: {name!r} keeps its numbers in another file; expected everything inside. "
                             "Save the model again."
                         )
+                    numbers += int(node.size)
                     total += int(node.size) * node.dtype.itemsize
                 if total > MOST_BYTES or seen > MOST_ENTRIES:
                     raise ModelFileError(
@@ -145,6 +150,7 @@ def check_hdf5(path: Path, file_name: str) -> None:
                     )
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         raise _damaged(file_name) from error
+    return numbers
 
 
 def _hdf5_nodes(file: Any, file_name: str) -> Iterator[tuple[str, Any]]:

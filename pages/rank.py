@@ -7,7 +7,7 @@ import streamlit as st
 from convfe_core.errors import ConvfeError
 from convfe_core.rank import RankRun
 from convfe_core.rank_results import Progress, RankOptions
-from pages.parts.choose_backbones import choose_backbones, choose_size
+from pages.parts.choose_backbones import choose_backbones, choose_precision, choose_size
 from pages.parts.choose_dataset import choose_dataset, show_dataset
 from pages.parts.navigation import enter
 from pages.parts.rank_results import show_result
@@ -21,6 +21,7 @@ with st.sidebar:
     dataset = choose_dataset()
     specs = choose_backbones()
     size = choose_size()
+    precision = choose_precision()
     st.subheader("What to compute", anchor=False)
     control = st.toggle(
         "Untrained controls",
@@ -73,7 +74,8 @@ if start:
         left = "" if progress.seconds_left is None else f", about {progress.seconds_left:.0f} s left"
         bar.progress(progress.share, text=f"{plain(progress.backbone)}: {progress.doing}{left}")
 
-    run = RankRun(dataset, specs, RankOptions(size=size, probe=probe, control=control), on_progress=report)
+    options = RankOptions(size=size, probe=probe, control=control, precision=precision)
+    run = RankRun(dataset, specs, options, on_progress=report)
     st.session_state.rank_run = run  # the stop button ends this script here; the next one picks up what is finished
     stop_slot.button("Stop", icon=":material/stop:", key="rank_stop")
     try:

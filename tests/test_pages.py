@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from convfe_core.precision import Precision, bfloat16_unit, explain_precision
 from tests.apps import charts, new_app
 from tests.builders import noise, png, voc_folder
 
@@ -182,6 +183,26 @@ def test_ranking_names_a_leader_and_shows_table_and_plots(
     table = app.dataframe[0].value
     assert sorted(table["Backbone"]) == ["TinyMobileNet", "TinyResNet"]
     assert len(charts(app)) == 4
+
+
+@pytest.mark.slow
+def test_a_ranking_in_fast_arithmetic_says_so(app: AppTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CONVFE_HOSTED", "0")
+    folder = voc_folder(tmp_path / "squares", images=4)
+    app.query_params["backbones"] = "TinyMobileNet"
+    app.run()
+    app.switch_page("pages/rank.py").run()
+    app.text_input(key="dataset_folder").set_value(str(folder)).run()
+    app.toggle(key="rank_control").set_value(False)
+    app.toggle(key="rank_probe").set_value(False)
+    app.button(key="rank_start").click().run()
+    assert any(caption.value.endswith("Arithmetic: float32.") for caption in app.caption)
+    app.toggle(key="fast").set_value(bfloat16_unit() is not None).run()
+    app.button(key="rank_start").click().run()
+    assert not app.exception
+    expected: Precision = "fast" if bfloat16_unit() else "float32"
+    assert any(caption.value.endswith(f"Arithmetic: {explain_precision(expected)}.") for caption in app.caption)
+    assert app.session_state.ranked.options.precision == expected
 
 
 def test_a_folder_without_boxes_is_one_sentence(app: AppTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import streamlit as st
 
 from convfe_core.errors import ConvfeError
 from convfe_core.images import DEFAULT_LIMITS, read_photo
+from convfe_core.precision import explain_precision
 from convfe_core.rank_figures import duel_figure, pareto_figure, separation_figure, size_figure
 from convfe_core.rank_report import best_and_worst, html_report
 from convfe_core.rank_results import RankResult
@@ -29,7 +30,7 @@ def show_result(result: RankResult) -> None:
     st.caption(
         f"{result.ranking.usable:,} of {len(result.dataset.images):,} images could be scored. S says how much better "
         f"the {result.ranking.reduction} map finds an image's own boxes than other images' boxes: 0 is chance, "
-        "0.5 is perfect."
+        f"0.5 is perfect. Arithmetic: {explain_precision(result.options.precision)}."
     )
     for failure in result.failed:
         show_error(f"**{plain(failure.file)}** is not ranked. {failure.reason}")

@@ -1,0 +1,37 @@
+"""Importing TensorFlow and Keras ahead of the first network, behind everything that somebody waits for."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from convfe_core.faults import LOGGER
+from convfe_core.gate import MACHINE
+from convfe_core.memory import tensorflow_imported
+
+DELAY_S = 1.0
+"""By then a browser has fetched the page and its scripts, which a busy process would serve more slowly."""
+
+
+def start_warm_up(delay_s: float = DELAY_S) -> threading.Timer:
+    """Import TensorFlow and Keras on a thread that does not keep the process from ending."""
+    timer = threading.Timer(delay_s, _warm_up)
+    timer.daemon = True
+    timer.name = "convfe-warm-up"
+    timer.start()
+    return timer
+
+
+def _warm_up() -> None:
+    """Import them while nothing is loaded or run; whoever needs them will report what is wrong with them."""
+    start = time.perf_counter()
+    try:
+        with MACHINE.passing():
+            if tensorflow_imported():
+                return
+            import keras  # noqa: F401
+            import tensorflow  # noqa: F401
+    except Exception as error:
+        LOGGER.warning("TensorFlow could not be imported ahead of time: %s", error)
+    else:
+        LOGGER.info("TensorFlow was imported ahead of time in %.1f s", time.perf_counter() - start)

@@ -1,0 +1,26 @@
+"""What the process prepares once the first page is up."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from convfe_core.warm_up import start_warm_up
+
+
+@st.cache_resource(show_spinner=False)
+def _warming_up() -> threading.Timer:
+    """The process' one thread that imports TensorFlow; pages with maps have done so before it starts."""
+    return start_warm_up()
+
+
+@contextmanager
+def warmed_up_afterwards() -> Iterator[None]:
+    """Import TensorFlow in the background once the page in the ``with`` block is drawn, even if it stops early."""
+    try:
+        yield
+    finally:
+        _warming_up()

@@ -1,0 +1,32 @@
+"""Once a page without maps is up, the server imports TensorFlow by itself."""
+
+import time
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.conftest import need
+from tests.servers import Server, serve
+
+pytestmark = pytest.mark.slow
+
+LIMIT_S = 120
+
+
+def holds_tensorflow(server: Server) -> bool:
+    return "tensorflow" in Path(f"/proc/{server.process.pid}/maps").read_text()
+
+
+def test_after_a_page_without_maps_the_server_comes_to_hold_tensorflow(page: Page, tmp_path: Path) -> None:
+    with serve(tmp_path, {"CONVFE_LOG_LEVEL": "INFO"}) as server:
+        need(Path(f"/proc/{server.process.pid}/maps").is_file(), "Linux, which lists what a process has loaded")
+        assert not holds_tensorflow(server)
+        end = time.monotonic() + LIMIT_S
+        while "TensorFlow was imported ahead of time" not in server.log.read_text() and time.monotonic() < end:
+            page.goto(f"{server.address}/system")
+            expect(page.get_by_role("heading", name="System")).to_be_visible()
+            expect(page.get_by_test_id("stAlert")).to_contain_text("No backbone is loaded yet")
+        assert holds_tensorflow(server)
+        assert server.log.read_text().count("TensorFlow was imported ahead of time") == 1
+        assert "Traceback" not in server.log.read_text()

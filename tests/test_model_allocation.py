@@ -1,0 +1,186 @@
+"""Small files that describe huge layers: refused before anything is allocated, and nothing is left behind."""
+
+import json
+import random
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convfe_core.errors import ModelFileError
+from convfe_core.memory import resident_mb
+from convfe_core.model_allocation import (
+    SPARE_NUMBERS,
+    bounded_in_tf_keras,
+    check_allocation,
+    numbers_in_keras,
+    numbers_in_old_keras,
+)
+from convfe_core.model_formats import load_model_file
+from convfe_core.model_safety import MOST_CHANNELS
+from tests.test_model_safety import hdf5_model, layer, sequential
+
+HUGE = sequential(
+    *(
+        layer("Conv2D", f"evil{number}", filters=MOST_CHANNELS, kernel_size=[3, 3], padding="same")
+        for number in range(4)
+    )
+)
+MEMORY_MB = 200
+
+
+def hostile_keras(path: Path) -> Path:
+    inner = hdf5_model(path.with_suffix(".inner"), sequential())
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", json.dumps(HUGE))
+        archive.write(inner, "model.weights.h5")
+    return path
+
+
+def hostile_hdf5(path: Path) -> Path:
+    return hdf5_model(path, HUGE)
+
+
+def hostile_old_hdf5(path: Path) -> Path:
+    described = old(HUGE)
+    described["config"]["layers"].insert(
+        1, {"class_name": "DepthwiseConv2D", "config": {"name": "a", "kernel_size": [3, 3], "groups": 1}}
+    )
+    return hdf5_model(path, described)  # Keras 3 does not know this setting, so tf-keras gets the file
+
+
+def hostile_saved_model(path: Path) -> Path:
+    from tf_keras.protobuf import saved_metadata_pb2
+
+    metadata = saved_metadata_pb2.SavedMetadata()
+    node = metadata.nodes.add()
+    node.node_id, node.identifier = 0, "_tf_keras_sequential"
+    node.metadata = json.dumps(old(HUGE))
+    path.mkdir()
+    (path / "saved_model.pb").write_bytes(b"")
+    (path / "keras_metadata.pb").write_bytes(metadata.SerializeToString())
+    return path
+
+
+def old(described: dict) -> dict:
+    """The same layers as Keras 2 writes them."""
+    layers = [
+        {
+            "class_name": one["class_name"],
+            "config": {key.replace("batch_shape", "batch_input_shape"): v for key, v in one["config"].items()},
+        }
+        for one in described["config"]["layers"]
+    ]
+    return {"class_name": "Sequential", "config": {"name": "m", "layers": layers}}
+
+
+def small_model(path: Path) -> Path:
+    import keras
+
+    keras.utils.set_random_seed(0)
+    made = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(4, 3), keras.layers.Dropout(0.1)])
+    made.save(path)
+    return path
+
+
+WRITERS: dict[str, Callable[[Path], Path]] = {
+    "m.keras": hostile_keras,
+    "m.h5": hostile_hdf5,
+    "old.h5": hostile_old_hdf5,
+    "saved": hostile_saved_model,
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_small_file_cannot_make_the_machine_allocate_much(tmp_path: Path, name: str) -> None:
+    import keras  # noqa: F401
+    import tf_keras  # noqa: F401
+
+    path = WRITERS[name](tmp_path / name)
+    before = resident_mb()
+    with pytest.raises(ModelFileError) as caught:
+        load_model_file(path)
+    assert re.fullmatch(
+        rf"{name}: describes layers of at least [\d,]{{10,}} numbers, but holds 0; expected a whole model. "
+        "Save the model again.",
+        str(caught.value),
+    )
+    assert resident_mb() - before < MEMORY_MB
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_a_refused_file_does_not_disturb_models_before_and_after_it(tmp_path: Path, suffix: str) -> None:
+    import keras
+
+    good, picture = (
+        small_model(tmp_path / f"good.{suffix}"),
+        np.random.default_rng(0).random((1, 16, 16, 3), np.float32),
+    )
+    before, _ = load_model_file(good)
+    expected = np.asarray(before(picture))
+    with pytest.raises(ModelFileError, match="describes layers of"):
+        load_model_file(WRITERS[f"m.{suffix}"](tmp_path / f"m.{suffix}"))
+    after, _ = load_model_file(good)
+    np.testing.assert_array_equal(np.asarray(after(picture)), expected)
+    np.testing.assert_array_equal(np.asarray(before(picture)), expected)
+    fresh = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Conv2D(2, 3)])
+    with keras.StatelessScope():
+        keras.layers.Dense(2).build((None, 2))  # initialises whatever was left uninitialised
+    assert np.isfinite(np.asarray(fresh(picture[:, :4, :4]))).all()
+
+
+def test_counting_leaves_seeds_and_names_to_the_model_that_is_loaded() -> None:
+    import keras
+
+    described = keras.saving.serialize_keras_object(
+        keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Conv2D(2, 3)])
+    )
+
+    def make() -> tuple[str, np.ndarray]:
+        keras.utils.clear_session()
+        keras.utils.set_random_seed(3)
+        made = keras.layers.Conv2D(2, 3)
+        made.build((None, 4, 4, 3))
+        return made.name, np.asarray(made.kernel)
+
+    expected = make()
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(3)
+    state = random.getstate()
+    assert numbers_in_keras(described) == 3 * 9 * 2 + 2
+    assert random.getstate() == state
+    made = keras.layers.Conv2D(2, 3)
+    made.build((None, 4, 4, 3))
+    assert made.name == expected[0]
+    np.testing.assert_array_equal(np.asarray(made.kernel), expected[1])
+
+
+def test_keras_3_and_tf_keras_count_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    import tf_keras
+
+    monkeypatch.setattr("convfe_core.model_allocation.SPARE_NUMBERS", 0)
+    small = sequential(layer("Conv2D", "a", filters=5, kernel_size=[3, 3]), layer("BatchNormalization", "b"))
+    numbers = 9 * 3 * 5 + 5 + 4 * 5
+    assert numbers_in_keras(small) == numbers
+    assert numbers_in_old_keras(old(small)) == numbers
+    with bounded_in_tf_keras(numbers, "m.h5"):
+        tf_keras.models.model_from_config(old(small))
+    with (
+        pytest.raises(ModelFileError, match=f"at least {numbers} numbers, but holds {numbers - 1};"),
+        bounded_in_tf_keras(numbers - 1, "m.h5"),
+    ):
+        tf_keras.models.model_from_config(old(small))
+
+
+def test_layers_that_do_not_fit_are_refused_with_both_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convfe_core.model_allocation.room_mb", lambda: 100.0)
+    check_allocation(2**20, 2**20 - SPARE_NUMBERS, "m.keras")
+    with pytest.raises(
+        ModelFileError, match=r"m\.keras: describes layers of at least 1,048,576 numbers, but holds 48,575;"
+    ):
+        check_allocation(2**20, 2**20 - SPARE_NUMBERS - 1, "m.keras")
+    with pytest.raises(ModelFileError, match=r"m\.keras: its layers take at least 400 MB, and 100 MB are free"):
+        check_allocation(100 * 2**20, 100 * 2**20, "m.keras")

@@ -1,0 +1,67 @@
+"""TensorFlow is imported ahead of time, behind whatever somebody waits for."""
+
+import importlib.machinery
+import subprocess
+import sys
+import types
+
+import pytest
+
+from convfe_core.catalog import parse_spec
+from convfe_core.footprint import TENSORFLOW_MB, peak_mb
+from convfe_core.memory import resident_mb, tensorflow_imported, used_mb
+
+
+def test_a_half_imported_tensorflow_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("tensorflow")
+    module.__spec__ = importlib.machinery.ModuleSpec("tensorflow", None)
+    monkeypatch.setitem(sys.modules, "tensorflow", module)
+    assert tensorflow_imported()
+    ready = peak_mb(parse_spec("TinyResNet"))
+    module.__spec__._initializing = True  # type: ignore[attr-defined]
+    assert not tensorflow_imported()
+    assert used_mb() == pytest.approx(resident_mb(), abs=1)
+    assert peak_mb(parse_spec("TinyResNet")) == ready + TENSORFLOW_MB
+
+
+def _run(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+def test_the_warm_up_imports_tensorflow_and_keras_without_keeping_the_process() -> None:
+    code = """
+import sys
+from convfe_core.memory import tensorflow_imported, used_mb
+from convfe_core.warm_up import start_warm_up
+thread = start_warm_up(0)
+assert thread.daemon
+while thread.is_alive():
+    used_mb()  # at every moment of the import
+    thread.join(0.01)
+print(tensorflow_imported(), 'keras' in sys.modules)
+"""
+    assert _run(code).split() == ["True", "True"]
+
+
+def test_a_broken_tensorflow_raises_nothing() -> None:
+    code = """
+import sys
+sys.modules['tensorflow'] = sys.modules['keras'] = None
+from convfe_core.warm_up import start_warm_up
+start_warm_up(0).join()
+print('went on')
+"""
+    assert _run(code).strip() == "went on"
+
+
+@pytest.mark.slow
+def test_a_network_loaded_during_the_import_waits_for_it() -> None:
+    code = """
+from convfe_core.catalog import parse_spec
+from convfe_core.pool import BackbonePool
+from convfe_core.warm_up import start_warm_up
+thread = start_warm_up(0)
+print(BackbonePool(1000).get(parse_spec('TinyMobileNet')).label)
+thread.join()
+"""
+    assert _run(code).strip() == "TinyMobileNet"
