@@ -2,8 +2,8 @@
 
     python -m benchmarks.memory [--budget 400] [--backbone ResNet50 ...]
 
-For each backbone: what loading it added to the process, what the pool holds afterwards, and the process' resident
-memory. Once the budget is full, the least recently used ones go.
+For each backbone: the most that the process used while it was loaded and run once, what it adds from then on, what the
+pool holds afterwards, and the process' resident memory. Once the budget is full, the least recently used ones go.
 """
 
 from __future__ import annotations
@@ -16,10 +16,19 @@ import argparse
 
 from benchmarks.machine import describe_machine
 from convfe_core.catalog import parse_spec
+from convfe_core.cost import PeakMemory
 from convfe_core.memory import backbone_budget_mb, resident_mb
 from convfe_core.pool import BackbonePool
 
-BACKBONES = ("TinyMobileNet", "TinyResNet", "MobileNetV2-1.0:untrained", "EfficientNetB0:untrained")
+BACKBONES = (
+    "TinyMobileNet",
+    "TinyResNet",
+    "MobileNetV2-1.0:untrained",
+    "EfficientNetB0:untrained",
+    "VGG16:untrained",
+    "ResNet50:untrained",
+    "ResNet152:untrained",
+)
 
 
 def main() -> None:
@@ -33,15 +42,17 @@ def main() -> None:
     import tensorflow as tf
 
     print(f"TensorFlow {tf.__version__} alone adds {resident_mb() - before:.0f} MB; budget {options.budget:.0f} MB\n")
-    print("| loaded | it holds, MB | held in all | MB | process, MB |")
-    print("|---|---|---|---|---|")
+    print("| loaded | at its highest, MB | it holds, MB | held in all | MB | process, MB |")
+    print("|---|---|---|---|---|---|")
     pool = BackbonePool(options.budget)
     for text in options.backbone or BACKBONES:
-        pool.get(parse_spec(text))
+        with PeakMemory() as peak:
+            pool.get(parse_spec(text))
         held = pool.held()
         total = sum(one.megabytes for one in held)
         names = ", ".join(one.label for one in held)
-        print(f"| {text} | {held[-1].megabytes:.0f} | {names} | {total:.0f} | {resident_mb():.0f} |", flush=True)
+        figures = f"{peak.added_mb:.0f} | {held[-1].megabytes:.0f} | {names} | {total:.0f} | {resident_mb():.0f}"
+        print(f"| {text} | {figures} |", flush=True)
 
 
 if __name__ == "__main__":

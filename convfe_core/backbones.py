@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,8 +108,8 @@ class Network:
 
 
 @dataclass(frozen=True, eq=False)
-class Backbone:
-    """A network ready to turn photographs into maps; it can be shared between threads.
+class FrozenNetwork:
+    """A network turned into one graph with its weights fixed; it can be shared between threads.
 
     Attributes
     ----------
@@ -129,12 +129,16 @@ class Backbone:
     megabytes: float
     activation_bytes: float
     precision: Precision
-    _graph: Callable[[Any], tuple[Any, Any]]
+    _graph: Callable[..., Any]
     fixed: tuple[int, int] | None = None
 
     def grid(self, input_height: int, input_width: int) -> CellGrid:
         """Where the cells lie on an input of this size."""
         return self.path.grid(input_height, input_width)
+
+
+class Backbone(FrozenNetwork):
+    """A frozen network that turns photographs into maps."""
 
     def reduce(self, batch: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
         """(N, H, W, 3) uint8 RGB -> the max and the mean over channels, both (N, h, w) float32."""
@@ -142,6 +146,9 @@ class Backbone:
 
         maximum, mean = self._graph(tf.constant(batch))
         return maximum.numpy(), mean.numpy()
+
+
+Frozen = TypeVar("Frozen", bound=FrozenNetwork)
 
 
 def open_network(
@@ -265,9 +272,38 @@ def freeze_network(network: Network, precision: Precision = "float32", fold: Fol
         features = network.features(pixels, fold)
         return tf.reduce_max(features, axis=-1), tf.reduce_mean(features, axis=-1)
 
-    signature = [tf.TensorSpec(network.batch_shape, tf.uint8)]
-    graph, precision = freeze_maps(network, reduce_channels, signature, precision)
-    return Backbone(
+    return freeze_maps(Backbone, network, reduce_channels, [tf.TensorSpec(network.batch_shape, tf.uint8)], precision)
+
+
+def freeze_maps(
+    kind: type[Frozen],
+    network: Network,
+    function: Callable[..., Any],
+    signature: list[Any],
+    precision: Precision,
+    inputs: Callable[[PixelArray], tuple[Any, ...]] = lambda batch: (batch,),
+) -> Frozen:
+    """Freeze a network with a function whose first two results are max and mean maps.
+
+    In ``fast`` precision it computes with bfloat16 only where that moves the maps of sample photographs by no more than
+    `BFLOAT16_SHIFT`. Trained networks with depthwise convolutions often do not stand it: rounding errors grow from
+    layer to layer where a few channels have a far wider range than the rest.
+
+    Parameters
+    ----------
+    kind : of what is returned
+    function : of what `inputs` returns, to be traced
+    inputs : (1, H, W, 3) uint8 -> what the function takes
+    """
+    with _building:
+        graph = freeze(function, signature)
+    if computes_in_bfloat16(precision):
+        fast = _in_bfloat16(graph)
+        if _alike(graph, fast, network, inputs):
+            graph = fast
+        else:
+            precision = "float32"
+    return kind(
         label=network.label,
         weights=network.weights,
         tap=network.tap,
@@ -282,41 +318,23 @@ def freeze_network(network: Network, precision: Precision = "float32", fold: Fol
     )
 
 
-def freeze_maps(
+def _alike(
+    exact: Callable[..., Any],
+    fast: Callable[..., Any],
     network: Network,
-    function: Callable[..., Any],
-    signature: list[Any],
-    precision: Precision,
-    inputs: Callable[[PixelArray], tuple[Any, ...]] = lambda batch: (batch,),
-) -> tuple[Callable[..., Any], Precision]:
-    """Trace a function whose first two results are max and mean maps, in ``fast`` precision if its maps stand that.
-
-    Trained networks with depthwise convolutions often do not: rounding errors grow from layer to layer where a few
-    channels have a far wider range than the rest.
-
-    Parameters
-    ----------
-    inputs : (1, H, W, 3) uint8 -> what the function takes
-
-    Returns
-    -------
-    the graph, and ``float32`` where bfloat16 would move the maps of sample photographs by more than `BFLOAT16_SHIFT`
-    """
+    inputs: Callable[[PixelArray], tuple[Any, ...]],
+) -> bool:
+    """Whether two graphs give nearly the same maps of sample photographs."""
     import tensorflow as tf
 
-    with _building:
-        exact = freeze(function, signature)
-    if not computes_in_bfloat16(precision):
-        return exact, precision
-    fast = _in_bfloat16(exact)
     for sample in SAMPLES[:BFLOAT16_SAMPLES]:
         photo = load_sample(sample.name)
         frame = plan_frame(photo.height, photo.width, network.working_size, 32, fixed=network.fixed)
         arguments = [tf.constant(value) for value in inputs(place_on_canvas(photo, frame)[None])]
         for one, other in zip(exact(*arguments)[:2], fast(*arguments)[:2], strict=True):
             if not np.abs(one - other).mean() <= BFLOAT16_SHIFT * np.ptp(one):
-                return exact, "float32"
-    return fast, "fast"
+                return False
+    return True
 
 
 def freeze(function: Callable[..., Any], signature: list[Any], precision: Precision = "float32") -> Callable[..., Any]:

@@ -19,9 +19,9 @@ PHOTOS_AND_BOXES_MB = 400.0
 """What else a process takes that runs backbones over photographs: a few batches, and the boxes of the data set."""
 
 # Peaks measured with TensorFlow 2.21 on Linux, in MB on top of what was held, from loading to the end of the first
-# pass, by MB of weights: 0.8 -> 24, 4.6 -> 27, 15 -> 86, 16 (NASNetMobile, 770 layers) -> 184, 27 -> 116, 56 -> 122,
-# 90 -> 232, 106 -> 266, 223 -> 553, 245 (EfficientNetB7 at 600 pixels) -> 736.
-_BASE_MB, _TIMES_WEIGHTS = 90.0, 2.6
+# pass, by MB of weights: 4.6 -> 24, 15 -> 89, 16 (NASNetMobile, 770 layers) -> 183, 56 -> 122, 90 -> 182, 106 -> 279,
+# 223 -> 369, 245 (EfficientNetB7 at 600 pixels) -> 623.
+_BASE_MB, _TIMES_WEIGHTS = 100.0, 2.1
 
 
 def weights_mb(spec: Spec) -> float:

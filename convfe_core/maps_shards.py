@@ -22,7 +22,7 @@ from convfe_core.folders import Folder, is_address
 from convfe_core.footprint import require_room
 from convfe_core.images import Photo, file_name, photo_bytes, read_photo
 from convfe_core.maps import FeatureMaps
-from convfe_core.memory import give_back
+from convfe_core.memory import give_back, settle
 from convfe_core.pictures import row_png
 from convfe_core.precision import Precision, require_same_arithmetic
 from convfe_core.shards import Row, Shard, ShardImage
@@ -61,6 +61,7 @@ class MapsJob:
         """Load a backbone; errors as in `convfe_core.backbones.load_backbone`."""
         spec = self.specs[backbone]
         require_same_arithmetic(self.precision, self.bfloat16)
+        settle()
         give_back()
         require_room(spec)
         return load_backbone(spec, self.tap, precision=self.precision)

@@ -130,7 +130,7 @@ class BackbonePool:
         self._make_room(key.spec)
         before = used_mb()
         network = load()
-        give_back()
+        give_back(collect=False)
         megabytes = max(used_mb() - before, network.megabytes)
         tap, precision = key.tap, key.precision
         if isinstance(network, Backbone):

@@ -187,7 +187,7 @@ class RankRun:
                 del network
                 latency = time_batches(backbone.run_blank, height, width)
         if self.options.cost:
-            grid = cells_on_photo(frame, backbone.path.grid(height, width))
+            grid = cells_on_photo(frame, backbone.grid(height, width))
             cost = Cost(params, flops, height, width, grid.rows * grid.columns, latency, memory.added_mb)
         stamp = "" if spec.path is None else file_stamp(spec.path)
         seeds = CONTROL_SEEDS if self.options.control else ()

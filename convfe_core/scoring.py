@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.backbones import Network, freeze_maps
+from convfe_core.backbones import FrozenNetwork, Network, freeze_maps
 from convfe_core.boxes import BoxArray
 from convfe_core.extraction import Batch, Size, cells_on_photo, in_order, maps_on_photo, sized_windows
 from convfe_core.folding import Fold
@@ -20,7 +20,6 @@ from convfe_core.maps import CellGrid, FeatureMaps, FloatArray, Frame, cell_cent
 from convfe_core.pixels import PixelArray
 from convfe_core.precision import Precision
 from convfe_core.roi import roi_weights
-from convfe_core.taps import SpatialPath, Tap
 
 Float32 = NDArray[np.float32]
 
@@ -41,25 +40,8 @@ class Scored:
     dead: float
 
 
-@dataclass(frozen=True, eq=False)
-class ScoringBackbone:
-    """A frozen network that also averages its features over boxes.
-
-    Attributes
-    ----------
-    label, weights, tap, path, working_size, native_size, activation_bytes, precision, fixed : as in `Backbone`
-    """
-
-    label: str
-    weights: str
-    tap: Tap
-    path: SpatialPath
-    working_size: int
-    native_size: int
-    activation_bytes: float
-    precision: Precision
-    _graph: Callable[..., tuple[Any, Any, Any, Any]]
-    fixed: tuple[int, int] | None = None
+class ScoringBackbone(FrozenNetwork):
+    """A frozen network that also averages its features over boxes."""
 
     def run(
         self, batch: NDArray[np.uint8], rows: Float32, columns: Float32
@@ -83,7 +65,7 @@ class ScoringBackbone:
 
     def run_blank(self, batch: NDArray[np.uint8]) -> None:
         """Run one batch for its time alone."""
-        grid = self.path.grid(*batch.shape[1:3])
+        grid = self.grid(*batch.shape[1:3])
         count = len(batch)
         self.run(batch, np.zeros((count, 1, grid.rows), np.float32), np.zeros((count, 1, grid.columns), np.float32))
 
@@ -114,19 +96,7 @@ def freeze_for_scoring(network: Network, precision: Precision = "float32", fold:
         grid = network.path.grid(*batch.shape[1:3])
         return batch, np.zeros((1, 1, grid.rows), np.float32), np.zeros((1, 1, grid.columns), np.float32)
 
-    graph, precision = freeze_maps(network, reduce_channels, signature, precision, blank)
-    return ScoringBackbone(
-        label=network.label,
-        weights=network.weights,
-        tap=network.tap,
-        path=network.path,
-        working_size=network.working_size,
-        native_size=network.native_size,
-        activation_bytes=network.activation_bytes,
-        precision=precision,
-        _graph=graph,
-        fixed=network.fixed,
-    )
+    return freeze_maps(ScoringBackbone, network, reduce_channels, signature, precision, blank)
 
 
 def score_photos(
@@ -166,7 +136,7 @@ def score_windows(
 
 
 def _score(backbone: ScoringBackbone, batch: Batch[int], boxes: list[BoxArray]) -> Iterator[Scored]:
-    grid = backbone.path.grid(*batch.canvases.shape[1:3])
+    grid = backbone.grid(*batch.canvases.shape[1:3])
     rows, columns = _stack_weights([one.frame for one in batch.members], grid, boxes)
     with MACHINE.passing():
         maxima, means, averages, dead = backbone.run(batch.canvases, rows, columns)

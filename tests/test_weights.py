@@ -175,11 +175,13 @@ def test_a_download_killed_in_the_middle_is_begun_again(server: WeightServer, ho
     child = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parent.parent, env=os.environ)
     try:
         assert server.half_sent.wait(60)
+        part = home / "models" / ".body.h5.part"
+        while not part.exists():  # what is sent need not have been written; the test's time limit ends this
+            assert child.poll() is None
     finally:
         child.send_signal(signal.SIGKILL)
         child.wait()
     assert not weights_state(architecture_of(BODY)).ready
-    assert (home / "models" / ".body.h5.part").exists()
     server.go_on.set()
     server.manner = "whole"
     assert fetch_weights(architecture_of(BODY)).read_bytes() == BODY
