@@ -175,7 +175,7 @@ def many_maps(browser: Browser, address: str, watch: Stopwatch) -> None:
         settled(page)
         title = page.locator(CHART).first.locator(".annotation-text").first.text_content() or ""
         other = f"!document.querySelector('{CHART}').textContent.includes({title!r})"
-        button = page.get_by_test_id("stPagination").get_by_role("button", name=number, exact=True)
+        button = page.get_by_test_id("stPagination").get_by_role("button", name=f"Page {number}", exact=True)
         start = time.perf_counter()
         button.click()
         watch.time(f"{large}: {name}", rows_shown(page, 8, 8, other), start)
