@@ -15,6 +15,9 @@ import psutil
 SETTING = "CONVFE_MEMORY_MB"
 """Environment variable: the memory in megabytes that the whole process may use."""
 
+PROGRAM_MB = 440
+"""Megabytes of program files that TensorFlow needs; more of them than that can go, see `used_mb`."""
+
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
@@ -48,17 +51,20 @@ def tensorflow_imported() -> bool:
 
 
 def used_mb() -> float:
-    """Megabytes that the process needs now: what it has taken, less what TensorFlow keeps to use it again.
+    """Megabytes that the process needs now: what it has taken, less what TensorFlow and the system can use again.
 
     TensorFlow never returns memory that tensors were in. What it keeps is at least the difference between the most
-    that tensors ever took and what they take now.
+    that tensors ever took and what they take now. Of program files the system maps more than is needed where it has
+    them at hand (on one machine 438 or 570 MB for the same TensorFlow), and drops that when memory is short.
     """
+    taken = psutil.Process().memory_info()
+    used = (taken.rss - max(0, getattr(taken, "shared", 0) - PROGRAM_MB * 2**20)) / 2**20
     if not tensorflow_imported():
-        return resident_mb()
+        return float(used)
     import tensorflow as tf
 
     tensors = tf.config.experimental.get_memory_info("CPU:0")
-    return resident_mb() - float(tensors["peak"] - tensors["current"]) / 2**20
+    return float(used - (tensors["peak"] - tensors["current"]) / 2**20)
 
 
 def room_mb() -> float:

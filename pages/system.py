@@ -21,7 +21,7 @@ with st.grid(3):
     st.metric(
         "This process",
         f"{resident_mb():,.0f} MB",
-        help=f"Resident memory; {resident_mb() - used_mb():,.0f} MB of it is kept by TensorFlow to be used again. "
+        help=f"Resident memory; {resident_mb() - used_mb():,.0f} MB of it is kept to be used again. "
         "Importing TensorFlow alone takes about 660 MB.",
         border=True,
     )
