@@ -1,6 +1,7 @@
 """Channels, stages and layers, with exact small arrays where the maths gives them."""
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
 from convfe_core.backbones import load_backbone, open_network
@@ -84,6 +85,7 @@ def test_tiles_stand_in_lines_and_zoom_together() -> None:
     centres = np.array([10.0, 20]), np.array([10.0, 20, 30])
     tiles = [Tile(f"#{k}", FEATURES[..., k % 4], *centres) for k in range(7)]
     figure = tile_figure(photo(64, 96), tiles, Look(panel_width=100), columns=3)
+    go.Figure(figure)  # raises on anything that Plotly does not know
     assert len(figure["data"]) == 7
     assert figure["layout"]["width"] == 3 * 100 + 2 * 12
     assert figure["layout"]["xaxis7"]["matches"] == "x"
