@@ -58,20 +58,23 @@ def used_mb() -> float:
     them at hand (on one machine 438 or 570 MB for the same TensorFlow), and drops that when memory is short.
     """
     taken = psutil.Process().memory_info()
-    used = (taken.rss - max(0, getattr(taken, "shared", 0) - PROGRAM_MB * 2**20)) / 2**20
-    if not tensorflow_imported():
-        return float(used)
-    import tensorflow as tf
-
-    tensors = tf.config.experimental.get_memory_info("CPU:0")
-    return float(used - (tensors["peak"] - tensors["current"]) / 2**20)
+    spare = max(0.0, getattr(taken, "shared", 0) / 2**20 - PROGRAM_MB)
+    return float(taken.rss / 2**20 - spare - _kept_for_tensors_mb())
 
 
 def room_mb() -> float:
     """Megabytes that the process may still use: up to its limit, and no more than the machine has to give."""
-    used = used_mb()
-    available = float(psutil.virtual_memory().available / 2**20) + resident_mb() - used
-    return min(memory_limit_mb() - used, available)
+    available = float(psutil.virtual_memory().available / 2**20) + _kept_for_tensors_mb()
+    return min(memory_limit_mb() - used_mb(), available)
+
+
+def _kept_for_tensors_mb() -> float:
+    if not tensorflow_imported():
+        return 0.0
+    import tensorflow as tf
+
+    tensors = tf.config.experimental.get_memory_info("CPU:0")
+    return float(tensors["peak"] - tensors["current"]) / 2**20
 
 
 def give_back(*, collect: bool = True) -> None:

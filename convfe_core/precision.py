@@ -58,7 +58,7 @@ def explain_precision(precision: Precision) -> str:
     unit = bfloat16_unit()
     if unit is None:
         return "float32, because this processor has neither AMX nor AVX512_BF16"
-    return f"bfloat16 with {unit}"
+    return f"bfloat16 with {unit}, where a backbone's maps stand it"
 
 
 def explain_kept(asked: Precision, got: Precision) -> str | None:

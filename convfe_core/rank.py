@@ -17,18 +17,18 @@ from convfe_core.box_sizes import box_sizes
 from convfe_core.boxes import Dataset
 from convfe_core.catalog import Spec, find_architecture, from_anywhere
 from convfe_core.cost import Cost, PeakMemory, count_flops, count_params, time_batches, warm_up
-from convfe_core.diagnostics import Diagnostics
 from convfe_core.errors import AnnotationError, ConvfeError, EngineError, SpecError
 from convfe_core.extraction import cells_on_photo, frame_for
 from convfe_core.filesets import Skipped, file_stamp
 from convfe_core.folders import Folder
 from convfe_core.footprint import require_room, worker_mb
-from convfe_core.maps import REDUCTIONS, Frame
+from convfe_core.maps import Frame
+from convfe_core.pass_scores import PassScores
 from convfe_core.precision import computes_in_bfloat16, explain_kept
 from convfe_core.probe import NO_PROBE, plan_probe, probe_boxes
 from convfe_core.rank_results import CONTROL_SEEDS, Progress, RankedResult, RankOptions, RankResult
-from convfe_core.rank_shards import NUMBERS, SCHEMA, Pass, RankJob, Scorer
-from convfe_core.ranking import BackboneScores, MapScores, rank_backbones
+from convfe_core.rank_shards import SCHEMA, Pass, RankJob, Scorer
+from convfe_core.ranking import BackboneScores, rank_backbones
 from convfe_core.ray_engine import RayEngine, RayProgress
 from convfe_core.scoring import ScoringBackbone, freeze_for_scoring
 from convfe_core.separation import SIZE_GROUPS, Comparison
@@ -105,7 +105,7 @@ class RankRun:
         self._missing: dict[str, Skipped] = {}  # by shard
         self._images: tuple[ShardImage, ...] = ()
         self._cut: dict[str, list[Shard]] = {}  # by the name of a pass
-        self._controls: dict[tuple[str, str], _Accumulator] = {}
+        self._controls: dict[tuple[str, str], PassScores] = {}
         self._at = (0, 0)  # backbones begun, passes done of the one at work
 
     def run(self) -> RankResult:
@@ -244,12 +244,7 @@ class RankRun:
             stride=own.stride,
             scores=BackboneScores(
                 label=_shown(spec),
-                maps={
-                    name: MapScores(
-                        own.separation[:, k], own.auroc[:, k], None if control is None else control.separation[:, k]
-                    )
-                    for k, name in enumerate(REDUCTIONS)
-                },
+                maps=own.map_scores(control),
                 by_size={name: own.by_size[:, k] for k, name in enumerate(SIZE_GROUPS)},
                 trained=spec.weights not in ("untrained", "control"),
             ),
@@ -263,9 +258,9 @@ class RankRun:
 
     def _run_photos(
         self, opened: _Opened
-    ) -> tuple[_Accumulator, tuple[NDArray[np.float32], NDArray[np.str_], NDArray[np.int64]], Values]:
+    ) -> tuple[PassScores, tuple[NDArray[np.float32], NDArray[np.str_], NDArray[np.int64]], Values]:
         """Scores of every photograph, the probe's features, labels and images, and the sides of all boxes in cells."""
-        own = _Accumulator(len(self.dataset.images))
+        own = PassScores(len(self.dataset.images))
         features, places, sides = [], [], []
         labels: list[str] = []
         for row in self._pass(opened.own, opened.backbone):
@@ -283,7 +278,7 @@ class RankRun:
         found = np.concatenate(features), np.array(labels, np.str_), np.array(places, np.int64)
         return own, found, np.concatenate(sides).astype(np.float64)
 
-    def _run_controls(self, controls: Sequence[Pass]) -> _Accumulator | None:
+    def _run_controls(self, controls: Sequence[Pass]) -> PassScores | None:
         """Scores of the same architecture with untrained weights, averaged over `CONTROL_SEEDS`.
 
         They are scored on the very cells of the backbone, so that the two differ in nothing but their weights. None
@@ -291,11 +286,11 @@ class RankRun:
         """
         key = controls[0].name, controls[0].weights
         if key not in self._controls:
-            total = _Accumulator(len(self.dataset.images))
+            total = PassScores(len(self.dataset.images))
             for number, control in enumerate(controls, 1):
                 doing = f"untrained control {number} of {len(controls)}"
                 self._tell(control.spec, doing)
-                one = _Accumulator(len(self.dataset.images))
+                one = PassScores(len(self.dataset.images))
                 for row in self._pass(control, doing=doing):
                     one.add_row(row)
                 total.add(one, 1 / len(controls))
@@ -373,61 +368,3 @@ class _Opened:
     own: Pass
     controls: tuple[Pass, ...]
     backbone: ScoringBackbone | None
-
-
-class _Accumulator:
-    """Scores of every image under one set of weights, NaN where there is none."""
-
-    def __init__(self, images: int) -> None:
-        self.separation = np.full((images, len(REDUCTIONS)), np.nan)
-        self.auroc = np.full((images, len(REDUCTIONS)), np.nan)
-        self.by_size = np.full((images, len(SIZE_GROUPS)), np.nan)
-        self.seen = 0
-        self.complete = True
-        self.weights = self.tap = ""
-        self.stride = 0
-        self._sums = np.zeros((len(REDUCTIONS), len(NUMBERS)))
-        self._diagnosed = 0.0
-        self._flags = np.zeros((len(REDUCTIONS), 2), bool)  # some map was flat, some was not finite
-
-    def map_scores(self, control: _Accumulator | None) -> dict[str, MapScores]:
-        """Scores by reduction, beside a control's."""
-        return {
-            name: MapScores(
-                self.separation[:, k], self.auroc[:, k], None if control is None else control.separation[:, k]
-            )
-            for k, name in enumerate(REDUCTIONS)
-        }
-
-    def add_row(self, row: Row) -> None:
-        """Take what one photograph scored."""
-        self.separation[row["place"]], self.auroc[row["place"]] = row["separation"], row["auroc"]
-        self.tap = row["tap"]
-        self.seen += 1
-        if row.get("diagnostics"):
-            found = np.array(row["diagnostics"])
-            self._sums += found[:, : len(NUMBERS)]
-            self._flags |= np.stack([found[:, -2] > 0, found[:, -1] == 0], axis=1)
-            self._diagnosed += 1
-
-    def diagnostics(self) -> dict[str, Diagnostics]:
-        """Means over the images, by reduction; flagged when any map was."""
-        means = self._sums / max(self._diagnosed, 1)
-        return {
-            name: Diagnostics(
-                **dict(zip(NUMBERS, means[k].tolist(), strict=True)),
-                flat=bool(self._flags[k, 0]),
-                finite=not self._flags[k, 1],
-            )
-            for k, name in enumerate(REDUCTIONS)
-        }
-
-    def add(self, other: _Accumulator, share: float) -> None:
-        """Add a share of other scores, so that shares which add up to one give an average."""
-        for name in ("separation", "auroc"):
-            mine, theirs = getattr(self, name), getattr(other, name)
-            setattr(self, name, (np.where(self.seen, mine, 0.0) + share * theirs))
-        self.seen += other.seen
-        self._sums = self._sums + other._sums
-        self._flags |= other._flags
-        self._diagnosed += other._diagnosed

@@ -14,7 +14,6 @@ from convfe_core.boxes import Dataset
 from convfe_core.catalog import parse_spec
 from convfe_core.extraction import Size
 from convfe_core.filesets import UploadedFiles, open_files
-from convfe_core.precision import computes_in_bfloat16
 from convfe_core.rank import RankRun
 from convfe_core.rank_results import Progress, RankOptions, RankResult
 from convfe_core.rank_shards import SCHEMA, Scorer, work_folder
@@ -104,8 +103,6 @@ def test_a_work_folder_belongs_to_a_call(images: Dataset, tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["coco128", "raccoon"])
 def test_fast_arithmetic_leaves_separation_and_order_as_they_are(name: str, shared: Path, real_weights: Path) -> None:
     assert real_weights.is_dir()
-    if not computes_in_bfloat16("fast"):
-        pytest.skip("needs a processor with AMX or AVX512_BF16")
     dataset = read_dataset(open_files(shared / "datasets" / name))
     specs = [parse_spec(text) for text in ("MobileNetV2-0.35", "MobileNet-0.25", "TinyResNet", "TinyMobileNet")]
     exact, fast = (
