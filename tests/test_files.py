@@ -7,11 +7,13 @@ import stat
 import subprocess
 import sys
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from convfe_core.files import write_whole
+from tests.conftest import need
 
 
 def test_a_file_is_written_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -29,7 +31,7 @@ def test_a_result_is_as_readable_as_any_other_file(tmp_path: Path) -> None:
 
 def test_a_write_that_breaks_off_half_way_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     """A limit on file sizes ends a write in the middle, as a full disk does, and needs no disk to fill."""
-    pytest.importorskip("resource", reason="only Unix limits the size of a process's files")
+    need(find_spec("resource") is not None, "Unix, which limits the size of a process's files")
     path = tmp_path / "maps.npz"
     path.write_bytes(b"old")
     code = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from convfe_core.rank import RankRun
 from convfe_core.rank_results import Progress, RankOptions, RankResult
 from convfe_core.rank_tables import to_json
 from convfe_core.ray_engine import RayEngine, Workers
+from tests.conftest import need
 from tests.test_rank import patches
 
 pytestmark = pytest.mark.slow
@@ -31,7 +33,7 @@ NODE = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": 
 @pytest.fixture
 def cluster() -> Iterator[Any]:
     """A head that computes too, and nothing else yet."""
-    pytest.importorskip("ray")
+    need(find_spec("ray") is not None, "Ray, which the extra named test brings")
     from ray.cluster_utils import Cluster
 
     found = Cluster(initialize_head=True, head_node_args=NODE)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from convfe_core.rank_results import Progress, RankOptions
 from convfe_core.rank_tables import to_json
 from convfe_core.ray_engine import ATTEMPTS, RayEngine, RayProgress, Workers, missing_in_words
 from convfe_core.shards import Parts, Row, Shard, ShardImage, cut_shards
-from tests.conftest import ROOT
+from tests.conftest import ROOT, need
 from tests.object_store import object_store
 from tests.servers import free_port
 from tests.test_rank import patches
@@ -82,7 +83,9 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def here(bucket: str) -> Iterator[Any]:
     """A cluster of this machine, which reaches the object store."""
-    ray = pytest.importorskip("ray")
+    need(find_spec("ray") is not None, "Ray, which the extra named test brings")
+    import ray
+
     ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=200 * 2**20)
     yield ray
     ray.shutdown()
