@@ -350,20 +350,34 @@ def freeze(function: Callable[..., Any], signature: list[Any], precision: Precis
 
 
 def _in_bfloat16(graph: Any) -> Callable[..., Any]:
+    """Give the same graph in bfloat16 arithmetic, its kernels rounded once instead of at every pass."""
     import tensorflow as tf
 
+    kinds = [output.dtype for output in graph.outputs]
+    held = [tf.cast(value, tf.bfloat16) if _is_kernel(value) else value for value in graph.captured_inputs]
+
+    def widened(*arguments: Any) -> Any:
+        values = [tf.cast(value, tf.float32) if value.dtype == tf.bfloat16 else value for value in held]
+        return tf.raw_ops.PartitionedCall(args=[*arguments, *values], Tout=kinds, f=graph)
+
+    signature = graph.structured_input_signature[0]
+    rounded = tf.function(widened, signature, autograph=False).get_concrete_function()
     options = tf.compat.v1.ConfigProto(allow_soft_placement=True)
     rewrites = options.graph_options.rewrite_options
     rewrites.auto_mixed_precision_onednn_bfloat16 = type(rewrites).ON
     settings = options.SerializeToString()
-    kinds = [output.dtype for output in graph.outputs]
 
     def run(*arguments: Any) -> Any:
-        arguments += tuple(graph.captured_inputs)
-        results = tf.raw_ops.PartitionedCall(args=arguments, Tout=kinds, f=graph, config_proto=settings)
+        arguments += tuple(rounded.captured_inputs)
+        results = tf.raw_ops.PartitionedCall(args=arguments, Tout=kinds, f=rounded, config_proto=settings)
         return tf.nest.pack_sequence_as(graph.structured_outputs, results)
 
     return run
+
+
+def _is_kernel(value: Any) -> bool:
+    """Whether a tensor of weights goes into a convolution or a matrix product; the others hold one row."""
+    return value.dtype.name == "float32" and len(value.shape) > 1 and value.shape[-2] > 1
 
 
 def load_backbone(

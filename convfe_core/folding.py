@@ -2,7 +2,8 @@
 
 A batch normalisation that follows a convolution multiplies each channel by a number and adds another one, so the kernel
 can be multiplied once instead (arXiv 1712.05877, section 3.2). The weights are handed to TensorFlow as tensors beside
-its graph, not as constants inside it, of which its optimiser makes a dozen copies.
+its graph, not as constants inside it, of which its optimiser makes a dozen copies. Sums of branches become TensorFlow's
+``AddN``, which never broadcasts, so that oneDNN joins them to the convolution before them without knowing any shape.
 """
 
 from __future__ import annotations
@@ -74,8 +75,9 @@ def fold_model(model: Any, wanted: list[Any], fold: Fold = "copy") -> Run:
 
 
 def _fold(model: Any, *, spend: bool) -> _Folding:
-    """Go through the batch normalisations of a model."""
+    """Go through the batch normalisations and the sums of a model."""
     import keras
+    import tensorflow as tf
 
     tensors = tensors_in_order(model)
     uses = Counter(id(operation_of(tensor)) for tensor in tensors)
@@ -83,16 +85,18 @@ def _fold(model: Any, *, spend: bool) -> _Folding:
     readers.update(id(tensor) for tensor in model.outputs)
     folding = _Folding(spend)
     for tensor in tensors:
-        norm = operation_of(tensor)
-        if type(norm) is not keras.layers.BatchNormalization or uses[id(norm)] > 1 or not _plain(norm, tensor):
+        layer, sources = operation_of(tensor), sources_of(tensor)
+        if uses[id(layer)] > 1:
             continue
-        (source,) = sources_of(tensor)
-        before = operation_of(source)
-        scale, shift = _scale_and_shift(norm)
-        if _multiplies_last(before) and uses[id(before)] == readers[id(source)] == 1:
-            _fold_into(before, norm, scale, shift, folding)
-        else:
-            folding.calls[id(norm)] = _affine(scale, shift)
+        if type(layer) is keras.layers.Add and len({source.shape for source in sources}) == 1:
+            folding.calls[id(layer)] = tf.add_n
+        elif type(layer) is keras.layers.BatchNormalization and _plain(layer, tensor):
+            before = operation_of(sources[0])
+            scale, shift = _scale_and_shift(layer)
+            if _multiplies_last(before) and uses[id(before)] == readers[id(sources[0])] == 1:
+                _fold_into(before, layer, scale, shift, folding)
+            else:
+                folding.calls[id(layer)] = _affine(scale, shift)
     return folding
 
 
