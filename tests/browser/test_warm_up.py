@@ -14,8 +14,12 @@ pytestmark = pytest.mark.slow
 LIMIT_S = 120
 
 
+def maps_of(server: Server) -> str:
+    return Path(f"/proc/{server.process.pid}/maps").read_text()
+
+
 def holds_tensorflow(server: Server) -> bool:
-    return "tensorflow" in Path(f"/proc/{server.process.pid}/maps").read_text()
+    return "tensorflow" in maps_of(server)
 
 
 def test_after_a_page_without_maps_the_server_comes_to_hold_tensorflow(page: Page, tmp_path: Path) -> None:
@@ -28,5 +32,6 @@ def test_after_a_page_without_maps_the_server_comes_to_hold_tensorflow(page: Pag
             expect(page.get_by_role("heading", name="System")).to_be_visible()
             expect(page.get_by_test_id("stAlert")).to_contain_text("No backbone is loaded yet")
         assert holds_tensorflow(server)
+        assert "sklearn" not in maps_of(server)
         assert server.log.read_text().count("TensorFlow was imported ahead of time") == 1
         assert "Traceback" not in server.log.read_text()

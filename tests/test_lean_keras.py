@@ -1,0 +1,44 @@
+"""Keras leaves packages out that nothing here needs it to have; everybody else has them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+FIRST = "import sys\nfrom convfe_core.lean_keras import TAKEN_ALONG, keep_keras_lean\n"
+
+
+def run(code: str) -> list[str]:
+    return subprocess.run(
+        [sys.executable, "-c", FIRST + code], capture_output=True, text=True, check=True
+    ).stdout.split()
+
+
+def test_keras_works_without_what_it_takes_along_and_others_still_find_it() -> None:
+    code = """
+keep_keras_lean()
+import keras, numpy
+print(sorted(TAKEN_ALONG & set(sys.modules)))
+print(keras.layers.ReLU()(numpy.ones((1, 2))).shape)
+import pandas, scipy.stats, sklearn.metrics
+print(pandas.DataFrame({"a": [1]}).shape)
+"""
+    assert run(code) == ["[]", "(1,", "2)", "(1,", "1)"]
+
+
+def test_asking_twice_is_asking_once() -> None:
+    assert run(
+        "keep_keras_lean()\nbefore = len(sys.meta_path)\nkeep_keras_lean()\nprint(len(sys.meta_path) - before)"
+    ) == ["0"]
+
+
+def test_the_command_line_asks_for_it(tmp_path: Path) -> None:
+    image, out = tmp_path / "teal.png", tmp_path / "out"
+    Image.new("RGB", (64, 64), "teal").save(image)
+    code = f"""
+from convfe_core.cli import main
+status = main(["maps", {str(image)!r}, "--backbone", "TinyMobileNet", "--out", {str(out)!r}])
+print(status, sorted((TAKEN_ALONG - {{"pandas"}}) & set(sys.modules)))  # PyArrow imports pandas too
+"""
+    assert run(code) == ["0", "[]"]
