@@ -17,6 +17,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 
+from convfe_core.backbones import Backbone
 from convfe_core.catalog import Spec, file_stem, from_anywhere
 from convfe_core.errors import ConvfeError, ImageError, SpecError
 from convfe_core.extraction import Size
@@ -24,6 +25,7 @@ from convfe_core.filesets import Skipped, file_stamp
 from convfe_core.folders import is_address, open_folder
 from convfe_core.footprint import worker_mb
 from convfe_core.images import file_name
+from convfe_core.load_ahead import LoadAhead
 from convfe_core.maps_shards import SCHEMA, MapsJob
 from convfe_core.pace import SECONDS_BETWEEN_LINES, Pace, duration
 from convfe_core.precision import Precision, computes_in_bfloat16, explain_kept, explain_precision
@@ -96,12 +98,14 @@ class MapsRun:
 
     def _run_here(self, job: MapsJob, missing: Sequence[Shard], parts: Parts, images: int) -> None:
         pace = Pace(images * len(job.specs))
-        for text, spec in job.specs.items():
-            todo = [shard for shard in missing if shard.backbone == text]
-            pace.skip(images - sum(len(shard.images) - parts.begun(shard) for shard in todo))
-            if todo:
-                self.tell(f"{spec.label}: loading")
-                self._run_backbone(job, text, todo, parts, pace, images)
+        todo = {text: [shard for shard in missing if shard.backbone == text] for text in job.specs}
+        coming = [text for text, shards in todo.items() if shards]
+        with LoadAhead(job.specs, job.load) as loader:
+            for text, shards in todo.items():
+                pace.skip(images - sum(len(shard.images) - parts.begun(shard) for shard in shards))
+                if shards:
+                    following = next(iter(coming[coming.index(text) + 1 :]), None)
+                    self._run_backbone(job, text, partial(loader.take, text, following), shards, parts, pace)
 
     def _run_elsewhere(self, engine: RayEngine, job: MapsJob, missing: Sequence[Shard], parts: Parts) -> None:
         told = [0.0]
@@ -163,11 +167,12 @@ class MapsRun:
         return False
 
     def _run_backbone(
-        self, job: MapsJob, text: str, todo: Sequence[Shard], parts: Parts, pace: Pace, images: int
+        self, job: MapsJob, text: str, load: Callable[[], Backbone], todo: Sequence[Shard], parts: Parts, pace: Pace
     ) -> None:
         """Run some shards of one backbone, which is gone from memory when this ends."""
+        self.tell(f"{job.specs[text].label}: loading")
         try:
-            backbone = job.load(text)
+            backbone = load()
         except SpecError:
             raise
         except ConvfeError as error:
@@ -175,6 +180,7 @@ class MapsRun:
             return
         if kept := explain_kept(self.precision, backbone.precision):
             self.tell(f"{backbone.label}: {kept}")
+        images = pace.total // len(job.specs)
         pace.restart()
         for shard in todo:
             for rows in parts.compute(shard, partial(job.rows, backbone)):

@@ -1,0 +1,70 @@
+"""Backbones loaded one after the other, the next one while the one before it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Generic, TypeVar
+
+from convfe_core.catalog import Spec
+from convfe_core.errors import MemoryLimitError
+from convfe_core.footprint import PHOTOS_AND_BOXES_MB, peak_mb
+from convfe_core.memory import room_mb
+from convfe_core.weights import weights_state
+
+T = TypeVar("T")
+
+
+class LoadAhead(Generic[T]):
+    """Loads what is needed now, then on another thread what comes next, where memory has room for both.
+
+    Building a network keeps one core busy for about a second. Weights that must be downloaded first wait for their
+    turn: nobody could stop the run meanwhile.
+
+    Parameters
+    ----------
+    specs : by the names that they are asked for with
+    load : takes such a name and returns what `take` returns; checks that there is room
+    """
+
+    def __init__(self, specs: Mapping[str, Spec], load: Callable[[str], T]) -> None:
+        self._specs = specs
+        self._load = load
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="convfe-load")
+        self._coming: Future[T] | None = None
+
+    def __enter__(self) -> LoadAhead[T]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._coming = None
+        self._thread.shutdown(cancel_futures=True)
+
+    def take(self, name: str, following: str | None) -> T:
+        """Return what `load` gives for a name, and begin with the following one; raises what `load` raises.
+
+        Whoever calls must have let go of what was taken before.
+
+        Parameters
+        ----------
+        following : the name of the next call, if there is one
+        """
+        coming, self._coming = self._coming, None
+        loaded = self._load(name) if coming is None else self._finish(coming, name)
+        if following is not None and _may_come_early(self._specs[following]):
+            self._coming = self._thread.submit(self._load, following)
+        return loaded
+
+    def _finish(self, coming: Future[T], name: str) -> T:
+        try:
+            return coming.result()
+        except MemoryLimitError:
+            return self._load(name)  # now that the one before it is gone
+
+
+def _may_come_early(spec: Spec) -> bool:
+    at_hand = spec.architecture is None or spec.weights != "imagenet" or weights_state(spec.architecture).ready
+    return at_hand and peak_mb(spec) + PHOTOS_AND_BOXES_MB <= room_mb()
