@@ -17,6 +17,7 @@ import argparse
 from benchmarks.machine import describe_machine
 from convfe_core.catalog import parse_spec
 from convfe_core.cost import PeakMemory
+from convfe_core.lean_keras import keep_keras_lean
 from convfe_core.memory import backbone_budget_mb, resident_mb
 from convfe_core.pool import BackbonePool
 
@@ -38,7 +39,9 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=backbone_budget_mb(), help="MB for all of them together")
     options = parser.parse_args()
     print(describe_machine())
+    keep_keras_lean()
     before = resident_mb()
+    import keras  # noqa: F401
     import tensorflow as tf
 
     print(f"TensorFlow {tf.__version__} alone adds {resident_mb() - before:.0f} MB; budget {options.budget:.0f} MB\n")

@@ -22,7 +22,7 @@ with st.grid(3):
         "This process",
         f"{resident_mb():,.0f} MB",
         help=f"Resident memory; {resident_mb() - used_mb():,.0f} MB of it is kept to be used again. "
-        "Importing TensorFlow alone takes about 660 MB.",
+        "Importing TensorFlow alone takes about 500 MB.",
         border=True,
     )
     st.metric(
