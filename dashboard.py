@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from convfe_core.lean_keras import keep_keras_lean
+from convfe_core.lean import keep_lean
 from pages.parts.ahead_of_time import warmed_up_afterwards
 from pages.parts.guard import guarded
 from pages.parts.navigation import ENTERED, pages
 
-keep_keras_lean()
+keep_lean()
 presenting = st.session_state.get("present", st.query_params.get("present") == "true")
 st.set_page_config(
     page_title="CONV-FE",

@@ -17,7 +17,7 @@ import argparse
 from benchmarks.machine import describe_machine
 from convfe_core.catalog import parse_spec
 from convfe_core.cost import PeakMemory
-from convfe_core.lean_keras import keep_keras_lean
+from convfe_core.lean import keep_lean
 from convfe_core.memory import backbone_budget_mb, resident_mb
 from convfe_core.pool import BackbonePool
 
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=backbone_budget_mb(), help="MB for all of them together")
     options = parser.parse_args()
     print(describe_machine())
-    keep_keras_lean()
+    keep_lean()
     before = resident_mb()
     import keras  # noqa: F401
     import tensorflow as tf

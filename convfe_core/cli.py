@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convfe_core.errors import ConvfeError, SpecError
-from convfe_core.lean_keras import keep_keras_lean
+from convfe_core.lean import keep_lean
 from convfe_core.pace import SECONDS_BETWEEN_LINES
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    keep_keras_lean()
+    keep_lean()
     parser = _parser()
     options = parser.parse_args(arguments)
     try:

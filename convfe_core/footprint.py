@@ -13,7 +13,7 @@ from convfe_core.images import Photo
 from convfe_core.memory import memory_limit_mb, room_mb, tensorflow_imported
 
 TENSORFLOW_MB = 560.0
-"""Resident memory that importing TensorFlow and Keras takes: 500 were measured, with `convfe_core.lean_keras`."""
+"""Resident memory that importing TensorFlow and Keras takes: 500 were measured, with `convfe_core.lean`."""
 
 PHOTOS_AND_BOXES_MB = 400.0
 """What else a process takes that runs backbones over photographs: a few batches, and the boxes of the data set."""

@@ -22,7 +22,7 @@ from typing import Any
 
 from convfe_core.errors import ConvfeError, EngineError
 from convfe_core.filesets import Skipped
-from convfe_core.lean_keras import keep_keras_lean
+from convfe_core.lean import keep_lean
 from convfe_core.pace import Pace
 from convfe_core.shards import Job, Parts, Shard, packed, shard_table
 
@@ -236,7 +236,7 @@ class _Worker:
         # TensorFlow keeps its own number of threads, one for each core, whatever the worker's share of them: on very
         # small maps the order in which it adds depends on that number, and with it the last digits.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        keep_keras_lean()
+        keep_lean()
         self._job: Job = ray.get(job)
         self._worker = ray.get_runtime_context().get_actor_id()
         self._backbone: str | None = None

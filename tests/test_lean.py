@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-FIRST = "import sys\nfrom convfe_core.lean_keras import TAKEN_ALONG, keep_keras_lean\n"
+FIRST = "import sys\nfrom convfe_core.lean import TAKEN_ALONG, keep_lean\n"
 
 
 def run(code: str) -> list[str]:
@@ -17,7 +17,7 @@ def run(code: str) -> list[str]:
 
 def test_keras_works_without_what_it_takes_along_and_others_still_find_it() -> None:
     code = """
-keep_keras_lean()
+keep_lean()
 import keras, numpy
 print(sorted(TAKEN_ALONG & set(sys.modules)))
 print(keras.layers.ReLU()(numpy.ones((1, 2))).shape)
@@ -28,9 +28,7 @@ print(pandas.DataFrame({"a": [1]}).shape)
 
 
 def test_asking_twice_is_asking_once() -> None:
-    assert run(
-        "keep_keras_lean()\nbefore = len(sys.meta_path)\nkeep_keras_lean()\nprint(len(sys.meta_path) - before)"
-    ) == ["0"]
+    assert run("keep_lean()\nbefore = len(sys.meta_path)\nkeep_lean()\nprint(len(sys.meta_path) - before)") == ["0"]
 
 
 def test_the_command_line_asks_for_it(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
-"""Keras without what it takes along: packages that it imports where it finds them, for conveniences not used here."""
+"""A process that takes less time to start and less memory: for our programs, not for a library that others import."""
 
 from __future__ import annotations
 
+import ctypes
 import sys
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -11,15 +12,23 @@ TAKEN_ALONG = frozenset({"matplotlib", "pandas", "scipy", "sklearn"})
 """Keras and TensorFlow go without each of these where it is not installed."""
 _IMPORTERS = frozenset({"keras", "tensorflow"})
 
+_ARENAS, _M_ARENA_MAX = 2, -8  # the latter from malloc.h
 
-def keep_keras_lean() -> None:
-    """Have Keras and TensorFlow import less, from now on in this process: a second and 150 MB less on one machine.
 
-    For programs, not for a library: it takes pandas' tables from Keras' ``fit``, for instance. Everybody else imports
-    those packages as ever.
+def keep_lean() -> None:
+    """Have Keras and TensorFlow import less, and the C library keep fewer pools of memory, from now on in this process.
+
+    Keras imports packages where it finds them, for conveniences that are not used here, such as tables as training
+    data: without them it took a second and 150 MB less on one machine. Everybody else imports them as ever. glibc gives
+    its threads eight pools of memory for each core; with two for all of them a run took 40 MB less.
     """
-    if not any(isinstance(finder, _Refusal) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Refusal())
+    if any(isinstance(finder, _Refusal) for finder in sys.meta_path):
+        return
+    sys.meta_path.insert(0, _Refusal())
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+        if mallopt is not None:
+            mallopt(_M_ARENA_MAX, _ARENAS)
 
 
 class _Refusal(MetaPathFinder):
