@@ -1,9 +1,11 @@
 """A Keras model run for its values alone: weights fixed, batch normalisation folded into the convolutions before it.
 
 A batch normalisation that follows a convolution multiplies each channel by a number and adds another one, so the kernel
-can be multiplied once instead (arXiv 1712.05877, section 3.2). The weights are handed to TensorFlow as tensors beside
-its graph, not as constants inside it, of which its optimiser makes a dozen copies. Sums of branches become TensorFlow's
-``AddN``, which never broadcasts, so that oneDNN joins them to the convolution before them without knowing any shape.
+can be multiplied once instead (arXiv 1712.05877, section 3.2). Scalings of pixels that follow each other become one.
+
+The weights are handed to TensorFlow as tensors beside its graph, not as constants inside it, of which its optimiser
+makes a dozen copies. Sums of branches become TensorFlow's ``AddN``, which never broadcasts, so that oneDNN joins them
+to the convolution before them without knowing any shape.
 """
 
 from __future__ import annotations
@@ -75,7 +77,7 @@ def fold_model(model: Any, wanted: list[Any], fold: Fold = "copy") -> Run:
 
 
 def _fold(model: Any, *, spend: bool) -> _Folding:
-    """Go through the batch normalisations and the sums of a model."""
+    """Go through the batch normalisations, the scalings of pixels and the sums of a model."""
     import keras
     import tensorflow as tf
 
@@ -84,24 +86,71 @@ def _fold(model: Any, *, spend: bool) -> _Folding:
     readers = Counter(id(source) for tensor in tensors for source in sources_of(tensor))
     readers.update(id(tensor) for tensor in model.outputs)
     folding = _Folding(spend)
+    affine: dict[int, _Affine] = {}
     for tensor in tensors:
         layer, sources = operation_of(tensor), sources_of(tensor)
         if uses[id(layer)] > 1:
             continue
         if type(layer) is keras.layers.Add and len({source.shape for source in sources}) == 1:
             folding.calls[id(layer)] = tf.add_n
-        elif type(layer) is keras.layers.BatchNormalization and _plain(layer, tensor):
-            before = operation_of(sources[0])
-            scale, shift = _scale_and_shift(layer)
-            if _multiplies_last(before) and uses[id(before)] == readers[id(sources[0])] == 1:
-                _fold_into(before, layer, scale, shift, folding)
-            else:
-                folding.calls[id(layer)] = _affine(scale, shift)
+        if (own := _affine(layer, tensor)) is None:
+            continue
+        before = operation_of(sources[0])
+        follows_alone = uses[id(before)] == readers[id(sources[0])] == 1
+        if follows_alone and _multiplies_last(before):
+            _fold_into(before, layer, own, folding)
+            continue
+        if follows_alone and id(before) in affine:
+            own = own.after(affine[id(before)])
+            folding.calls[id(before)] = _unchanged
+        affine[id(layer)] = own
+        folding.calls[id(layer)] = own.call()
     return folding
 
 
-def _plain(norm: Any, tensor: Any) -> bool:
-    return norm.axis in (-1, len(tensor.shape) - 1) and norm.compute_dtype == norm.variable_dtype == "float32"
+@dataclass(frozen=True, eq=False)
+class _Affine:
+    """What multiplies each channel and what is then added to it, both (C,) float64."""
+
+    scale: NDArray[np.float64]
+    shift: NDArray[np.float64]
+
+    def after(self, first: _Affine) -> _Affine:
+        """The two as one."""
+        return _Affine(first.scale * self.scale, first.shift * self.scale + self.shift)
+
+    def call(self) -> Callable[..., Any]:
+        """What takes the layer's place."""
+        factor, summand = _float32(self.scale), _float32(self.shift)
+        return lambda x, **_: x * factor + summand
+
+
+def _affine(layer: Any, tensor: Any) -> _Affine | None:
+    """What a layer multiplies and adds, if that is all it does, the same at every pixel."""
+    import keras
+
+    kind = type(layer)
+    kinds = keras.layers.BatchNormalization, keras.layers.Normalization, keras.layers.Rescaling
+    if kind not in kinds or layer.compute_dtype != "float32" or layer.variable_dtype != "float32":
+        return None
+    scale: Any
+    shift: Any
+    if kind is keras.layers.Rescaling:
+        scale, shift = _float64(layer.scale), _float64(layer.offset)
+    elif kind is keras.layers.Normalization:
+        if layer.invert or layer.mean is None or layer.axis not in ((-1,), (len(tensor.shape) - 1,)):
+            return None
+        scale = 1 / np.maximum(np.sqrt(_float64(layer.variance)), keras.config.epsilon())
+        shift = -_float64(layer.mean) * scale
+    else:
+        if layer.axis not in (-1, len(tensor.shape) - 1):
+            return None
+        scale = 1 / np.sqrt(_float64(layer.moving_variance) + layer.epsilon)
+        scale = scale * _float64(layer.gamma) if layer.scale else scale
+        shift = (_float64(layer.beta) if layer.center else 0.0) - _float64(layer.moving_mean) * scale
+    if max(np.size(scale), np.size(shift)) > tensor.shape[-1]:
+        return None  # another number for each pixel
+    return _Affine(*(np.broadcast_to(np.ravel(value), tensor.shape[-1:]) for value in (scale, shift)))
 
 
 def _multiplies_last(layer: Any) -> bool:
@@ -117,33 +166,28 @@ def _multiplies_last(layer: Any) -> bool:
     )
 
 
-def _scale_and_shift(norm: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What a batch normalisation multiplies each channel by, and what it then adds."""
-    mean, variance = (value.numpy().astype(np.float64) for value in (norm.moving_mean, norm.moving_variance))
-    scale = (norm.gamma.numpy().astype(np.float64) if norm.scale else 1.0) / np.sqrt(variance + norm.epsilon)
-    shift = (norm.beta.numpy().astype(np.float64) if norm.center else 0.0) - mean * scale
-    return scale, shift
-
-
-def _fold_into(conv: Any, norm: Any, scale: NDArray[np.float64], shift: NDArray[np.float64], folding: _Folding) -> None:
+def _fold_into(conv: Any, layer: Any, affine: _Affine, folding: _Folding) -> None:
     import keras
     import tensorflow as tf
 
     kernel = conv.pointwise_kernel if isinstance(conv, keras.layers.SeparableConv2D) else conv.kernel
     depthwise = isinstance(conv, keras.layers.DepthwiseConv2D)
-    factor = (scale.reshape(kernel.shape[2:]) if depthwise else scale).astype(np.float32)
+    factor = (affine.scale.reshape(kernel.shape[2:]) if depthwise else affine.scale).astype(np.float32)
     folding.replace(kernel, kernel.numpy() * factor)
     if conv.use_bias:
-        folding.replace(conv.bias, conv.bias.numpy() * scale + shift)
-        folding.calls[id(norm)] = lambda x, **_: x
+        folding.replace(conv.bias, conv.bias.numpy() * affine.scale + affine.shift)
+        folding.calls[id(layer)] = _unchanged
     else:
-        bias = _float32(shift)
-        folding.calls[id(norm)] = lambda x, **_: tf.nn.bias_add(x, bias)
+        bias = _float32(affine.shift)
+        folding.calls[id(layer)] = lambda x, **_: tf.nn.bias_add(x, bias)
 
 
-def _affine(scale: NDArray[np.float64], shift: NDArray[np.float64]) -> Callable[..., Any]:
-    factor, summand = _float32(scale), _float32(shift)
-    return lambda x, **_: x * factor + summand
+def _unchanged(x: Any, **_: Any) -> Any:
+    return x
+
+
+def _float64(values: Any) -> NDArray[np.float64]:
+    return np.asarray(values, np.float64)
 
 
 def _float32(values: NDArray[Any]) -> Any:

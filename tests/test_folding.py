@@ -32,6 +32,11 @@ PARTS: dict[str, Callable[[Any], Any]] = {
     "no centre": lambda x: layers.BatchNormalization(center=False)(layers.Conv2D(5, 3)(x)),
     "activated convolution": lambda x: layers.BatchNormalization()(layers.Conv2D(5, 3, activation="relu")(x)),
     "after a sum": lambda x: layers.BatchNormalization()(layers.Add()([x, layers.Conv2D(3, 3, padding="same")(x)])),
+    "pixels scaled": lambda x: layers.Conv2D(5, 3)(layers.Rescaling([2.0, 3.0, 4.0])(scaled(x))),
+    "pixels scaled, read twice": lambda x: twice_read(scaled(x)),
+    "a factor for each pixel": lambda x: layers.Rescaling(np.linspace(1, 2, 12 * 14 * 3).reshape(12, 14, 3))(x),
+    "scaled back": lambda x: layers.Normalization(mean=[1.0, 2.0, 3.0], variance=[4.0, 5.0, 6.0], invert=True)(x),
+    "scaled convolution": lambda x: layers.Rescaling(0.5, offset=1.0)(layers.Conv2D(5, 3)(x)),
     "sum of three": lambda x: layers.Add()([x, layers.Conv2D(3, 3, padding="same")(x), x]),
     "sum that broadcasts": lambda x: layers.Add()([x, layers.GlobalAveragePooling2D(keepdims=True)(x)]),
     "first of all": lambda x: layers.BatchNormalization()(x),
@@ -39,6 +44,16 @@ PARTS: dict[str, Callable[[Any], Any]] = {
     "twice": lambda x: layers.BatchNormalization()(layers.BatchNormalization()(layers.Conv2D(5, 3)(x))),
     "convolution used again": lambda x: layers.BatchNormalization()(SHARED(SHARED(x))),
 }
+
+
+def scaled(x: Any) -> Any:
+    normal = layers.Normalization(mean=[0.4, 0.5, 0.6], variance=[0.04, 0.05, 0.06])
+    return normal(layers.Rescaling(1 / 255, offset=0.1)(x))
+
+
+def twice_read(x: Any) -> Any:
+    return layers.Add()([x, layers.Rescaling(-3.0, offset=1.0)(x)])
+
 
 FAMILIES = "ResNet50", "ResNet50V2", "DenseNet121", "Xception", "EfficientNetB0", "NASNetMobile"
 
