@@ -74,7 +74,7 @@ class Stopwatch:
 
 
 def rows_shown(page: Page, rows: int, maps: int, condition: str = "true") -> Callable[[], object]:
-    """Wait until so many figures with so many maps each are drawn, and `condition` (of `chart`, among `charts`) holds for each."""
+    """Wait until so many figures with so many maps are drawn, and `condition` (of `chart`, `charts`) holds for each."""
     script = f"""() => {{
         const charts = [...document.querySelectorAll('{CHART}')];
         return charts.length === {rows} && charts.every(chart =>
@@ -231,9 +231,8 @@ def main() -> None:
     print("|---|---|---|---|")
     for name, limit in TARGETS.items():
         if name in watch.times:
-            print(
-                f"| {name} | {statistics.median(watch.times[name]):.2f} | {limit or ''} | {watch.passes.get(name, '')} |"
-            )
+            seconds = statistics.median(watch.times[name])
+            print(f"| {name} | {seconds:.2f} | {limit or ''} | {watch.passes.get(name, '')} |")
 
 
 if __name__ == "__main__":
