@@ -10,18 +10,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.colours import COLOUR_MAPS, DIFFERENCES
+from convfe_core.colours import colour_ramp_uri, colour_stops
 from convfe_core.diagnostics import map_warning
+from convfe_core.figure_words import Word, escape, words_trace
 from convfe_core.images import Photo
 from convfe_core.maps import FeatureMaps
 from convfe_core.scales import Limits, MapKey, percentiles
 
 PANEL_GAP = 14
 """Pixels between two panels."""
+FONT = '"Source Sans", sans-serif'
+"""That of the pages."""
 HEAD_HEIGHT = 54
 """Pixels above the panels for the backbone's name and what each map is."""
 FOOT_HEIGHT = 34
 """Pixels below the panels for the scale and the facts."""
+FIGURE_AXES = "x", "y"
+"""Of the whole figure in pixels, y upwards; the first, so that those of panels lie above them and feel the mouse."""
+SCALE_TOP, SCALE_HEIGHT = 6, 6
+"""Pixels from a panel down to its colour scale, and across that."""
+ENDS_BELOW = 26
+"""Pixels from a panel down to the line that its scale's ends stand on."""
 WIDE_ENOUGH = 120
 """Pixels from which on a panel has room for the number of its cells between the ends of its scale."""
 WARNING_HEIGHT = 20
@@ -30,6 +39,8 @@ WARNING_COLOUR = "#d97706"
 UNCOVERED_COLOUR = "rgba(128, 128, 128, 0.15)"
 """Of what no cell covers: centres of cells lie where padding puts them, half a cell off the edge at worst."""
 BOX_COLOUR = "#22d3ee"
+HOVER_COLOUR = "#26302f"
+MODEBAR_COLOUR = "rgba(128, 128, 128, 0.7)"
 
 
 @dataclass(frozen=True)
@@ -39,7 +50,7 @@ class Look:
     Attributes
     ----------
     reductions : which maps, of ``max`` and ``mean``
-    colour_map : a key of `COLOUR_MAPS` or `DIFFERENCES`
+    colour_map : a key of `convfe_core.colours.COLOUR_MAPS` or ``DIFFERENCES``
     scope : what shares a scale, see `convfe_core.scales`
     smoothed : interpolate between cells instead of showing them
     overlay : opacity of the map over the photograph, 0..1; 1 hides the photograph
@@ -73,7 +84,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a panel lies on the figure, in fractions of the plotting area; y upwards."""
+    """Where a panel lies on the figure, in pixels from its left and its bottom."""
 
     left: float
     right: float
@@ -110,21 +121,33 @@ class Sheet:
         return self.columns * (self.panel_width + PANEL_GAP) - PANEL_GAP
 
     @property
-    def plot_height(self) -> float:
-        """Pixels from the top of the first line of panels to the bottom of the last."""
-        return self.lines * self._line_height - self.foot - HEAD_HEIGHT
+    def height(self) -> float:
+        """Pixels down the figure."""
+        return self.lines * self._line_height
 
     @property
     def _line_height(self) -> float:
         return HEAD_HEIGHT + self.panel_height + self.foot
 
+    @property
+    def panels(self) -> int:
+        """Number of maps."""
+        return self.lines * (self.columns - 1)
+
+    def axes(self, index: int) -> tuple[str, str]:
+        """Names of the axes of panel `index`, in pixels of the photograph: x its own, y that of its line."""
+        return f"x{index + 2}", f"y{self.line(index) + 2}"
+
+    def line(self, index: int) -> int:
+        """Line of panel `index`: 0 is the photograph, the maps follow line by line."""
+        return (index - 1) // (self.columns - 1) if index else 0
+
     def place(self, index: int) -> Place:
-        """Place panel `index`: 0 is the photograph, the maps follow line by line."""
-        line, column = divmod(index - 1, self.columns - 1) if index else (0, -1)
-        left = (column + 1) * (self.panel_width + PANEL_GAP) / self.width
-        top = 1 - line * self._line_height / self.plot_height
-        bottom = top - self.panel_height / self.plot_height
-        return Place(left, min(left + self.panel_width / self.width, 1.0), max(bottom, 0.0), top)
+        """Place panel `index`."""
+        column = 1 + (index - 1) % (self.columns - 1) if index else 0
+        left = column * (self.panel_width + PANEL_GAP)
+        top = self.height - HEAD_HEIGHT - self.line(index) * self._line_height
+        return Place(left, left + self.panel_width, top - self.panel_height, top)
 
 
 def row_figure(
@@ -159,46 +182,51 @@ def row_figure(
         panel_height=look.panel_width * photo.height / photo.width,
         foot=FOOT_HEIGHT + (WARNING_HEIGHT if warned else 0),
     )
-    figure: dict[str, Any] = {"data": [_corner(photo)], "layout": _layout(sheet, look.ink)}
-    layout = figure["layout"]
-    _add_axes(layout, 0, sheet.place(0), photo)
-    _add_photo(layout, 0, photo, thumbnail)
-    name = escape(_shorten(photo.name, look.panel_width))
-    _add_text(layout, sheet.place(0).centre, 1, 5, name, size=13)
+    layout = base_layout(sheet.width, sheet.height, look.ink)
+    layout |= {"showlegend": False, "dragmode": "zoom"} | _axes(sheet, photo)
+    marked = [tuple(float(edge) for edge in box) for box in boxes]
+    corner = sheet.place(0)
+    words = [Word(corner.centre, corner.top + 8, escape(_shorten(photo.name, look.panel_width)), size=13)]
+    data, images, shapes = [_corner(sheet.axes(0), photo)], [_picture(sheet.axes(0), photo, thumbnail)], []
     for index, panel in enumerate(panels, start=1):
-        place = sheet.place(index)
+        place, axes = sheet.place(index), sheet.axes(index)
         ends = limits[panel.maps.digest, panel.maps.label, panel.reduction]
-        _add_axes(layout, index, place, photo)
-        if look.overlay < 1:
-            _add_photo(layout, index, photo, thumbnail)
-        figure["data"].append(_heatmap(index, panel, ends, look, place))
-        _add_words(layout, panel, ends, place, look)
+        data.append(_heatmap(axes, panel, ends, look))
+        words += _panel_words(panel, ends, place, look)
         if panel.reduction == look.reductions[0]:
             last = sheet.place(index + len(look.reductions) - 1)
             label = f"<b>{escape(panel.maps.label)}</b>"
-            _add_text(layout, (place.left + last.right) / 2, place.top, 24, label, size=14)
-    ground = [_ground(index, photo) for index in range(1, len(panels) + 1)]
-    marked = [tuple(float(edge) for edge in box) for box in boxes]
-    layout["shapes"] = ground + [_box(index, box) for index in range(len(panels) + 1) for box in marked]
-    return figure
+            words.append(Word((place.left + last.right) / 2, place.top + 27, label, size=14))
+        if look.overlay < 1:
+            images.append(_picture(axes, photo, thumbnail))
+        images.append(_scale(FIGURE_AXES, place, look))
+        shapes.append(_ground(axes, photo))
+    shapes += [_box(sheet.axes(index), box) for index in range(len(panels) + 1) for box in marked]
+    data.append(words_trace(words, look.ink, *FIGURE_AXES))
+    return {"data": data, "layout": layout | {"images": images, "shapes": shapes}}
 
 
-def _layout(sheet: Sheet, ink: str) -> dict[str, Any]:
+def base_layout(width: float, height: float, ink: str) -> dict[str, Any]:
+    """What every figure of maps has in common: its size in pixels and how its words look.
+
+    Nothing of a figure changes once it is drawn, and ``datarevision`` says so: Streamlit draws every figure twice, and
+    without it Plotly would compute all of it again, arrays being new objects.
+    """
     return {
-        "width": round(sheet.width),
-        "height": round(HEAD_HEIGHT + sheet.plot_height + sheet.foot),
-        "margin": {"l": 0, "r": 0, "t": HEAD_HEIGHT, "b": sheet.foot},
-        "font": {"color": ink},
-        "showlegend": False,
+        "width": round(width),
+        "height": round(height),
+        "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
+        "font": {"family": FONT, "color": ink},
+        "hoverlabel": {"bgcolor": HOVER_COLOUR, "bordercolor": "#ffffff", "font": {"family": FONT, "color": "#ffffff"}},
         "hovermode": "closest",
-        "dragmode": "zoom",
+        "modebar": {"bgcolor": "rgba(0, 0, 0, 0)", "color": MODEBAR_COLOUR, "activecolor": ink},
+        "paper_bgcolor": "rgba(0, 0, 0, 0)",
         "plot_bgcolor": "rgba(0, 0, 0, 0)",
-        "annotations": [],
-        "images": [],
+        "datarevision": 1,
     }
 
 
-def _corner(photo: Photo) -> dict[str, Any]:
+def _corner(axes: tuple[str, str], photo: Photo) -> dict[str, Any]:
     """Make an invisible trace, so that the photograph's panel has axes to zoom."""
     return {
         "type": "scatter",
@@ -207,45 +235,54 @@ def _corner(photo: Photo) -> dict[str, Any]:
         "mode": "markers",
         "marker": {"opacity": 0},
         "hoverinfo": "skip",
-        "xaxis": "x",
-        "yaxis": "y",
+        "xaxis": axes[0],
+        "yaxis": axes[1],
     }
 
 
-def _axis_name(index: int, letter: str) -> str:
-    return letter if index == 0 else f"{letter}{index + 1}"
+def _axes(sheet: Sheet, photo: Photo) -> dict[str, Any]:
+    """Describe all axes: those of maps follow the photograph's, those of the figure stay where they are."""
+    axes = {
+        "x": {**_axis(0, sheet.width, sheet.width), "range": [0, sheet.width], "fixedrange": True},
+        "y": {**_axis(0, sheet.height, sheet.height), "range": [0, sheet.height], "fixedrange": True},
+    }
+    first_x, first_y = sheet.axes(0)
+    for index in range(sheet.panels + 1):
+        place, (x, y) = sheet.place(index), sheet.axes(index)
+        axes[x] = {**_axis(place.left, place.right, sheet.width), "range": [0, photo.width], "anchor": y}
+        axes[x] |= {"matches": first_x} if index else {}
+        if y not in axes:
+            axes[y] = {**_axis(place.bottom, place.top, sheet.height), "range": [photo.height, 0], "anchor": x}
+            axes[y] |= {"scaleanchor": first_x} if y == first_y else {"matches": first_y}
+    return {f"{name[0]}axis{name[1:]}": axis for name, axis in axes.items()}
 
 
-def _add_axes(layout: dict[str, Any], index: int, place: Place, photo: Photo) -> None:
-    """Add one panel's axes in image pixels, y downwards; all follow the first."""
-    hidden = {"showgrid": False, "zeroline": False, "showticklabels": False, "ticks": "", "showline": False}
-    x = {**hidden, "domain": [place.left, place.right], "range": [0, photo.width], "constrain": "domain"}
-    y = {**hidden, "domain": [place.bottom, place.top], "range": [photo.height, 0], "constrain": "domain"}
-    x["anchor"], y["anchor"] = _axis_name(index, "y"), _axis_name(index, "x")
-    if index:
-        x["matches"], y["matches"] = "x", "y"
-    y["scaleanchor"] = _axis_name(index, "x")
-    layout[f"xaxis{index + 1 if index else ''}"] = x
-    layout[f"yaxis{index + 1 if index else ''}"] = y
+def _axis(start: float, end: float, whole: float) -> dict[str, Any]:
+    """An axis without lines or numbers, from `start` to `end` of so many pixels."""
+    return {"domain": [max(start / whole, 0.0), min(end / whole, 1.0)], "constrain": "domain", "visible": False}
 
 
-def _add_photo(layout: dict[str, Any], index: int, photo: Photo, thumbnail: str) -> None:
-    layout["images"].append(
-        {
-            "source": thumbnail,
-            "xref": _axis_name(index, "x"),
-            "yref": _axis_name(index, "y"),
-            "x": 0,
-            "y": 0,
-            "sizex": photo.width,
-            "sizey": photo.height,
-            "sizing": "stretch",
-            "layer": "below",
-        }
-    )
+def _picture(axes: tuple[str, str], photo: Photo, thumbnail: str) -> dict[str, Any]:
+    """Lay the photograph into a panel."""
+    size = {"x": 0, "y": 0, "sizex": photo.width, "sizey": photo.height}
+    return {**size, "source": thumbnail, **_on(axes), "sizing": "stretch", "layer": "below"}
 
 
-def _heatmap(index: int, panel: Panel, ends: Limits, look: Look, place: Place) -> dict[str, Any]:
+def _scale(axes: tuple[str, str], place: Place, look: Look) -> dict[str, Any]:
+    """Draw the colour scale below a panel; Plotly's own colour bar is an axis more and takes ten times as long."""
+    return {
+        "source": colour_ramp_uri(look.colour_map),
+        **_on(axes),
+        "x": place.left,
+        "y": place.bottom - SCALE_TOP,
+        "sizex": place.right - place.left,
+        "sizey": SCALE_HEIGHT,
+        "sizing": "stretch",
+        "opacity": look.overlay,
+    }
+
+
+def _heatmap(axes: tuple[str, str], panel: Panel, ends: Limits, look: Look) -> dict[str, Any]:
     values = panel.values
     rows, columns = np.indices(values.shape)
     return {
@@ -258,7 +295,8 @@ def _heatmap(index: int, panel: Panel, ends: Limits, look: Look, place: Place) -
         "dy": _step(panel.maps.centres_y, panel.maps.frame.image_height),
         "zmin": ends[0],
         "zmax": ends[1],
-        "colorscale": (COLOUR_MAPS | DIFFERENCES)[look.colour_map],
+        "colorscale": colour_stops(look.colour_map),
+        "showscale": False,
         "zsmooth": "best" if look.smoothed and min(values.shape) > 1 else False,
         "opacity": look.overlay,
         "customdata": np.stack([percentiles(values), rows, columns], axis=-1).astype(np.float32),
@@ -267,23 +305,8 @@ def _heatmap(index: int, panel: Panel, ends: Limits, look: Look, place: Place) -
             "pixel x %{x:.0f}, y %{y:.0f}<br>cell row %{customdata[1]}, column %{customdata[2]}"
             f"<extra>{escape(panel.maps.label)} {panel.reduction}</extra>"
         ),
-        "colorbar": {
-            "orientation": "h",
-            "x": place.centre,
-            "xanchor": "center",
-            "y": place.bottom,
-            "yanchor": "top",
-            "ypad": 6,
-            "xpad": 0,
-            "len": place.right - place.left,
-            "lenmode": "fraction",
-            "thickness": 6,
-            "outlinewidth": 0,
-            "showticklabels": False,
-            "ticks": "",
-        },
-        "xaxis": _axis_name(index, "x"),
-        "yaxis": _axis_name(index, "y"),
+        "xaxis": axes[0],
+        "yaxis": axes[1],
     }
 
 
@@ -291,80 +314,43 @@ def _step(centres: NDArray[np.float64], extent: int) -> float:
     return float(centres[1] - centres[0]) if len(centres) > 1 else float(extent)
 
 
-def _add_words(layout: dict[str, Any], panel: Panel, ends: Limits, place: Place, look: Look) -> None:
+def _panel_words(panel: Panel, ends: Limits, place: Place, look: Look) -> list[Word]:
     """Say what the map is above it, and below it the ends of its scale and how many cells it has."""
-    _add_text(layout, place.centre, place.top, 5, panel.reduction, size=13)
-    _add_text(layout, place.left, place.bottom, -30, f"{ends[0]:.3g}", size=11, anchor="left")
-    _add_text(layout, place.right, place.bottom, -30, f"{ends[1]:.3g}", size=11, anchor="right")
+    below = place.bottom - ENDS_BELOW
+    words = [
+        Word(place.centre, place.top + 8, panel.reduction, size=13),
+        Word(place.left, below, f"{ends[0]:.3g}", anchor="left"),
+        Word(place.right, below, f"{ends[1]:.3g}", anchor="right"),
+    ]
     if look.panel_width >= WIDE_ENOUGH:
-        facts = f"{panel.values.shape[1]} × {panel.values.shape[0]} cells"
-        _add_text(layout, place.centre, place.bottom, -30, facts, size=11)
+        words.append(Word(place.centre, below, f"{panel.values.shape[1]} × {panel.values.shape[0]} cells"))
     warning = map_warning(panel.values)
     if warning:
         text = f"⚠ {re.split('[:,]', warning)[0]}"
-        _add_text(layout, place.centre, place.bottom, -48, text, size=12, colour=WARNING_COLOUR)
+        words.append(Word(place.centre, below - WARNING_HEIGHT, text, size=12, colour=WARNING_COLOUR))
+    return words
 
 
-def _add_text(
-    layout: dict[str, Any],
-    x: float,
-    y: float,
-    shift: float,
-    text: str,
-    *,
-    size: int,
-    colour: str | None = None,
-    anchor: str = "center",
-) -> None:
-    layout["annotations"].append(
-        {
-            "text": text,
-            "x": x,
-            "y": y,
-            "xref": "paper",
-            "yref": "paper",
-            "yshift": shift,
-            "xanchor": anchor,
-            "yanchor": "bottom",
-            "showarrow": False,
-            "font": {"size": size, "color": colour or layout["font"]["color"]},
-        }
-    )
-
-
-def _ground(index: int, photo: Photo) -> dict[str, Any]:
+def _ground(axes: tuple[str, str], photo: Photo) -> dict[str, Any]:
     """Show how far the photograph reaches where no cell covers it."""
-    return {
-        **_rectangle(index, (0, 0, photo.width, photo.height)),
-        "fillcolor": UNCOVERED_COLOUR,
-        "line": {"width": 0},
-        "layer": "below",
-    }
+    whole = _rectangle(axes, (0, 0, photo.width, photo.height))
+    return {**whole, "fillcolor": UNCOVERED_COLOUR, "line": {"width": 0}, "layer": "below"}
 
 
-def _box(index: int, box: Sequence[float]) -> dict[str, Any]:
-    return {**_rectangle(index, box), "line": {"color": BOX_COLOUR, "width": 1.5}}
+def _box(axes: tuple[str, str], box: Sequence[float]) -> dict[str, Any]:
+    return {**_rectangle(axes, box), "line": {"color": BOX_COLOUR, "width": 1.5}}
 
 
-def _rectangle(index: int, box: Sequence[float]) -> dict[str, Any]:
-    x_min, y_min, x_max, y_max = (float(edge) for edge in box)
-    return {
-        "type": "rect",
-        "xref": _axis_name(index, "x"),
-        "yref": _axis_name(index, "y"),
-        "x0": x_min,
-        "y0": y_min,
-        "x1": x_max,
-        "y1": y_max,
-    }
+def _rectangle(axes: tuple[str, str], box: Sequence[float]) -> dict[str, Any]:
+    x_min, y_min, x_max, y_max = box
+    return {"type": "rect", **_on(axes), "x0": x_min, "y0": y_min, "x1": x_max, "y1": y_max}
+
+
+def _on(axes: tuple[str, str]) -> dict[str, str]:
+    return {"xref": axes[0], "yref": axes[1]}
 
 
 def _shorten(name: str, width: int) -> str:
     """A file name that fits a panel of this many pixels, its ending kept."""
     most = max(8, width // 8)
     return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most // 2 - 1) :]}"
-
-
-def escape(text: str) -> str:
-    """Plotly reads a few HTML tags in text; a file name must not be one of them."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

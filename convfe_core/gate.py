@@ -23,9 +23,14 @@ class Gate:
 
     Unlike a plain lock it lets everybody in by turn, and a thread whose visitor has left can leave the queue.
     A thread that is inside may pass again.
+
+    Attributes
+    ----------
+    passed : how many times somebody went in
     """
 
     def __init__(self) -> None:
+        self.passed = 0
         self._queue: deque[int] = deque()
         self._changed = threading.Condition()
 
@@ -46,6 +51,7 @@ class Gate:
         try:
             while not self._wait_briefly(me):
                 on_wait(self._before(me))
+            self.passed += 1
             yield
         finally:
             with self._changed:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.colours import COLOUR_MAPS
-from convfe_core.figures import Look, escape
+from convfe_core.colours import colour_stops
+from convfe_core.figure_words import escape
+from convfe_core.figures import Look, base_layout
 from convfe_core.images import Photo
 from convfe_core.maps import FloatArray
 from convfe_core.scales import value_range
@@ -37,11 +38,7 @@ def tile_figure(photo: Photo, tiles: Sequence[Tile], look: Look, columns: int = 
     across = min(columns, max(1, len(tiles)))
     total = across * (tile + GAP) - GAP, lines * (height + GAP + HEAD)
     layout: dict[str, Any] = {
-        "width": round(total[0]),
-        "height": round(total[1]),
-        "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
-        "font": {"color": look.ink},
-        "paper_bgcolor": "rgba(0,0,0,0)",
+        **base_layout(*total, look.ink),
         "plot_bgcolor": "rgba(128,128,128,0.15)",
         "annotations": [],
     }
@@ -100,7 +97,7 @@ def _heatmap(tile: Tile, look: Look, x_axis: str, y_axis: str) -> dict[str, Any]
         "y": tile.centres_y,
         "zmin": low,
         "zmax": high,
-        "colorscale": COLOUR_MAPS[look.colour_map],
+        "colorscale": colour_stops(look.colour_map),
         "zsmooth": "best" if look.smoothed and min(tile.values.shape) > 1 else False,
         "showscale": False,
         "hovertemplate": f"<b>%{{z:.4g}}</b><br>pixel x %{{x:.0f}}, y %{{y:.0f}}<extra>{escape(tile.title)}</extra>",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from convfe_core.gate import MACHINE
 from convfe_core.memory import memory_limit_mb, resident_mb, used_mb
 from convfe_core.precision import explain_precision
 from pages.parts.navigation import enter
@@ -55,3 +56,5 @@ if held:
     )
 else:
     st.info("No backbone is loaded yet; Compare loads those you choose.", icon=":material/layers:")
+
+st.caption(f"Backbones were loaded or run {MACHINE.passed:,} times since the server started.")

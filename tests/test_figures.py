@@ -1,30 +1,71 @@
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from plotly.colors import sample_colorscale
 
+from convfe_core.colours import COLOUR_MAPS, DIFFERENCES, colour_table
 from convfe_core.figures import BOX_COLOUR, Look, row_figure
 from convfe_core.scales import percentiles, scale_limits
 from tests.builders import feature_maps, photo
 
+PICTURE = "data:image/png;base64,AA=="
 
-def drawn(look: Look, *labels: str, boxes=()) -> go.Figure:
+
+def row_figure_of(look: Look, *labels: str, boxes=()) -> dict:
     picture = photo(96, 128, name="a <b>bold</b> name.png")
     rows = [
-        feature_maps(np.arange(12, dtype=np.float32).reshape(3, 4), label, digest=picture.digest) for label in labels
+        feature_maps(np.arange(12, dtype=np.float32).reshape(3, 4), label, digest=picture.digest)
+        for label in labels or ["A"]
     ]
-    figure = row_figure(picture, "data:image/png;base64,AA==", rows, scale_limits(rows, look.scope), look, boxes)
-    return go.Figure(figure)  # raises on anything that Plotly does not know
+    return row_figure(picture, PICTURE, rows, scale_limits(rows, look.scope), look, boxes)
+
+
+def drawn(look: Look, *labels: str, boxes=()) -> go.Figure:
+    return go.Figure(row_figure_of(look, *labels, boxes=boxes))  # raises on anything that Plotly does not know
 
 
 def heatmaps(figure: go.Figure) -> list[go.Heatmap]:
     return [trace for trace in figure.data if trace.type == "heatmap"]
 
 
+def words(figure: go.Figure) -> list[str]:
+    return [text for trace in figure.select_traces({"type": "scatter", "mode": "text"}) for text in trace.text]
+
+
+def panel_axes(figure: go.Figure) -> tuple[list[go.layout.XAxis], list[go.layout.YAxis]]:
+    """Axes that can be zoomed: all but those of the words."""
+    return tuple(
+        [axis for axis in axes if not axis.fixedrange] for axes in (figure.select_xaxes(), figure.select_yaxes())
+    )
+
+
 def test_every_backbone_has_a_max_and_a_mean_panel_beside_the_photograph() -> None:
     figure = drawn(Look(), "A", "B")
     assert [trace.name for trace in heatmaps(figure)] == ["A max", "A mean", "B max", "B mean"]
-    assert len(list(figure.select_xaxes())) == 5
-    assert len(figure.layout.images) == 1
+    assert len(panel_axes(figure)[0]) == 5
+    assert words(figure)[:2] == ["a &lt;b&gt;bold&lt;/b&gt; name.png", "max"]
+
+
+def test_every_map_has_its_colour_scale_with_two_ends_below_it() -> None:
+    figure = drawn(Look(), "A", "B")
+    scales = [image for image in figure.layout.images if image.source != PICTURE]
+    height = figure.layout.height
+    panels = list(zip(panel_axes(figure)[0][1:], scales, strict=True))
+    for axis, scale in panels:
+        assert [scale.x, scale.x + scale.sizex] == pytest.approx([figure.layout.width * end for end in axis.domain])
+        assert 0 < scale.y - scale.sizey < scale.y < height * figure.layout.yaxis2.domain[0]
+    ends = [f"{end:.3g}" for trace in heatmaps(figure) for end in (trace.zmin, trace.zmax)]
+    assert len(ends) == 8
+    assert set(ends) <= set(words(figure))
+
+
+@pytest.mark.parametrize("name", [*COLOUR_MAPS, *DIFFERENCES])
+def test_colours_are_written_out_because_browsers_know_few_by_name(name: str) -> None:
+    figure = row_figure_of(Look(colour_map=name))
+    stops = next(trace["colorscale"] for trace in figure["data"] if trace["type"] == "heatmap")
+    sampled = sample_colorscale([list(stop) for stop in stops], [0, 64 / 255, 1], colortype="tuple")
+    np.testing.assert_allclose(np.array(sampled) * 255, colour_table(name)[[0, 64, 255]], atol=1)
+    assert not any("#" in colour for _, colour in stops)
 
 
 def test_cells_lie_where_their_centres_are_on_the_image() -> None:
@@ -34,8 +75,10 @@ def test_cells_lie_where_their_centres_are_on_the_image() -> None:
 
 def test_zoom_and_pan_move_all_panels_together() -> None:
     figure = drawn(Look(), "A", "B")
-    followers = list(figure.select_xaxes())[1:] + list(figure.select_yaxes())[1:]
-    assert {axis.matches for axis in followers} == {"x", "y"}
+    x_axes, y_axes = panel_axes(figure)
+    assert [axis.matches for axis in x_axes] == [None, "x2", "x2", "x2", "x2"]
+    assert len(y_axes) == 1
+    assert {trace.yaxis for trace in heatmaps(figure)} == {"y2"}
 
 
 def test_hover_tells_value_percentile_and_cell() -> None:
@@ -67,7 +110,8 @@ def test_a_shared_scale_gives_every_map_the_same_colours() -> None:
 
 def test_the_photograph_shines_through_an_overlay() -> None:
     figure = drawn(Look(overlay=0.5), "A")
-    assert len(figure.layout.images) == 3
+    photographs = [image for image in figure.layout.images if image.source == PICTURE]
+    assert [image.xref for image in photographs] == ["x2", "x3", "x4"]
     assert {trace.opacity for trace in heatmaps(figure)} == {0.5}
 
 
@@ -79,7 +123,7 @@ def test_boxes_are_drawn_on_every_panel() -> None:
 
 
 def test_tags_in_a_name_are_shown_and_not_obeyed() -> None:
-    texts = [note.text for note in drawn(Look(), "A<i>").layout.annotations]
+    texts = words(drawn(Look(), "A<i>"))
     assert "a &lt;b&gt;bold&lt;/b&gt; name.png" in texts
     assert "<b>A&lt;i&gt;</b>" in texts
 
@@ -89,14 +133,19 @@ def test_a_map_that_cannot_be_trusted_carries_a_warning(value: float, word: str)
     picture = photo(96, 128)
     rows = [feature_maps(np.full((3, 4), value, np.float32), digest=picture.digest)]
     figure = go.Figure(row_figure(picture, "data:,", rows, scale_limits(rows, "map"), Look()))
-    assert any(word in (note.text or "").lower() for note in figure.layout.annotations)
+    assert any(word in text.lower() for text in words(figure))
 
 
 def test_stacked_backbones_stand_below_each_other_beside_the_photograph() -> None:
     figure = drawn(Look(stacked=True), "A", "B")
-    columns = [(axis.domain[0], axis.anchor) for axis in figure.select_xaxes()]
-    lines = [axis.domain for axis in figure.select_yaxes()]
-    assert columns[1][0] == columns[3][0] < columns[2][0] == columns[4][0]
-    assert lines[0] == lines[1] == lines[2]
-    assert lines[3] == lines[4]
-    assert lines[3][1] < lines[1][0]
+    x_axes, y_axes = panel_axes(figure)
+    lefts = [axis.domain[0] for axis in x_axes]
+    assert lefts[0] < lefts[1] == lefts[3] < lefts[2] == lefts[4]
+    assert [(trace.xaxis, trace.yaxis) for trace in heatmaps(figure)] == [
+        ("x3", "y2"),
+        ("x4", "y2"),
+        ("x5", "y3"),
+        ("x6", "y3"),
+    ]
+    assert y_axes[1].domain[1] < y_axes[0].domain[0]
+    assert y_axes[1].matches == "y2"

@@ -116,10 +116,10 @@ def test_a_frame_of_another_photograph_is_a_programming_error() -> None:
 
 
 @pytest.mark.parametrize(("size", "expected"), [((900, 600), (480, 320)), ((30, 20), (30, 20))])
-def test_a_thumbnail_is_a_jpeg_and_never_enlarged(size: tuple[int, int], expected: tuple[int, int]) -> None:
+def test_a_thumbnail_is_small_and_never_enlarged(size: tuple[int, int], expected: tuple[int, int]) -> None:
     photo = photo_of(np.full((size[1], size[0], 3), 90, np.uint8))
     head, _, body = thumbnail_data_uri(photo).partition(",")
-    assert head == "data:image/jpeg;base64"
+    assert head == "data:image/webp;base64"
     with Image.open(io.BytesIO(base64.b64decode(body))) as image:
-        assert image.format == "JPEG"
+        assert image.format == "WEBP"
         assert image.size == expected

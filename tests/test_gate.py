@@ -25,6 +25,7 @@ def test_one_thread_at_a_time_is_inside() -> None:
     assert len(most) == 1600
     assert max(most) == 1
     assert gate.waiting == 0
+    assert gate.passed == 1600
 
 
 def test_threads_pass_in_the_order_in_which_they_came() -> None:

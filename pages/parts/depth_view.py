@@ -134,6 +134,7 @@ def show_channels(reader: FeatureReader, features: Features, look: Look) -> None
             on_select="rerun",
             selection_mode=("points", "box"),
             width="content",
+            theme=None,
             alt="The max map; a click on a cell or a box chooses the place",
         )
         box = _box(event)

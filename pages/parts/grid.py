@@ -75,9 +75,12 @@ def draw_rows(work: Work, look: Look) -> None:
 def show_figure(figure: dict[str, Any], key: str, alt: str) -> None:
     """Show a row of panels at its own size, scrolling sideways where the window is narrower."""
     width = figure["layout"]["width"]
-    st.html(f"<style>.st-key-scroll-{key} {{overflow-x: auto}} .st-key-wide-{key} {{min-width: {width}px}}</style>")
+    st.html(
+        f"<style>.st-key-scroll-{key} {{overflow-x: auto}} .st-key-wide-{key} {{min-width: {width}px}} "
+        f".st-key-wide-{key} .cursor-pointer {{cursor: default}}</style>"
+    )
     with st.container(key=f"scroll-{key}"), st.container(key=f"wide-{key}", width=width):
-        st.plotly_chart(_Ready(figure), key=key, config=CHART_CONFIG, alt=alt)
+        st.plotly_chart(_Ready(figure), key=key, config=CHART_CONFIG, theme=None, alt=alt)
 
 
 class _Ready(BaseFigure):  # type: ignore[misc]  # Plotly has no types

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, TimeoutError, expect
 
 from convfe_core.backbones import load_backbone
 from convfe_core.catalog import parse_spec
+from convfe_core.colours import colour_values
 from convfe_core.extraction import Size, extract_maps
 from convfe_core.gallery import DEFAULT_SAMPLES, load_sample
+from convfe_core.scales import value_range
 from tests.builders import noise, png
 from tests.servers import serve
 
@@ -117,6 +122,35 @@ def test_the_scale_scope_changes_the_colours(page: Page, server: str) -> None:
     assert shared != own
 
 
+@pytest.mark.parametrize("colours", ["Viridis", "Inferno", "Greys"])
+def test_a_map_has_the_colours_that_were_chosen(page: Page, server: str, colours: str) -> None:
+    open_app(page, f"{server}/?colours={colours}")
+    maps = next(extract_maps(load_backbone(parse_spec("TinyResNet")), [load_sample(DEFAULT_SAMPLES[0])], Size("own")))
+    cells = page.locator(CHART).first.locator(".heatmaplayer image").first.get_attribute("href") or ""
+    picture = Image.open(io.BytesIO(base64.b64decode(cells.partition(",")[2]))).convert("RGB")
+    expected = colour_values(maps.max, value_range([maps.max]), colours)
+    np.testing.assert_allclose(np.asarray(picture, np.int16), expected, atol=2)
+
+
+def test_zooming_into_one_panel_zooms_all_of_its_row(page: Page, server: str) -> None:
+    open_app(page, server)
+    panel = page.locator(CHART).first.locator(".heatmaplayer image").first.bounding_box()
+    assert panel is not None
+    page.mouse.move(panel["x"] + panel["width"] / 4, panel["y"] + panel["height"] / 4)
+    page.mouse.down()
+    page.mouse.move(panel["x"] + panel["width"] * 3 / 4, panel["y"] + panel["height"] * 3 / 4, steps=5)
+    page.mouse.up()
+    page.wait_for_function(f"document.querySelector('{CHART}')._fullLayout.xaxis2.range[0] > 0")
+    ranges = page.locator(CHART).first.evaluate(
+        "chart => chart._fullLayout._subplots.xaxis.slice(1)"
+        ".map(name => chart._fullLayout[name.replace('x', 'xaxis')].range)"
+    )
+    assert len(ranges) == 5
+    assert all(one == ranges[0] for one in ranges)
+    width = load_sample(DEFAULT_SAMPLES[0]).width
+    assert ranges[0] == pytest.approx([width / 4, width * 3 / 4], rel=0.05)
+
+
 def luminance(colour: str) -> float:
     """Relative luminance of a CSS colour, WCAG 2.1."""
     channels = np.array([int(part) for part in re.findall(r"\d+", colour)[:3]]) / 255
@@ -128,7 +162,7 @@ def luminance(colour: str) -> float:
 def test_words_on_the_figures_are_legible_in_light_and_dark(page: Page, server: str, scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     open_app(page, server)
-    text = page.locator(f"{CHART} .annotation-text").first.evaluate("node => getComputedStyle(node).fill")
+    text = page.locator(f"{CHART} .textpoint text").first.evaluate("node => getComputedStyle(node).fill")
     ground = page.get_by_test_id("stApp").evaluate("node => getComputedStyle(node).backgroundColor")
     light, dark = sorted((luminance(text), luminance(ground)), reverse=True)
     assert (luminance(ground) < 0.2) == (scheme == "dark")
