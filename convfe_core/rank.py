@@ -24,7 +24,7 @@ from convfe_core.folders import Folder
 from convfe_core.footprint import require_room, worker_mb
 from convfe_core.maps import Frame
 from convfe_core.pass_scores import PassScores
-from convfe_core.precision import computes_in_bfloat16, explain_kept
+from convfe_core.precision import Precision, computes_in_bfloat16, explain_kept
 from convfe_core.probe import NO_PROBE, plan_probe, probe_boxes
 from convfe_core.rank_results import CONTROL_SEEDS, Progress, RankedResult, RankOptions, RankResult
 from convfe_core.rank_shards import SCHEMA, Pass, RankJob, Scorer
@@ -194,6 +194,7 @@ class RankRun:
         return _Opened(
             weights=backbone.weights,
             tap=backbone.tap,
+            precision=backbone.precision,
             cost=cost,
             own=Pass(spec, stamp=stamp),
             controls=tuple(Pass(spec, seed, backbone.path, stamp) for seed in seeds),
@@ -223,7 +224,7 @@ class RankRun:
 
     def _run_backbone(self, spec: Spec) -> RankedResult:
         opened = self._opened.pop(spec, None) or self._open(spec)
-        cost, controls = opened.cost, opened.controls
+        cost, controls, precision = opened.cost, opened.controls, opened.precision
         own, features, sides = self._run_photos(opened)
         if not own.seen and self._missing:
             raise EngineError(f"none of its images could be run: {next(iter(self._missing.values())).reason}")
@@ -242,6 +243,7 @@ class RankRun:
             weights=own.weights,
             tap=own.tap,
             stride=own.stride,
+            precision=precision,
             scores=BackboneScores(
                 label=_shown(spec),
                 maps=own.map_scores(control),
@@ -364,6 +366,7 @@ class _Opened:
 
     weights: str
     tap: Tap
+    precision: Precision
     cost: Cost | None
     own: Pass
     controls: tuple[Pass, ...]

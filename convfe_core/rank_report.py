@@ -95,14 +95,14 @@ def html_report(result: RankResult, best: Sequence[str], worst: Sequence[str]) -
         f"{len(dataset.classes)} classes ({dataset.format}), size {result.options.size.name}, "
         f"{result.options.reduction} map, 95 % intervals over images"
     )
-    sizes = "".join(f"<li>{html.escape(f'{r.label}: {r.sizes.text}')}</li>" for r in result.results)
+    remarks = "".join(f"<li>{html.escape(f'{label}: {remark}')}</li>" for label, remark in result.remarks)
     missing = [f"missing {one.file}: {one.reason}" for one in result.missing]
     problems = "".join(f"<li>{html.escape(line)}</li>" for line in [*skipped_in_words(result, most=200), *missing])
     return _PAGE.format(
         verdict=html.escape(result.ranking.verdict.text),
         facts=html.escape(facts),
         table=_table(result),
-        sizes=sizes,
+        remarks=remarks,
         plots=plots,
         pictures=seen,
         problems=f"<h2>Not used</h2><ul>{problems}</ul>" if problems else "",
@@ -193,7 +193,7 @@ th:first-child, td:first-child {{ text-align: left }}
 img {{ max-width: 100%; height: auto }} figure {{ margin: 1rem 0 }} figcaption {{ color: #5c6570; font-size: .9rem }}
 .scroll {{ overflow-x: auto }}
 </style><script>const plots = []</script></head><body>
-<h1>{verdict}</h1><p class="facts">{facts}</p><div class="scroll">{table}</div><ul>{sizes}</ul>
+<h1>{verdict}</h1><p class="facts">{facts}</p><div class="scroll">{table}</div><ul>{remarks}</ul>
 {plots}{pictures}{problems}
 <h2>How to read this</h2><p>S is how much better a backbone's map finds the boxes of an image than it finds the boxes of
 other images: 0 is no better than knowing where objects usually lie. The control is the same architecture with untrained

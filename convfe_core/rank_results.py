@@ -12,7 +12,7 @@ from convfe_core.cost import Cost
 from convfe_core.diagnostics import Diagnostics
 from convfe_core.extraction import Size
 from convfe_core.filesets import Skipped
-from convfe_core.precision import Precision
+from convfe_core.precision import Precision, explain_kept
 from convfe_core.probe import ProbeResult
 from convfe_core.ranking import BackboneScores, Ranking
 
@@ -69,6 +69,7 @@ class RankedResult:
     Attributes
     ----------
     spec, label, weights, tap, stride : which it is
+    precision : that it computed with, which is float32 also where bfloat16 would move its maps too far
     scores : per image, on which rankings are computed
     sizes : the boxes measured in its cells
     diagnostics, control_diagnostics : means over images, by reduction
@@ -81,6 +82,7 @@ class RankedResult:
     weights: str
     tap: str
     stride: int
+    precision: Precision
     scores: BackboneScores
     sizes: BoxSizes
     diagnostics: Mapping[str, Diagnostics]
@@ -113,3 +115,11 @@ class RankResult:
     def result(self, label: str) -> RankedResult:
         """What was found out about one backbone."""
         return next(r for r in self.results if r.label == label)
+
+    @property
+    def remarks(self) -> list[tuple[str, str]]:
+        """What is to be said of backbones besides their numbers: a label and a phrase."""
+        said = (
+            (one.label, (one.sizes.text, explain_kept(self.options.precision, one.precision))) for one in self.results
+        )
+        return [(label, phrase) for label, phrases in said for phrase in phrases if phrase]

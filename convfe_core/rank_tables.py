@@ -96,9 +96,9 @@ def to_text(result: RankResult) -> str:
     lines = [titles, *(_text_row(row) for row in table_rows(result))]
     widths = [max(len(line[k]) for line in lines) for k in range(len(titles))]
     table = ["  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines]
-    sizes = [f"{r.label}: {r.sizes.text}" for r in result.results]
+    remarks = [f"{label}: {remark}" for label, remark in result.remarks]
     failed = [f"{s.file}: {s.reason}" for s in result.failed]
-    return "\n".join([head, "", *table, "", *sizes, *failed, "", result.ranking.verdict.text])
+    return "\n".join([head, "", *table, "", *remarks, *failed, "", result.ranking.verdict.text])
 
 
 def _backbone(ranked: RankedBackbone, result: RankedResult) -> dict[str, Any]:
@@ -106,6 +106,7 @@ def _backbone(ranked: RankedBackbone, result: RankedResult) -> dict[str, Any]:
         "spec": ranked.label,
         "weights": result.weights,
         "tap": result.tap,
+        "precision": result.precision,
         "stride": result.stride,
         "usable": ranked.usable,
         "separation": {name: _separation(s) for name, s in ranked.separation.items()},

@@ -14,6 +14,7 @@ from convfe_core.boxes import Dataset
 from convfe_core.catalog import parse_spec
 from convfe_core.extraction import Size
 from convfe_core.filesets import UploadedFiles, open_files
+from convfe_core.precision import computes_in_bfloat16
 from convfe_core.rank import RankRun
 from convfe_core.rank_results import Progress, RankOptions, RankResult
 from convfe_core.rank_shards import SCHEMA, Scorer, work_folder
@@ -106,13 +107,17 @@ def test_fast_arithmetic_leaves_separation_and_order_as_they_are(name: str, shar
     dataset = read_dataset(open_files(shared / "datasets" / name))
     specs = [parse_spec(text) for text in ("MobileNetV2-0.35", "MobileNet-0.25", "TinyResNet", "TinyMobileNet")]
     exact, fast = (
-        RankRun(dataset, specs, RankOptions(probe=False, control=False, cost=False, precision=precision))
-        .run()
-        .ranking.backbones
+        RankRun(dataset, specs, RankOptions(probe=False, control=False, cost=False, precision=precision)).run()
         for precision in ("float32", "fast")
     )
-    assert [one.label for one in exact] == [one.label for one in fast]
-    for one, other in zip(exact, fast, strict=True):
+    assert [one.label for one in exact.ranking.backbones] == [one.label for one in fast.ranking.backbones]
+    for one, other in zip(exact.ranking.backbones, fast.ranking.backbones, strict=True):
         for reduction in ("max", "mean"):
             found = other.separation[reduction].S.value
             assert found == pytest.approx(one.separation[reduction].S.value, abs=0.005)
+    kept = {label for label, remark in fast.remarks if remark.startswith("float32 all the same")}
+    if computes_in_bfloat16("fast"):
+        assert kept == {"MobileNetV2-0.35", "MobileNet-0.25"}
+        assert {one.label for one in fast.results if one.precision == "float32"} == kept
+    else:
+        assert not kept

@@ -44,8 +44,8 @@ def show_result(result: RankResult) -> None:
     with st.container(border=True):
         st.markdown("**Separation by the size of the boxes**")
         st.plotly_chart(size_figure(result, ink()), key="rank-sizes", alt="S on small, medium and large boxes")
-        for one in result.results:
-            st.caption(f"**{plain(one.label)}**: {one.sizes.text}.")
+        for label, remark in result.remarks:
+            st.caption(f"**{plain(label)}**: {remark}.")
     _duel(result)
     _diagnostics(result)
     _exports(result)
