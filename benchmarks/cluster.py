@@ -6,7 +6,7 @@
 Generated photographs of 320 x 320 with a box each are scored as `convfe rank` does it: by this process alone, by one
 Ray worker with two CPUs, by one with one, and by two with one each, in turn. Starting workers and loading backbones is
 timed apart: the rate is that of the shards which follow the first one of each worker. What a shard takes besides its
-work is measured with shards that have none. Needs ``pip install "convfe[ray]"`` and two cores.
+work is measured with shards that have none. Needs ``pip install -e ".[ray]"`` and two cores.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, cluster_of_two_cpus():
         write_photographs(Path(folder), options.images)
         dataset = read_dataset(open_files(folder))
-        for backbone in options.backbones or ["TinyResNet", "ResNet50:untrained"]:
+        for backbone in options.backbones or ["TinyResNet"]:
             job = make_job(dataset, backbone)
             images = job.scorer.images(range(len(dataset.images)))
             shards = cut_shards(images, [backbone], {}, options.per_shard)
