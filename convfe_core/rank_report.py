@@ -6,6 +6,7 @@ import base64
 import html
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -146,16 +147,17 @@ def _plot(number: int, title: str, figure: dict[str, Any]) -> str:
 
 
 def _pictures(result: RankResult, names: Sequence[str]) -> dict[str, str]:
-    """By image, an HTML figure with the photograph and every backbone's maps; empty where weights cannot be had."""
+    """By image, an HTML figure with the photograph and every backbone's maps; without what cannot be read any more."""
     from convfe_core.backbones import load_backbone
     from convfe_core.extraction import extract_maps
     from convfe_core.pictures import row_png
 
     photos: dict[str, Photo] = {}
     for name in dict.fromkeys(names):
-        photos[name] = read_photo(result.dataset.source.read(name, DEFAULT_LIMITS.max_bytes), name)
+        with suppress(ConvfeError):
+            photos[name] = read_photo(result.dataset.source.read(name, DEFAULT_LIMITS.max_bytes), name)
     maps: dict[str, list[FeatureMaps]] = {name: [] for name in photos}
-    for ranked in result.ranking.backbones:
+    for ranked in result.ranking.backbones if photos else ():
         try:
             backbone = load_backbone(result.result(ranked.label).spec, result.options.tap)
         except ConvfeError:

@@ -119,7 +119,7 @@ def test_the_same_seed_and_input_give_the_same_numbers(full: RankResult) -> None
 
 def test_an_untrained_backbone_has_nothing_over_its_control() -> None:
     spec = parse_spec(f"{SMALL}:untrained")
-    result = RankRun(dataset(patches(8)), [spec], RankOptions(Size("96"), probe=False, cost=False)).run()
+    result = RankRun(dataset(patches(24)), [spec], RankOptions(Size("96"), probe=False, cost=False)).run()
     found = result.ranking.backbones[0].separation["mean"]
     assert found.control is not None
     assert abs(found.S.value - found.control.value) < 0.3
@@ -236,6 +236,13 @@ def test_the_report_is_one_page_that_needs_nothing_beside_it(full: RankResult) -
     head = page[: page.index("<script>/**")] if "<script>/**" in page else page[:50_000]
     assert 'src="http' not in head
     assert 'href="http' not in head
+
+
+def test_a_report_is_written_without_pictures_that_are_gone(full: RankResult) -> None:
+    gone = replace(full, dataset=replace(full.dataset, source=UploadedFiles([])))
+    page = html_report(gone, *best_and_worst(full))
+    assert full.ranking.verdict.text in page
+    assert "<img" not in page
 
 
 def test_the_command_prints_a_verdict_and_writes_its_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
