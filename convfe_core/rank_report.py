@@ -76,7 +76,6 @@ def html_report(result: RankResult, best: Sequence[str], worst: Sequence[str]) -
     """
     from plotly.offline import get_plotlyjs
 
-    dataset = result.dataset
     figures = [
         ("Separation", separation_figure(result)),
         ("Separation by box size", size_figure(result)),
@@ -92,9 +91,7 @@ def html_report(result: RankResult, best: Sequence[str], worst: Sequence[str]) -
         if any(name in pictures for name in names)
     )
     facts = (
-        f"{result.ranking.usable} of {len(dataset.images)} images usable, {dataset.box_count} boxes, "
-        f"{len(dataset.classes)} classes ({dataset.format}), size {result.options.size.name}, "
-        f"{result.options.reduction} map, 95 % intervals over images"
+        f"{result.extent}, size {result.options.size.name}, {result.options.reduction} map, 95 % intervals over images"
     )
     remarks = "".join(f"<li>{html.escape(f'{label}: {remark}')}</li>" for label, remark in result.remarks)
     missing = [f"missing {one.file}: {one.reason}" for one in result.missing]

@@ -260,10 +260,10 @@ def _verdict(
 
 def _too_few(usable: int) -> str:
     missing = FEWEST_IMAGES - usable
-    return (
-        f"No winner is named: {_count(usable, 'image')} can be scored, {FEWEST_IMAGES} are needed, "
-        f"so {_count(missing, 'more image')} with boxes {'is' if missing == 1 else 'are'} missing."
-    )
+    said = f"No winner is named: {_count(usable, 'image')} can be scored, {FEWEST_IMAGES} are needed"
+    if not usable:  # then it is the maps or the boxes that keep images from being scored, and more would be no help
+        return f"{said}."
+    return f"{said}, so {_count(missing, 'more image')} with boxes {'is' if missing == 1 else 'are'} missing."
 
 
 def _group_ties(order: Sequence[str], tied: set[frozenset[str]]) -> list[list[str]]:

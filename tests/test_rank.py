@@ -164,6 +164,21 @@ def test_a_backbone_that_fails_is_named_and_the_others_are_ranked(no_weights: Pa
         RankRun(dataset(patches(4)), [parse_spec(SMALL)], replace(QUICK, tap="nolayer")).run()
 
 
+def test_a_backbone_whose_maps_are_no_numbers_comes_last_and_says_why(tmp_path: Path) -> None:
+    import keras
+
+    picture = keras.Input((None, None, 3))
+    model = keras.Model(picture, keras.layers.Conv2D(4, 3, 16, "same")(picture))
+    kernel, bias = model.get_weights()
+    model.set_weights([kernel, np.full_like(bias, np.nan)])
+    model.save(tmp_path / "bad.keras")
+    specs = [parse_spec(f"bad={tmp_path / 'bad.keras'}"), parse_spec(SMALL)]
+    result = RankRun(dataset(patches(20)), specs, QUICK).run()
+    assert [one.label for one in result.ranking.backbones] == [SMALL, "bad"]
+    assert json.loads(json.dumps(to_json(result), allow_nan=False))["backbones"][1]["separation"] == {}
+    assert "bad: its maps hold values that are no numbers" in to_text(result)
+
+
 def test_progress_rises_and_names_what_is_done() -> None:
     told_so_far: list[Progress] = []
     RankRun(dataset(patches(4)), [parse_spec(SMALL)], RankOptions(Size("96"), cost=False), told_so_far.append).run()

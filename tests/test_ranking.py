@@ -115,7 +115,7 @@ def test_a_backbone_without_a_usable_image_comes_last_and_takes_no_image_from_th
 
 def test_no_usable_image_at_all_still_gives_a_sentence() -> None:
     ranking = rank_backbones([keep(scores("A", 0.2), 0)])
-    assert ranking.verdict.text.startswith("No winner is named: 0 images can be scored")
+    assert ranking.verdict.text == "No winner is named: 0 images can be scored, 20 are needed."
 
 
 def test_separation_comes_with_its_parts() -> None:
