@@ -26,6 +26,9 @@ ROWS_PER_PAGE = 8
 ROW_SCOPES = ("map", "image")
 """Scopes that one row settles on its own, so that it can be drawn before the others are computed."""
 
+LAID_OUT_IN_SIGHT = '[class*="st-key-row-"] {content-visibility: auto; contain-intrinsic-size: auto 240px}'
+"""Rows below the window are laid out when they come into sight, so that those in sight change at once."""
+
 CHART_CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
 
 
@@ -52,6 +55,7 @@ def draw_rows(work: Work, look: Look) -> None:
 
     Rows are named by their places: with names of the photographs the browser would draw each page of rows twice.
     """
+    st.html(f"<style>{LAID_OUT_IN_SIGHT}</style>")
     slots = [st.container(key=f"row-{place}") for place in range(len(work.photos))]
     drawn: list[tuple[Photo, list[FeatureMaps]]] = []
     for place, (photo, found) in enumerate(work.rows()):
