@@ -87,6 +87,11 @@ class Network:
         """Memory that a forward pass holds at once, for each pixel of its input."""
         return values_per_pixel(self.model) * np.dtype(np.float32).itemsize
 
+    @property
+    def megabytes(self) -> float:
+        """Memory that its weights hold."""
+        return int(self.model.count_params()) * np.dtype(np.float32).itemsize / 2**20
+
     def features(self, pixels: Any, fold: Fold = "copy") -> Any:
         """(N, H, W, 3) uint8 tensor -> (N, h, w, C) float32 feature map; see `tensors`."""
         return self.tensors(pixels, [self.tensor], fold)[0]
@@ -312,7 +317,7 @@ def freeze_maps(
         path=network.path,
         working_size=network.working_size,
         native_size=network.native_size,
-        megabytes=sum(int(np.prod(w.shape)) for w in network.model.weights) * 4 / 2**20,
+        megabytes=network.megabytes,
         activation_bytes=network.activation_bytes,
         precision=precision,
         _graph=graph,

@@ -32,14 +32,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         status: int = options.run(options)
+        sys.stdout.flush()  # here, where a reader that has gone is no traceback
     except SpecError as error:
         print(f"convfe: {error}", file=sys.stderr)
         return 2
     except ConvfeError as error:
         print(f"convfe: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # as after `| head`; Python would complain again when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print("convfe: whoever read this output has gone.", file=sys.stderr)
+        return 1
     except OSError as error:
-        print(f"convfe: {error.strerror or error}: {error.filename or 'no file named'}", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"convfe: {where}{error.strerror or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("convfe: stopped; files already written are whole.", file=sys.stderr)

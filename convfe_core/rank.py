@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from convfe_core.backbones import open_network
 from convfe_core.box_sizes import box_sizes
 from convfe_core.boxes import Dataset
-from convfe_core.catalog import Spec, find_architecture, from_anywhere
+from convfe_core.catalog import Spec, find_architecture, from_anywhere, require_different_labels
 from convfe_core.cost import Cost, PeakMemory, count_flops, count_params, time_batches, warm_up
 from convfe_core.errors import AnnotationError, ConvfeError, EngineError, SpecError
 from convfe_core.extraction import cells_on_photo, frame_for
@@ -77,9 +77,6 @@ class RankRun:
         work: Folder | str | Path | None = None,
         engine: RayEngine | None = None,
     ) -> None:
-        for spec in specs:
-            if spec.architecture is not None:
-                find_architecture(spec.name)
         self.dataset = dataset
         self.specs = tuple(dict.fromkeys(specs))
         self.options = options
@@ -113,10 +110,11 @@ class RankRun:
 
         Raises
         ------
-        SpecError : a layer that does not exist
+        SpecError : a layer that does not exist, or two backbones that go by one name
         AnnotationError : no photograph of the data set can be read
         ConvfeError : what the only or every backbone failed with
         """
+        require_different_labels(self.specs)
         errors: list[ConvfeError] = []
         if self.options.cost:
             warm_up()  # or the first backbone would be charged for TensorFlow itself

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from convfe_core.figure_words import escape
 from convfe_core.rank_results import RankResult
 from convfe_core.rank_tables import table_rows
 from convfe_core.ranking import RankedBackbone
@@ -147,14 +148,16 @@ def duel_figure(result: RankResult, first: RankedBackbone, second: RankedBackbon
             "showlegend": False,
             "x": theirs[usable],
             "y": ours[usable],
-            "text": [result.dataset.images[place].image for place in usable.tolist()],
+            "text": [escape(result.dataset.images[place].image) for place in usable.tolist()],
             "customdata": usable,
             "marker": {
                 "size": 9,
                 "opacity": 0.8,
                 "color": [COLOURS[0] if ours[place] >= theirs[place] else COLOURS[1] for place in usable],
             },
-            "hovertemplate": f"%{{text}}<br>{first.label} %{{y:.2f}}<br>{second.label} %{{x:.2f}}<extra></extra>",
+            "hovertemplate": (
+                f"%{{text}}<br>{escape(first.label)} %{{y:.2f}}<br>{escape(second.label)} %{{x:.2f}}<extra></extra>"
+            ),
         },
     ]
     layout = _layout(ink, f"S under {second.label}", f"S under {first.label}") | {"height": 420}

@@ -6,6 +6,7 @@ import base64
 import html
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,6 @@ def html_report(result: RankResult, best: Sequence[str], worst: Sequence[str]) -
     """
     from plotly.offline import get_plotlyjs
 
-    dataset = result.dataset
     figures = [
         ("Separation", separation_figure(result)),
         ("Separation by box size", size_figure(result)),
@@ -91,9 +91,7 @@ def html_report(result: RankResult, best: Sequence[str], worst: Sequence[str]) -
         if any(name in pictures for name in names)
     )
     facts = (
-        f"{result.ranking.usable} of {len(dataset.images)} images usable, {dataset.box_count} boxes, "
-        f"{len(dataset.classes)} classes ({dataset.format}), size {result.options.size.name}, "
-        f"{result.options.reduction} map, 95 % intervals over images"
+        f"{result.extent}, size {result.options.size.name}, {result.options.reduction} map, 95 % intervals over images"
     )
     remarks = "".join(f"<li>{html.escape(f'{label}: {remark}')}</li>" for label, remark in result.remarks)
     missing = [f"missing {one.file}: {one.reason}" for one in result.missing]
@@ -146,16 +144,17 @@ def _plot(number: int, title: str, figure: dict[str, Any]) -> str:
 
 
 def _pictures(result: RankResult, names: Sequence[str]) -> dict[str, str]:
-    """By image, an HTML figure with the photograph and every backbone's maps; empty where weights cannot be had."""
+    """By image, an HTML figure with the photograph and every backbone's maps; without what cannot be read any more."""
     from convfe_core.backbones import load_backbone
     from convfe_core.extraction import extract_maps
     from convfe_core.pictures import row_png
 
     photos: dict[str, Photo] = {}
     for name in dict.fromkeys(names):
-        photos[name] = read_photo(result.dataset.source.read(name, DEFAULT_LIMITS.max_bytes), name)
+        with suppress(ConvfeError):
+            photos[name] = read_photo(result.dataset.source.read(name, DEFAULT_LIMITS.max_bytes), name)
     maps: dict[str, list[FeatureMaps]] = {name: [] for name in photos}
-    for ranked in result.ranking.backbones:
+    for ranked in result.ranking.backbones if photos else ():
         try:
             backbone = load_backbone(result.result(ranked.label).spec, result.options.tap)
         except ConvfeError:

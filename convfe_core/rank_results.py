@@ -91,6 +91,13 @@ class RankedResult:
     cost: Cost | None
     top1: float | None
 
+    @property
+    def broken(self) -> str | None:
+        """Why its maps cannot be scored, where they hold values that are no numbers."""
+        if all(found.finite for found in self.diagnostics.values()):
+            return None
+        return "its maps hold values that are no numbers: the network overflowed or its weights are damaged"
+
 
 @dataclass(frozen=True, eq=False)
 class RankResult:
@@ -120,6 +127,16 @@ class RankResult:
     def remarks(self) -> list[tuple[str, str]]:
         """What is to be said of backbones besides their numbers: a label and a phrase."""
         said = (
-            (one.label, (one.sizes.text, explain_kept(self.options.precision, one.precision))) for one in self.results
+            (one.label, (one.sizes.text, one.broken, explain_kept(self.options.precision, one.precision)))
+            for one in self.results
         )
         return [(label, phrase) for label, phrases in said for phrase in phrases if phrase]
+
+    @property
+    def extent(self) -> str:
+        """``73 of 80 images usable, 640 boxes, 61 classes (COCO)``."""
+        dataset, classes = self.dataset, len(self.dataset.classes)
+        return (
+            f"{self.ranking.usable} of {len(dataset.images)} images usable, {dataset.box_count} boxes, "
+            f"{classes} class{'' if classes == 1 else 'es'} ({dataset.format})"
+        )

@@ -86,12 +86,7 @@ def table_rows(result: RankResult) -> list[dict[str, Any]]:
 
 def to_text(result: RankResult) -> str:
     """A table and the verdict, for a terminal."""
-    dataset = result.dataset
-    head = (
-        f"{result.ranking.usable} of {len(dataset.images)} images usable, {dataset.box_count} boxes, "
-        f"{len(dataset.classes)} classes ({dataset.format}); separation S of the {result.options.reduction} map, "
-        "95 % intervals"
-    )
+    head = f"{result.extent}; separation S of the {result.options.reduction} map, 95 % intervals"
     titles = ("backbone", "S", "control", "AUROC", "probe", "ms/image", "GFLOPs", "M params", "MB added", "cells")
     lines = [titles, *(_text_row(row) for row in table_rows(result))]
     widths = [max(len(line[k]) for line in lines) for k in range(len(titles))]

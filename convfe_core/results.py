@@ -18,7 +18,7 @@ from typing import IO, Any
 import pyarrow as pa
 
 from convfe_core.backbones import Backbone
-from convfe_core.catalog import Spec, file_stem, from_anywhere
+from convfe_core.catalog import Spec, file_stem, from_anywhere, require_different_labels
 from convfe_core.errors import ConvfeError, ImageError, SpecError
 from convfe_core.extraction import Size
 from convfe_core.filesets import Skipped, file_stamp
@@ -65,8 +65,9 @@ class MapsRun:
 
         Raises
         ------
-        SpecError : a backbone or layer that does not exist; nothing is written then
+        SpecError : a backbone or layer that does not exist, or two backbones of one name; nothing is written then
         """
+        require_different_labels(self.specs)
         images = self._images()
         specs = {spec.text: spec for spec in self.specs}
         shards = cut_shards(images, list(specs), self._request())
@@ -209,7 +210,7 @@ class MapsRun:
             "size": self.size.name,
             "tap": self.tap,
             "precision": self.precision,
-            "backbones": [spec.text for spec in self.specs],
+            "backbones": list(dict.fromkeys(spec.text for spec in self.specs)),
         }
         file.write(_json(head)[:-2].encode() + b',\n "maps": [')
         written = 0

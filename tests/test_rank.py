@@ -119,7 +119,7 @@ def test_the_same_seed_and_input_give_the_same_numbers(full: RankResult) -> None
 
 def test_an_untrained_backbone_has_nothing_over_its_control() -> None:
     spec = parse_spec(f"{SMALL}:untrained")
-    result = RankRun(dataset(patches(8)), [spec], RankOptions(Size("96"), probe=False, cost=False)).run()
+    result = RankRun(dataset(patches(24)), [spec], RankOptions(Size("96"), probe=False, cost=False)).run()
     found = result.ranking.backbones[0].separation["mean"]
     assert found.control is not None
     assert abs(found.S.value - found.control.value) < 0.3
@@ -162,6 +162,21 @@ def test_a_backbone_that_fails_is_named_and_the_others_are_ranked(no_weights: Pa
         RankRun(dataset(patches(4)), [parse_spec("VGG16")], QUICK).run()
     with pytest.raises(SpecError, match="nolayer"):
         RankRun(dataset(patches(4)), [parse_spec(SMALL)], replace(QUICK, tap="nolayer")).run()
+
+
+def test_a_backbone_whose_maps_are_no_numbers_comes_last_and_says_why(tmp_path: Path) -> None:
+    import keras
+
+    picture = keras.Input((None, None, 3))
+    model = keras.Model(picture, keras.layers.Conv2D(4, 3, 16, "same")(picture))
+    kernel, bias = model.get_weights()
+    model.set_weights([kernel, np.full_like(bias, np.nan)])
+    model.save(tmp_path / "bad.keras")
+    specs = [parse_spec(f"bad={tmp_path / 'bad.keras'}"), parse_spec(SMALL)]
+    result = RankRun(dataset(patches(20)), specs, QUICK).run()
+    assert [one.label for one in result.ranking.backbones] == [SMALL, "bad"]
+    assert json.loads(json.dumps(to_json(result), allow_nan=False))["backbones"][1]["separation"] == {}
+    assert "bad: its maps hold values that are no numbers" in to_text(result)
 
 
 def test_progress_rises_and_names_what_is_done() -> None:
@@ -236,6 +251,13 @@ def test_the_report_is_one_page_that_needs_nothing_beside_it(full: RankResult) -
     head = page[: page.index("<script>/**")] if "<script>/**" in page else page[:50_000]
     assert 'src="http' not in head
     assert 'href="http' not in head
+
+
+def test_a_report_is_written_without_pictures_that_are_gone(full: RankResult) -> None:
+    gone = replace(full, dataset=replace(full.dataset, source=UploadedFiles([])))
+    page = html_report(gone, *best_and_worst(full))
+    assert full.ranking.verdict.text in page
+    assert "<img" not in page
 
 
 def test_the_command_prints_a_verdict_and_writes_its_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
