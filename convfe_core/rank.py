@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -12,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.backbones import open_network
+from convfe_core.backbones import open_network, weight_path
 from convfe_core.box_sizes import box_sizes
 from convfe_core.boxes import Dataset
 from convfe_core.catalog import Spec, find_architecture, from_anywhere
@@ -22,6 +23,7 @@ from convfe_core.extraction import cells_on_photo, frame_for
 from convfe_core.filesets import Skipped, file_stamp
 from convfe_core.folders import Folder
 from convfe_core.footprint import require_room, worker_mb
+from convfe_core.gate import MACHINE
 from convfe_core.maps import Frame
 from convfe_core.pass_scores import PassScores
 from convfe_core.precision import Precision, computes_in_bfloat16, explain_kept
@@ -64,6 +66,8 @@ class RankRun:
     clock : seconds
     work : folder for finished parts of the run, from which a run that was killed goes on; None keeps nothing
     engine : computes the parts elsewhere; needs `work`
+    make_room : called before a backbone is loaded; raises MemoryLimitError where it does not fit
+    explain : says in a sentence why a backbone could not be ranked
     """
 
     def __init__(
@@ -76,6 +80,8 @@ class RankRun:
         clock: Callable[[], float] = time.monotonic,
         work: Folder | str | Path | None = None,
         engine: RayEngine | None = None,
+        make_room: Callable[[Spec], None] = require_room,
+        explain: Callable[[ConvfeError], str] = str,
     ) -> None:
         for spec in specs:
             if spec.architecture is not None:
@@ -101,6 +107,8 @@ class RankRun:
         )
         self._parts = None if work is None else Parts(work, SCHEMA)
         self._engine = engine
+        self._make_room = make_room
+        self._explain = explain
         self._opened: dict[Spec, _Opened] = {}
         self._missing: dict[str, Skipped] = {}  # by shard
         self._images: tuple[ShardImage, ...] = ()
@@ -165,7 +173,7 @@ class RankRun:
                 raise
             except ConvfeError as error:
                 errors.append(error)
-                self.failed.append(Skipped(_shown(spec), str(error)))
+                self.failed.append(Skipped(_shown(spec), self._explain(error)))
             else:
                 yield spec, found
 
@@ -173,9 +181,13 @@ class RankRun:
         """Open a backbone and measure its cost."""
         self._tell(spec, "loading")
         cost: Cost | None = None
-        require_room(spec)
-        with PeakMemory() as memory:
-            network = open_network(spec, self.options.tap, on_progress=lambda phrase, _share: self._tell(spec, phrase))
+
+        def tell(phrase: str, _share: float | None) -> None:
+            self._tell(spec, phrase)
+
+        weight_path(spec, tell)  # a slow download must keep nobody else from computing
+        with self._my_turn(spec), PeakMemory() as memory:
+            network = open_network(spec, self.options.tap, on_progress=tell)
             backbone = freeze_for_scoring(network, self.options.precision)
             if kept := explain_kept(self.options.precision, backbone.precision):
                 self._tell(spec, kept)
@@ -200,6 +212,17 @@ class RankRun:
             controls=tuple(Pass(spec, seed, backbone.path, stamp) for seed in seeds),
             backbone=None if self._engine else backbone,
         )
+
+    @contextmanager
+    def _my_turn(self, spec: Spec) -> Iterator[None]:
+        """Wait until nobody else of this process loads or runs anything, and make room."""
+
+        def wait(before: int) -> None:
+            self._tell(spec, f"waiting for {before} other{'s' if before > 1 else ''}")
+
+        with MACHINE.passing(wait):
+            self._make_room(spec)
+            yield
 
     def _run_elsewhere(self, engine: RayEngine) -> None:
         """Let an engine finish what is missing, and note what it could not."""
@@ -314,7 +337,8 @@ class RankRun:
 
         def compute(shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
             if not loaded:
-                loaded.append(one.load(self.options))
+                with self._my_turn(one.spec):
+                    loaded.append(one.load(self.options))
             control = one.seed is not None
             scored = self._scorer.rows(loaded[0], shard, first, control=control, check=self._stop_if_asked)
             for after, rows in scored:

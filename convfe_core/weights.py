@@ -110,7 +110,9 @@ def fetch_weights(
         raise DownloadError(
             f"ImageNet weights of {architecture.name} are not available: {found}{error}. Keras looks for "
             f"{file.name} ({file.megabytes:.0f} MB) in {target.parent}; put it there, or take "
-            f"{architecture.name}:untrained or one of the built-in backbones, which need no download."
+            f"{architecture.name}:untrained or one of the built-in backbones, which need no download.",
+            in_public=f"ImageNet weights of {architecture.name} cannot be had on this server now; take "
+            f"{architecture.name}:untrained or one of the built-in backbones, which need no download.",
         ) from error
     return target
 
