@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -179,25 +180,27 @@ class RankRun:
 
     def _open(self, spec: Spec) -> _Opened:
         """Open a backbone and measure its cost."""
-        self._tell(spec, "loading")
         cost: Cost | None = None
 
         def tell(phrase: str, _share: float | None) -> None:
             self._tell(spec, phrase)
 
         weight_path(spec, tell)  # a slow download must keep nobody else from computing
-        with self._my_turn(spec), PeakMemory() as memory:
-            network = open_network(spec, self.options.tap, on_progress=tell)
-            backbone = freeze_for_scoring(network, self.options.precision)
+        with ExitStack() as watched:
+            with self._my_turn(spec, "loading"):
+                self._make_room(spec)
+                memory = watched.enter_context(PeakMemory())
+                network = open_network(spec, self.options.tap, on_progress=tell)
+                backbone = freeze_for_scoring(network, self.options.precision)
             if kept := explain_kept(self.options.precision, backbone.precision):
                 self._tell(spec, kept)
             if self.options.cost:
-                self._tell(spec, "measuring its cost")
                 frame = self._usual_frame(backbone)
                 height, width = frame.input_height, frame.input_width
                 params, flops = count_params(network), count_flops(network, height, width)
                 del network
-                latency = time_batches(backbone.run_blank, height, width)
+                turn = partial(self._my_turn, spec, "measuring its cost")
+                latency = time_batches(backbone.run_blank, height, width, turn=turn)
         if self.options.cost:
             grid = cells_on_photo(frame, backbone.grid(height, width))
             cost = Cost(params, flops, height, width, grid.rows * grid.columns, latency, memory.added_mb)
@@ -214,14 +217,14 @@ class RankRun:
         )
 
     @contextmanager
-    def _my_turn(self, spec: Spec) -> Iterator[None]:
-        """Wait until nobody else of this process loads or runs anything, and make room."""
+    def _my_turn(self, spec: Spec, doing: str) -> Iterator[None]:
+        """Wait until nobody else of this process loads or runs anything."""
+        self._tell(spec, doing)
 
         def wait(before: int) -> None:
             self._tell(spec, f"waiting for {before} other{'s' if before > 1 else ''}")
 
         with MACHINE.passing(wait):
-            self._make_room(spec)
             yield
 
     def _run_elsewhere(self, engine: RayEngine) -> None:
@@ -337,7 +340,8 @@ class RankRun:
 
         def compute(shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
             if not loaded:
-                with self._my_turn(one.spec):
+                with self._my_turn(one.spec, doing or "loading"):
+                    self._make_room(one.spec)
                     loaded.append(one.load(self.options))
             control = one.seed is not None
             scored = self._scorer.rows(loaded[0], shard, first, control=control, check=self._stop_if_asked)

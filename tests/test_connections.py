@@ -70,6 +70,16 @@ def test_a_visitor_uploads_so_much_and_no_more_and_nobody_else_notices(server: S
             next_one.open_page("system")
 
 
+@pytest.mark.parametrize("spec", ["VGG16:/etc/passwd.h5", "mine=/models/mine.keras"])
+def test_a_choice_that_was_never_offered_is_no_way_to_a_file(server: Server, spec: str) -> None:
+    with visit(server.address, {"Via": "1.1 proxy"}) as visitor:
+        visitor.open_page("depth", "samples=gravel")
+        answer = visitor.open_page("depth", "samples=gravel", {"Backbone": spec})
+        assert "Which level of **TinyResNet**" in answer
+        assert "/etc/passwd" not in answer
+        assert "mine" not in answer
+
+
 def test_an_upload_without_the_token_of_the_page_is_refused(server: Server) -> None:
     with visit(server.address) as visitor:
         visitor.open_page("rank")

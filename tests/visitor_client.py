@@ -24,17 +24,26 @@ class Visit:
     Attributes
     ----------
     session : what the server calls it, once a page was opened
+    widgets : identifiers of the choices on the page, by label
     """
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
         self.session = ""
+        self.widgets: dict[str, str] = {}
 
-    def open_page(self, name: str, query: str = "") -> str:
-        """Open a page and return all that its run sent, as text to look for words in."""
+    def open_page(self, name: str, query: str = "", chosen: Mapping[str, str] | None = None) -> str:
+        """Open a page and return all that its run sent, as text to look for words in.
+
+        Parameters
+        ----------
+        chosen : values by the label of a choice that the page had when it was opened before, offered or not
+        """
         asked = BackMsg()
         asked.rerun_script.page_name = name
         asked.rerun_script.query_string = query
+        for label, value in (chosen or {}).items():
+            asked.rerun_script.widget_states.widgets.add(id=self.widgets[label], string_value=value)
         self._connection.send(asked.SerializeToString())
         seen = []
         while True:
@@ -42,6 +51,9 @@ class Visit:
             assert isinstance(data, bytes)
             message = ForwardMsg.FromString(data)
             seen.append(data.decode("utf-8", "replace"))
+            if message.delta.new_element.HasField("selectbox"):
+                box = message.delta.new_element.selectbox
+                self.widgets[box.label] = box.id
             if message.HasField("new_session"):
                 self.session = message.new_session.initialize.session_id or self.session
             if message.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY and message.HasField("script_finished"):

@@ -9,8 +9,9 @@ from typing import Any
 
 import streamlit as st
 
+from convfe_core.boxes import BoxArray, Dataset
 from convfe_core.errors import ConvfeError
-from convfe_core.images import read_photo, reduce_photo
+from convfe_core.images import Photo, read_photo, reduce_photo
 from convfe_core.precision import explain_precision
 from convfe_core.rank_figures import duel_figure, pareto_figure, separation_figure, size_figure
 from convfe_core.rank_report import best_and_worst, html_report
@@ -142,16 +143,26 @@ def _duel(result: RankResult) -> None:
 
 
 def _open(result: RankResult, places: list[int]) -> None:
-    opened, allowed = [], allowance()
-    for image in (result.dataset.images[place] for place in places):
+    opened = []
+    for place in places:
         try:
-            data = result.dataset.source.read(image.image, allowed.images.max_bytes)
-            photo = read_photo(data, image.image, allowed.images)
-            kept = reduce_photo(photo, allowed.longest_side)
-            opened.append((kept, image.boxes * (kept.width / photo.width)))
+            opened.append(photo_with_boxes(result.dataset, place))
         except ConvfeError as error:
             show_error(error)
     open_in_compare(opened)
+
+
+def photo_with_boxes(dataset: Dataset, place: int) -> tuple[Photo, BoxArray]:
+    """Read an image of a data set as small as this visitor may keep it, and its boxes on it.
+
+    Raises
+    ------
+    ConvfeError : it cannot be read
+    """
+    image, allowed = dataset.images[place], allowance()
+    photo = read_photo(dataset.source.read(image.image, allowed.images.max_bytes), image.image, allowed.images)
+    kept = reduce_photo(photo, allowed.longest_side)
+    return kept, image.boxes * (kept.width / photo.width)
 
 
 def _diagnostics(result: RankResult) -> None:
