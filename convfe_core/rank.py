@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.backbones import open_network
+from convfe_core.backbones import open_network, weight_path
 from convfe_core.box_sizes import box_sizes
 from convfe_core.boxes import Dataset
 from convfe_core.catalog import Spec, find_architecture, from_anywhere, require_different_labels
@@ -22,6 +24,7 @@ from convfe_core.extraction import cells_on_photo, frame_for
 from convfe_core.filesets import Skipped, file_stamp
 from convfe_core.folders import Folder
 from convfe_core.footprint import require_room, worker_mb
+from convfe_core.gate import MACHINE
 from convfe_core.maps import Frame
 from convfe_core.pass_scores import PassScores
 from convfe_core.precision import Precision, computes_in_bfloat16, explain_kept
@@ -64,6 +67,8 @@ class RankRun:
     clock : seconds
     work : folder for finished parts of the run, from which a run that was killed goes on; None keeps nothing
     engine : computes the parts elsewhere; needs `work`
+    make_room : called before a backbone is loaded; raises MemoryLimitError where it does not fit
+    explain : says in a sentence why a backbone could not be ranked
     """
 
     def __init__(
@@ -76,6 +81,8 @@ class RankRun:
         clock: Callable[[], float] = time.monotonic,
         work: Folder | str | Path | None = None,
         engine: RayEngine | None = None,
+        make_room: Callable[[Spec], None] = require_room,
+        explain: Callable[[ConvfeError], str] = str,
     ) -> None:
         self.dataset = dataset
         self.specs = tuple(dict.fromkeys(specs))
@@ -98,6 +105,8 @@ class RankRun:
         )
         self._parts = None if work is None else Parts(work, SCHEMA)
         self._engine = engine
+        self._make_room = make_room
+        self._explain = explain
         self._opened: dict[Spec, _Opened] = {}
         self._missing: dict[str, Skipped] = {}  # by shard
         self._images: tuple[ShardImage, ...] = ()
@@ -163,27 +172,33 @@ class RankRun:
                 raise
             except ConvfeError as error:
                 errors.append(error)
-                self.failed.append(Skipped(_shown(spec), str(error)))
+                self.failed.append(Skipped(_shown(spec), self._explain(error)))
             else:
                 yield spec, found
 
     def _open(self, spec: Spec) -> _Opened:
         """Open a backbone and measure its cost."""
-        self._tell(spec, "loading")
         cost: Cost | None = None
-        require_room(spec)
-        with PeakMemory() as memory:
-            network = open_network(spec, self.options.tap, on_progress=lambda phrase, _share: self._tell(spec, phrase))
-            backbone = freeze_for_scoring(network, self.options.precision)
+
+        def tell(phrase: str, _share: float | None) -> None:
+            self._tell(spec, phrase)
+
+        weight_path(spec, tell)  # a slow download must keep nobody else from computing
+        with ExitStack() as watched:
+            with self._my_turn(spec, "loading"):
+                self._make_room(spec)
+                memory = watched.enter_context(PeakMemory())
+                network = open_network(spec, self.options.tap, on_progress=tell)
+                backbone = freeze_for_scoring(network, self.options.precision)
             if kept := explain_kept(self.options.precision, backbone.precision):
                 self._tell(spec, kept)
             if self.options.cost:
-                self._tell(spec, "measuring its cost")
                 frame = self._usual_frame(backbone)
                 height, width = frame.input_height, frame.input_width
                 params, flops = count_params(network), count_flops(network, height, width)
                 del network
-                latency = time_batches(backbone.run_blank, height, width)
+                turn = partial(self._my_turn, spec, "measuring its cost")
+                latency = time_batches(backbone.run_blank, height, width, turn=turn)
         if self.options.cost:
             grid = cells_on_photo(frame, backbone.grid(height, width))
             cost = Cost(params, flops, height, width, grid.rows * grid.columns, latency, memory.added_mb)
@@ -198,6 +213,17 @@ class RankRun:
             controls=tuple(Pass(spec, seed, backbone.path, stamp) for seed in seeds),
             backbone=None if self._engine else backbone,
         )
+
+    @contextmanager
+    def _my_turn(self, spec: Spec, doing: str) -> Iterator[None]:
+        """Wait until nobody else of this process loads or runs anything."""
+        self._tell(spec, doing)
+
+        def wait(before: int) -> None:
+            self._tell(spec, f"waiting for {before} other{'s' if before > 1 else ''}")
+
+        with MACHINE.passing(wait):
+            yield
 
     def _run_elsewhere(self, engine: RayEngine) -> None:
         """Let an engine finish what is missing, and note what it could not."""
@@ -312,7 +338,9 @@ class RankRun:
 
         def compute(shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
             if not loaded:
-                loaded.append(one.load(self.options))
+                with self._my_turn(one.spec, doing or "loading"):
+                    self._make_room(one.spec)
+                    loaded.append(one.load(self.options))
             control = one.seed is not None
             scored = self._scorer.rows(loaded[0], shard, first, control=control, check=self._stop_if_asked)
             for after, rows in scored:

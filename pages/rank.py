@@ -11,7 +11,8 @@ from pages.parts.choose_backbones import choose_backbones, choose_precision, cho
 from pages.parts.choose_dataset import choose_dataset, show_dataset
 from pages.parts.navigation import enter
 from pages.parts.rank_results import show_result
-from pages.parts.words import plain, show_error
+from pages.parts.session import backbone_pool
+from pages.parts.words import plain, show_error, told
 
 enter()
 
@@ -75,13 +76,13 @@ if start:
         bar.progress(progress.share, text=f"{plain(progress.backbone)}: {progress.doing}{left}")
 
     options = RankOptions(size=size, probe=probe, control=control, precision=precision)
-    run = RankRun(dataset, specs, options, on_progress=report)
+    run = RankRun(dataset, specs, options, on_progress=report, make_room=backbone_pool().make_room, explain=told)
     st.session_state.rank_run = run  # the stop button ends this script here; the next one picks up what is finished
     stop_slot.button("Stop", icon=":material/stop:", key="rank_stop")
     try:
         st.session_state.ranked = run.run()
     except ConvfeError as error:
-        show_error(str(error))
+        show_error(error)
     del st.session_state.rank_run
     bar.empty()
     stop_slot.empty()

@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,14 +18,15 @@ from PIL import Image
 from convfe_core.annotations import read_dataset
 from convfe_core.backbones import open_network
 from convfe_core.boxes import Dataset
-from convfe_core.catalog import parse_spec
+from convfe_core.catalog import Spec, parse_spec
 from convfe_core.cli import main
 from convfe_core.cost import count_flops
 from convfe_core.errors import ConvfeError, SpecError
 from convfe_core.extraction import Size
 from convfe_core.filesets import UploadedFiles, open_files
+from convfe_core.gate import MACHINE
 from convfe_core.rank import RankRun
-from convfe_core.rank_figures import COSTS, pareto_figure, pareto_front, separation_figure, size_figure
+from convfe_core.rank_figures import COSTS, duel_figure, pareto_figure, pareto_front, separation_figure, size_figure
 from convfe_core.rank_report import best_and_worst, html_report, wins_and_losses
 from convfe_core.rank_results import Progress, RankOptions, RankResult
 from convfe_core.rank_tables import COLUMNS, to_csv, to_json, to_text
@@ -179,6 +181,39 @@ def test_a_backbone_whose_maps_are_no_numbers_comes_last_and_says_why(tmp_path: 
     assert "bad: its maps hold values that are no numbers" in to_text(result)
 
 
+def test_one_network_at_a_time_is_loaded_and_room_is_made_for_each() -> None:
+    asked: list[tuple[str, int]] = []
+
+    def make_room(spec: Spec) -> None:
+        asked.append((spec.label, MACHINE.waiting))
+
+    options = RankOptions(size=Size("96"), probe=False, cost=False)
+    RankRun(dataset(patches(3)), [parse_spec(SMALL)], options, make_room=make_room).run()
+    assert asked == [(SMALL, 1)] * 4  # itself and three controls, each inside the gate
+
+
+def test_somebody_who_waits_for_the_machine_is_told_and_can_stop() -> None:
+    said: list[str] = []
+    run = RankRun(
+        dataset(patches(3)),
+        [parse_spec(SMALL)],
+        QUICK,
+        on_progress=lambda progress: said.append(progress.doing),
+        should_stop=lambda: "waiting for 1 other" in said,
+    )
+
+    def wait_and_stop() -> None:
+        with pytest.raises(ConvfeError, match="before the first backbone was finished"):
+            run.run()
+
+    with MACHINE.passing():
+        thread = threading.Thread(target=wait_and_stop)
+        thread.start()
+        thread.join(60)
+        assert not thread.is_alive()
+    assert said[-1] == "waiting for 1 other"
+
+
 def test_progress_rises_and_names_what_is_done() -> None:
     told_so_far: list[Progress] = []
     RankRun(dataset(patches(4)), [parse_spec(SMALL)], RankOptions(Size("96"), cost=False), told_so_far.append).run()
@@ -228,6 +263,38 @@ def test_figures_show_what_the_ranking_says(full: RankResult) -> None:
         assert sorted(pareto_figure(full, cost)["data"][1]["text"]) == sorted([SMALL, OTHER])
     with pytest.raises(ValueError, match="Expected a cost"):
         pareto_figure(full, "money")
+
+
+MARKUP = '<a href="https://a.example">x</a><img src=x onerror=alert(1)>'
+
+
+@pytest.fixture(scope="module")
+def marked() -> RankResult:
+    """A ranking whose backbone and images are called like HTML."""
+    files = {f"{MARKUP}{name}": data for name, data in patches(4).items()}
+    result = RankRun(dataset(files), [parse_spec(SMALL), parse_spec(OTHER)], replace(QUICK, cost=True)).run()
+    results = tuple(replace(one, label=f"{MARKUP}{one.label}") for one in result.results)
+    backbones = tuple(replace(one, label=f"{MARKUP}{one.label}") for one in result.ranking.backbones)
+    return replace(result, results=results, ranking=replace(result.ranking, backbones=backbones))
+
+
+def test_names_with_tags_are_shown_and_not_obeyed(marked: RankResult) -> None:
+    first, second = marked.ranking.backbones
+    for figure in (
+        separation_figure(marked),
+        size_figure(marked),
+        pareto_figure(marked),
+        duel_figure(marked, first, second),
+    ):
+        text = str(figure)
+        assert "&lt;img src=x" in text
+        assert "<img" not in text
+        assert "<a " not in text
+    page = html_report(marked, *best_and_worst(marked))
+    assert page.count("&lt;img src=x onerror=alert(1)&gt;") > 4
+    own = page[: page.index("/**\n* plotly.js")]
+    assert "<img src=x" not in own
+    assert '<a href="https://a' not in own
 
 
 def test_the_front_is_what_nothing_cheaper_beats() -> None:

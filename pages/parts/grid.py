@@ -18,6 +18,7 @@ from convfe_core.maps import FeatureMaps
 from convfe_core.pictures import row_png
 from convfe_core.scales import Limits, MapKey, scale_limits
 from pages.parts.compute_maps import Work
+from pages.parts.guard import guarded_download
 from pages.parts.opened import boxes_of
 from pages.parts.session import thumbnail
 from pages.parts.words import plain
@@ -72,7 +73,7 @@ def draw_rows(work: Work, look: Look) -> None:
     if every:
         st.download_button(
             "All maps as .npz",
-            lambda: maps_npz(every),
+            guarded_download(lambda: maps_npz(every)),
             "convfe-maps.npz",
             "application/octet-stream",
             key="all-maps",
@@ -130,7 +131,9 @@ def _draw_row(
         st.caption(_facts(photo, found), width="stretch")
         st.download_button(
             "PNG",
-            lambda: row_png(photo, found, reductions=look.reductions, colour_map=look.colour_map, limits=limits),
+            guarded_download(
+                lambda: row_png(photo, found, reductions=look.reductions, colour_map=look.colour_map, limits=limits)
+            ),
             f"{photo.name}.png",
             "image/png",
             key=f"png-{place}",
