@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from convfe_core.errors import ConvfeError, SpecError
 from convfe_core.lean import keep_lean
-from convfe_core.pace import SECONDS_BETWEEN_LINES
+from convfe_core.pace import SECONDS_BETWEEN_LINES, duration
 
 if TYPE_CHECKING:
     from convfe_core.rank_results import Progress
@@ -251,7 +251,9 @@ def _engine(options: argparse.Namespace) -> RayEngine | None:
     SpecError : options for another engine
     EngineError : it is not installed
     """
-    from convfe_core.ray_engine import RayEngine, Workers, require_ray
+    from convfe_core.ray_cluster import require_ray
+    from convfe_core.ray_engine import RayEngine
+    from convfe_core.ray_workers import Workers
 
     named = ("address", "workers", "worker_cpus", "worker_gpus", "worker_memory")
     if options.engine == "local":
@@ -266,7 +268,7 @@ def _engine(options: argparse.Namespace) -> RayEngine | None:
 
 
 class _RankProgress:
-    """Prints each new step of a ranking, every tenth image, an engine's shards once a second, and the time left."""
+    """Prints where each step of a ranking begins and ends and, once a second, how far it is."""
 
     def __init__(self) -> None:
         self._said = ""
@@ -274,16 +276,13 @@ class _RankProgress:
 
     def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
-        if progress.backbone == "ray" and progress.share < 1 and now - self._when < SECONDS_BETWEEN_LINES:
-            return
-        self._when = now
-        _step, _, image = progress.doing.partition("image ")
-        number = int(image.split()[0]) if image else 0
-        left = "" if progress.seconds_left is None else f", {progress.seconds_left:.0f} s left"
         line = f"{progress.backbone}: {progress.doing}"
-        if line != self._said and (not number or number % 10 == 0 or image.endswith(f"of {number}")):
-            print(f"{line}{left}", file=sys.stderr)
-        self._said = line
+        if line == self._said or (0 < progress.step < 1 and now - self._when < SECONDS_BETWEEN_LINES):
+            return
+        self._said, self._when = line, now
+        rate = "" if progress.images_per_second is None else f", {progress.images_per_second:.3g} images/s"
+        left = "" if not progress.seconds_left else f", {duration(progress.seconds_left)} left"
+        print(f"{line}{rate}{left}", file=sys.stderr)
 
 
 def _positive(text: str) -> int:

@@ -19,7 +19,8 @@ from convfe_core.filesets import open_files
 from convfe_core.rank import RankRun
 from convfe_core.rank_results import Progress, RankOptions, RankResult
 from convfe_core.rank_tables import to_json
-from convfe_core.ray_engine import RayEngine, Workers
+from convfe_core.ray_engine import RayEngine
+from convfe_core.ray_workers import Workers
 from tests.conftest import need
 from tests.test_rank import patches
 

@@ -32,7 +32,8 @@ from convfe_core.rank import RankRun
 from convfe_core.rank_report import html_report
 from convfe_core.rank_results import Progress, RankOptions
 from convfe_core.rank_tables import to_json
-from convfe_core.ray_engine import ATTEMPTS, RayEngine, RayProgress, Workers, missing_in_words
+from convfe_core.ray_engine import ATTEMPTS, RayEngine, RayProgress, missing_in_words
+from convfe_core.ray_workers import Workers
 from convfe_core.shards import Parts, Row, Shard, ShardImage, cut_shards
 from tests.conftest import ROOT, need
 from tests.object_store import object_store
