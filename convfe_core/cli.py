@@ -20,6 +20,7 @@ from convfe_core.lean import keep_lean
 from convfe_core.pace import SECONDS_BETWEEN_LINES, duration
 
 if TYPE_CHECKING:
+    from convfe_core.catalog import Spec
     from convfe_core.rank_results import Progress
     from convfe_core.ray_engine import RayEngine
 
@@ -188,15 +189,16 @@ def write_maps(options: argparse.Namespace) -> int:
     from convfe_core.precision import parse_precision
     from convfe_core.results import MapsRun
 
+    specs = choose_preprocessing([parse_spec(text) for text in options.backbones], options.preprocessing)
     run = MapsRun(
         paths=tuple(options.paths),
-        specs=choose_preprocessing([parse_spec(text) for text in options.backbones], options.preprocessing),
+        specs=specs,
         size=parse_size(options.size),
         tap=options.tap,
         out=options.out,
         tell=lambda line: print(line, file=sys.stderr),
         precision=parse_precision(options.precision),
-        engine=_engine(options),
+        engine=_engine(options, specs),
     )
     return 1 if run.write() else 0
 
@@ -215,8 +217,8 @@ def rank_backbones(options: argparse.Namespace) -> int:
     from convfe_core.rank_tables import skipped_in_words, to_text
     from convfe_core.ray_engine import missing_in_words
 
-    engine = _engine(options)
     specs = choose_preprocessing([parse_spec(text) for text in options.backbones], options.preprocessing)
+    engine = _engine(options, specs)
     settings = RankOptions(
         size=parse_size(options.size),
         tap=options.tap,
@@ -243,14 +245,15 @@ def rank_backbones(options: argparse.Namespace) -> int:
     return 1 if result.failed or result.missing else 0
 
 
-def _engine(options: argparse.Namespace) -> RayEngine | None:
+def _engine(options: argparse.Namespace, specs: Sequence[Spec]) -> RayEngine | None:
     """The engine that was asked for, None for this process itself.
 
     Raises
     ------
     SpecError : options for another engine
-    EngineError : it is not installed
+    EngineError : it is not installed, or its cluster would not do
     """
+    from convfe_core.footprint import worker_mb
     from convfe_core.ray_cluster import require_ray
     from convfe_core.ray_engine import RayEngine
     from convfe_core.ray_workers import Workers
@@ -264,7 +267,9 @@ def _engine(options: argparse.Namespace) -> RayEngine | None:
     require_ray()
     least, most = options.workers or (None, None)
     workers = Workers(least, most, options.worker_cpus, options.worker_gpus or 0.0, options.worker_memory)
-    return RayEngine(options.address, workers)
+    engine = RayEngine(options.address, workers)
+    engine.look(worker_mb(specs))
+    return engine
 
 
 class _RankProgress:

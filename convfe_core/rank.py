@@ -218,8 +218,7 @@ class RankRun:
 
         abroad = {name: replace(one, spec=from_anywhere(one.spec)) for name, one in passes.items()}
         job = RankJob(self._scorer, abroad, computes_in_bfloat16(self.options.precision))
-        need = worker_mb(self._opened)
-        reasons = engine.finish(job, missing, self._parts, need, tell)
+        reasons = engine.finish(job, missing, self._parts, worker_mb(self._opened), tell)
         for shard in missing:
             if shard.name in reasons:
                 self._missing[shard.name] = Skipped(shard.words, reasons[shard.name])

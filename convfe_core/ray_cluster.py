@@ -35,6 +35,11 @@ def require_ray() -> None:
         ) from error
 
 
+def cluster_address(address: str | None) -> str:
+    """Where the cluster is that was asked for; ``local`` for one of this machine alone."""
+    return address or os.environ.get("RAY_ADDRESS") or "local"
+
+
 @contextmanager
 def connected(address: str | None) -> Iterator[Any]:
     """Yield the module of Ray, connected to a cluster; one that this starts ends with the block.
@@ -54,7 +59,7 @@ def connected(address: str | None) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    where = address or os.environ.get("RAY_ADDRESS") or "local"
+    where = cluster_address(address)
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its logs in files say more than its lines here
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if where == "local":

@@ -19,12 +19,21 @@ from typing import Any
 from convfe_core.filesets import Skipped
 from convfe_core.lean import keep_lean
 from convfe_core.pace import Pace
-from convfe_core.ray_cluster import check_machines, connected, error_in_words, package_versions, require_same_packages
+from convfe_core.ray_cluster import (
+    check_machines,
+    cluster_address,
+    connected,
+    error_in_words,
+    package_versions,
+    require_same_packages,
+)
 from convfe_core.ray_workers import WorkerPlan, Workers, plan_workers
 from convfe_core.shards import Job, Parts, Shard, packed, shard_table
 
 ATTEMPTS = 3
-"""How often a shard may fail, and how many rounds may pass in which nothing at all is finished."""
+"""How often a shard may fail, and how often in succession Ray may break off with nothing finished."""
+SHARDS_AT_ONCE, SHARDS_A_WORKER = 4096, 32
+"""The most that one round has, whichever is more: each takes a tenth of a megabyte here while the round lasts."""
 LOST = "the worker that had it was lost each time; it may need more memory, see --worker-memory"
 
 
@@ -60,6 +69,22 @@ class RayEngine:
     address: str | None = None
     workers: Workers = field(default_factory=Workers)
 
+    def look(self, megabytes: float) -> None:
+        """Look whether a cluster would do, before anything long begins; one of this machine alone is not there yet.
+
+        Parameters
+        ----------
+        megabytes : what a worker needs if nobody said otherwise
+
+        Raises
+        ------
+        EngineError : it does not let us in or has no room for a worker, or one of its machines has other packages
+        """
+        if cluster_address(self.address) != "local":
+            with connected(self.address) as ray:
+                check_machines(ray)
+                plan_workers(_resources(ray), self.workers, megabytes, 1)
+
     def finish(
         self,
         job: Job,
@@ -82,14 +107,12 @@ class RayEngine:
 
         Raises
         ------
-        EngineError : Ray is not there, does not answer, or has no room for a worker; a machine has other packages
+        EngineError : Ray is not there, does not answer, or has no room for a worker
         """
         if not shards:
             return {}
         with connected(self.address) as ray:
-            check_machines(ray)
-            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-            plan = plan_workers(nodes, self.workers, megabytes, len(shards))
+            plan = plan_workers(_resources(ray), self.workers, megabytes, len(shards))
             return _Run(ray, job, parts, plan, tell).finish(shards)
 
 
@@ -117,12 +140,14 @@ class _Run:
         """See `RayEngine.finish`."""
         left = {shard.name: shard for shard in shards}
         progress = _Counted(len(shards), sum(len(shard.images) for shard in shards))
+        most = max(SHARDS_AT_ONCE, SHARDS_A_WORKER * self._plan.most)
         idle = 0
-        while idle < ATTEMPTS and (wanted := [s for s in left.values() if self._failures[s.name] < ATTEMPTS]):
+        while idle < ATTEMPTS and (wanted := [s for s in left.values() if self._failures[s.name] < ATTEMPTS][:most]):
             before = len(left)
-            broke_off = self._round(wanted, left, progress)
-            idle = idle + 1 if len(left) == before else 0
-            if not broke_off:
+            if self._round(wanted, left, progress):
+                idle = idle + 1 if len(left) == before else 0
+            else:
+                idle = 0
                 self._failures.update(shard.name for shard in wanted if shard.name in left)
         return {name: self._reasons.get(name, LOST) for name in left}
 
@@ -173,6 +198,10 @@ class _Run:
             )
         for block in found.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             yield from block.to_pylist()
+
+
+def _resources(ray: Any) -> list[dict[str, float]]:
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 class _Worker:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,7 +32,7 @@ _PART, _PIECE = ".parquet", ".piece"
 _PIECE_NAME = re.compile(r"(?P<shard>.+)\.(?P<first>\d+)-(?P<after>\d+)\.piece")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ShardImage:
     """One image of a request.
 
@@ -103,7 +103,8 @@ def cut_shards(
     for backbone in backbones:
         for number, start in enumerate(range(0, len(images), per_shard)):
             members = tuple(images[start : start + per_shard])
-            facts = [LAYOUT, backbone, dict(request), [astuple(image) for image in members]]
+            told = [(image.path, image.place, image.name, image.stamp) for image in members]
+            facts = [LAYOUT, backbone, dict(request), told]
             digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
             shards.append(Shard(backbone, number, members, digest))
     return shards
