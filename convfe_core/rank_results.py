@@ -54,12 +54,16 @@ class Progress:
     doing : what it does, for instance ``image 12 of 80``
     share : of the whole run, 0..1
     seconds_left : estimate, None at the beginning
+    step : share of what it does now, 0..1
+    images_per_second : of this step, None where it has no images or none of them is done
     """
 
     backbone: str
     doing: str
     share: float
     seconds_left: float | None
+    step: float = 0.0
+    images_per_second: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

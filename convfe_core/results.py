@@ -104,7 +104,7 @@ class MapsRun:
         coming = [text for text, shards in todo.items() if shards]
         with LoadAhead(job.specs, job.load) as loader:
             for text, shards in todo.items():
-                pace.skip(images - sum(len(shard.images) - parts.begun(shard) for shard in shards))
+                pace.skip(images - sum(len(shard.images) for shard in shards) + parts.begun(shards))
                 if shards:
                     following = next(iter(coming[coming.index(text) + 1 :]), None)
                     self._run_backbone(job, text, partial(loader.take, text, following), shards, parts, pace)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from convfe_core.errors import ConvfeError
+from convfe_core.pace import duration
 from convfe_core.rank import RankRun
 from convfe_core.rank_results import Progress, RankOptions
 from pages.parts.choose_backbones import choose_backbones, choose_precision, choose_size
@@ -72,7 +73,7 @@ if start:
 
     def report(progress: Progress) -> None:
         """Say what is happening and how long it will take."""
-        left = "" if progress.seconds_left is None else f", about {progress.seconds_left:.0f} s left"
+        left = f", about {duration(progress.seconds_left)} left" if progress.seconds_left else ""
         bar.progress(progress.share, text=f"{plain(progress.backbone)}: {progress.doing}{left}")
 
     options = RankOptions(size=size, probe=probe, control=control, precision=precision)

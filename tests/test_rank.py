@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -225,6 +226,8 @@ def test_progress_rises_and_names_what_is_done() -> None:
     assert "untrained control 3 of 3, image 4 of 4" in doing
     assert told_so_far[0].seconds_left is None
     assert told_so_far[-1].seconds_left == pytest.approx(0)
+    for progress in told_so_far:
+        assert (progress.images_per_second is not None) == ("image" in progress.doing)
 
 
 def test_a_stop_keeps_what_is_finished() -> None:
@@ -337,7 +340,7 @@ def test_the_command_prints_a_verdict_and_writes_its_files(tmp_path: Path, capsy
     assert main([*command, *files]) == 0
     said = capsys.readouterr()
     assert "No winner is named" in said.out.splitlines()[-1]
-    assert "image 3 of 3" in said.err
+    assert re.search(r"image 3 of 3, [\d.]+ images/s", said.err)
     found = json.loads((out / "json").read_text())
     assert found["dataset"]["images"] == 3
     assert found["backbones"][0]["probe"] is None
@@ -403,24 +406,30 @@ from convfe_core.extraction import Size
 from convfe_core.filesets import open_files
 from convfe_core.rank import RankRun
 from convfe_core.rank_results import RankOptions
-peaks = []
+seen = []
 def watch(progress):
-    if "image" in progress.doing and int(progress.doing.split()[1]) % 50 == 0:
-        peaks.append(resident_mb())
-options = RankOptions(size=Size("64"), probe=False, control=False, cost=False)
-RankRun(read_dataset(open_files(Path(sys.argv[1]))), [parse_spec("MobileNet-0.25:untrained")], options, watch).run()
-print(max(peaks[:8]), max(peaks))
+    if "image" in progress.doing:
+        seen.append((int(progress.doing.split()[1]), resident_mb()))
+folder, work = map(Path, sys.argv[1:])
+options = RankOptions(size=Size("64"), control=False, cost=False)
+result = RankRun(
+    read_dataset(open_files(folder)), [parse_spec("MobileNet-0.25:untrained")], options, watch, work=work
+).run()
+assert result.ranking.usable > 4900
+print(max(mb for images, mb in seen if images <= 500), max(resident_mb(), *(mb for _, mb in seen)))
 """
 
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
-    """Once 400 of 2,000 images are through, the rest add next to nothing."""
+    """Once 500 of 5,000 images are through, the rest add next to nothing: 50 MB is the bound that is promised."""
     files = {name: data for name, data in patches(50).items() if name.endswith(".png")}
-    for n in range(2000):
-        (tmp_path / f"{n:04}.png").write_bytes(files[f"{n % 50:03}.png"])
-        (tmp_path / f"{n:04}.txt").write_text(f"0 0.{30 + n % 40} 0.5 0.4 0.4")
-    command = [sys.executable, "-c", MEMORY, str(tmp_path)]
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for n in range(5000):
+        (folder / f"{n:04}.png").write_bytes(files[f"{n % 50:03}.png"])
+        (folder / f"{n:04}.txt").write_text(f"{n % 2} 0.{30 + n % 40} 0.5 0.4 0.4")
+    command = [sys.executable, "-c", MEMORY, str(folder), str(tmp_path / "work")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     early, peak = map(float, done.stdout.split())
-    assert peak - early < 40
+    assert peak - early < 50
