@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from convfe_core.errors import ConvfeError
+from convfe_core.phrases import counted
 from convfe_core.rank import RankRun
 from convfe_core.rank_results import Progress, RankOptions
 from pages.parts.choose_backbones import choose_backbones, choose_precision, choose_size
@@ -51,6 +52,9 @@ if not specs:
     st.info("Choose at least one backbone in the sidebar.", icon=":material/layers:")
     st.stop()
 
+options = RankOptions(size=size, probe=probe, control=control, precision=precision)
+asked = (dataset, tuple(specs), options)
+
 interrupted: RankRun | None = st.session_state.pop("rank_run", None)
 if interrupted is not None:
     if interrupted.results:
@@ -62,11 +66,12 @@ if interrupted is not None:
     )
 
 with st.container(horizontal=True, vertical_alignment="center"):
-    start = st.button(f"Rank {len(specs)} backbones" if len(specs) > 1 else "Rank it", type="primary", key="rank_start")
+    start = st.button(f"Rank {counted(len(specs), 'backbone')}", type="primary", key="rank_start")
     stop_slot = st.empty()
 
 if start:
     st.session_state.pop("ranked", None)
+    st.session_state.ranked_as = asked
     bar = st.progress(0.0, text="Starting …")
 
     def report(progress: Progress) -> None:
@@ -74,7 +79,6 @@ if start:
         left = "" if progress.seconds_left is None else f", about {progress.seconds_left:.0f} s left"
         bar.progress(progress.share, text=f"{plain(progress.backbone)}: {progress.doing}{left}")
 
-    options = RankOptions(size=size, probe=probe, control=control, precision=precision)
     run = RankRun(dataset, specs, options, on_progress=report)
     st.session_state.rank_run = run  # the stop button ends this script here; the next one picks up what is finished
     stop_slot.button("Stop", icon=":material/stop:", key="rank_stop")
@@ -87,4 +91,9 @@ if start:
     stop_slot.empty()
 
 if "ranked" in st.session_state:
+    if st.session_state.ranked_as != asked:
+        st.warning(
+            "What follows was ranked before you changed the images, the backbones or the settings; rank again.",
+            icon=":material/history:",
+        )
     show_result(st.session_state.ranked)
