@@ -6,6 +6,7 @@ import streamlit as st
 
 from convfe_core.errors import ConvfeError
 from convfe_core.pace import duration
+from convfe_core.phrases import counted
 from convfe_core.rank import RankRun
 from convfe_core.rank_results import Progress, RankOptions
 from pages.parts.choose_backbones import choose_backbones, choose_precision, choose_size
@@ -53,6 +54,9 @@ if not specs:
     st.info("Choose at least one backbone in the sidebar.", icon=":material/layers:")
     st.stop()
 
+options = RankOptions(size=size, probe=probe, control=control, precision=precision)
+asked = (dataset, tuple(specs), options)
+
 interrupted: RankRun | None = st.session_state.pop("rank_run", None)
 if interrupted is not None:
     if interrupted.results:
@@ -64,11 +68,12 @@ if interrupted is not None:
     )
 
 with st.container(horizontal=True, vertical_alignment="center"):
-    start = st.button(f"Rank {len(specs)} backbones" if len(specs) > 1 else "Rank it", type="primary", key="rank_start")
+    start = st.button(f"Rank {counted(len(specs), 'backbone')}", type="primary", key="rank_start")
     stop_slot = st.empty()
 
 if start:
     st.session_state.pop("ranked", None)
+    st.session_state.ranked_as = asked
     bar = st.progress(0.0, text="Starting …")
 
     def report(progress: Progress) -> None:
@@ -89,4 +94,9 @@ if start:
     stop_slot.empty()
 
 if "ranked" in st.session_state:
+    if st.session_state.ranked_as != asked:
+        st.warning(
+            "What follows was ranked before you changed the images, the backbones or the settings; rank again.",
+            icon=":material/history:",
+        )
     show_result(st.session_state.ranked)

@@ -9,18 +9,20 @@ import re
 import subprocess
 import sys
 import threading
+from base64 import b64decode
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 
 from convfe_core.annotations import read_dataset
 from convfe_core.backbones import open_network
 from convfe_core.boxes import Dataset
 from convfe_core.catalog import Spec, parse_spec
 from convfe_core.cli import main
+from convfe_core.colours import BOX_COLOUR
 from convfe_core.cost import count_flops
 from convfe_core.errors import ConvfeError, SpecError
 from convfe_core.extraction import Size
@@ -300,6 +302,13 @@ def test_names_with_tags_are_shown_and_not_obeyed(marked: RankResult) -> None:
     assert '<a href="https://a' not in own
 
 
+def test_an_axis_of_costs_always_has_numbers_on_it(full: RankResult) -> None:
+    assert pareto_figure(full, "params")["layout"]["xaxis"]["type"] == "linear"  # 0.48 and 1.22 million
+    dear = replace(full.results[0], cost=replace(full.results[0].cost, params=10**9))
+    spread = replace(full, results=(dear, *full.results[1:]))
+    assert pareto_figure(spread, "params")["layout"]["xaxis"]["type"] == "log"
+
+
 def test_the_front_is_what_nothing_cheaper_beats() -> None:
     rows = [{"spec": n, "ms": ms, "S": s} for n, ms, s in (("a", 1, 0.1), ("b", 2, 0.3), ("c", 3, 0.2), ("d", 3, 0.4))]
     assert [row["spec"] for row in pareto_front(rows, "ms")] == ["a", "b", "d"]
@@ -316,7 +325,13 @@ def test_wins_and_losses_are_sorted_by_image(full: RankResult) -> None:
 def test_the_report_is_one_page_that_needs_nothing_beside_it(full: RankResult) -> None:
     page = html_report(full, ["000.png"], ["001.png"])
     assert full.ranking.verdict.text.split(";")[0] in page
-    assert page.count('<img src="data:image/png;base64,') == 2
+    assert "<title>Backbones for the uploaded files</title>" in page
+    assert "24 images, 24 boxes, 2 classes (YOLO)" in page
+    pictures = re.findall('<img src="data:image/png;base64,([^"]+)"', page)
+    assert len(pictures) == 2
+    cyan = ImageColor.getrgb(BOX_COLOUR)
+    assert all((np.asarray(Image.open(io.BytesIO(b64decode(one))))[..., :3] == cyan).all(-1).any() for one in pictures)
+    assert "top-1" not in page[: page.index("<script>")]  # published for none of the two
     assert page.count("plots.push(") == 3
     head = page[: page.index("<script>/**")] if "<script>/**" in page else page[:50_000]
     assert 'src="http' not in head
@@ -355,6 +370,7 @@ def test_the_command_prints_a_verdict_and_writes_its_files(tmp_path: Path, capsy
         (["missing", "--backbone", SMALL], 1, "expected a folder"),
         ([".", "--backbone", SMALL], 1, "expected pictures with boxes, got no picture"),
         ([".", "--backbone", "VGG61"], 2, "VGG16"),
+        ([".", "--backbone", SMALL, "--html", "nowhere/page.html"], 2, "for --html. Received: nowhere/page.html"),
     ],
 )
 def test_a_wrong_call_is_one_line(
