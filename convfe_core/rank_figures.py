@@ -31,12 +31,14 @@ def separation_figure(result: RankResult, ink: str = INK) -> dict[str, Any]:
     """S of every backbone with its interval, the highest on top, and its control's as an open diamond."""
     rows = [row for row in reversed(table_rows(result)) if row["S"] is not None]
     data = [
-        _with_intervals([r["spec"] for r in rows], rows, ("S", "S_low", "S_high"), "backbone", COLOURS[0], "circle"),
+        _with_intervals(
+            [escape(r["spec"]) for r in rows], rows, ("S", "S_low", "S_high"), "backbone", COLOURS[0], "circle"
+        ),
     ]
     controlled = [row for row in rows if row["control_S"] is not None]
     if controlled:
         keys = ("control_S", "control_low", "control_high")
-        labels = [row["spec"] for row in controlled]
+        labels = [escape(row["spec"]) for row in controlled]
         data.append(_with_intervals(labels, controlled, keys, "its untrained control", CONTROL_COLOUR, "diamond-open"))
     layout = _layout(ink, f"separation S of the {result.options.reduction} map", "")
     layout["height"] = 120 + 44 * len(rows)
@@ -61,7 +63,7 @@ def pareto_figure(result: RankResult, cost: str = "ms_batch_1", ink: str = INK) 
         "mode": "markers+text",
         "x": [row[cost] for row in rows],
         "y": [row["S"] for row in rows],
-        "text": [row["spec"] for row in rows],
+        "text": [escape(row["spec"]) for row in rows],
         "textposition": _inwards([row[cost] for row in rows]),
         "error_y": _bars(rows, ("S", "S_low", "S_high")),
         "marker": {"color": COLOURS[0], "size": 10},
@@ -75,11 +77,11 @@ def pareto_figure(result: RankResult, cost: str = "ms_batch_1", ink: str = INK) 
         "x": [row[cost] for row in front],
         "y": [row["S"] for row in front],
         "line": {"color": COLOURS[1], "dash": "dot", "shape": "hv"},
-        "name": "front",
+        "name": "nothing cheaper is better",
         "hoverinfo": "skip",
     }
     layout = _layout(ink, COSTS[cost], "separation S")
-    layout["xaxis"] |= {"type": "log", "dtick": "D2"}
+    layout["xaxis"] |= _cost_axis([row[cost] for row in rows])
     return {"data": [line, points], "layout": layout | {"height": 420}}
 
 
@@ -90,6 +92,12 @@ def pareto_front(rows: Sequence[Mapping[str, Any]], cost: str) -> list[Mapping[s
         if not front or row["S"] > front[-1]["S"]:
             front.append(row)
     return front
+
+
+def _cost_axis(costs: Sequence[float]) -> dict[str, Any]:
+    """Logarithmic where the costs span powers of ten; else it would stand there without any number on it."""
+    spread = min(costs, default=0.0) > 0 and max(costs) / min(costs) >= 10
+    return {"type": "log", "dtick": "D2"} if spread else {"type": "linear"}
 
 
 def _inwards(costs: Sequence[float]) -> list[str]:
@@ -109,7 +117,7 @@ def size_figure(result: RankResult, ink: str = INK) -> dict[str, Any]:
         data.append(
             {
                 "type": "bar",
-                "x": [label for label, _ in found],
+                "x": [escape(label) for label, _ in found],
                 "y": [row["S"] for row in rows],
                 "error_y": _bars(rows, ("S", "low", "high")),
                 "marker": {"color": colour},
@@ -128,6 +136,7 @@ def duel_figure(result: RankResult, first: RankedBackbone, second: RankedBackbon
     Points above the diagonal are images that `first` wins. ``customdata`` holds the image's place in the data set.
     """
     reduction = result.ranking.reduction
+    up, across = escape(first.label), escape(second.label)
     ours, theirs = (result.result(one.label).scores.maps[reduction].separation for one in (first, second))
     usable = np.flatnonzero(np.isfinite(ours) & np.isfinite(theirs))
     low = float(min(ours[usable].min(initial=0), theirs[usable].min(initial=0)))
@@ -155,12 +164,10 @@ def duel_figure(result: RankResult, first: RankedBackbone, second: RankedBackbon
                 "opacity": 0.8,
                 "color": [COLOURS[0] if ours[place] >= theirs[place] else COLOURS[1] for place in usable],
             },
-            "hovertemplate": (
-                f"%{{text}}<br>{escape(first.label)} %{{y:.2f}}<br>{escape(second.label)} %{{x:.2f}}<extra></extra>"
-            ),
+            "hovertemplate": f"%{{text}}<br>{up} %{{y:.2f}}<br>{across} %{{x:.2f}}<extra></extra>",
         },
     ]
-    layout = _layout(ink, f"S under {second.label}", f"S under {first.label}") | {"height": 420}
+    layout = _layout(ink, f"S under {across}", f"S under {up}") | {"height": 420}
     return {"data": data, "layout": layout}
 
 

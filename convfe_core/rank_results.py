@@ -12,6 +12,7 @@ from convfe_core.cost import Cost
 from convfe_core.diagnostics import Diagnostics
 from convfe_core.extraction import Size
 from convfe_core.filesets import Skipped
+from convfe_core.phrases import counted
 from convfe_core.precision import Precision, explain_kept
 from convfe_core.probe import ProbeResult
 from convfe_core.ranking import BackboneScores, Ranking
@@ -54,12 +55,16 @@ class Progress:
     doing : what it does, for instance ``image 12 of 80``
     share : of the whole run, 0..1
     seconds_left : estimate, None at the beginning
+    step : share of what it does now, 0..1
+    images_per_second : of this step, None where it has no images or none of them is done
     """
 
     backbone: str
     doing: str
     share: float
     seconds_left: float | None
+    step: float = 0.0
+    images_per_second: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,9 +139,6 @@ class RankResult:
 
     @property
     def extent(self) -> str:
-        """``73 of 80 images usable, 640 boxes, 61 classes (COCO)``."""
-        dataset, classes = self.dataset, len(self.dataset.classes)
-        return (
-            f"{self.ranking.usable} of {len(dataset.images)} images usable, {dataset.box_count} boxes, "
-            f"{classes} class{'' if classes == 1 else 'es'} ({dataset.format})"
-        )
+        """``coco128: 80 images, 640 boxes, 61 classes (COCO); 73 images usable``."""
+        dataset = self.dataset
+        return f"{dataset.name}: {dataset.in_words}; {counted(self.ranking.usable, 'image')} usable"

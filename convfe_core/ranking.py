@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.bootstrap import SEED, Estimate, estimate, holm_intervals, resampled_means
+from convfe_core.phrases import counted, in_words
 
 Values = NDArray[np.float64]
 
@@ -260,10 +261,10 @@ def _verdict(
 
 def _too_few(usable: int) -> str:
     missing = FEWEST_IMAGES - usable
-    said = f"No winner is named: {_count(usable, 'image')} can be scored, {FEWEST_IMAGES} are needed"
+    said = f"No winner is named: {counted(usable, 'image')} can be scored, {FEWEST_IMAGES} are needed"
     if not usable:  # then it is the maps or the boxes that keep images from being scored, and more would be no help
         return f"{said}."
-    return f"{said}, so {_count(missing, 'more image')} with boxes {'is' if missing == 1 else 'are'} missing."
+    return f"{said}, so {counted(missing, 'more image')} with boxes {'is' if missing == 1 else 'are'} missing."
 
 
 def _group_ties(order: Sequence[str], tied: set[frozenset[str]]) -> list[list[str]]:
@@ -305,12 +306,3 @@ def _control_clause(beats: Mapping[str, bool]) -> str:
         return f"{'neither' if both else 'none'} of them beats its {own} {so}"
     beat = f"beats its {own}" if len(winning) == 1 else f"beat their {own}s"
     return f"{in_words(winning)} {beat}, {in_words(losing)} {'does' if len(losing) == 1 else 'do'} not"
-
-
-def in_words(names: Sequence[str]) -> str:
-    """``A, B and C``."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"

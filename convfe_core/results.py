@@ -23,7 +23,7 @@ from convfe_core.errors import ConvfeError, ImageError, SpecError
 from convfe_core.extraction import Size
 from convfe_core.filesets import Skipped, file_stamp
 from convfe_core.folders import is_address, open_folder
-from convfe_core.footprint import worker_mb
+from convfe_core.footprint import weights_mb, worker_mb
 from convfe_core.images import file_name
 from convfe_core.load_ahead import LoadAhead
 from convfe_core.maps_shards import SCHEMA, MapsJob
@@ -99,11 +99,12 @@ class MapsRun:
 
     def _run_here(self, job: MapsJob, missing: Sequence[Shard], parts: Parts, images: int) -> None:
         pace = Pace(images * len(job.specs))
-        todo = {text: [shard for shard in missing if shard.backbone == text] for text in job.specs}
+        smallest_first = sorted(job.specs, key=lambda text: weights_mb(job.specs[text]))  # others load while it runs
+        todo = {text: [shard for shard in missing if shard.backbone == text] for text in smallest_first}
         coming = [text for text, shards in todo.items() if shards]
         with LoadAhead(job.specs, job.load) as loader:
             for text, shards in todo.items():
-                pace.skip(images - sum(len(shard.images) - parts.begun(shard) for shard in shards))
+                pace.skip(images - sum(len(shard.images) for shard in shards) + parts.begun(shards))
                 if shards:
                     following = next(iter(coming[coming.index(text) + 1 :]), None)
                     self._run_backbone(job, text, partial(loader.take, text, following), shards, parts, pace)

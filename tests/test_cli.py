@@ -115,6 +115,42 @@ def test_a_call_that_cannot_be_right_is_one_line_and_status_2(
     assert not (out / "manifest.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["rank"], "the following arguments are required: DATASET, --backbone"),
+        (["rank", ".", "--backbone", SMALL, "--limit", "few"], "expected a whole number, 1 or more, got 'few'"),
+        (["rank", ".", "--backbone", SMALL, "--worker-cpus", "none"], "expected a number above 0, got 'none'"),
+    ],
+)
+def test_a_call_that_cannot_be_read_is_one_line_that_names_the_help(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("convfe: ")
+    assert sentence in line
+    assert line.endswith(f"`{' '.join(['convfe', *arguments[:1]])} --help` tells more.")
+
+
+@pytest.mark.parametrize("command", [[], ["list"], ["fetch"], ["maps"], ["rank"]])
+def test_every_help_says_what_a_spec_is(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([*command, "--help"])
+    assert stop.value.code == 0
+    assert "ResNet50:untrained" in capsys.readouterr().out
+
+
+def test_the_version_can_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert re.fullmatch(r"convfe \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
 def test_without_a_network_the_missing_weight_file_is_named(
     picture: Path, tmp_path: Path, no_weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

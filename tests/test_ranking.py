@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from convfe_core.ranking import BackboneScores, MapScores, Ranking, in_words, rank_backbones
+from convfe_core.phrases import in_words
+from convfe_core.ranking import BackboneScores, MapScores, Ranking, rank_backbones
 
 IMAGES = 60
 NOISE = np.random.default_rng(0).normal(0, 0.1, IMAGES)

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from convfe_core.annotations import open_boxes, read_dataset
 from convfe_core.boxes import Dataset
 from convfe_core.errors import AnnotationError, ConvfeError
-from convfe_core.filesets import ArchiveLimits, UploadedFiles, ZipFiles, open_files
+from convfe_core.filesets import DatasetLimits, FileSet, UploadedFiles, ZipFiles, open_files
+from convfe_core.images import display_name
+from convfe_core.phrases import counted
+from pages.parts.choose_images import READING
 from pages.parts.session import allowance
-from pages.parts.words import show_error
+from pages.parts.uploads import earlier_uploads, uploader_was_emptied
+from pages.parts.words import plain, show_error, told
 
 FILE_TYPES = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif", "xml", "txt", "json", "yaml", "yml", "zip"]
-VISITOR_ARCHIVE = ArchiveLimits(max_files=1000, max_bytes=200_000_000)
 
 
 def choose_dataset() -> Dataset | None:
     """Ask for images with boxes; None until there are some."""
     st.subheader("Images with boxes", anchor=False)
+    emptied = uploader_was_emptied("dataset_uploads")
     uploads = st.file_uploader(
         "Images and their annotations, or one zip",
         type=FILE_TYPES,
@@ -28,21 +34,28 @@ def choose_dataset() -> Dataset | None:
         help="Pascal VOC XML, YOLO text or COCO JSON beside the images, or one zip of such a folder. "
         "Everything stays in memory and is dropped when you leave.",
     )
+    shown = [upload.file_id for upload in uploads]
+    earlier = earlier_uploads("dataset_uploads", shown, emptied=emptied)
     folder = boxes = ""
+    limit = None
     if allowance().this_machine:
-        folder = st.text_input("Folder on this machine", key="dataset_folder", placeholder="data/validation").strip()
+        folder = st.text_input(
+            "Folder on this machine", key="dataset_folder", placeholder="data/validation", persist_state="session"
+        ).strip()
         with st.expander("Boxes elsewhere, fewer images"):
             boxes = st.text_input(
                 "Boxes",
                 key="dataset_boxes",
                 placeholder="instances_val.json",
+                persist_state="session",
                 help="A folder, a COCO file or a data.yaml, where the boxes do not lie beside the images.",
             ).strip()
-            st.number_input("Use at most, images", 1, None, None, key="dataset_limit", placeholder="all")
-    if not uploads and not folder:
+            limit = st.number_input(
+                "Use at most, images", 1, None, None, key="dataset_limit", placeholder="all", persist_state="session"
+            )
+    if not shown and not earlier and not folder:
         return None
-    limit = st.session_state.get("dataset_limit")
-    key = (tuple(upload.file_id for upload in uploads), folder, boxes, limit)
+    key = (tuple(shown or earlier), folder, boxes, limit)
     if st.session_state.get("dataset_key") != key:
         with st.spinner("Reading the boxes …"):
             st.session_state.dataset = _read(uploads, folder, boxes, limit)
@@ -54,34 +67,40 @@ def choose_dataset() -> Dataset | None:
     return None
 
 
-def _read(
-    uploads: list[st.runtime.uploaded_file_manager.UploadedFile], folder: str, boxes: str, limit: int | None
-) -> Dataset | str:
+def _read(uploads: Sequence[UploadedFile], folder: str, boxes: str, limit: int | None) -> Dataset | str:
     """Read the boxes, or say in a sentence why there are none."""
+    waiting = st.empty()  # writing something lets Streamlit end this run when its visitor has left
     try:
         if folder:
             source = open_files(Path(folder).expanduser())
             return read_dataset(source, open_boxes(Path(boxes).expanduser()) if boxes else None, limit)
+        limits = allowance().dataset
         archives = [upload for upload in uploads if upload.name.lower().endswith(".zip")]
         if archives and len(uploads) > 1:
             raise AnnotationError(f"Expected one zip, or files without a zip. Received {len(uploads)} files.")
-        if archives:
-            limits = {} if allowance().this_machine else {"limits": VISITOR_ARCHIVE}
-            return read_dataset(ZipFiles(archives[0].getvalue(), archives[0].name, **limits))
-        return read_dataset(UploadedFiles((upload.name, upload.getvalue()) for upload in uploads))
+
+        def tell(before: int) -> None:
+            waiting.caption(f"Waiting for {before} other visitors' files …")
+
+        with READING.passing(tell):
+            return read_dataset(_brought(uploads, archives, limits), limits=limits)
     except ConvfeError as error:
-        return str(error)
+        return told(error)
+    finally:
+        waiting.empty()
+
+
+def _brought(uploads: Sequence[UploadedFile], archives: Sequence[UploadedFile], limits: DatasetLimits) -> FileSet:
+    if archives:
+        return ZipFiles(archives[0].getvalue(), display_name(archives[0].name), limits)
+    return UploadedFiles(((upload.name, upload.getvalue()) for upload in uploads), limits=limits)
 
 
 def show_dataset(dataset: Dataset) -> None:
     """Say in one line what was read, and list what was not."""
-    st.caption(
-        f"{len(dataset.images):,} images, {dataset.box_count:,} boxes, {len(dataset.classes):,} "
-        f"{'class' if len(dataset.classes) == 1 else 'classes'}, read as "
-        f"{dataset.format}. {dataset.clipped:,} boxes cut at an edge, {dataset.degenerate:,} without an area dropped."
-    )
+    st.caption(f"**{plain(dataset.name)}**: {dataset.in_words}.")
     if dataset.skipped:
-        with st.expander(f"{len(dataset.skipped):,} files or boxes were not used"):
+        with st.expander(f"Not used: {counted(len(dataset.skipped), 'file or box', 'files or boxes')}"):
             st.dataframe(
                 [{"File": one.file, "Reason": one.reason} for one in dataset.skipped],
                 hide_index=True,
