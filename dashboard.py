@@ -1,5 +1,7 @@
 """The entry of the app: page configuration and navigation."""
 
+from pathlib import Path
+
 import streamlit as st
 
 from convfe_core.lean import keep_lean
@@ -13,7 +15,7 @@ guard_uploads()
 presenting = st.session_state.get("present", st.query_params.get("present") == "true")
 st.set_page_config(
     page_title="CONV-FE",
-    page_icon=":material/filter_center_focus:",
+    page_icon=Path(__file__).with_name("pages") / "icon.svg",
     layout="wide",
     initial_sidebar_state="collapsed" if presenting else "auto",
 )

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.filesets import FileSet, Skipped
+from convfe_core.phrases import counted
 
 BoxArray = NDArray[np.float64]
 
@@ -65,6 +66,25 @@ class Dataset:
     def box_count(self) -> int:
         """How many boxes there are in all."""
         return sum(len(image.boxes) for image in self.images)
+
+    @property
+    def name(self) -> str:
+        """The last part of where it comes from: a folder's name and not its whole path."""
+        return self.source.label.rstrip("/").rpartition("/")[2] or self.source.label
+
+    @property
+    def in_words(self) -> str:
+        """What was read, and what of it was mended, as one phrase."""
+        parts = [
+            counted(len(self.images), "image"),
+            counted(self.box_count, "box", "boxes"),
+            f"{counted(len(self.classes), 'class', 'classes')} ({self.format})",
+        ]
+        if self.clipped:
+            parts.append(f"{counted(self.clipped, 'box', 'boxes')} cut at an edge")
+        if self.degenerate:
+            parts.append(f"{counted(self.degenerate, 'box', 'boxes')} without an area dropped")
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True, eq=False)

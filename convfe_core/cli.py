@@ -6,6 +6,7 @@ Exit status 0 when everything came out, 1 when something failed, 2 for a call th
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -13,15 +14,29 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from convfe_core.errors import ConvfeError, SpecError
 from convfe_core.lean import keep_lean
-from convfe_core.pace import SECONDS_BETWEEN_LINES
+from convfe_core.pace import SECONDS_BETWEEN_LINES, duration
 
 if TYPE_CHECKING:
+    from convfe_core.catalog import Spec
     from convfe_core.rank_results import Progress
     from convfe_core.ray_engine import RayEngine
+
+DESCRIPTION = "See what convolutional backbones make of your images, and rank them by boxes around your objects."
+SPECS = """\
+A SPEC names a backbone and its weights: ResNet50 or ResNet50:imagenet, ResNet50:untrained (random weights, a control),
+ResNet50:my.weights.h5, or LABEL=path/to/model.keras for a model of your own. `convfe list` shows every name."""
+EPILOG = f"""\
+examples:
+  convfe maps photos --backbone TinyResNet --backbone ResNet50 --out maps
+  convfe rank dataset --backbone MobileNetV2-1.0 --backbone ResNet50 --html ranking.html
+
+{SPECS}
+Exit status: 0; 1 when something failed, the rest being done; 2 for a call that cannot be right."""
+REPORTS = ("json", "html", "csv")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,14 +47,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         status: int = options.run(options)
+        sys.stdout.flush()  # here, where a reader that has gone is no traceback
     except SpecError as error:
         print(f"convfe: {error}", file=sys.stderr)
         return 2
     except ConvfeError as error:
         print(f"convfe: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # as after `| head`; Python would complain again when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print("convfe: whoever read this output has gone.", file=sys.stderr)
+        return 1
     except OSError as error:
-        print(f"convfe: {error.strerror or error}: {error.filename or 'no file named'}", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"convfe: {where}{error.strerror or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("convfe: stopped; files already written are whole.", file=sys.stderr)
@@ -47,29 +68,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with a call in one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the sentence and leave with status 2."""
+        self.exit(2, f"convfe: {message}. `{self.prog} --help` tells more.\n")
+
+
+class _Version(argparse.Action):
+    """Prints the version; asked for only then, because looking it up takes a while."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"convfe {version('convfe')}")
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="convfe", description=__doc__.split("\n", 1)[0] if __doc__ else None)
+    kept = argparse.RawDescriptionHelpFormatter
+    parser = _Parser(prog="convfe", description=DESCRIPTION, epilog=EPILOG, formatter_class=kept)
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and stop")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    listing = commands.add_parser("list", help="the catalog, and what is ready without a download")
+    def command(name: str, about: str) -> argparse.ArgumentParser:
+        said = f"{about[0].upper()}{about[1:]}."
+        return commands.add_parser(name, help=about, description=said, epilog=SPECS, formatter_class=kept)
+
+    listing = command("list", "the catalog, and what is ready without a download")
     listing.add_argument("--json", action="store_true", help="as JSON, with everything the catalog knows")
     listing.set_defaults(run=list_catalog)
 
-    fetch = commands.add_parser("fetch", help="download weights ahead of time")
+    fetch = command("fetch", "download weights ahead of time")
     fetch.add_argument("specs", nargs="+", metavar="SPEC", help="VGG16, MobileNetV2-0.35 ...")
     fetch.set_defaults(run=fetch_specs)
 
-    maps = commands.add_parser("maps", help="write the max and mean maps of images as PNG and NPZ files")
+    maps = command("maps", "write the max and mean maps of images as PNG and NPZ files")
     maps.add_argument(
         "paths", nargs="+", type=_where, metavar="PATH", help="an image, or a folder of images; s3://… and the like too"
     )
     add_backbone_options(maps)
-    maps.add_argument("--tap", default="auto", metavar="auto|output|LAYER", help="the layer to look at")
+    add_tap_option(maps)
     maps.add_argument("--out", type=_where, required=True, metavar="DIR", help="where the files go; or s3://…")
     add_engine_options(maps)
     maps.set_defaults(run=write_maps)
 
-    rank = commands.add_parser("rank", help="rank backbones by how well their maps separate boxes")
+    rank = command("rank", "rank backbones by how well their maps separate boxes")
     rank.add_argument(
         "dataset", type=_where, metavar="DATASET", help="a folder or a zip of images and their boxes, or s3://…"
     )
@@ -80,10 +125,10 @@ def _parser() -> argparse.ArgumentParser:
         help="where the boxes are: VOC or YOLO folder, data.yaml, COCO JSON, zip",
     )
     add_backbone_options(rank)
-    rank.add_argument("--tap", default="auto", metavar="auto|output|C2..C5|LAYER", help="the layer to look at")
+    add_tap_option(rank)
     rank.add_argument("--map", choices=("mean", "max"), default="mean", help="which map ranks (default: mean)")
     rank.add_argument("--limit", type=_positive, metavar="N", help="only the first N images that have boxes")
-    rank.add_argument("--seed", type=int, default=0, metavar="N", help="of everything that is drawn (default: 0)")
+    rank.add_argument("--seed", type=int, default=0, metavar="N", help="of all random choices (default: 0)")
     rank.add_argument("--no-probe", action="store_true", help="leave out the box probe")
     rank.add_argument("--no-control", action="store_true", help="leave out the untrained controls")
     rank.add_argument(
@@ -93,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
         help="keep finished parts of the run here, a folder or s3://…; else in the user's cache until it is done",
     )
     add_engine_options(rank)
-    for kind in ("json", "html", "csv"):
+    for kind in REPORTS:
         rank.add_argument(f"--{kind}", type=Path, metavar="FILE", help=f"write the ranking as {kind.upper()}")
     rank.set_defaults(run=rank_backbones)
     return parser
@@ -128,6 +173,16 @@ def add_backbone_options(parser: argparse.ArgumentParser) -> None:
         default="float32",
         metavar="float32|fast",
         help="fast: bfloat16 where the processor has AMX or AVX512_BF16, else float32",
+    )
+
+
+def add_tap_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says which layer is looked at."""
+    parser.add_argument(
+        "--tap",
+        default="auto",
+        metavar="auto|output|C2..C5|LAYER",
+        help="the last feature map (default), the output as Keras returns it, a stage of stride 4 to 32, or any layer",
     )
 
 
@@ -188,15 +243,16 @@ def write_maps(options: argparse.Namespace) -> int:
     from convfe_core.precision import parse_precision
     from convfe_core.results import MapsRun
 
+    specs = choose_preprocessing([parse_spec(text) for text in options.backbones], options.preprocessing)
     run = MapsRun(
         paths=tuple(options.paths),
-        specs=choose_preprocessing([parse_spec(text) for text in options.backbones], options.preprocessing),
+        specs=specs,
         size=parse_size(options.size),
         tap=options.tap,
         out=options.out,
         tell=lambda line: print(line, file=sys.stderr),
         precision=parse_precision(options.precision),
-        engine=_engine(options),
+        engine=_engine(options, specs),
     )
     return 1 if run.write() else 0
 
@@ -215,8 +271,12 @@ def rank_backbones(options: argparse.Namespace) -> int:
     from convfe_core.rank_tables import skipped_in_words, to_text
     from convfe_core.ray_engine import missing_in_words
 
-    engine = _engine(options)
+    for kind in REPORTS:
+        path = getattr(options, kind)
+        if path is not None and not path.parent.is_dir():
+            raise SpecError(f"Expected a folder that exists for --{kind}. Received: {path}.")
     specs = choose_preprocessing([parse_spec(text) for text in options.backbones], options.preprocessing)
+    engine = _engine(options, specs)
     settings = RankOptions(
         size=parse_size(options.size),
         tap=options.tap,
@@ -243,15 +303,18 @@ def rank_backbones(options: argparse.Namespace) -> int:
     return 1 if result.failed or result.missing else 0
 
 
-def _engine(options: argparse.Namespace) -> RayEngine | None:
+def _engine(options: argparse.Namespace, specs: Sequence[Spec]) -> RayEngine | None:
     """The engine that was asked for, None for this process itself.
 
     Raises
     ------
     SpecError : options for another engine
-    EngineError : it is not installed
+    EngineError : it is not installed, or its cluster would not do
     """
-    from convfe_core.ray_engine import RayEngine, Workers, require_ray
+    from convfe_core.footprint import worker_mb
+    from convfe_core.ray_cluster import require_ray
+    from convfe_core.ray_engine import RayEngine
+    from convfe_core.ray_workers import Workers
 
     named = ("address", "workers", "worker_cpus", "worker_gpus", "worker_memory")
     if options.engine == "local":
@@ -262,11 +325,13 @@ def _engine(options: argparse.Namespace) -> RayEngine | None:
     require_ray()
     least, most = options.workers or (None, None)
     workers = Workers(least, most, options.worker_cpus, options.worker_gpus or 0.0, options.worker_memory)
-    return RayEngine(options.address, workers)
+    engine = RayEngine(options.address, workers)
+    engine.look(worker_mb(specs))
+    return engine
 
 
 class _RankProgress:
-    """Prints each new step of a ranking, every tenth image, an engine's shards once a second, and the time left."""
+    """Prints where each step of a ranking begins and ends and, once a second, how far it is."""
 
     def __init__(self) -> None:
         self._said = ""
@@ -274,30 +339,26 @@ class _RankProgress:
 
     def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
-        if progress.backbone == "ray" and progress.share < 1 and now - self._when < SECONDS_BETWEEN_LINES:
-            return
-        self._when = now
-        _step, _, image = progress.doing.partition("image ")
-        number = int(image.split()[0]) if image else 0
-        left = "" if progress.seconds_left is None else f", {progress.seconds_left:.0f} s left"
         line = f"{progress.backbone}: {progress.doing}"
-        if line != self._said and (not number or number % 10 == 0 or image.endswith(f"of {number}")):
-            print(f"{line}{left}", file=sys.stderr)
-        self._said = line
+        if line == self._said or (0 < progress.step < 1 and now - self._when < SECONDS_BETWEEN_LINES):
+            return
+        self._said, self._when = line, now
+        rate = "" if progress.images_per_second is None else f", {progress.images_per_second:.3g} images/s"
+        left = "" if not progress.seconds_left else f", {duration(progress.seconds_left)} left"
+        print(f"{line}{rate}{left}", file=sys.stderr)
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("expected 1 or more")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number, 1 or more, got {text!r}")
+    return int(text)
 
 
 def _above_zero(text: str) -> float:
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError("expected a number above 0")
-    return number
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < float("inf"):
+            return float(text)
+    raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
 
 
 def _range(text: str) -> tuple[int, int]:

@@ -34,6 +34,9 @@ DIFFERENCES = {"Blue-red": "RdBu_r"}
 NO_VALUE = (158, 158, 158)
 """The colour of a cell whose value is not finite."""
 
+BOX_COLOUR = "#22d3ee"
+"""The colour of boxes around objects, which no colour map comes near."""
+
 
 _PLOTLY_NAMES = COLOUR_MAPS | DIFFERENCES
 

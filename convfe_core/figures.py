@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.colours import colour_ramp_uri, colour_stops
+from convfe_core.colours import BOX_COLOUR, colour_ramp_uri, colour_stops
 from convfe_core.diagnostics import map_warning
 from convfe_core.figure_words import Word, escape, words_trace
 from convfe_core.images import Photo
@@ -31,14 +31,13 @@ SCALE_TOP, SCALE_HEIGHT = 6, 6
 """Pixels from a panel down to its colour scale, and across that."""
 ENDS_BELOW = 26
 """Pixels from a panel down to the line that its scale's ends stand on."""
-WIDE_ENOUGH = 120
-"""Pixels from which on a panel has room for the number of its cells between the ends of its scale."""
+DIGIT_WIDTH = 5.5
+"""Pixels across a letter of the lines below a panel, on average."""
 WARNING_HEIGHT = 20
 """Pixels more where a map carries a warning."""
 WARNING_COLOUR = "#d97706"
 UNCOVERED_COLOUR = "rgba(128, 128, 128, 0.15)"
 """Of what no cell covers: centres of cells lie where padding puts them, half a cell off the edge at worst."""
-BOX_COLOUR = "#22d3ee"
 HOVER_COLOUR = "#26302f"
 MODEBAR_COLOUR = "rgba(128, 128, 128, 0.7)"
 
@@ -195,7 +194,7 @@ def row_figure(
         words += _panel_words(panel, ends, place, look)
         if panel.reduction == look.reductions[0]:
             last = sheet.place(index + len(look.reductions) - 1)
-            label = f"<b>{escape(panel.maps.label)}</b>"
+            label = f"<b>{escape(_shorten(panel.maps.label, last.right - place.left))}</b>"
             words.append(Word((place.left + last.right) / 2, place.top + 27, label, size=14))
         if look.overlay < 1:
             images.append(_picture(axes, photo, thumbnail))
@@ -317,13 +316,15 @@ def _step(centres: NDArray[np.float64], extent: int) -> float:
 def _panel_words(panel: Panel, ends: Limits, place: Place, look: Look) -> list[Word]:
     """Say what the map is above it, and below it the ends of its scale and how many cells it has."""
     below = place.bottom - ENDS_BELOW
+    low, high = f"{ends[0]:.3g}", f"{ends[1]:.3g}"
     words = [
         Word(place.centre, place.top + 8, panel.reduction, size=13),
-        Word(place.left, below, f"{ends[0]:.3g}", anchor="left"),
-        Word(place.right, below, f"{ends[1]:.3g}", anchor="right"),
+        Word(place.left, below, low, anchor="left"),
+        Word(place.right, below, high, anchor="right"),
     ]
-    if look.panel_width >= WIDE_ENOUGH:
-        words.append(Word(place.centre, below, f"{panel.values.shape[1]} × {panel.values.shape[0]} cells"))
+    cells = f"{panel.values.shape[1]} × {panel.values.shape[0]} cells"
+    if DIGIT_WIDTH * (2 * max(len(low), len(high)) + len(cells)) <= look.panel_width:
+        words.append(Word(place.centre, below, cells))
     warning = map_warning(panel.values)
     if warning:
         text = f"⚠ {re.split('[:,]', warning)[0]}"
@@ -350,7 +351,7 @@ def _on(axes: tuple[str, str]) -> dict[str, str]:
     return {"xref": axes[0], "yref": axes[1]}
 
 
-def _shorten(name: str, width: int) -> str:
-    """A file name that fits a panel of this many pixels, its ending kept."""
-    most = max(8, width // 8)
+def _shorten(name: str, width: float) -> str:
+    """A name that fits so many pixels, its ending kept: of a file the kind, of a backbone the weights."""
+    most = max(8, int(width) // 8)
     return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most // 2 - 1) :]}"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from convfe_core.colours import colour_table, colour_values
+from convfe_core.colours import BOX_COLOUR, colour_table, colour_values
 from convfe_core.images import Photo
 from convfe_core.maps import REDUCTIONS, FeatureMaps
 from convfe_core.pixels import PixelArray
@@ -35,6 +35,7 @@ def row_png(
     colour_map: str = "Viridis",
     limits: Mapping[MapKey, Limits] | None = None,
     panel: int = PANEL,
+    boxes: Iterable[Sequence[float]] = (),
 ) -> bytes:
     """Draw a photograph beside its maps.
 
@@ -50,6 +51,7 @@ def row_png(
     limits : the ends of the colour scales as :func:`convfe_core.scales.scale_limits` gives them; None for
         each map its own
     panel : longest side of the photograph in the picture, in pixels; letters grow with it
+    boxes : (x_min, y_min, x_max, y_max) in pixels of the photograph, drawn on every panel
 
     Returns
     -------
@@ -84,6 +86,9 @@ def row_png(
             picture.paste(Image.fromarray(cells), sheet.corner(column))
             _scale(picture, pen, sheet, column, reduction, ends, colour_map)
             column += 1
+    for box in boxes:
+        for place in range(column):
+            _box(pen, sheet, place, box, photo)
 
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", compress_level=1)  # a tenth larger than level 6, in half the time
@@ -227,6 +232,18 @@ def _scale(
     pen.text((left, below), f"{ends[0]:.3g}", _QUIET, sheet.small, anchor="la")
     pen.text(((left + right) / 2, below), reduction, _INK, sheet.small, anchor="ma")
     pen.text((right, below), f"{ends[1]:.3g}", _QUIET, sheet.small, anchor="ra")
+
+
+def _box(pen: ImageDraw.ImageDraw, sheet: _Sheet, column: int, box: Sequence[float], photo: Photo) -> None:
+    """Draw the outline of a box on a panel, dark around bright so that it shows on every colour."""
+    left, top = sheet.corner(column)
+    across, down = sheet.panel[0] / photo.width, sheet.panel[1] / photo.height
+    x_min, y_min, x_max, y_max = box
+    first = round(left + x_min * across), round(top + y_min * down)
+    last = max(first[0], round(left + x_max * across) - 1), max(first[1], round(top + y_max * down) - 1)
+    line = max(1, sheet.bar // 4)
+    pen.rectangle((*first, *last), outline=_INK, width=2 * line)
+    pen.rectangle((*first, *last), outline=BOX_COLOUR, width=line)
 
 
 def _shortened(text: str, font: _Font, width: float) -> str:

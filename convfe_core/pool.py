@@ -9,12 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import numpy as np
-
 from convfe_core.backbones import Backbone, LoadProgress, ignore_progress, load_backbone, weight_path
 from convfe_core.catalog import Spec
 from convfe_core.every_layer import EveryLayer, open_every_layer
-from convfe_core.extraction import Size, frame_for
 from convfe_core.footprint import peak_mb, refusal
 from convfe_core.gate import MACHINE
 from convfe_core.memory import give_back, room_mb, used_mb
@@ -90,11 +87,7 @@ class BackbonePool:
         """
 
         def load() -> Backbone:
-            backbone = load_backbone(spec, tap, precision=precision, on_progress=on_progress)
-            # The first pass optimises the graph; it belongs to loading, and into the measurement.
-            frame = frame_for(backbone.native_size, backbone.native_size, backbone, Size("native"))
-            backbone.reduce(np.zeros((1, frame.input_height, frame.input_width, 3), np.uint8))
-            return backbone
+            return load_backbone(spec, tap, precision=precision, on_progress=on_progress)
 
         return self._get(_Key(Backbone, spec, tap, precision), load, on_progress)
 

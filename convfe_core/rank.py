@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from convfe_core.backbones import open_network, weight_path
 from convfe_core.box_sizes import box_sizes
 from convfe_core.boxes import Dataset
-from convfe_core.catalog import Spec, find_architecture, from_anywhere
+from convfe_core.catalog import Spec, find_architecture, from_anywhere, require_different_labels
 from convfe_core.cost import Cost, PeakMemory, count_flops, count_params, time_batches, warm_up
 from convfe_core.errors import AnnotationError, ConvfeError, EngineError, SpecError
 from convfe_core.extraction import cells_on_photo, frame_for
@@ -26,6 +26,7 @@ from convfe_core.folders import Folder
 from convfe_core.footprint import require_room, worker_mb
 from convfe_core.gate import MACHINE
 from convfe_core.maps import Frame
+from convfe_core.pace import Pace
 from convfe_core.pass_scores import PassScores
 from convfe_core.precision import Precision, computes_in_bfloat16, explain_kept
 from convfe_core.probe import NO_PROBE, plan_probe, probe_boxes
@@ -84,9 +85,6 @@ class RankRun:
         make_room: Callable[[Spec], None] = require_room,
         explain: Callable[[ConvfeError], str] = str,
     ) -> None:
-        for spec in specs:
-            if spec.architecture is not None:
-                find_architecture(spec.name)
         self.dataset = dataset
         self.specs = tuple(dict.fromkeys(specs))
         self.options = options
@@ -116,16 +114,18 @@ class RankRun:
         self._cut: dict[str, list[Shard]] = {}  # by the name of a pass
         self._controls: dict[tuple[str, str], PassScores] = {}
         self._at = (0, 0)  # backbones begun, passes done of the one at work
+        self._found = 0.0  # share of the run that an earlier one had finished
 
     def run(self) -> RankResult:
         """Run every backbone, or as many as are finished when the user stops.
 
         Raises
         ------
-        SpecError : a layer that does not exist
+        SpecError : a layer that does not exist, or two backbones that go by one name
         AnnotationError : no photograph of the data set can be read
         ConvfeError : what the only or every backbone failed with
         """
+        require_different_labels(self.specs)
         errors: list[ConvfeError] = []
         if self.options.cost:
             warm_up()  # or the first backbone would be charged for TensorFlow itself
@@ -238,12 +238,11 @@ class RankRun:
         def tell(progress: RayProgress) -> None:
             self._stop_if_asked()
             share = progress.shards / progress.of
-            self._on_progress(Progress("ray", progress.words, share, progress.seconds_left))
+            self._on_progress(Progress("ray", progress.words, share, progress.seconds_left, step=share))
 
         abroad = {name: replace(one, spec=from_anywhere(one.spec)) for name, one in passes.items()}
         job = RankJob(self._scorer, abroad, computes_in_bfloat16(self.options.precision))
-        need = worker_mb(self._opened)
-        reasons = engine.finish(job, missing, self._parts, need, tell)
+        reasons = engine.finish(job, missing, self._parts, worker_mb(self._opened), tell)
         for shard in missing:
             if shard.name in reasons:
                 self._missing[shard.name] = Skipped(shard.words, reasons[shard.name])
@@ -336,28 +335,36 @@ class RankRun:
         doing : what to tell besides the image
         """
         loaded = [backbone] if backbone else []
-        done = 0
+        images = len(self._places)
+        pace = Pace(images, self._clock)
+
+        def skip(found: int) -> None:
+            pace.skip(found)
+            self._found += found / images / self._passes / len(self.specs)
 
         def compute(shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
+            skip(first)
             if not loaded:
                 with self._my_turn(one.spec, doing or "loading"):
                     self._make_room(one.spec)
                     loaded.append(one.load(self.options))
+                pace.restart()
             control = one.seed is not None
             scored = self._scorer.rows(loaded[0], shard, first, control=control, check=self._stop_if_asked)
             for after, rows in scored:
                 yield after, rows
-                for number in range(done + after - len(rows) + 1, done + after + 1):
-                    images = f"image {number} of {len(self._places)}"
-                    self._tell(one.spec, f"{doing}, {images}" if doing else images, number / len(self._places))
+                pace.count(len(rows))
+                words = f"image {pace.done} of {images}"
+                self._tell(one.spec, f"{doing}, {words}" if doing else words, pace)
 
         for shard in self._shards(one):
+            after = pace.done + len(shard.images)
             for row in () if shard.name in self._missing else shard_rows(shard, compute, self._parts):
                 if row.get("reason"):
                     self._unreadable[self.dataset.images[row["place"]].image] = row["reason"]
                 else:
                     yield row
-            done += len(shard.images)
+            skip(after - pace.done)
 
     def _shards(self, one: Pass) -> list[Shard]:
         """A pass cut into shards, once: files may change while it runs."""
@@ -379,13 +386,18 @@ class RankRun:
         if self._should_stop():
             raise _Stopped
 
-    def _tell(self, spec: Spec, doing: str, share_of_pass: float = 0.0) -> None:
+    def _tell(self, spec: Spec, doing: str, pace: Pace | None = None) -> None:
         self._stop_if_asked()
-        passes = 1 + len(CONTROL_SEEDS) * self.options.control
-        share = (self._at[0] + (self._at[1] + share_of_pass) / passes) / max(len(self.specs), 1)
-        elapsed = self._clock() - self._start
-        left = elapsed * (1 - share) / share if share > 0.02 else None
-        self._on_progress(Progress(_shown(spec), doing, min(share, 1.0), left))
+        step, rate = (pace.done / pace.total, pace.images_per_second) if pace else (0.0, None)
+        share = (self._at[0] + (self._at[1] + step) / self._passes) / len(self.specs)
+        computed = share - self._found
+        left = (self._clock() - self._start) * (1 - share) / computed if computed > 0.02 else None
+        self._on_progress(Progress(_shown(spec), doing, min(share, 1.0), left, step, rate))
+
+    @property
+    def _passes(self) -> int:
+        """How many each backbone has."""
+        return 1 + len(CONTROL_SEEDS) * self.options.control
 
 
 @dataclass(frozen=True, eq=False)

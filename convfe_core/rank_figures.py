@@ -77,11 +77,11 @@ def pareto_figure(result: RankResult, cost: str = "ms_batch_1", ink: str = INK) 
         "x": [row[cost] for row in front],
         "y": [row["S"] for row in front],
         "line": {"color": COLOURS[1], "dash": "dot", "shape": "hv"},
-        "name": "front",
+        "name": "nothing cheaper is better",
         "hoverinfo": "skip",
     }
     layout = _layout(ink, COSTS[cost], "separation S")
-    layout["xaxis"] |= {"type": "log", "dtick": "D2"}
+    layout["xaxis"] |= _cost_axis([row[cost] for row in rows])
     return {"data": [line, points], "layout": layout | {"height": 420}}
 
 
@@ -92,6 +92,12 @@ def pareto_front(rows: Sequence[Mapping[str, Any]], cost: str) -> list[Mapping[s
         if not front or row["S"] > front[-1]["S"]:
             front.append(row)
     return front
+
+
+def _cost_axis(costs: Sequence[float]) -> dict[str, Any]:
+    """Logarithmic where the costs span powers of ten; else it would stand there without any number on it."""
+    spread = min(costs, default=0.0) > 0 and max(costs) / min(costs) >= 10
+    return {"type": "log", "dtick": "D2"} if spread else {"type": "linear"}
 
 
 def _inwards(costs: Sequence[float]) -> list[str]:

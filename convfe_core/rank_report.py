@@ -6,6 +6,8 @@ import base64
 import html
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,29 @@ if TYPE_CHECKING:
 
 ROWS = 3
 """Best, and worst, images shown in a report."""
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of the table: the key of its numbers in a table row, and how they are written."""
+
+    title: str
+    key: str
+    form: str
+    scale: float = 1.0
+
+
+_COLUMNS = (
+    _Column("S (95 % interval)", "S", "+.3f"),
+    _Column("control", "control_S", "+.3f"),
+    _Column("AUROC", "auroc", ".3f"),
+    _Column("probe", "probe", ".2f"),
+    _Column("ms, one at a time", "ms_batch_1", ".1f"),
+    _Column("GFLOPs", "flops", ".2f", 1e-9),
+    _Column("M params", "params", ".2f", 1e-6),
+    _Column("top-1 %", "imagenet_top1", ".1f"),
+)
+"""After the backbone's name; those without any number are left out."""
 
 
 def write_reports(
@@ -82,7 +107,6 @@ def html_report(
     """
     from plotly.offline import get_plotlyjs
 
-    dataset = result.dataset
     figures = [
         ("Separation", separation_figure(result)),
         ("Separation by box size", size_figure(result)),
@@ -98,15 +122,14 @@ def html_report(
         if any(name in pictures for name in names)
     )
     facts = (
-        f"{result.ranking.usable} of {len(dataset.images)} images usable, {dataset.box_count} boxes, "
-        f"{len(dataset.classes)} classes ({dataset.format}), size {result.options.size.name}, "
-        f"{result.options.reduction} map, 95 % intervals over images"
+        f"{result.extent}. Size {result.options.size.name}, {result.options.reduction} map, 95 % intervals over images"
     )
     remarks = "".join(f"<li>{html.escape(f'{label}: {remark}')}</li>" for label, remark in result.remarks)
     missing = [f"missing {one.file}: {one.reason}" for one in result.missing]
     problems = "".join(f"<li>{html.escape(line)}</li>" for line in [*skipped_in_words(result, most=200), *missing])
     return _PAGE.format(
         verdict=html.escape(result.ranking.verdict.text),
+        dataset=html.escape(result.dataset.name),
         facts=html.escape(facts),
         table=_table(result),
         remarks=remarks,
@@ -118,24 +141,14 @@ def html_report(
 
 
 def _table(result: RankResult) -> str:
-    titles = ("backbone", "S", "interval", "control", "AUROC", "probe", "ms / image", "GFLOPs", "M params", "top-1 %")
+    found = [column for column in _COLUMNS if any(row[column.key] is not None for row in table_rows(result))]
     lines = []
     for row in table_rows(result):
-        interval = None if row["S"] is None else f"{row['S_low']:+.3f} to {row['S_high']:+.3f}"
-        cells = [
-            row["spec"],
-            _number(row["S"], "+.3f"),
-            interval or "",
-            _number(row["control_S"], "+.3f"),
-            _number(row["auroc"], ".3f"),
-            _number(row["probe"], ".2f"),
-            _number(row["ms_batch_1"], ".1f"),
-            _number(row["flops"], ".2f", 1e-9),
-            _number(row["params"], ".2f", 1e-6),
-            _number(row["imagenet_top1"], ".1f"),
-        ]
+        cells = [row["spec"], *(_number(row[c.key], c.form, c.scale) for c in found)]
+        if row["S"] is not None:
+            cells[1] += f" ({row['S_low']:+.3f} to {row['S_high']:+.3f})"
         lines.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>")
-    head = "".join(f"<th>{title}</th>" for title in titles)
+    head = "".join(f"<th>{title}</th>" for title in ("backbone", *(column.title for column in found)))
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
 
 
@@ -153,16 +166,18 @@ def _plot(number: int, title: str, figure: dict[str, Any]) -> str:
 
 
 def _pictures(result: RankResult, names: Sequence[str], load: Callable[[Spec, str], Backbone] | None) -> dict[str, str]:
-    """By image, an HTML figure with the photograph and every backbone's maps; empty where weights cannot be had."""
+    """By image, an HTML figure with the photograph, its boxes, and the map that ranks of all backbones that load."""
     from convfe_core.backbones import load_backbone
     from convfe_core.extraction import extract_maps
     from convfe_core.pictures import row_png
 
+    boxes = {entry.image: entry.boxes.tolist() for entry in result.dataset.images}
     photos: dict[str, Photo] = {}
     for name in dict.fromkeys(names):
-        photos[name] = read_photo(result.dataset.source.read(name, DEFAULT_LIMITS.max_bytes), name)
+        with suppress(ConvfeError):
+            photos[name] = read_photo(result.dataset.source.read(name, DEFAULT_LIMITS.max_bytes), name)
     maps: dict[str, list[FeatureMaps]] = {name: [] for name in photos}
-    for ranked in result.ranking.backbones:
+    for ranked in result.ranking.backbones if photos else ():
         try:
             backbone = (load or load_backbone)(result.result(ranked.label).spec, result.options.tap)
         except ConvfeError:
@@ -171,11 +186,11 @@ def _pictures(result: RankResult, names: Sequence[str], load: Callable[[Spec, st
             maps[name].append(found)
     pictures = {}
     for name, photo in photos.items():
-        data = base64.b64encode(row_png(photo, maps[name])).decode("ascii")
-        scores = ", ".join(
-            f"{r.label} {value:+.2f}" for r in result.results if (value := _score(result, r.label, name)) is not None
-        )
-        caption = html.escape(f"{name}: S {scores}")
+        picture = row_png(photo, maps[name], reductions=(result.options.reduction,), boxes=boxes[name])
+        data = base64.b64encode(picture).decode("ascii")
+        scored = [(one.label, _score(result, one.label, name)) for one in result.ranking.backbones]
+        scores = ", ".join(f"{label} {value:+.2f}" for label, value in scored if value is not None)
+        caption = html.escape(f"{name}, S: {scores}")
         image = f'<img src="data:image/png;base64,{data}" alt="{caption}">'
         pictures[name] = f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
     return pictures
@@ -189,22 +204,25 @@ def _score(result: RankResult, label: str, image: str) -> float | None:
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Ranking of backbones</title>
+<title>Backbones for {dataset}</title>
 <style>
 body {{ font: 16px/1.5 system-ui, sans-serif; color: #1c2b2a; background: #fff; max-width: 70rem; margin: 2rem auto;
   padding: 0 1rem }}
 h1 {{ font-size: 1.5rem; line-height: 1.3 }} h2 {{ font-size: 1.15rem; margin-top: 2.2rem }}
 .facts {{ color: #5c6570 }} table {{ border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }}
 th, td {{ text-align: right; padding: .35rem .6rem; border-bottom: 1px solid #d5dae0 }}
-th:first-child, td:first-child {{ text-align: left }}
+th:first-child, td:first-child {{ text-align: left }} td {{ white-space: nowrap }}
 img {{ max-width: 100%; height: auto }} figure {{ margin: 1rem 0 }} figcaption {{ color: #5c6570; font-size: .9rem }}
 .scroll {{ overflow-x: auto }}
 </style><script>const plots = []</script></head><body>
 <h1>{verdict}</h1><p class="facts">{facts}</p><div class="scroll">{table}</div><ul>{remarks}</ul>
 {plots}{pictures}{problems}
 <h2>How to read this</h2><p>S is how much better a backbone's map finds the boxes of an image than it finds the boxes of
-other images: 0 is no better than knowing where objects usually lie. The control is the same architecture with untrained
-weights. The probe asks whether the features inside a box tell its class from the other classes and from background.</p>
+other images: 0 is no better than knowing where objects usually lie, 0.5 is perfect. The control is the same
+architecture with untrained weights. AUROC is the chance that a cell inside a box is brighter than one outside, which
+also rewards looking at the middle. The probe asks whether the features inside a box tell its class from the other
+classes and from background. Backbones are tied where the interval of their difference holds 0. In the pictures every
+map has its own scale, and the boxes are yours.</p>
 <script>{plotly}</script>
 <script>
 for (const [id, data, layout] of plots) Plotly.newPlot(id, data, layout, {{responsive: true, displaylogo: false}})

@@ -10,6 +10,7 @@ from typing import Any
 
 from convfe_core.bootstrap import CONFIDENCE, RESAMPLES, Estimate
 from convfe_core.cost import Cost
+from convfe_core.phrases import counted
 from convfe_core.probe import ProbeResult
 from convfe_core.rank_results import CONTROL_SEEDS, RankedResult, RankResult
 from convfe_core.ranking import RankedBackbone, Separation
@@ -86,12 +87,7 @@ def table_rows(result: RankResult) -> list[dict[str, Any]]:
 
 def to_text(result: RankResult) -> str:
     """A table and the verdict, for a terminal."""
-    dataset = result.dataset
-    head = (
-        f"{result.ranking.usable} of {len(dataset.images)} images usable, {dataset.box_count} boxes, "
-        f"{len(dataset.classes)} classes ({dataset.format}); separation S of the {result.options.reduction} map, "
-        "95 % intervals"
-    )
+    head = f"{result.extent}. Separation S of the {result.options.reduction} map, 95 % intervals"
     titles = ("backbone", "S", "control", "AUROC", "probe", "ms/image", "GFLOPs", "M params", "MB added", "cells")
     lines = [titles, *(_text_row(row) for row in table_rows(result))]
     widths = [max(len(line[k]) for line in lines) for k in range(len(titles))]
@@ -226,7 +222,7 @@ def skipped_in_words(result: RankResult, most: int = 8) -> Sequence[str]:
     if len(result.skipped) > most:
         lines.append(f"... and {len(result.skipped) - most} more; --json lists them all")
     if result.dataset.clipped:
-        lines.append(f"{result.dataset.clipped} boxes reached outside their image and were cut")
+        lines.append(f"{counted(result.dataset.clipped, 'box', 'boxes')} reached outside an image, cut at its edge")
     if result.dataset.degenerate:
-        lines.append(f"{result.dataset.degenerate} boxes had no area inside their image and were dropped")
+        lines.append(f"{counted(result.dataset.degenerate, 'box', 'boxes')} without an area inside an image, dropped")
     return lines

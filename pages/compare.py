@@ -18,6 +18,8 @@ presenting = st.session_state.get("present", st.query_params.get("present") == "
 
 with st.container(horizontal=True, vertical_alignment="center"):
     st.title("Compare" if not presenting else "CONV-FE", anchor=False, width="stretch")
+    if not presenting:
+        st.page_link("pages/guide.py", label="How to read the maps", icon=":material/menu_book:")
     controls = st.popover("Settings", icon=":material/tune:") if presenting else st.sidebar
     presenting = st.toggle(
         "Present",
@@ -26,6 +28,9 @@ with st.container(horizontal=True, vertical_alignment="center"):
         help="For meetings: one image at a time, large, with the controls out of the way.",
     )
     share_link()
+
+if not presenting:
+    st.write("Which backbone lights up where *your* objects are, and nowhere else? Bright: its channels fire there.")
 
 with controls:
     photos = choose_images()

@@ -17,7 +17,7 @@ from pages.parts.session import thumbnail
 
 enter()
 
-EXAMPLE = "motorcycle"
+EXAMPLE = "coffee"
 EXAMPLE_BACKBONES = ("TinyResNet", "TinyResNet:untrained")
 
 st.title("Guide", anchor=False)
@@ -69,9 +69,9 @@ for shown, maps in work.rows():
         )
 show_failures(work.failed)
 st.write(
-    "Left of the two, a trained backbone; right, the same architecture with random weights, its **control**. Look for "
-    "shapes that stand where your objects are and nowhere else. Edges and bright spots light up in an untrained "
-    "network too: a map is only worth something where it beats its control."
+    "Left, a trained backbone: the cup lights up, the table does not. Right, the same architecture with random "
+    "weights, its **control**: something lights up there too, but not the object. Look for shapes that stand where "
+    "your objects are and nowhere else; a map is only worth something where it beats its control."
 )
 
 left, right = st.columns(2)
@@ -97,6 +97,17 @@ st.markdown(
     "- Which of two similar pictures is better: the eye is generous, numbers with intervals are not\n"
     "- How a backbone does after fine-tuning on your data\n"
     "- Magnitudes across backbones: each has its own units. **Scale shared by** puts maps on one scale on purpose"
+)
+
+st.subheader("What Rank measures", anchor=False)
+st.markdown(
+    "With boxes around your objects, **Rank** puts numbers where the eye is generous:\n"
+    "- **Separation S**: how much better a map finds an image's own boxes than other images' boxes. 0 is chance, since "
+    "looking at the middle finds many objects; 0.5 is perfect. On two sets of photographs the built-in and the "
+    "smallest ImageNet backbones reached .10 to .17\n"
+    "- **95 % interval**: how far S is certain. Backbones whose difference may be 0 are *tied*, whatever their order\n"
+    "- **Control**: S of the same architecture with random weights. Who does not beat it gains nothing from training\n"
+    "- **Box probe**: whether the features in a box tell what is in it; chance is one over the number of classes"
 )
 
 st.subheader("The sample photographs", anchor=False)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from convfe_core.errors import ConvfeError
+from convfe_core.pace import duration
+from convfe_core.phrases import counted
 from convfe_core.rank import RankRun
 from convfe_core.rank_results import Progress, RankOptions
 from pages.parts.choose_backbones import choose_backbones, choose_precision, choose_size
@@ -52,6 +54,9 @@ if not specs:
     st.info("Choose at least one backbone in the sidebar.", icon=":material/layers:")
     st.stop()
 
+options = RankOptions(size=size, probe=probe, control=control, precision=precision)
+asked = (dataset, tuple(specs), options)
+
 interrupted: RankRun | None = st.session_state.pop("rank_run", None)
 if interrupted is not None:
     if interrupted.results:
@@ -63,16 +68,17 @@ if interrupted is not None:
     )
 
 with st.container(horizontal=True, vertical_alignment="center"):
-    start = st.button(f"Rank {len(specs)} backbones" if len(specs) > 1 else "Rank it", type="primary", key="rank_start")
+    start = st.button(f"Rank {counted(len(specs), 'backbone')}", type="primary", key="rank_start")
     stop_slot = st.empty()
 
 if start:
     st.session_state.pop("ranked", None)
+    st.session_state.ranked_as = asked
     bar = st.progress(0.0, text="Starting …")
 
     def report(progress: Progress) -> None:
         """Say what is happening and how long it will take."""
-        left = "" if progress.seconds_left is None else f", about {progress.seconds_left:.0f} s left"
+        left = f", about {duration(progress.seconds_left)} left" if progress.seconds_left else ""
         bar.progress(progress.share, text=f"{plain(progress.backbone)}: {progress.doing}{left}")
 
     options = RankOptions(size=size, probe=probe, control=control, precision=precision)
@@ -88,4 +94,9 @@ if start:
     stop_slot.empty()
 
 if "ranked" in st.session_state:
+    if st.session_state.ranked_as != asked:
+        st.warning(
+            "What follows was ranked before you changed the images, the backbones or the settings; rank again.",
+            icon=":material/history:",
+        )
     show_result(st.session_state.ranked)

@@ -124,6 +124,7 @@ def test_boxes_are_clipped_dropped_and_counted() -> None:
     assert dataset.images[0].boxes.tolist() == [[0, 0, 30, 20], list(BOX)]
     assert len(dataset.images[0].labels) == 2
     assert (dataset.clipped, dataset.degenerate) == (1, 2)
+    assert dataset.in_words == "1 image, 2 boxes, 1 class (VOC), 1 box cut at an edge, 2 boxes without an area dropped"
 
 
 def test_pictures_annotated_as_empty_are_kept_and_those_without_a_word_are_named() -> None:

@@ -1,5 +1,8 @@
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ from convfe_core.cli import main
 from convfe_core.extraction import Size, extract_maps
 from convfe_core.images import open_photo
 from tests.builders import noise, png
+from tests.conftest import ROOT
 
 SMALL = "MobileNetV2-0.35:untrained"
 
@@ -96,6 +100,8 @@ def test_images_of_one_name_in_two_folders_do_not_overwrite_each_other(picture: 
         (["--backbone", "VGG61"], "VGG16"),
         (["--backbone", SMALL, "--size", "huge"], "huge"),
         (["--backbone", SMALL, "--tap", "block_99"], "block_99"),
+        (["--backbone", "mine=a.keras", "--backbone", "Mine=b.keras"], "mine=a.keras and Mine=b.keras"),
+        (["--backbone", "VGG16:a/w.h5", "--backbone", "VGG16:b/w.h5"], "VGG16:a/w.h5 and VGG16:b/w.h5"),
     ],
 )
 def test_a_call_that_cannot_be_right_is_one_line_and_status_2(
@@ -107,6 +113,42 @@ def test_a_call_that_cannot_be_right_is_one_line_and_status_2(
     assert word in lines[-1]
     assert lines[-1].startswith("convfe: ")
     assert not (out / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["rank"], "the following arguments are required: DATASET, --backbone"),
+        (["rank", ".", "--backbone", SMALL, "--limit", "few"], "expected a whole number, 1 or more, got 'few'"),
+        (["rank", ".", "--backbone", SMALL, "--worker-cpus", "none"], "expected a number above 0, got 'none'"),
+    ],
+)
+def test_a_call_that_cannot_be_read_is_one_line_that_names_the_help(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("convfe: ")
+    assert sentence in line
+    assert line.endswith(f"`{' '.join(['convfe', *arguments[:1]])} --help` tells more.")
+
+
+@pytest.mark.parametrize("command", [[], ["list"], ["fetch"], ["maps"], ["rank"]])
+def test_every_help_says_what_a_spec_is(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([*command, "--help"])
+    assert stop.value.code == 0
+    assert "ResNet50:untrained" in capsys.readouterr().out
+
+
+def test_the_version_can_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert re.fullmatch(r"convfe \d+\.\d+\.\d+\n", capsys.readouterr().out)
 
 
 def test_without_a_network_the_missing_weight_file_is_named(
@@ -126,6 +168,20 @@ def test_list_names_every_architecture_once(capsys: pytest.CaptureFixture[str]) 
     assert [record["name"] for record in records] == list(CATALOG)
     assert main(["list"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == len(CATALOG) + 1
+
+
+def test_a_reader_that_has_gone_is_one_line() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "convfe_core.cli", "list"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "convfe: whoever read this output has gone.\n")
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["maps", str(picture), "--backbone", SMALL, "--out", str(picture / "out")]) == 1
+    assert capsys.readouterr().err == f"convfe: {picture / 'out'}: Not a directory\n"
 
 
 def test_fetch_fills_the_cache_and_says_what_it_did(

@@ -3,8 +3,8 @@ import plotly.graph_objects as go
 import pytest
 from plotly.colors import sample_colorscale
 
-from convfe_core.colours import COLOUR_MAPS, DIFFERENCES, colour_table
-from convfe_core.figures import BOX_COLOUR, Look, row_figure
+from convfe_core.colours import BOX_COLOUR, COLOUR_MAPS, DIFFERENCES, colour_table
+from convfe_core.figures import Look, row_figure
 from convfe_core.scales import percentiles, scale_limits
 from tests.builders import feature_maps, photo
 
@@ -106,6 +106,22 @@ def test_a_shared_scale_gives_every_map_the_same_colours() -> None:
 
     assert ends("map") == [(0, 11), (0, 110)]
     assert ends("image") == [(0, 110), (0, 110)]
+
+
+def test_names_and_numbers_that_have_no_room_are_cut_and_left_out_and_never_written_over_each_other() -> None:
+    labels = ["MobileNetV3Large-1.0-minimalistic:untrained", "TinyResNet"]
+    narrow = words(drawn(Look(reductions=("mean",), panel_width=130), *labels))
+    assert "<b>MobileNe…trained</b>" in narrow
+    assert "<b>TinyResNet</b>" in narrow
+    assert "4 × 3 cells" in narrow
+    wide = words(drawn(Look(reductions=("mean",), panel_width=480), *labels))
+    assert f"<b>{labels[0]}</b>" in wide
+
+    picture = photo(96, 128)
+    rows = [feature_maps(np.arange(12, dtype=np.float32).reshape(3, 4) * 1.2345e-9, digest=picture.digest)]
+    tiny = words(go.Figure(row_figure(picture, PICTURE, rows, scale_limits(rows, "map"), Look(panel_width=130))))
+    assert "1.36e-08" in tiny
+    assert "4 × 3 cells" not in tiny
 
 
 def test_the_photograph_shines_through_an_overlay() -> None:

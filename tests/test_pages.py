@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from convfe_core.colours import BOX_COLOUR
 from convfe_core.precision import Precision, bfloat16_unit, explain_precision
 from tests.apps import charts, new_app
 from tests.builders import noise, png, voc_folder
@@ -51,6 +52,24 @@ def test_an_uploaded_photograph_gets_its_row_and_a_broken_file_its_sentence(app:
     assert "mine.png" in charts(app)[0]
     assert len(app.error) == 1
     assert "broken.png" in app.error[0].value
+
+
+def test_uploads_outlive_a_change_of_page_until_they_are_removed(app: AppTest) -> None:
+    app.run()
+    app.file_uploader(key="uploads").upload("mine.png", png(noise(80, 120)))
+    app.run()
+    for page in ("guide", "inspect", "compare"):
+        app.switch_page(f"pages/{page}.py").run()
+    assert not app.exception
+    assert len(charts(app)) == 4
+    assert "mine.png" in charts(app)[0]
+    app.file_uploader(key="uploads").upload("more.png", png(noise(80, 120, seed=1)))
+    app.run()
+    assert len(charts(app)) == 5
+    app.button(key="uploads_remove").click().run()
+    assert len(charts(app)) == 4
+    assert "more.png" in charts(app)[0]
+    assert "uploads_remove" not in [button.key for button in app.button]
 
 
 @pytest.mark.parametrize(
@@ -182,7 +201,20 @@ def test_ranking_names_a_leader_and_shows_table_and_plots(
     assert any(word in heading.value for heading in app.subheader for word in ("separate", "tied", "leads"))
     table = app.dataframe[0].value
     assert sorted(table["Backbone"]) == ["TinyMobileNet", "TinyResNet"]
+    assert not {"Control", "Top-1"} & set(table.columns)  # nothing was computed or published for these
     assert len(charts(app)) == 4
+
+    app.button(key="rank-extremes").click().run()
+    assert not app.exception
+    assert len(charts(app)) == 8  # of eleven rows, eight a page
+    assert all(f'"color": "{BOX_COLOUR}"' in spec.replace('":"', '": "') for spec in charts(app))
+
+    app.switch_page("pages/rank.py").run()
+    assert app.text_input(key="dataset_folder").value == str(folder)
+    assert sorted(app.dataframe[0].value["Backbone"]) == ["TinyMobileNet", "TinyResNet"]
+    assert not app.warning
+    app.multiselect(key="backbones").unselect("TinyResNet").run()
+    assert [warning.value.endswith("rank again.") for warning in app.warning] == [True]
 
 
 @pytest.mark.slow
@@ -225,6 +257,11 @@ def test_uploaded_images_and_annotations_are_read_together(app: AppTest, tmp_pat
     app.run()
     assert not app.exception
     assert "3 images, 3 boxes, 1 class" in app.caption[0].value
+    app.switch_page("pages/guide.py").run()
+    app.switch_page("pages/rank.py").run()
+    assert "3 images, 3 boxes, 1 class" in app.caption[0].value
+    app.button(key="dataset_uploads_remove").click().run()
+    assert "boxes" in app.info[0].value
 
 
 def test_the_system_page_lists_what_is_loaded(app: AppTest) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 
-from convfe_core.colours import NO_VALUE, colour_table
+from convfe_core.colours import BOX_COLOUR, NO_VALUE, colour_table
 from convfe_core.images import Photo
 from convfe_core.maps import CellGrid, FeatureMaps, Frame
 from convfe_core.pictures import cell_borders, row_png
@@ -120,6 +120,17 @@ def test_odd_shapes_names_and_labels_are_drawn(make_maps: MakeMaps, shape: tuple
 
 def test_a_photograph_without_maps_is_drawn_alone(plain_photo: Photo) -> None:
     assert pixels_of(drawn(row_png(plain_photo, [])), plain_photo.pixels[0, 0]) == 320 * 213
+
+
+def test_boxes_are_drawn_on_the_photograph_and_on_every_map(plain_photo: Photo, make_maps: MakeMaps) -> None:
+    maps = make_maps(np.zeros((2, 3)), np.zeros((2, 3)))
+    outline = drawn(row_png(plain_photo, [maps], boxes=[(24, 16, 72, 48)]))
+    bare = pixels_of(drawn(row_png(plain_photo, [maps])), ImageColor.getrgb(BOX_COLOUR))
+    one = pixels_of(drawn(row_png(plain_photo, [], boxes=[(24, 16, 72, 48)])), ImageColor.getrgb(BOX_COLOUR))
+    across, down = 320 // 2, round(213 / 2)
+    assert bare == 0
+    assert one == pytest.approx(2 * 2 * (across + down), rel=0.05)  # lines of 2 pixels
+    assert pixels_of(outline, ImageColor.getrgb(BOX_COLOUR)) == 3 * one
 
 
 def test_maps_of_another_photograph_are_a_programming_error(plain_photo: Photo, make_maps: MakeMaps) -> None:

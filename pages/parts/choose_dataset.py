@@ -13,9 +13,11 @@ from convfe_core.boxes import Dataset
 from convfe_core.errors import AnnotationError, ConvfeError
 from convfe_core.filesets import DatasetLimits, FileSet, UploadedFiles, ZipFiles, open_files
 from convfe_core.images import display_name
+from convfe_core.phrases import counted
 from pages.parts.choose_images import READING
 from pages.parts.session import allowance
-from pages.parts.words import show_error, told
+from pages.parts.uploads import earlier_uploads, uploader_was_emptied
+from pages.parts.words import plain, show_error, told
 
 FILE_TYPES = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif", "xml", "txt", "json", "yaml", "yml", "zip"]
 
@@ -23,6 +25,7 @@ FILE_TYPES = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif", "xml", 
 def choose_dataset() -> Dataset | None:
     """Ask for images with boxes; None until there are some."""
     st.subheader("Images with boxes", anchor=False)
+    emptied = uploader_was_emptied("dataset_uploads")
     uploads = st.file_uploader(
         "Images and their annotations, or one zip",
         type=FILE_TYPES,
@@ -31,21 +34,28 @@ def choose_dataset() -> Dataset | None:
         help="Pascal VOC XML, YOLO text or COCO JSON beside the images, or one zip of such a folder. "
         "Everything stays in memory and is dropped when you leave.",
     )
+    shown = [upload.file_id for upload in uploads]
+    earlier = earlier_uploads("dataset_uploads", shown, emptied=emptied)
     folder = boxes = ""
+    limit = None
     if allowance().this_machine:
-        folder = st.text_input("Folder on this machine", key="dataset_folder", placeholder="data/validation").strip()
+        folder = st.text_input(
+            "Folder on this machine", key="dataset_folder", placeholder="data/validation", persist_state="session"
+        ).strip()
         with st.expander("Boxes elsewhere, fewer images"):
             boxes = st.text_input(
                 "Boxes",
                 key="dataset_boxes",
                 placeholder="instances_val.json",
+                persist_state="session",
                 help="A folder, a COCO file or a data.yaml, where the boxes do not lie beside the images.",
             ).strip()
-            st.number_input("Use at most, images", 1, None, None, key="dataset_limit", placeholder="all")
-    if not uploads and not folder:
+            limit = st.number_input(
+                "Use at most, images", 1, None, None, key="dataset_limit", placeholder="all", persist_state="session"
+            )
+    if not shown and not earlier and not folder:
         return None
-    limit = st.session_state.get("dataset_limit")
-    key = (tuple(upload.file_id for upload in uploads), folder, boxes, limit)
+    key = (tuple(shown or earlier), folder, boxes, limit)
     if st.session_state.get("dataset_key") != key:
         with st.spinner("Reading the boxes …"):
             st.session_state.dataset = _read(uploads, folder, boxes, limit)
@@ -88,13 +98,9 @@ def _brought(uploads: Sequence[UploadedFile], archives: Sequence[UploadedFile], 
 
 def show_dataset(dataset: Dataset) -> None:
     """Say in one line what was read, and list what was not."""
-    st.caption(
-        f"{len(dataset.images):,} images, {dataset.box_count:,} boxes, {len(dataset.classes):,} "
-        f"{'class' if len(dataset.classes) == 1 else 'classes'}, read as "
-        f"{dataset.format}. {dataset.clipped:,} boxes cut at an edge, {dataset.degenerate:,} without an area dropped."
-    )
+    st.caption(f"**{plain(dataset.name)}**: {dataset.in_words}.")
     if dataset.skipped:
-        with st.expander(f"{len(dataset.skipped):,} files or boxes were not used"):
+        with st.expander(f"Not used: {counted(len(dataset.skipped), 'file or box', 'files or boxes')}"):
             st.dataframe(
                 [{"File": one.file, "Reason": one.reason} for one in dataset.skipped],
                 hide_index=True,

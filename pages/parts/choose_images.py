@@ -18,6 +18,7 @@ from convfe_core.images import Photo, open_photo, read_photo, reduce_photo
 from convfe_core.sources import fetch_photo, photos_in_folder
 from pages.parts.opened import opened_images
 from pages.parts.session import allowance, forget_others
+from pages.parts.uploads import earlier_uploads, uploader_was_emptied
 from pages.parts.words import show_error, told
 
 READING = Gate()
@@ -37,6 +38,7 @@ def choose_images() -> list[Photo]:
     names = [sample.name for sample in SAMPLES]
     allowed = allowance()
     st.subheader("Images", anchor=False)
+    emptied = uploader_was_emptied("uploads")
     uploads = st.file_uploader(
         "Your images",
         type=FORMATS,
@@ -46,12 +48,15 @@ def choose_images() -> list[Photo]:
         help="JPEG, PNG, WebP, BMP, TIFF or GIF. They stay in memory and are dropped when you leave.",
     )
     reader, waiting = _Reader(allowed), st.empty()
+    for file_id in earlier_uploads("uploads", [upload.file_id for upload in uploads], emptied=emptied):
+        reader.take_again(file_id)
     for upload in uploads:
         reader.take(upload.file_id, partial(_decode_upload, upload, allowed, waiting))
     waiting.empty()
     if allowed.this_machine:
         _local_images(reader)
     reader.forget_the_rest()
+    opened = opened_images()
     chosen = st.pills(
         "Sample photographs",
         names,
@@ -61,7 +66,7 @@ def choose_images() -> list[Photo]:
         bind="query-params",
         help="Real photographs that come with scikit-image; the Guide names their authors.",
     )
-    photos = [*opened_images(), *reader.photos, *(sample_photo(name) for name in chosen if name in names)]
+    photos = [*opened, *reader.photos, *(sample_photo(name) for name in chosen if name in names)]
     for problem in reader.problems:
         show_error(problem, icon=":material/broken_image:")
     return list({photo.digest: photo for photo in photos}.values())
@@ -109,6 +114,12 @@ class _Reader:
         else:
             self._problems.append(found)
 
+    def take_again(self, key: str) -> None:
+        """Go on with a file that was read before and whose bytes are gone."""
+        found = self._decoded.get(key)
+        if isinstance(found, Photo):
+            self.take(key, lambda: found)
+
     def fail(self, error: ConvfeError) -> None:
         """Tell of something that is no file."""
         self._problems.append(told(error))
@@ -130,8 +141,11 @@ def _decode_upload(upload: UploadedFile, allowed: Allowance, waiting: DeltaGener
 def _local_images(reader: _Reader) -> None:
     """Offer a folder and an address, which only someone at this machine may name."""
     with st.expander("Folder or address"):
-        folder = st.text_input("Folder on this machine", key="folder", placeholder="photos/validation").strip()
-        address = st.text_input("Address of an image", key="address", placeholder="https://…").strip()
+        folder = st.text_input(
+            "Folder on this machine", key="folder", placeholder="photos/validation", persist_state="session"
+        )
+        address = st.text_input("Address of an image", key="address", placeholder="https://…", persist_state="session")
+    folder, address = folder.strip(), address.strip()
     if folder:
         try:
             for path in photos_in_folder(Path(folder).expanduser()):

@@ -15,6 +15,7 @@ from convfe_core.exports import maps_npz
 from convfe_core.figures import Look, row_figure
 from convfe_core.images import Photo
 from convfe_core.maps import FeatureMaps
+from convfe_core.phrases import in_words
 from convfe_core.pictures import row_png
 from convfe_core.scales import Limits, MapKey, scale_limits
 from pages.parts.compute_maps import Work
@@ -27,7 +28,11 @@ ROWS_PER_PAGE = 8
 ROW_SCOPES = ("map", "image")
 """Scopes that one row settles on its own, so that it can be drawn before the others are computed."""
 
-CHART_CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
+LAID_OUT_IN_SIGHT = '[class*="st-key-row-"] {content-visibility: auto; contain-intrinsic-size: auto 240px}'
+"""Rows below the window are laid out when they come into sight, so that those in sight change at once."""
+
+CHART_CONFIG = {"displaylogo": False, "modeBarButtons": [["zoom2d", "pan2d", "resetScale2d"]]}
+"""Few buttons: they lie over the names of backbones, and a picture of the row can be had below it."""
 
 
 def page_of(photos: Sequence[Photo]) -> list[Photo]:
@@ -53,6 +58,7 @@ def draw_rows(work: Work, look: Look) -> None:
 
     Rows are named by their places: with names of the photographs the browser would draw each page of rows twice.
     """
+    st.html(f"<style>{LAID_OUT_IN_SIGHT}</style>")
     slots = [st.container(key=f"row-{place}") for place in range(len(work.photos))]
     drawn: list[tuple[Photo, list[FeatureMaps]]] = []
     for place, (photo, found) in enumerate(work.rows()):
@@ -68,7 +74,7 @@ def draw_rows(work: Work, look: Look) -> None:
                 _draw_row(place, photo, found, limits, look)
     if every:
         st.download_button(
-            "All maps as .npz",
+            "All maps shown, as .npz",
             guarded_download(lambda: maps_npz(every)),
             "convfe-maps.npz",
             "application/octet-stream",
@@ -114,7 +120,8 @@ def _draw_row(
 ) -> None:
     if not found:
         return
-    figure = row_figure(photo, thumbnail(photo), found, limits, look, boxes_of(photo).tolist())
+    boxes = boxes_of(photo).tolist()
+    figure = row_figure(photo, thumbnail(photo), found, limits, look, boxes)
     labels = ", ".join(maps.label for maps in found)
     show_figure(
         figure,
@@ -124,11 +131,18 @@ def _draw_row(
     for warning in _warnings(found, look):
         st.caption(f":material/warning: {warning}")
     with st.container(horizontal=True, wrap=False, vertical_alignment="center"):
-        st.caption(_facts(photo, found), width="stretch")
+        st.caption(_facts(photo, found), width="stretch", help=_details(found))
         st.download_button(
             "PNG",
             guarded_download(
-                lambda: row_png(photo, found, reductions=look.reductions, colour_map=look.colour_map, limits=limits)
+                lambda: row_png(
+                    photo,
+                    found,
+                    reductions=look.reductions,
+                    colour_map=look.colour_map,
+                    limits=limits,
+                    boxes=boxes,
+                )
             ),
             f"{photo.name}.png",
             "image/png",
@@ -151,10 +165,16 @@ def _warnings(found: Sequence[FeatureMaps], look: Look) -> list[str]:
 
 
 def _facts(photo: Photo, found: Sequence[FeatureMaps]) -> str:
-    """One quiet line: the photograph, and what each network received."""
-    inputs = " · ".join(
-        f"{maps.label} ({maps.weights}) at {maps.frame.content_width} × {maps.frame.content_height}, "
-        f"{maps.tap}, stride {maps.grid.stride_x:g}"
+    """One quiet line: how large the photograph is, and how large the networks received it."""
+    sizes = dict.fromkeys(f"{maps.frame.content_width} × {maps.frame.content_height}" for maps in found)
+    return f"{photo.width} × {photo.height} pixels, received at {in_words(list(sizes))}"
+
+
+def _details(found: Sequence[FeatureMaps]) -> str:
+    """What each map was made of, a line a backbone."""
+    return "\n".join(
+        f"- **{plain(maps.label)}**, weights {plain(maps.weights)}, received "
+        f"{maps.frame.content_width} × {maps.frame.content_height} pixels; layer {plain(str(maps.tap))}, "
+        f"stride {maps.grid.stride_x:g}, {maps.max.shape[1]} × {maps.max.shape[0]} cells"
         for maps in found
     )
-    return plain(f"{photo.width} × {photo.height} pixels · {inputs}")

@@ -12,6 +12,7 @@ import streamlit as st
 from convfe_core.boxes import BoxArray, Dataset
 from convfe_core.errors import ConvfeError
 from convfe_core.images import Photo, read_photo, reduce_photo
+from convfe_core.phrases import counted
 from convfe_core.precision import explain_precision
 from convfe_core.rank_figures import duel_figure, pareto_figure, separation_figure, size_figure
 from convfe_core.rank_report import best_and_worst, html_report
@@ -26,20 +27,33 @@ from pages.parts.words import plain, show_error
 MOST_OPENED = 8
 COST_NAMES = {"ms_batch_8": "Latency", "flops": "Operations", "params": "Parameters", "memory_mb": "Memory"}
 
+DIAGNOSTICS = {
+    "clarity": "Gini times Moran: a few smooth bright regions give much, noise and flat maps little.",
+    "gini": "0: all cells alike. Near 1: a few cells hold everything.",
+    "moran": "Moran's I: 1 for smooth regions, about 0 for noise, -1 for a chequerboard.",
+    "otsu": "Share of the variance that the best split into bright and dark explains, 0 to 1.",
+    "entropy": "Of the values over 32 levels, 0 to 5 bits.",
+    "saturated": "Share of the cells at the highest value: much of it tells of a cap.",
+    "dead": "Share of the channels that are 0 everywhere.",
+}
+"""Columns of the last table and what they say."""
+
 
 def show_result(result: RankResult) -> None:
     """Show a finished or stopped run, the answer first."""
     st.subheader(plain(result.ranking.verdict.text), anchor=False)
     st.caption(
-        f"{result.ranking.usable:,} of {len(result.dataset.images):,} images could be scored. S says how much better "
-        f"the {result.ranking.reduction} map finds an image's own boxes than other images' boxes: 0 is chance, "
-        f"0.5 is perfect. Arithmetic: {explain_precision(result.options.precision)}."
+        f"{result.ranking.usable:,} of {counted(len(result.dataset.images), 'image')} of "
+        f"{plain(result.dataset.name)} could be scored. S says how much better the {result.ranking.reduction} map "
+        "finds an image's own boxes than other images' boxes: 0 is chance, 0.5 is perfect. "
+        f"Arithmetic: {explain_precision(result.options.precision)}."
     )
     for failure in result.failed:
         st.error(f"**{plain(failure.file)}** is not ranked. {plain(failure.reason)}", icon=":material/error:")
     _table(result)
+    _next_steps(result)
     left, right = st.columns(2)
-    with left.container(border=True):
+    with left.container(border=True, height="stretch"):
         st.markdown("**Separation, and its untrained control**")
         st.plotly_chart(separation_figure(result, ink()), key="rank-s", alt="S of every backbone with its interval")
     with right.container(border=True):
@@ -51,36 +65,54 @@ def show_result(result: RankResult) -> None:
             st.caption(f"**{plain(label)}**: {remark}.")
     _duel(result)
     _diagnostics(result)
-    _exports(result)
 
 
 def _table(result: RankResult) -> None:
+    """One line a backbone; columns without any number are left out."""
     other = "max" if result.ranking.reduction == "mean" else "mean"
+    rows = [_row(row, other) for row in table_rows(result)]
+    empty = {name for name in rows[0] if all(row[name] in (None, "") for row in rows)}
     st.dataframe(
-        [_row(row, other) for row in table_rows(result)],
+        [{name: value for name, value in row.items() if name not in empty} for row in rows],
         hide_index=True,
         alt="One line a backbone, the highest separation first",
         column_config={
             "S": st.column_config.ProgressColumn(
-                "S", min_value=-0.1, max_value=0.5, format="%.3f", help="Separation of the map that ranks."
+                "S",
+                min_value=-0.1,
+                max_value=0.5,
+                format="%.3f",
+                width="small",
+                help="How much better the map finds an image's own boxes than other images' boxes: 0 is chance.",
+            ),
+            "95 % interval": st.column_config.Column(
+                help="Where S over all images of this kind lies, with 95 % confidence."
             ),
             "Control": st.column_config.NumberColumn(
                 format="%.3f", help="S of the same architecture with random weights, average of three."
             ),
-            f"S of {other}": st.column_config.NumberColumn(format="%.3f"),
+            "Beats it": st.column_config.Column(help="Whether S is above the control's beyond doubt."),
+            f"S of {other}": st.column_config.NumberColumn(
+                format="%.3f", help=f"Separation of the {other} map, for comparison: it does not rank."
+            ),
             "Probe": st.column_config.NumberColumn(
                 format="%.2f",
                 help="Balanced accuracy of 5 nearest neighbours on the boxes' features; chance is 1/classes.",
             ),
-            "ms per image": st.column_config.NumberColumn(format="%.1f", help="Median, eight at a time."),
+            "ms": st.column_config.NumberColumn(
+                format="%.1f", help="Milliseconds per image on this machine, eight at a time, median."
+            ),
             "GFLOPs": st.column_config.NumberColumn(format="%.2f", help="Of one image, a multiply-add counts as two."),
-            "M parameters": st.column_config.NumberColumn(format="%.2f"),
-            "MB added": st.column_config.NumberColumn(format="%.0f", help="Peak memory that it added."),
-            "Top-1, %": st.column_config.NumberColumn(
-                format="%.1f",
+            "Params": st.column_config.NumberColumn(format="%.2f M", help="Parameters, without the classifier."),
+            "MB": st.column_config.NumberColumn(format="%.0f", help="Peak memory that it added to this process."),
+            "Top-1": st.column_config.NumberColumn(
+                format="%.1f %%",
                 help="Published ImageNet accuracy: it knows nothing of your data, and often does as well.",
             ),
-            "Boxes under a cell": st.column_config.NumberColumn(format="percent"),
+            "Stride": st.column_config.NumberColumn(help="Pixels of the network's input per cell of its map."),
+            "Tiny boxes": st.column_config.NumberColumn(
+                format="percent", help="Boxes smaller than one cell of the map, which it can hardly show."
+            ),
         },
     )
 
@@ -94,14 +126,30 @@ def _row(row: dict[str, Any], other: str) -> dict[str, Any]:
         "Beats it": {True: "yes", False: "no", None: ""}[row["beats_control"]],
         f"S of {other}": row[f"S_{other}_map"],
         "Probe": row["probe"],
-        "ms per image": row["ms_batch_8"],
+        "ms": row["ms_batch_8"],
         "GFLOPs": None if row["flops"] is None else row["flops"] / 1e9,
-        "M parameters": None if row["params"] is None else row["params"] / 1e6,
-        "MB added": row["memory_mb"],
-        "Top-1, %": row["imagenet_top1"],
+        "Params": None if row["params"] is None else row["params"] / 1e6,
+        "MB": row["memory_mb"],
+        "Top-1": row["imagenet_top1"],
         "Stride": row["stride"],
-        "Boxes under a cell": row["under_one_cell"],
+        "Tiny boxes": row["under_one_cell"],
     }
+
+
+def _next_steps(result: RankResult) -> None:
+    """What to do with the answer: look at the images behind it, or take it along."""
+    leader = result.ranking.backbones[0].label
+    best, worst = best_and_worst(result, MOST_OPENED // 2)
+    place_of = {entry.image: place for place, entry in enumerate(result.dataset.images)}
+    with st.container(horizontal=True):
+        if best and st.button(
+            "See its best and worst images",
+            key="rank-extremes",
+            icon=":material/grid_view:",
+            help=f"Opens the images that {plain(leader)} separates best and worst in Compare, with their boxes.",
+        ):
+            _open(result, [place_of[name] for name in (*best, *worst)])
+        _exports(result)
 
 
 def _cost_plot(result: RankResult) -> None:
@@ -173,28 +221,32 @@ def _diagnostics(result: RankResult) -> None:
             for reduction, numbers in one.diagnostics.items():
                 control = one.control_diagnostics.get(reduction)
                 row: dict[str, Any] = {"Map": f"{one.label} {reduction}"}
-                for name in ("clarity", "gini", "moran", "otsu", "entropy", "saturated", "dead"):
+                for name in DIAGNOSTICS:
                     row[name] = round(getattr(numbers, name), 3)
                     row[f"{name} of control"] = None if control is None else round(getattr(control, name), 3)
                 rows.append(row)
-        st.dataframe(rows, hide_index=True, alt="Diagnostics of each backbone's maps beside those of its control")
+        st.dataframe(
+            rows,
+            hide_index=True,
+            alt="Diagnostics of each backbone's maps beside those of its control",
+            column_config={name: st.column_config.NumberColumn(help=what) for name, what in DIAGNOSTICS.items()},
+        )
 
 
 def _exports(result: RankResult) -> None:
     pool = backbone_pool()
     formats: list[tuple[str, Callable[[RankResult], str], str]] = [
+        ("HTML", lambda found: html_report(found, *best_and_worst(found), load=pool.get), "text/html"),
         ("CSV", to_csv, "text/csv"),
         ("JSON", lambda found: json.dumps(to_json(found), indent=1, ensure_ascii=False), "application/json"),
-        ("HTML", lambda found: html_report(found, *best_and_worst(found), load=pool.get), "text/html"),
     ]
-    with st.container(horizontal=True):
-        for name, make, mime in formats:
-            st.download_button(
-                f"Report as {name}",
-                guarded_download(partial(make, result)),
-                f"convfe-ranking.{name.lower()}",
-                mime,
-                key=f"rank-{name}",
-                icon=":material/download:",
-                on_click="ignore",
-            )
+    for name, make, mime in formats:
+        st.download_button(
+            f"Report as {name}",
+            guarded_download(partial(make, result)),
+            f"convfe-ranking.{name.lower()}",
+            mime,
+            key=f"rank-{name}",
+            icon=":material/download:",
+            on_click="ignore",
+        )

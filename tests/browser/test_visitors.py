@@ -207,12 +207,3 @@ def test_a_terminated_server_ends_in_the_middle_of_a_pass(browser: Browser, tmp_
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(60) in (0, -signal.SIGTERM)
     assert "Traceback" not in server.log.read_text()
-
-
-def test_a_link_to_a_page_opens_the_whole_app_for_the_first_visitor_of_a_server(
-    browser: Browser, tmp_path: Path
-) -> None:
-    with serve(tmp_path) as server, visiting(browser, f"{server.address}/system") as page:
-        expect(page.get_by_role("heading", name="System")).to_be_visible(timeout=120_000)
-        expect(page).to_have_title("CONV-FE")
-        expect(page.get_by_role("link", name="Compare")).to_be_visible()
