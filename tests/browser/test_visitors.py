@@ -121,8 +121,8 @@ def test_a_ranking_is_stopped_and_left_without_a_trace_and_no_name_is_obeyed(
     with visiting(browser, f"{hosted.address}/rank?backbones=EfficientNetB0:untrained&size=448") as page:
         page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
         page.get_by_test_id("stFileUploader").locator("input[type=file]").first.set_input_files(archive)
-        expect(page.get_by_text("40 images, 40 boxes, 1 class, read as VOC")).to_be_visible(timeout=120_000)
-        page.get_by_text("1 files or boxes were not used").click()
+        expect(page.get_by_text("40 images, 40 boxes, 1 class (VOC)")).to_be_visible(timeout=120_000)
+        page.get_by_text("Not used: 1 file or box").click()
         measuring = page.get_by_test_id("stProgress").get_by_text("measuring its cost")
         page.get_by_role("button", name="Rank it").click()
         expect(measuring).to_be_visible(timeout=120_000)
