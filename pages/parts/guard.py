@@ -13,7 +13,7 @@ from convfe_core.boxes import Dataset
 from convfe_core.catalog import file_stem
 from convfe_core.errors import ConvfeError
 from convfe_core.faults import configure_log, record_fault
-from convfe_core.images import display_name
+from convfe_core.images import Photo, display_name
 from convfe_core.memory import give_back
 from pages.parts.words import show_error
 
@@ -63,6 +63,9 @@ def _names_of_files() -> Iterator[str]:
             name = getattr(upload, "name", None)
             if isinstance(name, str) and hasattr(upload, "file_id"):
                 yield from (name, display_name(name), file_stem(name))
+    for photo in st.session_state.get("decoded", {}).values():
+        if isinstance(photo, Photo):
+            yield photo.name
     dataset = st.session_state.get("dataset")
     if isinstance(dataset, Dataset):
         yield from dataset.source.names
