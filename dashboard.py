@@ -8,8 +8,10 @@ from convfe_core.lean import keep_lean
 from pages.parts.ahead_of_time import warmed_up_afterwards
 from pages.parts.guard import guarded
 from pages.parts.navigation import ENTERED, pages
+from pages.parts.upload_guard import guard_uploads
 
 keep_lean()
+guard_uploads()
 presenting = st.session_state.get("present", st.query_params.get("present") == "true")
 st.set_page_config(
     page_title="CONV-FE",

@@ -34,7 +34,8 @@ from convfe_core.filesets import open_files
 from convfe_core.precision import computes_in_bfloat16
 from convfe_core.rank_results import RankOptions
 from convfe_core.rank_shards import Pass, RankJob, Scorer
-from convfe_core.ray_engine import RayEngine, RayProgress, Workers
+from convfe_core.ray_engine import RayEngine, RayProgress
+from convfe_core.ray_workers import Workers
 from convfe_core.separation import Comparison
 from convfe_core.shards import Parts, Row, Shard, ShardImage, cut_shards, shard_table
 
@@ -123,7 +124,7 @@ def cluster_of_two_cpus() -> Iterator[None]:
     """A Ray cluster of this machine, so that its start counts for nobody."""
     import ray
 
-    from convfe_core.ray_engine import guard_own_cluster
+    from convfe_core.ray_cluster import guard_own_cluster
 
     guard_own_cluster()
     ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)

@@ -1,1 +1,99 @@
-"""Look at convolutional backbones: max and mean maps, separation, ranking; no Streamlit in here."""
+"""Look at convolutional backbones: max and mean maps, separation, ranking; no Streamlit in here.
+
+What a notebook needs is imported from here; everything else from the module that has it. A name is looked up when it is
+first used, so that ``import convfe_core`` itself imports nothing, TensorFlow least of all.
+
+Examples
+--------
+>>> from convfe_core import extract_maps, load_backbone, load_sample, parse_size, parse_spec
+>>> backbone = load_backbone(parse_spec("TinyResNet"))
+>>> (maps,) = extract_maps(backbone, [load_sample("chelsea")], parse_size("own"))
+>>> maps.max.shape, maps.mean.shape
+((7, 10), (7, 10))
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from convfe_core.annotations import open_boxes, read_dataset
+    from convfe_core.backbones import Backbone, load_backbone
+    from convfe_core.boxes import Dataset
+    from convfe_core.catalog import CATALOG, Spec, parse_spec
+    from convfe_core.diagnostics import Diagnostics, diagnose_map
+    from convfe_core.errors import ConvfeError
+    from convfe_core.exports import maps_npz
+    from convfe_core.extraction import Size, extract_maps, parse_size
+    from convfe_core.filesets import open_files
+    from convfe_core.gallery import load_sample
+    from convfe_core.images import Photo, open_photo
+    from convfe_core.maps import FeatureMaps
+    from convfe_core.pictures import row_png
+    from convfe_core.rank import RankRun
+    from convfe_core.rank_report import write_reports
+    from convfe_core.rank_results import RankOptions, RankResult
+
+__all__ = [
+    "CATALOG",
+    "Backbone",
+    "ConvfeError",
+    "Dataset",
+    "Diagnostics",
+    "FeatureMaps",
+    "Photo",
+    "RankOptions",
+    "RankResult",
+    "RankRun",
+    "Size",
+    "Spec",
+    "diagnose_map",
+    "extract_maps",
+    "load_backbone",
+    "load_sample",
+    "maps_npz",
+    "open_boxes",
+    "open_files",
+    "open_photo",
+    "parse_size",
+    "parse_spec",
+    "read_dataset",
+    "row_png",
+    "write_reports",
+]
+
+_HOMES = {
+    "annotations": ("open_boxes", "read_dataset"),
+    "backbones": ("Backbone", "load_backbone"),
+    "boxes": ("Dataset",),
+    "catalog": ("CATALOG", "Spec", "parse_spec"),
+    "diagnostics": ("Diagnostics", "diagnose_map"),
+    "errors": ("ConvfeError",),
+    "exports": ("maps_npz",),
+    "extraction": ("Size", "extract_maps", "parse_size"),
+    "filesets": ("open_files",),
+    "gallery": ("load_sample",),
+    "images": ("Photo", "open_photo"),
+    "maps": ("FeatureMaps",),
+    "pictures": ("row_png",),
+    "rank": ("RankRun",),
+    "rank_report": ("write_reports",),
+    "rank_results": ("RankOptions", "RankResult"),
+}
+"""Which module has which names; the same as `__all__` and as type checkers read above."""
+
+_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name's module when the name is first asked for (PEP 562)."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -14,7 +14,15 @@ import numpy as np
 from convfe_core.ahead import map_ahead
 from convfe_core.boxes import Dataset, ImageBoxes, clip_boxes, upright_boxes
 from convfe_core.errors import AnnotationError
-from convfe_core.filesets import AddressFiles, FileSet, FolderFiles, Skipped, ZipFiles
+from convfe_core.filesets import (
+    DEFAULT_DATASET_LIMITS,
+    AddressFiles,
+    DatasetLimits,
+    FileSet,
+    FolderFiles,
+    Skipped,
+    ZipFiles,
+)
 from convfe_core.folders import is_address, split_address
 from convfe_core.headers import Header, read_header
 from convfe_core.images import EXTENSIONS
@@ -26,11 +34,6 @@ from convfe_core.readers import (
     parse_voc,
     parse_yolo,
 )
-
-TEXT_BYTES = 20_000_000
-"""Largest XML, text or YAML file that is read."""
-JSON_BYTES = 1_000_000_000
-"""Largest COCO file that is read."""
 
 _ROLES = frozenset(
     [
@@ -54,7 +57,12 @@ _ROLES = frozenset(
 _CLASS_FILES = ("classes.txt", "obj.names", "_darknet.labels", "predefined_classes.txt")
 
 
-def read_dataset(source: FileSet, boxes: FileSet | None = None, limit: int | None = None) -> Dataset:
+def read_dataset(
+    source: FileSet,
+    boxes: FileSet | None = None,
+    limit: int | None = None,
+    limits: DatasetLimits = DEFAULT_DATASET_LIMITS,
+) -> Dataset:
     """Find the annotations, read them, and pair them with their pictures.
 
     Where files of several formats are there, the one with most pictures is read (COCO before VOC before YOLO when they
@@ -65,6 +73,7 @@ def read_dataset(source: FileSet, boxes: FileSet | None = None, limit: int | Non
     source : the pictures
     boxes : the annotations, or None if they are in `source`
     limit : read no more than so many pictures that have boxes
+    limits : how large a file is read at all
 
     Raises
     ------
@@ -77,7 +86,7 @@ def read_dataset(source: FileSet, boxes: FileSet | None = None, limit: int | Non
     annotated = boxes or source
     if not pictures.names:
         raise AnnotationError(f"{source.label}: expected pictures with boxes, got no picture.")
-    found, skipped = _find_formats(annotated, pictures)
+    found, skipped = _find_formats(annotated, pictures, limits)
     if not found:
         why = f" ({skipped[0].file}: {skipped[0].reason})" if skipped else ""
         raise AnnotationError(
@@ -92,7 +101,7 @@ def read_dataset(source: FileSet, boxes: FileSet | None = None, limit: int | Non
         )
         for other in others
     ]
-    collection = _Collection(source, pictures, limit)
+    collection = _Collection(source, pictures, limit, limits.max_pixels)
     items = map_ahead(collection.look, chosen.read(), source.readers)
     with closing(items):
         for seen in items:
@@ -180,21 +189,21 @@ def _keys(name: str) -> tuple[str, str, str, str]:
     return path.as_posix(), "/".join([*folders, path.stem]), path.name.lower(), path.stem.lower()
 
 
-def _find_formats(source: FileSet, pictures: _Pictures) -> tuple[list[_Format], list[Skipped]]:
+def _find_formats(source: FileSet, pictures: _Pictures, limits: DatasetLimits) -> tuple[list[_Format], list[Skipped]]:
     """The formats that are there, the one to read first."""
-    coco, skipped = _find_coco(source, pictures)
-    found = (coco, _find_voc(source, pictures), _find_yolo(source, pictures))
+    coco, skipped = _find_coco(source, pictures, limits)
+    found = (coco, _find_voc(source, pictures, limits), _find_yolo(source, pictures, limits))
     usable = [candidate for candidate in found if candidate.covered]
     return sorted(usable, key=lambda candidate: -candidate.covered), skipped
 
 
-def _find_coco(source: FileSet, pictures: _Pictures) -> tuple[_Format, list[Skipped]]:
+def _find_coco(source: FileSet, pictures: _Pictures, limits: DatasetLimits) -> tuple[_Format, list[Skipped]]:
     contents: dict[str, dict[str, Any]] = {}
     skipped = []
     covered = 0
     for name in _files_ending(source, (".json",)):
         try:
-            content = parse_coco(source.read(name, JSON_BYTES))
+            content = parse_coco(source.read(name, limits.json_bytes))
         except AnnotationError as error:
             skipped.append(Skipped(name, str(error)))
             continue
@@ -213,11 +222,11 @@ def _find_coco(source: FileSet, pictures: _Pictures) -> tuple[_Format, list[Skip
     return _Format("COCO", len(contents), covered, read), skipped
 
 
-def _find_voc(source: FileSet, pictures: _Pictures) -> _Format:
+def _find_voc(source: FileSet, pictures: _Pictures, limits: DatasetLimits) -> _Format:
     files = _files_ending(source, (".xml",))
 
     def read() -> Iterator[Annotation | Skipped]:
-        yield from map_ahead(lambda name: _read_file(source, name, parse_voc), files, source.readers)
+        yield from map_ahead(lambda name: _read_file(source, name, parse_voc, limits), files, source.readers)
 
     by_name = sum(bool(pictures.find(name)) for name in files)
     return _Format(
@@ -225,16 +234,16 @@ def _find_voc(source: FileSet, pictures: _Pictures) -> _Format:
     )  # <filename> may say what the name does not
 
 
-def _find_yolo(source: FileSet, pictures: _Pictures) -> _Format:
+def _find_yolo(source: FileSet, pictures: _Pictures, limits: DatasetLimits) -> _Format:
     files = [name for name in _files_ending(source, (".txt",)) if PurePosixPath(name).name not in _CLASS_FILES]
     paired = {name for name in files if pictures.find(name)}
 
     def read() -> Iterator[Annotation | Skipped]:
-        classes, skipped = _class_names(source)
+        classes, skipped = _class_names(source, limits)
         yield from skipped
 
         def parse(name: str) -> Annotation | Skipped:
-            return _read_file(source, name, lambda data, file: parse_yolo(data, file, classes))
+            return _read_file(source, name, lambda data, file: parse_yolo(data, file, classes), limits)
 
         for name, item in zip(files, map_ahead(parse, files, source.readers), strict=True):
             boxes = len(item.boxes) if isinstance(item, Annotation) else 0
@@ -244,22 +253,24 @@ def _find_yolo(source: FileSet, pictures: _Pictures) -> _Format:
     return _Format("YOLO", len(paired), len(paired), read)
 
 
-def _class_names(source: FileSet) -> tuple[dict[int, str] | None, list[Skipped]]:
+def _class_names(source: FileSet, limits: DatasetLimits) -> tuple[dict[int, str] | None, list[Skipped]]:
     """The class names of a YOLO data set from the first file that has some, the one nearest to the top first."""
     skipped: list[Skipped] = []
     candidates = _files_ending(source, (".yaml", ".yml"))
     candidates += [name for name in source.names if PurePosixPath(name).name in _CLASS_FILES]
     for name in sorted(candidates, key=lambda name: name.count("/")):
         try:
-            return parse_class_names(source.read(name, TEXT_BYTES), name), skipped
+            return parse_class_names(source.read(name, limits.classes_bytes), name), skipped
         except AnnotationError as error:
             skipped.append(Skipped(name, str(error)))
     return None, skipped
 
 
-def _read_file(source: FileSet, name: str, parse: Callable[[bytes, str], Annotation]) -> Annotation | Skipped:
+def _read_file(
+    source: FileSet, name: str, parse: Callable[[bytes, str], Annotation], limits: DatasetLimits
+) -> Annotation | Skipped:
     try:
-        return parse(source.read(name, TEXT_BYTES), name)
+        return parse(source.read(name, limits.text_bytes), name)
     except AnnotationError as error:
         return Skipped(name, str(error))
 
@@ -280,10 +291,11 @@ class _Seen:
 class _Collection:
     """Pairs annotations with pictures, one after the other, and keeps count of what is off."""
 
-    def __init__(self, source: FileSet, pictures: _Pictures, limit: int | None) -> None:
+    def __init__(self, source: FileSet, pictures: _Pictures, limit: int | None, max_pixels: int) -> None:
         self.source = source
         self.pictures = pictures
         self.limit = limit
+        self.max_pixels = max_pixels
         self.skipped: list[Skipped] = []
         self.clipped = self.degenerate = 0
         self._images: dict[str, ImageBoxes] = {}
@@ -307,9 +319,18 @@ class _Collection:
         if len(found) != 1:
             return _Seen(item, found)
         try:
-            return _Seen(item, found, read_header(self.source, found[0]))
+            return _Seen(item, found, self._header(found[0]))
         except AnnotationError as error:
             return _Seen(item, found, error)
+
+    def _header(self, name: str) -> Header:
+        header = read_header(self.source, name)
+        height, width = header.upright
+        if height * width > self.max_pixels:
+            raise AnnotationError(
+                f"expected at most {self.max_pixels / 1e6:g} megapixels, got {width} x {height} pixels"
+            )
+        return header
 
     def add(self, seen: _Seen) -> None:
         """Take one annotation, or what came instead of it."""

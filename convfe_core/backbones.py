@@ -20,6 +20,7 @@ from convfe_core.folding import Fold, fold_model
 from convfe_core.gallery import SAMPLES, load_sample
 from convfe_core.images import place_on_canvas, plan_frame
 from convfe_core.input_scaling import to_grey
+from convfe_core.lean import import_tensorflow
 from convfe_core.maps import CellGrid, FloatArray
 from convfe_core.memory import give_back
 from convfe_core.pixels import PixelArray
@@ -85,6 +86,11 @@ class Network:
     def activation_bytes(self) -> float:
         """Memory that a forward pass holds at once, for each pixel of its input."""
         return values_per_pixel(self.model) * np.dtype(np.float32).itemsize
+
+    @property
+    def megabytes(self) -> float:
+        """Memory that its weights hold."""
+        return int(self.model.count_params()) * np.dtype(np.float32).itemsize / 2**20
 
     def features(self, pixels: Any, fold: Fold = "copy") -> Any:
         """(N, H, W, 3) uint8 tensor -> (N, h, w, C) float32 feature map; see `tensors`."""
@@ -179,6 +185,7 @@ def open_network(
     architecture = find_architecture(spec.name)
     weights = weight_path(spec, on_progress)
     on_progress("loading", None)
+    import_tensorflow()
     with _building:
         import keras
 
@@ -310,7 +317,7 @@ def freeze_maps(
         path=network.path,
         working_size=network.working_size,
         native_size=network.native_size,
-        megabytes=sum(int(np.prod(w.shape)) for w in network.model.weights) * 4 / 2**20,
+        megabytes=network.megabytes,
         activation_bytes=network.activation_bytes,
         precision=precision,
         _graph=graph,
@@ -388,7 +395,11 @@ def load_backbone(
     precision: Precision = "float32",
     on_progress: LoadProgress = ignore_progress,
 ) -> Backbone:
-    """Open a network and freeze it; arguments and errors as in `open_network` and `freeze_network`."""
+    """Open a network, freeze it and run it once; arguments and errors as in `open_network` and `freeze_network`."""
     backbone = freeze_network(open_network(spec, tap, seed=seed, on_progress=on_progress), precision, "spend")
+    side = backbone.native_size
+    frame = plan_frame(side, side, side, 32, fixed=backbone.fixed)
+    # TensorFlow optimises a graph at its first pass, which belongs to loading.
+    backbone.reduce(np.zeros((1, frame.input_height, frame.input_width, 3), np.uint8))
     give_back()  # Keras models are full of reference cycles; their variables must go before the next one is built
     return backbone

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from convfe_core.backbones import Network
-from convfe_core.taps import sources_of, tensors_and_strides
+from convfe_core.taps import operation_of, sources_of, tensors_and_strides
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def blocks_dot(network: Network, ink: str) -> str:
 
 
 def _block(row: list[tuple[Any, float]], sources: tuple[int, ...]) -> Block:
-    layers = [tensor._keras_history.operation for tensor, _ in row]
+    layers = [operation_of(tensor) for tensor, _ in row]
     steps: list[str] = []
     for layer in layers:
         if steps and getattr(layer, "kernel_size", None) is None and not hasattr(layer, "units"):

@@ -29,7 +29,9 @@ __all__ = [
     "default_spec",
     "file_stem",
     "find_architecture",
+    "from_anywhere",
     "parse_spec",
+    "require_different_labels",
 ]
 
 CATALOG: dict[str, Architecture] = {architecture.name: architecture for architecture in ARCHITECTURES}
@@ -251,6 +253,23 @@ def choose_preprocessing(specs: Sequence[Spec], choices: Sequence[str]) -> tuple
     return tuple(
         replace(spec, preprocessing=chosen.get(spec.label, chosen.get(spec.name, spec.preprocessing))) for spec in specs
     )
+
+
+def require_different_labels(specs: Sequence[Spec]) -> None:
+    """Refuse backbones whose files and results would be taken for each other's; one that is named twice is fine.
+
+    Raises
+    ------
+    SpecError : names the two
+    """
+    taken: dict[str, Spec] = {}
+    for spec in specs:
+        other = taken.setdefault(file_stem(spec.label).casefold(), spec)
+        if other != spec:
+            raise SpecError(
+                f"Expected backbones that go by different names. Received: {other.text} and {spec.text}; "
+                "give one of them another label, or its file another name."
+            )
 
 
 def file_stem(label: str) -> str:

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 from convfe_core.errors import ConvfeError, SpecError
 from convfe_core.lean import keep_lean
-from convfe_core.pace import SECONDS_BETWEEN_LINES
+from convfe_core.pace import SECONDS_BETWEEN_LINES, duration
 
 if TYPE_CHECKING:
+    from convfe_core.catalog import Spec
     from convfe_core.rank_results import Progress
     from convfe_core.ray_engine import RayEngine
 
@@ -46,14 +47,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         status: int = options.run(options)
+        sys.stdout.flush()  # here, where a reader that has gone is no traceback
     except SpecError as error:
         print(f"convfe: {error}", file=sys.stderr)
         return 2
     except ConvfeError as error:
         print(f"convfe: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # as after `| head`; Python would complain again when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print("convfe: whoever read this output has gone.", file=sys.stderr)
+        return 1
     except OSError as error:
-        print(f"convfe: {error.strerror or error}: {error.filename or 'no file named'}", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"convfe: {where}{error.strerror or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("convfe: stopped; files already written are whole.", file=sys.stderr)
@@ -236,15 +243,16 @@ def write_maps(options: argparse.Namespace) -> int:
     from convfe_core.precision import parse_precision
     from convfe_core.results import MapsRun
 
+    specs = choose_preprocessing([parse_spec(text) for text in options.backbones], options.preprocessing)
     run = MapsRun(
         paths=tuple(options.paths),
-        specs=choose_preprocessing([parse_spec(text) for text in options.backbones], options.preprocessing),
+        specs=specs,
         size=parse_size(options.size),
         tap=options.tap,
         out=options.out,
         tell=lambda line: print(line, file=sys.stderr),
         precision=parse_precision(options.precision),
-        engine=_engine(options),
+        engine=_engine(options, specs),
     )
     return 1 if run.write() else 0
 
@@ -267,8 +275,8 @@ def rank_backbones(options: argparse.Namespace) -> int:
         path = getattr(options, kind)
         if path is not None and not path.parent.is_dir():
             raise SpecError(f"Expected a folder that exists for --{kind}. Received: {path}.")
-    engine = _engine(options)
     specs = choose_preprocessing([parse_spec(text) for text in options.backbones], options.preprocessing)
+    engine = _engine(options, specs)
     settings = RankOptions(
         size=parse_size(options.size),
         tap=options.tap,
@@ -295,15 +303,18 @@ def rank_backbones(options: argparse.Namespace) -> int:
     return 1 if result.failed or result.missing else 0
 
 
-def _engine(options: argparse.Namespace) -> RayEngine | None:
+def _engine(options: argparse.Namespace, specs: Sequence[Spec]) -> RayEngine | None:
     """The engine that was asked for, None for this process itself.
 
     Raises
     ------
     SpecError : options for another engine
-    EngineError : it is not installed
+    EngineError : it is not installed, or its cluster would not do
     """
-    from convfe_core.ray_engine import RayEngine, Workers, require_ray
+    from convfe_core.footprint import worker_mb
+    from convfe_core.ray_cluster import require_ray
+    from convfe_core.ray_engine import RayEngine
+    from convfe_core.ray_workers import Workers
 
     named = ("address", "workers", "worker_cpus", "worker_gpus", "worker_memory")
     if options.engine == "local":
@@ -314,11 +325,13 @@ def _engine(options: argparse.Namespace) -> RayEngine | None:
     require_ray()
     least, most = options.workers or (None, None)
     workers = Workers(least, most, options.worker_cpus, options.worker_gpus or 0.0, options.worker_memory)
-    return RayEngine(options.address, workers)
+    engine = RayEngine(options.address, workers)
+    engine.look(worker_mb(specs))
+    return engine
 
 
 class _RankProgress:
-    """Prints each new step of a ranking, every tenth image, an engine's shards once a second, and the time left."""
+    """Prints where each step of a ranking begins and ends and, once a second, how far it is."""
 
     def __init__(self) -> None:
         self._said = ""
@@ -326,16 +339,13 @@ class _RankProgress:
 
     def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
-        if progress.backbone == "ray" and progress.share < 1 and now - self._when < SECONDS_BETWEEN_LINES:
-            return
-        self._when = now
-        _step, _, image = progress.doing.partition("image ")
-        number = int(image.split()[0]) if image else 0
-        left = "" if progress.seconds_left is None else f", {progress.seconds_left:.0f} s left"
         line = f"{progress.backbone}: {progress.doing}"
-        if line != self._said and (not number or number % 10 == 0 or image.endswith(f"of {number}")):
-            print(f"{line}{left}", file=sys.stderr)
-        self._said = line
+        if line == self._said or (0 < progress.step < 1 and now - self._when < SECONDS_BETWEEN_LINES):
+            return
+        self._said, self._when = line, now
+        rate = "" if progress.images_per_second is None else f", {progress.images_per_second:.3g} images/s"
+        left = "" if not progress.seconds_left else f", {duration(progress.seconds_left)} left"
+        print(f"{line}{rate}{left}", file=sys.stderr)
 
 
 def _positive(text: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -101,6 +102,7 @@ def time_batches(
     *,
     seconds: float = SECONDS,
     clock: Callable[[], float] = time.perf_counter,
+    turn: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> tuple[Latency, ...]:
     """Time a backbone on noise of one size, in batches of 1 and 8.
 
@@ -108,21 +110,28 @@ def time_batches(
     ----------
     run : takes (N, height, width, 3) uint8
     seconds : for each batch size, warm-up not counted; never fewer than `FEWEST_RUNS` runs
+    turn : entered before each run; what it waits for is not counted
     """
     noise = np.random.default_rng(0).integers(0, 256, (max(BATCHES), height, width, 3), np.uint8)
-    return tuple(_time_batch(run, noise[:batch], seconds, clock) for batch in BATCHES)
+    return tuple(_time_batch(run, noise[:batch], seconds, clock, turn) for batch in BATCHES)
 
 
 def _time_batch(
-    run: Callable[[NDArray[np.uint8]], Any], batch: NDArray[np.uint8], seconds: float, clock: Callable[[], float]
+    run: Callable[[NDArray[np.uint8]], Any],
+    batch: NDArray[np.uint8],
+    seconds: float,
+    clock: Callable[[], float],
+    turn: Callable[[], AbstractContextManager[None]],
 ) -> Latency:
     for _ in range(_WARM_UPS):
-        run(batch)
+        with turn():
+            run(batch)
     times: list[float] = []
     while len(times) < FEWEST_RUNS or (sum(times) < seconds and len(times) < MOST_RUNS):
-        start = clock()
-        run(batch)
-        times.append(clock() - start)
+        with turn():
+            start = clock()
+            run(batch)
+            times.append(clock() - start)
     each = 1000 * np.array(times) / len(batch)
     return Latency(len(batch), float(np.median(each)), float(np.quantile(each, 0.95)), len(times))
 

@@ -16,6 +16,11 @@ ConvfeError
 class ConvfeError(Exception):
     """Anything a user can put right; ``str(error)`` is one line fit to show them."""
 
+    @property
+    def in_public(self) -> str:
+        """The line for those who do not sit at the machine: it names none of its folders and addresses."""
+        return str(self)
+
 
 class ImageError(ConvfeError):
     """A file that is no photograph we can show."""
@@ -30,7 +35,22 @@ class WeightsError(ConvfeError):
 
 
 class DownloadError(WeightsError):
-    """Weights that could not be fetched."""
+    """Weights that could not be fetched.
+
+    Parameters
+    ----------
+    text : why, and what to do
+    in_public : the same for those who can do nothing about it
+    """
+
+    def __init__(self, text: str, in_public: str | None = None) -> None:
+        super().__init__(text)
+        self._in_public = in_public
+
+    @property
+    def in_public(self) -> str:
+        """The line without reasons that lie with the machine."""
+        return str(self) if self._in_public is None else self._in_public
 
 
 class ModelFileError(ConvfeError):

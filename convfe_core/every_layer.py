@@ -7,8 +7,6 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import numpy as np
-
 from convfe_core.backbones import LoadProgress, Network, ignore_progress, open_network
 from convfe_core.catalog import Spec
 from convfe_core.features import FeatureReader, read_features
@@ -56,7 +54,7 @@ class EveryLayer:
     @property
     def megabytes(self) -> float:
         """Memory that its weights hold."""
-        return sum(int(np.prod(weight.shape)) for weight in self.network.model.weights) * 4 / 2**20
+        return self.network.megabytes
 
 
 def open_every_layer(spec: Spec, on_progress: LoadProgress = ignore_progress) -> EveryLayer:

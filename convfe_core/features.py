@@ -47,7 +47,7 @@ class FeatureReader:
 
         for photo in photos:
             frame = frame_for(photo.height, photo.width, self.network, size)
-            with MACHINE.passing(lambda _before: None):
+            with MACHINE.passing():
                 (values,) = self._graph(tf.constant(place_on_canvas(photo, frame)[None]))
             grid = cells_on_photo(frame, self.network.path.grid(frame.input_height, frame.input_width))
             yield Features(photo, values.numpy()[0, : grid.rows, : grid.columns], frame, grid)

@@ -10,7 +10,7 @@ import os
 import stat
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -30,21 +30,28 @@ class Skipped:
 
 
 @dataclass(frozen=True)
-class ArchiveLimits:
-    """What a zip archive may hold.
+class DatasetLimits:
+    """What a data set may be.
 
     Attributes
     ----------
-    max_files : most entries
-    max_bytes : bytes that all entries may add up to once unpacked, as the archive states them; no entry is ever read
-        beyond what it states
+    max_files : most files in an archive or an upload
+    max_bytes : bytes that they may add up to, once unpacked, as the archive states them; no entry is ever read beyond
+        what it states
+    text_bytes, json_bytes : largest XML or text file, and largest COCO file, that is read
+    classes_bytes : largest file of class names; as YAML it takes over a hundred times its size in memory
+    max_pixels : of a picture, by its header
     """
 
     max_files: int = 20_000
     max_bytes: int = 2_000_000_000
+    text_bytes: int = 20_000_000
+    json_bytes: int = 1_000_000_000
+    classes_bytes: int = 200_000
+    max_pixels: int = 50_000_000
 
 
-DEFAULT_ARCHIVE_LIMITS = ArchiveLimits()
+DEFAULT_DATASET_LIMITS = DatasetLimits()
 
 
 class FileSet(ABC):
@@ -194,10 +201,23 @@ class UploadedFiles(FileSet):
     ----------
     files : (name, bytes) in the order they came; the first of two files of one name counts, the other is a problem
     label : what the uploads are called in messages
+    limits : how much they may be
+
+    Raises
+    ------
+    AnnotationError
+        When they are more than `limits` allow.
     """
 
-    def __init__(self, files: Iterable[tuple[str, bytes]], label: str = "the uploaded files") -> None:
+    def __init__(
+        self,
+        files: Iterable[tuple[str, bytes]],
+        label: str = "the uploaded files",
+        limits: DatasetLimits = DEFAULT_DATASET_LIMITS,
+    ) -> None:
         self.label = label
+        files = tuple(files)
+        _check_amount(label, [len(data) for _, data in files], limits)
         self._files: dict[str, bytes] = {}
         problems = []
         for name, data in files:
@@ -229,7 +249,7 @@ class ZipFiles(FileSet):
     """
 
     def __init__(
-        self, file: bytes | Path, label: str = "the archive", limits: ArchiveLimits = DEFAULT_ARCHIVE_LIMITS
+        self, file: bytes | Path, label: str = "the archive", limits: DatasetLimits = DEFAULT_DATASET_LIMITS
     ) -> None:
         self.label = label
         self._file = file
@@ -238,13 +258,7 @@ class ZipFiles(FileSet):
             entries = [entry for entry in self._archive.infolist() if not entry.is_dir()]
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise AnnotationError(f"{label}: expected a zip archive, got a file that is none or is damaged.") from error
-        if len(entries) > limits.max_files:
-            raise AnnotationError(f"{label}: expected at most {limits.max_files:,} files, got {len(entries):,}.")
-        total = sum(entry.file_size for entry in entries)
-        if total > limits.max_bytes:
-            raise AnnotationError(
-                f"{label}: expected at most {limits.max_bytes / 1e6:g} MB once unpacked, got {total / 1e6:.0f} MB."
-            )
+        _check_amount(label, [entry.file_size for entry in entries], limits)
         self._entries: dict[str, zipfile.ZipInfo] = {}
         problems = []
         for entry in entries:
@@ -308,6 +322,16 @@ def file_stamp(path: Path) -> str:
     except (OSError, ValueError):
         return ""
     return f"{found.st_size}:{found.st_mtime_ns}"
+
+
+def _check_amount(label: str, sizes: Sequence[int], limits: DatasetLimits) -> None:
+    if len(sizes) > limits.max_files:
+        raise AnnotationError(f"{label}: expected at most {limits.max_files:,} files, got {len(sizes):,}.")
+    total = sum(sizes)
+    if total > limits.max_bytes:
+        raise AnnotationError(
+            f"{label}: expected at most {limits.max_bytes / 1e6:g} MB once unpacked, got {total / 1e6:.0f} MB."
+        )
 
 
 def _open_archive(file: bytes | Path) -> zipfile.ZipFile:

@@ -12,7 +12,7 @@ from convfe_core.architectures import Architecture, Preprocessing
 from convfe_core.gallery import DEFAULT_SAMPLES, load_sample
 from convfe_core.images import Photo, place_on_canvas, plan_frame
 from convfe_core.preprocessing import SCALINGS, scale_pixels
-from convfe_core.taps import tensors_in_order
+from convfe_core.taps import operation_of, tensors_in_order
 
 SCALING_WORDS: dict[Preprocessing, str] = {
     "raw": "0..255, as they are",
@@ -86,7 +86,7 @@ def scaling_layers(model: Any) -> tuple[str, ...]:
     """Names of the layers that scale pixels before the first layer with trained weights."""
     found = []
     for tensor in tensors_in_order(model):
-        layer = tensor._keras_history.operation
+        layer = operation_of(tensor)
         if type(layer).__name__ in _SCALING_LAYERS:
             found.append(str(layer.name))
         elif getattr(layer, "weights", []):
@@ -104,12 +104,12 @@ def norm_misfits(model: Any) -> dict[Preprocessing, float]:
     import keras
 
     for tensor in tensors_in_order(model):
-        layer = tensor._keras_history.operation
+        layer = operation_of(tensor)
         if isinstance(layer, keras.layers.BatchNormalization):
             break
     else:
         return {}
-    before = keras.Model(model.inputs, tensor._keras_history.operation.input)
+    before = keras.Model(model.inputs, layer.input)
     mean, variance = (np.asarray(value, np.float64) for value in (layer.moving_mean, layer.moving_variance))
     if not mean.any() and (variance == 1).all():  # never trained
         return {}
@@ -161,15 +161,8 @@ def audit_input(model: Any, mode: Preprocessing, photo: Photo, size: tuple[int, 
 
     height, width = (own or side for own, side in zip(model.inputs[0].shape[1:3], size, strict=True))
     batch = _colours(scale_pixels(_canvas(photo, height, width)[None], mode), model)
-    first = next(
-        (
-            tensor._keras_history.operation
-            for tensor in tensors_in_order(model)
-            if type(tensor._keras_history.operation).__name__ != "Normalization"
-            and getattr(tensor._keras_history.operation, "weights", [])
-        ),
-        None,
-    )
+    layers = map(operation_of, tensors_in_order(model))
+    first = next((one for one in layers if type(one).__name__ != "Normalization" and getattr(one, "weights", [])), None)
     received = np.asarray(batch, np.float32)[0]
     if first is not None and first.input is not model.inputs[0]:
         received = np.asarray(keras.Model(model.inputs, first.input)([batch], training=False))[0]

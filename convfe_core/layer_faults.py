@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from convfe_core.backbones import Network, freeze
 from convfe_core.pixels import PixelArray
-from convfe_core.taps import tensors_in_order
+from convfe_core.taps import operation_of, tensors_in_order
 
 Values = NDArray[np.float64]
 
@@ -71,10 +71,8 @@ def first_not_finite(network: Network, batch: PixelArray) -> str | None:
         return tf.stack([tf.reduce_all(tf.math.is_finite(value)) for value in values])
 
     answers = tf.function(finite, autograph=False)(tf.constant(batch)).numpy()
-    return next(
-        (str(tensor._keras_history.operation.name) for tensor, fine in zip(tensors, answers, strict=True) if not fine),
-        None,
-    )
+    broken = (operation_of(tensor) for tensor, fine in zip(tensors, answers, strict=True) if not fine)
+    return next((str(layer.name) for layer in broken), None)
 
 
 class NormGatherer:
@@ -151,7 +149,7 @@ def _tensors(network: Network) -> list[Any]:
 
 
 def _layers(network: Network) -> list[Any]:
-    return list(dict.fromkeys(tensor._keras_history.operation for tensor in _tensors(network)))
+    return list(dict.fromkeys(map(operation_of, _tensors(network))))
 
 
 def _alike(kernel: NDArray[np.float32]) -> bool:

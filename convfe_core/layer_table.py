@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from convfe_core.backbones import Network
-from convfe_core.taps import tensors_and_strides
+from convfe_core.taps import operation_of, tensors_and_strides
 
 
 def layer_table(network: Network) -> list[dict[str, Any]]:
@@ -18,7 +18,7 @@ def layer_table(network: Network) -> list[dict[str, Any]]:
     The shape is that at the network's native size, ``height x width x channels``; where a map has no place in the
     picture, the stride is None.
     """
-    strides = {id(tensor._keras_history.operation): stride for tensor, stride in tensors_and_strides(network.model)}
+    strides = {id(operation_of(tensor)): stride for tensor, stride in tensors_and_strides(network.model)}
     shapes = _shapes(network)
     rows = []
     for number, layer in enumerate(network.model.layers):

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psutil
 
+from convfe_core.lean import import_tensorflow
+
 SETTING = "CONVFE_MEMORY_MB"
 """Environment variable: the memory in megabytes that the whole process may use."""
 
@@ -98,8 +100,7 @@ def settle() -> None:
 
     For processes that serve one run and nobody's data before it: what is alive now is never collected.
     """
-    import keras  # noqa: F401  # TensorFlow with it
-
+    import_tensorflow()
     gc.collect()
     gc.freeze()
 

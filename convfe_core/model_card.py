@@ -11,7 +11,7 @@ from convfe_core.footprint import require_room
 from convfe_core.input_scaling import ScalingGuess
 from convfe_core.memory import give_back
 from convfe_core.model_files import OpenedModel, open_model
-from convfe_core.taps import resolve_tap, tensors_and_strides
+from convfe_core.taps import operation_of, resolve_tap, tensors_and_strides
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,4 @@ def describe_model(opened: OpenedModel) -> ModelCard:
 
 def map_layers(model: Any) -> tuple[str, ...]:
     """Names of the layers whose output is a map, from the picture on."""
-    return tuple(
-        str(tensor._keras_history.operation.name) for tensor, stride in tensors_and_strides(model) if stride > 0
-    )
+    return tuple(str(operation_of(tensor).name) for tensor, stride in tensors_and_strides(model) if stride > 0)

@@ -13,7 +13,7 @@ from convfe_core.input_scaling import ScalingGuess, guess_scaling
 from convfe_core.model_flat import flatten_model
 from convfe_core.model_formats import load_model_file
 from convfe_core.recognition import recognise_backbone
-from convfe_core.taps import last_map, trace_path
+from convfe_core.taps import last_map, operation_of, trace_path
 
 USUAL_SIZE = 320
 """Longest side, in pixels, for a model that takes any size and was not recognised."""
@@ -104,8 +104,8 @@ def _without_head(whole: Any) -> tuple[Any, tuple[str, ...]]:
     import keras
 
     tensor = last_map(whole)
-    while type(tensor._keras_history.operation).__name__ in _POOLING or _one_cell(tensor):
-        operation = tensor._keras_history.operation
+    while type(operation_of(tensor)).__name__ in _POOLING or _one_cell(tensor):
+        operation = operation_of(tensor)
         if not hasattr(operation, "pool_size") and type(operation).__name__ not in _POOLING:
             break
         tensor = operation.input

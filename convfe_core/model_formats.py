@@ -32,14 +32,12 @@ from convfe_core.model_safety import (
     check_hdf5,
 )
 
-MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".zip")
 EXPECTED = "a Keras model: .keras, .h5, .hdf5, or a SavedModel as a folder or zip"
 
 _SAVED_MODEL, _METADATA, _VARIABLES = "saved_model.pb", "keras_metadata.pb", "variables"
 _BYTES_A_NUMBER = 4
 _FOREIGN = (
     (b"\x80", "a pickle, which can run code when it is opened"),
-    (b"TFL3", "a TensorFlow Lite model"),
     (b"\x08", "an ONNX model or a graph without layers"),
     (b"\x1f\x8b", "a gzip archive"),
     (b"{", "a JSON file"),
@@ -81,16 +79,13 @@ def _what_came(path: Path) -> str:
         beginning = file.read(16)
     if not beginning:
         return "an empty file"
-    if TFLITE_MARK in beginning[:8]:
+    if beginning[4:8] == b"TFL3":
         return "a TensorFlow Lite model"
     if beginning.startswith(b"\x89HDF"):
         return "the beginning of an HDF5 file whose rest is damaged"
     if beginning.startswith(b"PK"):
         return "a damaged archive"
     return next((what for magic, what in _FOREIGN if beginning.startswith(magic)), "a file of another kind")
-
-
-TFLITE_MARK = b"TFL3"
 
 
 def _load_hdf5(path: Path, name: str) -> tuple[Any, str]:

@@ -6,14 +6,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar
-
-import numpy as np
 
 from convfe_core.backbones import Backbone, LoadProgress, ignore_progress, load_backbone, weight_path
 from convfe_core.catalog import Spec
 from convfe_core.every_layer import EveryLayer, open_every_layer
-from convfe_core.extraction import Size, frame_for
 from convfe_core.footprint import peak_mb, refusal
 from convfe_core.gate import MACHINE
 from convfe_core.memory import give_back, room_mb, used_mb
@@ -89,11 +87,7 @@ class BackbonePool:
         """
 
         def load() -> Backbone:
-            backbone = load_backbone(spec, tap, precision=precision, on_progress=on_progress)
-            # The first pass optimises the graph; it belongs to loading, and into the measurement.
-            frame = frame_for(backbone.native_size, backbone.native_size, backbone, Size("native"))
-            backbone.reduce(np.zeros((1, frame.input_height, frame.input_width, 3), np.uint8))
-            return backbone
+            return load_backbone(spec, tap, precision=precision, on_progress=on_progress)
 
         return self._get(_Key(Backbone, spec, tap, precision), load, on_progress)
 
@@ -121,13 +115,35 @@ class BackbonePool:
                 found = self._load(key, load)
         return found
 
+    def make_room(self, spec: Spec) -> None:
+        """Drop what must go before this backbone can be loaded by somebody else.
+
+        Raises
+        ------
+        MemoryLimitError : it does not fit, whatever is dropped
+        """
+        self._check_room(spec)
+        need = peak_mb(spec)
+        while self._room() < need and self._drop_oldest():
+            pass
+        if self._room() < need:
+            raise refusal(spec, need, self._room())
+
+    def forget(self, folder: Path) -> None:
+        """Drop what was loaded from a file in this folder."""
+        with self._lock:
+            for key in list(self._held):
+                if key.spec.path is not None and key.spec.path.is_relative_to(folder):
+                    del self._held[key]
+        give_back()
+
     def held(self) -> list[Held]:
         """What is loaded, most recently used last."""
         with self._lock:
             return [report for _, report in self._held.values()]
 
     def _load(self, key: _Key[_Network], load: Callable[[], _Network]) -> _Network:
-        self._make_room(key.spec)
+        self.make_room(key.spec)
         before = used_mb()
         network = load()
         give_back(collect=False)
@@ -147,15 +163,6 @@ class BackbonePool:
         need, room = peak_mb(spec), self._room()
         if room + self._megabytes() < need:
             raise refusal(spec, need, room)
-
-    def _make_room(self, spec: Spec) -> None:
-        """Drop what must go before this backbone can be loaded."""
-        self._check_room(spec)
-        need = peak_mb(spec)
-        while self._room() < need and self._drop_oldest():
-            pass
-        if self._room() < need:
-            raise refusal(spec, need, self._room())
 
     def _take(self, key: _Key[_Network]) -> _Network | None:
         with self._lock:

@@ -52,12 +52,15 @@ class ProbeResult:
     reason: str | None = None
 
 
-def background_boxes(boxes: BoxArray, height: int, width: int, seed: int | list[int] = SEED) -> BoxArray:
-    """Draw, for each box, a crop of its size that shows background.
+def background_boxes(
+    wanted: BoxArray, boxes: BoxArray, height: int, width: int, seed: int | list[int] = SEED
+) -> BoxArray:
+    """Draw, for each of some boxes, a crop of its size that shows background.
 
     Parameters
     ----------
-    boxes : (N, 4) all boxes of one image
+    wanted : (N, 4) the boxes whose sizes crops get
+    boxes : (K, 4) all boxes of the image, which crops keep away from
     height, width : of the image
     seed : the same seed gives the same crops
 
@@ -67,7 +70,7 @@ def background_boxes(boxes: BoxArray, height: int, width: int, seed: int | list[
     """
     random = np.random.default_rng(seed)
     crops = []
-    for x_min, y_min, x_max, y_max in boxes:
+    for x_min, y_min, x_max, y_max in wanted:
         size = np.array([x_max - x_min, y_max - y_min])
         corners = random.random((_TRIES, 2)) * (np.array([width, height]) - size)
         candidates = np.concatenate([corners, corners + size], axis=1)
@@ -99,8 +102,9 @@ def plan_probe(images: Sequence[ImageBoxes], places: Sequence[int], seed: int) -
         image = images[place]
         draw = np.random.default_rng([seed, place])
         kept = np.sort(draw.permutation(len(image.boxes))[:MOST_BOXES_PER_IMAGE])
-        crops = background_boxes(image.boxes, image.height, image.width, [seed, place])[: len(kept)]
-        boxes[place] = np.concatenate([image.boxes[kept], crops])
+        chosen = image.boxes[kept]
+        crops = background_boxes(chosen, image.boxes, image.height, image.width, [seed, place])
+        boxes[place] = np.concatenate([chosen, crops])
         labels[place] = (*(image.labels[k] for k in kept), *[BACKGROUND] * len(crops))
         count += len(kept)
     return ProbePlan(boxes, labels)
@@ -119,7 +123,7 @@ def probe_boxes(
 
     Returns
     -------
-    ProbeResult, without a number where fewer than two classes or five images are left
+    ProbeResult, without a number where fewer than two classes, five images or five neighbours are left
     """
     from sklearn.model_selection import GroupKFold, cross_val_predict
     from sklearn.neighbors import KNeighborsClassifier
@@ -136,10 +140,13 @@ def probe_boxes(
     if len(np.unique(images)) < FOLDS:
         reason = f"expected boxes on at least {FOLDS} images"
         return ProbeResult(None, None, names, left_out, len(labels), reason)
-    folds = GroupKFold(FOLDS, shuffle=True, random_state=seed)
+    folds = list(GroupKFold(FOLDS, shuffle=True, random_state=seed).split(features, truth, images))
+    if min(len(train) for train, _ in folds) < NEIGHBOURS:
+        reason = f"expected {NEIGHBOURS} boxes outside any fifth of the images, got nearly all on a few"
+        return ProbeResult(None, None, names, left_out, len(labels), reason)
     # Between vectors of length one the Euclidean distance orders as the cosine does, in far less memory.
     neighbours = KNeighborsClassifier(NEIGHBOURS, algorithm="brute")
-    predicted = cross_val_predict(neighbours, _unit_length(features), truth, groups=images, cv=folds)
+    predicted = cross_val_predict(neighbours, _unit_length(features), truth, cv=folds)
     accuracy = _balanced_accuracy(truth, predicted, images, len(classes), seed)
     return ProbeResult(accuracy, 1 / len(classes), names, left_out, len(labels))
 

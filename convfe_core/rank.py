@@ -5,24 +5,28 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.backbones import open_network
+from convfe_core.backbones import open_network, weight_path
 from convfe_core.box_sizes import box_sizes
 from convfe_core.boxes import Dataset
-from convfe_core.catalog import Spec, find_architecture, from_anywhere
+from convfe_core.catalog import Spec, find_architecture, from_anywhere, require_different_labels
 from convfe_core.cost import Cost, PeakMemory, count_flops, count_params, time_batches, warm_up
 from convfe_core.errors import AnnotationError, ConvfeError, EngineError, SpecError
 from convfe_core.extraction import cells_on_photo, frame_for
 from convfe_core.filesets import Skipped, file_stamp
 from convfe_core.folders import Folder
 from convfe_core.footprint import require_room, worker_mb
+from convfe_core.gate import MACHINE
 from convfe_core.maps import Frame
+from convfe_core.pace import Pace
 from convfe_core.pass_scores import PassScores
 from convfe_core.precision import Precision, computes_in_bfloat16, explain_kept
 from convfe_core.probe import NO_PROBE, plan_probe, probe_boxes
@@ -64,6 +68,8 @@ class RankRun:
     clock : seconds
     work : folder for finished parts of the run, from which a run that was killed goes on; None keeps nothing
     engine : computes the parts elsewhere; needs `work`
+    make_room : called before a backbone is loaded; raises MemoryLimitError where it does not fit
+    explain : says in a sentence why a backbone could not be ranked
     """
 
     def __init__(
@@ -76,10 +82,9 @@ class RankRun:
         clock: Callable[[], float] = time.monotonic,
         work: Folder | str | Path | None = None,
         engine: RayEngine | None = None,
+        make_room: Callable[[Spec], None] = require_room,
+        explain: Callable[[ConvfeError], str] = str,
     ) -> None:
-        for spec in specs:
-            if spec.architecture is not None:
-                find_architecture(spec.name)
         self.dataset = dataset
         self.specs = tuple(dict.fromkeys(specs))
         self.options = options
@@ -101,22 +106,26 @@ class RankRun:
         )
         self._parts = None if work is None else Parts(work, SCHEMA)
         self._engine = engine
+        self._make_room = make_room
+        self._explain = explain
         self._opened: dict[Spec, _Opened] = {}
         self._missing: dict[str, Skipped] = {}  # by shard
         self._images: tuple[ShardImage, ...] = ()
         self._cut: dict[str, list[Shard]] = {}  # by the name of a pass
         self._controls: dict[tuple[str, str], PassScores] = {}
         self._at = (0, 0)  # backbones begun, passes done of the one at work
+        self._found = 0.0  # share of the run that an earlier one had finished
 
     def run(self) -> RankResult:
         """Run every backbone, or as many as are finished when the user stops.
 
         Raises
         ------
-        SpecError : a layer that does not exist
+        SpecError : a layer that does not exist, or two backbones that go by one name
         AnnotationError : no photograph of the data set can be read
         ConvfeError : what the only or every backbone failed with
         """
+        require_different_labels(self.specs)
         errors: list[ConvfeError] = []
         if self.options.cost:
             warm_up()  # or the first backbone would be charged for TensorFlow itself
@@ -165,27 +174,33 @@ class RankRun:
                 raise
             except ConvfeError as error:
                 errors.append(error)
-                self.failed.append(Skipped(_shown(spec), str(error)))
+                self.failed.append(Skipped(_shown(spec), self._explain(error)))
             else:
                 yield spec, found
 
     def _open(self, spec: Spec) -> _Opened:
         """Open a backbone and measure its cost."""
-        self._tell(spec, "loading")
         cost: Cost | None = None
-        require_room(spec)
-        with PeakMemory() as memory:
-            network = open_network(spec, self.options.tap, on_progress=lambda phrase, _share: self._tell(spec, phrase))
-            backbone = freeze_for_scoring(network, self.options.precision)
+
+        def tell(phrase: str, _share: float | None) -> None:
+            self._tell(spec, phrase)
+
+        weight_path(spec, tell)  # a slow download must keep nobody else from computing
+        with ExitStack() as watched:
+            with self._my_turn(spec, "loading"):
+                self._make_room(spec)
+                memory = watched.enter_context(PeakMemory())
+                network = open_network(spec, self.options.tap, on_progress=tell)
+                backbone = freeze_for_scoring(network, self.options.precision)
             if kept := explain_kept(self.options.precision, backbone.precision):
                 self._tell(spec, kept)
             if self.options.cost:
-                self._tell(spec, "measuring its cost")
                 frame = self._usual_frame(backbone)
                 height, width = frame.input_height, frame.input_width
                 params, flops = count_params(network), count_flops(network, height, width)
                 del network
-                latency = time_batches(backbone.run_blank, height, width)
+                turn = partial(self._my_turn, spec, "measuring its cost")
+                latency = time_batches(backbone.run_blank, height, width, turn=turn)
         if self.options.cost:
             grid = cells_on_photo(frame, backbone.grid(height, width))
             cost = Cost(params, flops, height, width, grid.rows * grid.columns, latency, memory.added_mb)
@@ -201,6 +216,17 @@ class RankRun:
             backbone=None if self._engine else backbone,
         )
 
+    @contextmanager
+    def _my_turn(self, spec: Spec, doing: str) -> Iterator[None]:
+        """Wait until nobody else of this process loads or runs anything."""
+        self._tell(spec, doing)
+
+        def wait(before: int) -> None:
+            self._tell(spec, f"waiting for {before} other{'s' if before > 1 else ''}")
+
+        with MACHINE.passing(wait):
+            yield
+
     def _run_elsewhere(self, engine: RayEngine) -> None:
         """Let an engine finish what is missing, and note what it could not."""
         assert self._parts is not None
@@ -212,12 +238,11 @@ class RankRun:
         def tell(progress: RayProgress) -> None:
             self._stop_if_asked()
             share = progress.shards / progress.of
-            self._on_progress(Progress("ray", progress.words, share, progress.seconds_left))
+            self._on_progress(Progress("ray", progress.words, share, progress.seconds_left, step=share))
 
         abroad = {name: replace(one, spec=from_anywhere(one.spec)) for name, one in passes.items()}
         job = RankJob(self._scorer, abroad, computes_in_bfloat16(self.options.precision))
-        need = worker_mb(self._opened)
-        reasons = engine.finish(job, missing, self._parts, need, tell)
+        reasons = engine.finish(job, missing, self._parts, worker_mb(self._opened), tell)
         for shard in missing:
             if shard.name in reasons:
                 self._missing[shard.name] = Skipped(shard.words, reasons[shard.name])
@@ -310,26 +335,36 @@ class RankRun:
         doing : what to tell besides the image
         """
         loaded = [backbone] if backbone else []
-        done = 0
+        images = len(self._places)
+        pace = Pace(images, self._clock)
+
+        def skip(found: int) -> None:
+            pace.skip(found)
+            self._found += found / images / self._passes / len(self.specs)
 
         def compute(shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
+            skip(first)
             if not loaded:
-                loaded.append(one.load(self.options))
+                with self._my_turn(one.spec, doing or "loading"):
+                    self._make_room(one.spec)
+                    loaded.append(one.load(self.options))
+                pace.restart()
             control = one.seed is not None
             scored = self._scorer.rows(loaded[0], shard, first, control=control, check=self._stop_if_asked)
             for after, rows in scored:
                 yield after, rows
-                for number in range(done + after - len(rows) + 1, done + after + 1):
-                    images = f"image {number} of {len(self._places)}"
-                    self._tell(one.spec, f"{doing}, {images}" if doing else images, number / len(self._places))
+                pace.count(len(rows))
+                words = f"image {pace.done} of {images}"
+                self._tell(one.spec, f"{doing}, {words}" if doing else words, pace)
 
         for shard in self._shards(one):
+            after = pace.done + len(shard.images)
             for row in () if shard.name in self._missing else shard_rows(shard, compute, self._parts):
                 if row.get("reason"):
                     self._unreadable[self.dataset.images[row["place"]].image] = row["reason"]
                 else:
                     yield row
-            done += len(shard.images)
+            skip(after - pace.done)
 
     def _shards(self, one: Pass) -> list[Shard]:
         """A pass cut into shards, once: files may change while it runs."""
@@ -351,13 +386,18 @@ class RankRun:
         if self._should_stop():
             raise _Stopped
 
-    def _tell(self, spec: Spec, doing: str, share_of_pass: float = 0.0) -> None:
+    def _tell(self, spec: Spec, doing: str, pace: Pace | None = None) -> None:
         self._stop_if_asked()
-        passes = 1 + len(CONTROL_SEEDS) * self.options.control
-        share = (self._at[0] + (self._at[1] + share_of_pass) / passes) / max(len(self.specs), 1)
-        elapsed = self._clock() - self._start
-        left = elapsed * (1 - share) / share if share > 0.02 else None
-        self._on_progress(Progress(_shown(spec), doing, min(share, 1.0), left))
+        step, rate = (pace.done / pace.total, pace.images_per_second) if pace else (0.0, None)
+        share = (self._at[0] + (self._at[1] + step) / self._passes) / len(self.specs)
+        computed = share - self._found
+        left = (self._clock() - self._start) * (1 - share) / computed if computed > 0.02 else None
+        self._on_progress(Progress(_shown(spec), doing, min(share, 1.0), left, step, rate))
+
+    @property
+    def _passes(self) -> int:
+        """How many each backbone has."""
+        return 1 + len(CONTROL_SEEDS) * self.options.control
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from convfe_core.figure_words import escape
 from convfe_core.rank_results import RankResult
 from convfe_core.rank_tables import table_rows
 from convfe_core.ranking import RankedBackbone
@@ -30,12 +31,14 @@ def separation_figure(result: RankResult, ink: str = INK) -> dict[str, Any]:
     """S of every backbone with its interval, the highest on top, and its control's as an open diamond."""
     rows = [row for row in reversed(table_rows(result)) if row["S"] is not None]
     data = [
-        _with_intervals([r["spec"] for r in rows], rows, ("S", "S_low", "S_high"), "backbone", COLOURS[0], "circle"),
+        _with_intervals(
+            [escape(r["spec"]) for r in rows], rows, ("S", "S_low", "S_high"), "backbone", COLOURS[0], "circle"
+        ),
     ]
     controlled = [row for row in rows if row["control_S"] is not None]
     if controlled:
         keys = ("control_S", "control_low", "control_high")
-        labels = [row["spec"] for row in controlled]
+        labels = [escape(row["spec"]) for row in controlled]
         data.append(_with_intervals(labels, controlled, keys, "its untrained control", CONTROL_COLOUR, "diamond-open"))
     layout = _layout(ink, f"separation S of the {result.options.reduction} map", "")
     layout["height"] = 120 + 44 * len(rows)
@@ -60,7 +63,7 @@ def pareto_figure(result: RankResult, cost: str = "ms_batch_1", ink: str = INK) 
         "mode": "markers+text",
         "x": [row[cost] for row in rows],
         "y": [row["S"] for row in rows],
-        "text": [row["spec"] for row in rows],
+        "text": [escape(row["spec"]) for row in rows],
         "textposition": _inwards([row[cost] for row in rows]),
         "error_y": _bars(rows, ("S", "S_low", "S_high")),
         "marker": {"color": COLOURS[0], "size": 10},
@@ -114,7 +117,7 @@ def size_figure(result: RankResult, ink: str = INK) -> dict[str, Any]:
         data.append(
             {
                 "type": "bar",
-                "x": [label for label, _ in found],
+                "x": [escape(label) for label, _ in found],
                 "y": [row["S"] for row in rows],
                 "error_y": _bars(rows, ("S", "low", "high")) | {"color": ink},
                 "marker": {"color": colour},
@@ -133,6 +136,7 @@ def duel_figure(result: RankResult, first: RankedBackbone, second: RankedBackbon
     Points above the diagonal are images that `first` wins. ``customdata`` holds the image's place in the data set.
     """
     reduction = result.ranking.reduction
+    up, across = escape(first.label), escape(second.label)
     ours, theirs = (result.result(one.label).scores.maps[reduction].separation for one in (first, second))
     usable = np.flatnonzero(np.isfinite(ours) & np.isfinite(theirs))
     low = float(min(ours[usable].min(initial=0), theirs[usable].min(initial=0)))
@@ -153,17 +157,17 @@ def duel_figure(result: RankResult, first: RankedBackbone, second: RankedBackbon
             "showlegend": False,
             "x": theirs[usable],
             "y": ours[usable],
-            "text": [result.dataset.images[place].image for place in usable.tolist()],
+            "text": [escape(result.dataset.images[place].image) for place in usable.tolist()],
             "customdata": usable,
             "marker": {
                 "size": 9,
                 "opacity": 0.8,
                 "color": [COLOURS[0] if ours[place] >= theirs[place] else COLOURS[1] for place in usable],
             },
-            "hovertemplate": f"%{{text}}<br>{first.label} %{{y:.2f}}<br>{second.label} %{{x:.2f}}<extra></extra>",
+            "hovertemplate": f"%{{text}}<br>{up} %{{y:.2f}}<br>{across} %{{x:.2f}}<extra></extra>",
         },
     ]
-    layout = _layout(ink, f"S under {second.label}", f"S under {first.label}") | {"height": 420}
+    layout = _layout(ink, f"S under {across}", f"S under {up}") | {"height": 420}
     return {"data": data, "layout": layout}
 
 

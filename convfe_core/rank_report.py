@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import html
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +20,10 @@ from convfe_core.maps import FeatureMaps
 from convfe_core.rank_figures import pareto_figure, separation_figure, size_figure
 from convfe_core.rank_results import RankResult
 from convfe_core.rank_tables import skipped_in_words, table_rows, to_csv, to_json
+
+if TYPE_CHECKING:
+    from convfe_core.backbones import Backbone
+    from convfe_core.catalog import Spec
 
 ROWS = 3
 """Best, and worst, images shown in a report."""
@@ -90,16 +95,18 @@ def best_and_worst(result: RankResult, rows: int = ROWS) -> tuple[list[str], lis
     return best, [name for name in names[::-1][:rows] if name not in best]
 
 
-def html_report(result: RankResult, best: Sequence[str], worst: Sequence[str]) -> str:
+def html_report(
+    result: RankResult, best: Sequence[str], worst: Sequence[str], load: Callable[[Spec, str], Backbone] | None = None
+) -> str:
     """One HTML page with the verdict, the table, the plots and the maps of some images.
 
     Parameters
     ----------
     best, worst : names of images to show with the maps of every backbone
+    load : gives the backbone of a spec at a tap; None loads each anew
     """
     from plotly.offline import get_plotlyjs
 
-    dataset = result.dataset
     figures = [
         ("Separation", separation_figure(result)),
         ("Separation by box size", size_figure(result)),
@@ -107,7 +114,7 @@ def html_report(result: RankResult, best: Sequence[str], worst: Sequence[str]) -
     if any(r.cost is not None for r in result.results):
         figures.insert(1, ("Separation against time", pareto_figure(result)))
     plots = "".join(_plot(number, title, figure) for number, (title, figure) in enumerate(figures))
-    pictures = _pictures(result, [*best, *worst])
+    pictures = _pictures(result, [*best, *worst], load)
     leader = result.ranking.backbones[0].label
     seen = "".join(
         f"<h2>Where {html.escape(leader)} separates {how}</h2>{''.join(pictures.get(name, '') for name in names)}"
@@ -115,15 +122,14 @@ def html_report(result: RankResult, best: Sequence[str], worst: Sequence[str]) -
         if any(name in pictures for name in names)
     )
     facts = (
-        f"{dataset.name}: {dataset.in_words}; {result.ranking.usable:,} images usable. "
-        f"Size {result.options.size.name}, {result.options.reduction} map, 95 % intervals over images"
+        f"{result.extent}. Size {result.options.size.name}, {result.options.reduction} map, 95 % intervals over images"
     )
     remarks = "".join(f"<li>{html.escape(f'{label}: {remark}')}</li>" for label, remark in result.remarks)
     missing = [f"missing {one.file}: {one.reason}" for one in result.missing]
     problems = "".join(f"<li>{html.escape(line)}</li>" for line in [*skipped_in_words(result, most=200), *missing])
     return _PAGE.format(
         verdict=html.escape(result.ranking.verdict.text),
-        dataset=html.escape(dataset.name),
+        dataset=html.escape(result.dataset.name),
         facts=html.escape(facts),
         table=_table(result),
         remarks=remarks,
@@ -151,15 +157,15 @@ def _number(value: float | None, form: str, scale: float = 1.0) -> str:
 
 
 def _plot(number: int, title: str, figure: dict[str, Any]) -> str:
-    # "</" would end the script element.
-    data, layout = (json.dumps(figure[part]).replace("</", "<\\/") for part in ("data", "layout"))
+    # "</script" would end the script element, and "<!--" would hide that end.
+    data, layout = (json.dumps(figure[part]).replace("<", "\\u003c") for part in ("data", "layout"))
     return (
         f'<h2>{html.escape(title)}</h2><div id="plot{number}"></div>'
         f'<script>plots.push(["plot{number}", {data}, {layout}])</script>'
     )
 
 
-def _pictures(result: RankResult, names: Sequence[str]) -> dict[str, str]:
+def _pictures(result: RankResult, names: Sequence[str], load: Callable[[Spec, str], Backbone] | None) -> dict[str, str]:
     """By image, an HTML figure with the photograph, its boxes, and the map that ranks of all backbones that load."""
     from convfe_core.backbones import load_backbone
     from convfe_core.extraction import extract_maps
@@ -168,11 +174,12 @@ def _pictures(result: RankResult, names: Sequence[str]) -> dict[str, str]:
     boxes = {entry.image: entry.boxes.tolist() for entry in result.dataset.images}
     photos: dict[str, Photo] = {}
     for name in dict.fromkeys(names):
-        photos[name] = read_photo(result.dataset.source.read(name, DEFAULT_LIMITS.max_bytes), name)
+        with suppress(ConvfeError):
+            photos[name] = read_photo(result.dataset.source.read(name, DEFAULT_LIMITS.max_bytes), name)
     maps: dict[str, list[FeatureMaps]] = {name: [] for name in photos}
-    for ranked in result.ranking.backbones:
+    for ranked in result.ranking.backbones if photos else ():
         try:
-            backbone = load_backbone(result.result(ranked.label).spec, result.options.tap)
+            backbone = (load or load_backbone)(result.result(ranked.label).spec, result.options.tap)
         except ConvfeError:
             continue
         for name, found in zip(photos, extract_maps(backbone, photos.values(), result.options.size), strict=True):

@@ -12,6 +12,7 @@ from convfe_core.cost import Cost
 from convfe_core.diagnostics import Diagnostics
 from convfe_core.extraction import Size
 from convfe_core.filesets import Skipped
+from convfe_core.phrases import counted
 from convfe_core.precision import Precision, explain_kept
 from convfe_core.probe import ProbeResult
 from convfe_core.ranking import BackboneScores, Ranking
@@ -54,12 +55,16 @@ class Progress:
     doing : what it does, for instance ``image 12 of 80``
     share : of the whole run, 0..1
     seconds_left : estimate, None at the beginning
+    step : share of what it does now, 0..1
+    images_per_second : of this step, None where it has no images or none of them is done
     """
 
     backbone: str
     doing: str
     share: float
     seconds_left: float | None
+    step: float = 0.0
+    images_per_second: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +96,13 @@ class RankedResult:
     cost: Cost | None
     top1: float | None
 
+    @property
+    def broken(self) -> str | None:
+        """Why its maps cannot be scored, where they hold values that are no numbers."""
+        if all(found.finite for found in self.diagnostics.values()):
+            return None
+        return "its maps hold values that are no numbers: the network overflowed or its weights are damaged"
+
 
 @dataclass(frozen=True, eq=False)
 class RankResult:
@@ -120,6 +132,13 @@ class RankResult:
     def remarks(self) -> list[tuple[str, str]]:
         """What is to be said of backbones besides their numbers: a label and a phrase."""
         said = (
-            (one.label, (one.sizes.text, explain_kept(self.options.precision, one.precision))) for one in self.results
+            (one.label, (one.sizes.text, one.broken, explain_kept(self.options.precision, one.precision)))
+            for one in self.results
         )
         return [(label, phrase) for label, phrases in said for phrase in phrases if phrase]
+
+    @property
+    def extent(self) -> str:
+        """``coco128: 80 images, 640 boxes, 61 classes (COCO); 73 images usable``."""
+        dataset = self.dataset
+        return f"{dataset.name}: {dataset.in_words}; {counted(self.ranking.usable, 'image')} usable"

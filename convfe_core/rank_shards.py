@@ -6,6 +6,7 @@ data set and the options alone (see `convfe_core.shards`), so that passes can go
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import json
@@ -291,8 +292,9 @@ def work_folder(options: RankOptions, dataset: Dataset, specs: Sequence[Spec], c
     """
     root = (cache or Path(user_cache_dir("convfe"))) / "rank"
     for old in root.glob("*") if root.is_dir() else ():
-        if time.time() - old.stat().st_mtime > MONTH_SECONDS:
-            shutil.rmtree(old, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # another run may just have removed its own
+            if time.time() - old.stat().st_mtime > MONTH_SECONDS:
+                shutil.rmtree(old, ignore_errors=True)
     facts = [dataset.source.label, len(dataset.images), astuple(options), [spec.text for spec in specs]]
     return root / hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 

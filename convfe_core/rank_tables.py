@@ -87,11 +87,7 @@ def table_rows(result: RankResult) -> list[dict[str, Any]]:
 
 def to_text(result: RankResult) -> str:
     """A table and the verdict, for a terminal."""
-    dataset = result.dataset
-    head = (
-        f"{dataset.name}: {dataset.in_words}; {result.ranking.usable:,} images usable. "
-        f"Separation S of the {result.options.reduction} map, 95 % intervals"
-    )
+    head = f"{result.extent}. Separation S of the {result.options.reduction} map, 95 % intervals"
     titles = ("backbone", "S", "control", "AUROC", "probe", "ms/image", "GFLOPs", "M params", "MB added", "cells")
     lines = [titles, *(_text_row(row) for row in table_rows(result))]
     widths = [max(len(line[k]) for line in lines) for k in range(len(titles))]

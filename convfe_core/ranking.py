@@ -15,7 +15,7 @@ from convfe_core.phrases import counted, in_words
 Values = NDArray[np.float64]
 
 FEWEST_IMAGES = 20
-"""Under so many usable images no winner is named."""
+"""Under so many usable images no winner is named, among backbones or between one and its control."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,7 @@ class RankedBackbone:
     separation : by reduction; empty when no image is usable
     by_size : small, medium and large boxes
     beats_control : whether its S is above its control's beyond doubt, never for untrained weights; None without a
-        control or usable images
+        control, or under `FEWEST_IMAGES`, of which a bootstrap is too sure
     """
 
     label: str
@@ -186,7 +186,7 @@ def _rank_one(scores: BackboneScores, usable: NDArray[np.bool_] | None, reductio
     if usable is None or not usable.any():
         return RankedBackbone(scores.label, alone, {}, {}, None)
     separation = {name: _separation(m, usable, seed) for name, m in scores.maps.items()}
-    gain = separation[reduction].gain
+    gain = separation[reduction].gain if usable.sum() >= FEWEST_IMAGES else None
     return RankedBackbone(
         label=scores.label,
         usable=alone,
@@ -261,10 +261,10 @@ def _verdict(
 
 def _too_few(usable: int) -> str:
     missing = FEWEST_IMAGES - usable
-    return (
-        f"No winner is named: {counted(usable, 'image')} can be scored, {FEWEST_IMAGES} are needed, "
-        f"so {counted(missing, 'more image')} with boxes {'is' if missing == 1 else 'are'} missing."
-    )
+    said = f"No winner is named: {counted(usable, 'image')} can be scored, {FEWEST_IMAGES} are needed"
+    if not usable:  # then it is the maps or the boxes that keep images from being scored, and more would be no help
+        return f"{said}."
+    return f"{said}, so {counted(missing, 'more image')} with boxes {'is' if missing == 1 else 'are'} missing."
 
 
 def _group_ties(order: Sequence[str], tied: set[frozenset[str]]) -> list[list[str]]:

@@ -10,48 +10,31 @@ from __future__ import annotations
 import logging
 import os
 import pickle
-import secrets
-import socket
-import sys
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from convfe_core.errors import ConvfeError, EngineError
 from convfe_core.filesets import Skipped
 from convfe_core.lean import keep_lean
 from convfe_core.pace import Pace
+from convfe_core.ray_cluster import (
+    check_machines,
+    cluster_address,
+    connected,
+    error_in_words,
+    package_versions,
+    require_same_packages,
+)
+from convfe_core.ray_workers import WorkerPlan, Workers, plan_workers
 from convfe_core.shards import Job, Parts, Shard, packed, shard_table
 
 ATTEMPTS = 3
-"""How often a shard may fail, and how many rounds may pass in which nothing at all is finished."""
+"""How often a shard may fail, and how often in succession Ray may break off with nothing finished."""
+SHARDS_AT_ONCE, SHARDS_A_WORKER = 4096, 32
+"""The most that one round has, whichever is more: each takes a tenth of a megabyte here while the round lasts."""
 LOST = "the worker that had it was lost each time; it may need more memory, see --worker-memory"
-WORKERS_ON_A_NODE = 8
-"""About so many share a node if nothing else is said."""
-KNOCK_SECONDS = 10.0
-_MOST_WORDS = 300
-
-
-@dataclass(frozen=True)
-class Workers:
-    """How many workers there are and what is set aside for each.
-
-    Attributes
-    ----------
-    least, most : None for as many as the cluster has room for; with both Ray adds and removes workers in between
-    cpus : None for an eighth of the smallest node's, at least one
-    gpus : shares of one are possible
-    memory_mb : None for what the largest backbone takes
-    """
-
-    least: int | None = None
-    most: int | None = None
-    cpus: float | None = None
-    gpus: float = 0.0
-    memory_mb: float | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +67,23 @@ class RayEngine:
     """
 
     address: str | None = None
-    workers: Workers = Workers()
+    workers: Workers = field(default_factory=Workers)
+
+    def look(self, megabytes: float) -> None:
+        """Look whether a cluster would do, before anything long begins; one of this machine alone is not there yet.
+
+        Parameters
+        ----------
+        megabytes : what a worker needs if nobody said otherwise
+
+        Raises
+        ------
+        EngineError : it does not let us in or has no room for a worker, or one of its machines has other packages
+        """
+        if cluster_address(self.address) != "local":
+            with connected(self.address) as ray:
+                check_machines(ray)
+                plan_workers(_resources(ray), self.workers, megabytes, 1)
 
     def finish(
         self,
@@ -112,24 +111,9 @@ class RayEngine:
         """
         if not shards:
             return {}
-        with _connected(self.address) as ray:
-            plan = _plan_workers(ray, self.workers, megabytes, len(shards))
+        with connected(self.address) as ray:
+            plan = plan_workers(_resources(ray), self.workers, megabytes, len(shards))
             return _Run(ray, job, parts, plan, tell).finish(shards)
-
-
-def require_ray() -> None:
-    """Look whether Ray Data is installed.
-
-    Raises
-    ------
-    EngineError : it is not; says how to install it
-    """
-    try:
-        import ray.data  # noqa: F401
-    except ImportError as error:
-        raise EngineError(
-            'Expected Ray Data for --engine ray, got a Python without it; run: pip install "convfe[ray]".'
-        ) from error
 
 
 def missing_in_words(missing: Sequence[Skipped], most: int = 3) -> str:
@@ -140,23 +124,10 @@ def missing_in_words(missing: Sequence[Skipped], most: int = 3) -> str:
     return f"{count} missing, everything else is done: {named}{more}; the same call again does only what is missing."
 
 
-@dataclass(frozen=True)
-class _Plan:
-    least: int
-    most: int
-    first: int
-    cpus: float
-    gpus: float
-    bytes: int
-
-    def at_most(self, workers: int) -> _Plan:
-        return replace(self, **{name: min(getattr(self, name), workers) for name in ("least", "most", "first")})
-
-
 class _Run:
     """One run over some shards: rounds over what is missing, until nothing is or it is hopeless."""
 
-    def __init__(self, ray: Any, job: Job, parts: Parts, plan: _Plan, tell: Callable[[RayProgress], None]) -> None:
+    def __init__(self, ray: Any, job: Job, parts: Parts, plan: WorkerPlan, tell: Callable[[RayProgress], None]) -> None:
         self._ray = ray
         self._parts = parts
         self._plan = plan
@@ -169,12 +140,14 @@ class _Run:
         """See `RayEngine.finish`."""
         left = {shard.name: shard for shard in shards}
         progress = _Counted(len(shards), sum(len(shard.images) for shard in shards))
+        most = max(SHARDS_AT_ONCE, SHARDS_A_WORKER * self._plan.most)
         idle = 0
-        while idle < ATTEMPTS and (wanted := [s for s in left.values() if self._failures[s.name] < ATTEMPTS]):
+        while idle < ATTEMPTS and (wanted := [s for s in left.values() if self._failures[s.name] < ATTEMPTS][:most]):
             before = len(left)
-            broke_off = self._round(wanted, left, progress)
-            idle = idle + 1 if len(left) == before else 0
-            if not broke_off:
+            if self._round(wanted, left, progress):
+                idle = idle + 1 if len(left) == before else 0
+            else:
+                idle = 0
                 self._failures.update(shard.name for shard in wanted if shard.name in left)
         return {name: self._reasons.get(name, LOST) for name in left}
 
@@ -185,7 +158,7 @@ class _Run:
             try:
                 result = next(results, None)
             except Exception as error:  # a lost node shows in many ways; what it had is done in the next round
-                self._reasons.update({name: _in_words(error) for name in left if name not in self._reasons})
+                self._reasons.update({name: error_in_words(error) for name in left if name not in self._reasons})
                 return True
             if result is None:
                 return False
@@ -212,7 +185,7 @@ class _Run:
             warnings.simplefilter("ignore", RayDeprecationWarning)
             found = self._ray.data.from_items(items, override_num_blocks=len(items)).map(
                 _Worker,
-                fn_constructor_args=(self._job,),
+                fn_constructor_args=(self._job, package_versions()),
                 # One shard at a time for each worker: those that wait for it would be lost with it, and called failed.
                 compute=ActorPoolStrategy(
                     min_size=plan.least, max_size=plan.most, initial_size=plan.first, max_tasks_in_flight_per_actor=1
@@ -227,16 +200,21 @@ class _Run:
             yield from block.to_pylist()
 
 
+def _resources(ray: Any) -> list[dict[str, float]]:
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
 class _Worker:
     """Computes shards in a process of its own and keeps the backbone of the last one."""
 
-    def __init__(self, job: Any) -> None:
+    def __init__(self, job: Any, packages: dict[str, str]) -> None:
         import ray
 
         # TensorFlow keeps its own number of threads, one for each core, whatever the worker's share of them: on very
         # small maps the order in which it adds depends on that number, and with it the last digits.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         keep_lean()
+        self._packages = packages
         self._job: Job = ray.get(job)
         self._worker = ray.get_runtime_context().get_actor_id()
         self._backbone: str | None = None
@@ -248,11 +226,12 @@ class _Worker:
         try:
             part = self._part(shard)
         except Exception as error:  # told where the run is, which tries the shard again
-            reason = _in_words(error)
+            reason = error_in_words(error)
         return {"number": row["number"], "worker": self._worker, "part": part, "reason": reason}
 
     def _part(self, shard: Shard) -> bytes:
         if shard.backbone != self._backbone:
+            require_same_packages(self._packages, package_versions(), "a worker")
             self._backbone = self._loaded = None  # two at once would take twice the memory
             self._loaded = self._job.load(shard.backbone)
             self._backbone = shard.backbone
@@ -278,91 +257,3 @@ class _Counted:
         rate = self._pace.images_per_second
         left = None if rate is None else (self._pace.total - self._pace.done) / rate
         return RayProgress(self._done, self._shards, count, f"{words}, {rate:.3g} images/s" if rate else words, left)
-
-
-@contextmanager
-def _connected(address: str | None) -> Iterator[Any]:
-    require_ray()
-    import ray
-
-    if ray.is_initialized():
-        yield ray
-        return
-    where = address or os.environ.get("RAY_ADDRESS") or "local"
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its logs in files say more than its lines here
-    settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if where == "local":
-        settings["include_dashboard"] = False
-        guard_own_cluster()
-    try:
-        _knock(where)
-        ray.init(where, **settings)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise EngineError(
-            f"Expected a Ray cluster at {where}, got “{_in_words(error)}”; start one with `ray start --head`, or leave "
-            "out --address to use this machine."
-        ) from error
-    try:
-        with redirect_stdout(sys.stderr):  # where Ray says which workers it has lost
-            yield ray
-    finally:
-        ray.shutdown()
-
-
-def _knock(address: str) -> None:
-    """Look whether anybody listens at ``host:port``: Ray itself would ask for many minutes.
-
-    Raises
-    ------
-    OSError : nobody does
-    """
-    host, _, port = address.rpartition("://")[2].rpartition(":")
-    if host and port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
-
-
-def guard_own_cluster() -> None:
-    """Let nobody else into a cluster of this machine alone: Ray listens on every address that the machine has.
-
-    It asks for a token in a cluster that it starts itself, and would put one into the home folder. This one is known
-    to this process and those it starts alone. Ray remembers the first token of a process, so it stays.
-    """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if not any(name in os.environ for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-
-
-def _plan_workers(ray: Any, workers: Workers, megabytes: float, shards: int) -> _Plan:
-    """Decide how many workers there are and what each is given.
-
-    Raises
-    ------
-    EngineError : no node has room for one, and nobody said that there will be any
-    """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    cpus = workers.cpus
-    if cpus is None:  # each worker has as many threads as its node has cores: a hundred of them would stand in line
-        cpus = float(
-            max(1, min((int(node["CPU"]) for node in nodes if node.get("CPU")), default=1) // WORKERS_ON_A_NODE)
-        )
-    memory = int((megabytes if workers.memory_mb is None else workers.memory_mb) * 2**20)
-    wanted = {"CPU": cpus, "GPU": workers.gpus, "memory": float(memory)}
-    room = sum(
-        min((int(node.get(kind, 0) // amount) for kind, amount in wanted.items() if amount), default=0)
-        for node in nodes
-    )
-    if not room and workers.most is None:
-        gpus = f", {workers.gpus:g} GPUs" if workers.gpus else ""
-        raise EngineError(
-            f"Expected a node of the cluster with {cpus:g} CPUs{gpus} and {memory / 2**20:,.0f} MB for a worker, got "
-            "none; change --worker-cpus, --worker-gpus or --worker-memory, or give --workers if nodes will still join."
-        )
-    most = workers.most or min(room, shards)
-    least = min(workers.least or most, most)
-    return _Plan(least, most, max(least, min(most, room)), cpus, workers.gpus, memory)
-
-
-def _in_words(error: BaseException) -> str:
-    """An error as one line: our own as it stands, any other with its kind."""
-    text = " ".join(str(error).split())[:_MOST_WORDS]
-    return text if isinstance(error, ConvfeError) and text else f"{type(error).__name__}: {text}"

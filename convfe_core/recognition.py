@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from convfe_core.architectures import ARCHITECTURES, Architecture
 from convfe_core.catalog import build_model
-from convfe_core.taps import tensors_in_order
+from convfe_core.taps import operation_of, tensors_in_order
 
 
 def recognise_backbone(model: Any) -> Architecture | None:
@@ -29,13 +30,13 @@ def recognise_backbone(model: Any) -> Architecture | None:
     best: tuple[Architecture, list[tuple[int, ...]]] | None = None
     outside = _leading_normalization(model)
     for tensor in tensors_in_order(model):
-        layer = tensor._keras_history.operation
+        layer = operation_of(tensor)
         if id(layer) in seen or layer is outside:
             continue
         seen.add(id(layer))
         added = [tuple(weight.shape) for weight in getattr(layer, "weights", [])]
         shapes += added
-        total += sum(_size(shape) for shape in added)
+        total += sum(map(math.prod, added))
         if added and total in by_parameters:
             best = by_parameters[total], sorted(shapes)
     if best is None:
@@ -54,10 +55,3 @@ def _leading_normalization(model: Any) -> Any:
         if isinstance(layer, keras.layers.Normalization) and layer.input is picture:
             return layer
     return None
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for side in shape:
-        size *= side
-    return size

@@ -18,12 +18,12 @@ from typing import IO, Any
 import pyarrow as pa
 
 from convfe_core.backbones import Backbone
-from convfe_core.catalog import Spec, file_stem, from_anywhere
+from convfe_core.catalog import Spec, file_stem, from_anywhere, require_different_labels
 from convfe_core.errors import ConvfeError, ImageError, SpecError
 from convfe_core.extraction import Size
 from convfe_core.filesets import Skipped, file_stamp
 from convfe_core.folders import is_address, open_folder
-from convfe_core.footprint import worker_mb
+from convfe_core.footprint import weights_mb, worker_mb
 from convfe_core.images import file_name
 from convfe_core.load_ahead import LoadAhead
 from convfe_core.maps_shards import SCHEMA, MapsJob
@@ -65,8 +65,9 @@ class MapsRun:
 
         Raises
         ------
-        SpecError : a backbone or layer that does not exist; nothing is written then
+        SpecError : a backbone or layer that does not exist, or two backbones of one name; nothing is written then
         """
+        require_different_labels(self.specs)
         images = self._images()
         specs = {spec.text: spec for spec in self.specs}
         shards = cut_shards(images, list(specs), self._request())
@@ -98,11 +99,12 @@ class MapsRun:
 
     def _run_here(self, job: MapsJob, missing: Sequence[Shard], parts: Parts, images: int) -> None:
         pace = Pace(images * len(job.specs))
-        todo = {text: [shard for shard in missing if shard.backbone == text] for text in job.specs}
+        smallest_first = sorted(job.specs, key=lambda text: weights_mb(job.specs[text]))  # others load while it runs
+        todo = {text: [shard for shard in missing if shard.backbone == text] for text in smallest_first}
         coming = [text for text, shards in todo.items() if shards]
         with LoadAhead(job.specs, job.load) as loader:
             for text, shards in todo.items():
-                pace.skip(images - sum(len(shard.images) - parts.begun(shard) for shard in shards))
+                pace.skip(images - sum(len(shard.images) for shard in shards) + parts.begun(shards))
                 if shards:
                     following = next(iter(coming[coming.index(text) + 1 :]), None)
                     self._run_backbone(job, text, partial(loader.take, text, following), shards, parts, pace)
@@ -208,7 +210,7 @@ class MapsRun:
             "size": self.size.name,
             "tap": self.tap,
             "precision": self.precision,
-            "backbones": [spec.text for spec in self.specs],
+            "backbones": list(dict.fromkeys(spec.text for spec in self.specs)),
         }
         file.write(_json(head)[:-2].encode() + b',\n "maps": [')
         written = 0

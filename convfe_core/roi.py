@@ -41,22 +41,6 @@ def roi_weights(boxes: BoxArray, centres_y: Values, centres_x: Values, samples: 
     )
 
 
-def roi_average(features: NDArray[np.floating], rows: Values, columns: Values) -> NDArray[np.float32]:
-    """Average a feature map over boxes, as the graph does.
-
-    Parameters
-    ----------
-    features : (h, w, C)
-    rows, columns : (N, h) and (N, w), from `roi_weights`
-
-    Returns
-    -------
-    (N, C)
-    """
-    averages = np.einsum("nh,nw,hwc->nc", rows, columns, features, optimize=True)
-    return np.asarray(averages, np.float32)
-
-
 def _axis_weights(low: Values, high: Values, centres: Values, samples: int) -> Values:
     weights = np.zeros((len(low), len(centres)))
     spacing = centres[1] - centres[0] if len(centres) > 1 else 1.0

@@ -99,18 +99,6 @@ def freeze_for_scoring(network: Network, precision: Precision = "float32", fold:
     return freeze_maps(ScoringBackbone, network, reduce_channels, signature, precision, blank)
 
 
-def score_photos(
-    backbone: ScoringBackbone,
-    photos: Iterable[tuple[int, Photo]],
-    size: Size,
-    boxes: Mapping[int, BoxArray],
-) -> Iterator[tuple[int, Scored]]:
-    """Run photographs and yield what each gave, in their order; see `score_windows`."""
-    with closing(score_windows(backbone, photos, size, boxes)) as windows:
-        for window in windows:
-            yield from window
-
-
 def score_windows(
     backbone: ScoringBackbone,
     photos: Iterable[tuple[int, Photo]],

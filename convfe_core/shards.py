@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,7 +32,7 @@ _PART, _PIECE = ".parquet", ".piece"
 _PIECE_NAME = re.compile(r"(?P<shard>.+)\.(?P<first>\d+)-(?P<after>\d+)\.piece")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ShardImage:
     """One image of a request.
 
@@ -103,7 +103,8 @@ def cut_shards(
     for backbone in backbones:
         for number, start in enumerate(range(0, len(images), per_shard)):
             members = tuple(images[start : start + per_shard])
-            facts = [LAYOUT, backbone, dict(request), [astuple(image) for image in members]]
+            told = [(image.path, image.place, image.name, image.stamp) for image in members]
+            facts = [LAYOUT, backbone, dict(request), told]
             digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
             shards.append(Shard(backbone, number, members, digest))
     return shards
@@ -170,9 +171,10 @@ class Parts:
         there = self.folder.names()
         return {shard.name for shard in shards if _part(shard) in there}
 
-    def begun(self, shard: Shard) -> int:
-        """How many images of an unfinished shard an earlier run has finished."""
-        return self._pieces(shard)[1]
+    def begun(self, shards: Iterable[Shard]) -> int:
+        """How many images of unfinished shards an earlier run has finished, for one question to the folder."""
+        there = self._all_pieces()
+        return sum(_following(there.get(shard.name, {}))[1] for shard in shards)
 
     def read(self, shard: Shard) -> pa.Table:
         """The rows of a finished shard."""
@@ -192,7 +194,7 @@ class Parts:
 
     def compute(self, shard: Shard, compute: ComputeRows) -> Iterator[list[Row]]:
         """Finish a shard, going on where it was begun, and yield the rows of every new batch once they are kept."""
-        pieces, first = self._pieces(shard)
+        pieces, first = _following(self._all_pieces().get(shard.name, {}))
         tables = [self._read(piece) for piece in pieces]
         for after, rows in compute(shard, first):
             tables.append(pa.Table.from_pylist(rows, self.schema))
@@ -208,20 +210,13 @@ class Parts:
     def _read(self, name: str) -> pa.Table:
         return parquet.read_table(pa.BufferReader(self.folder.read(name)), schema=self.schema)
 
-    def _pieces(self, shard: Shard) -> tuple[list[str], int]:
-        """The pieces that follow each other from the shard's first image on, and the first image after them."""
-        if not isinstance(self.folder, LocalFolder):
-            return [], 0
-        found = {}
-        for name in self.folder.names():
-            match = _PIECE_NAME.fullmatch(name)
-            if match and match["shard"] == shard.name:
-                found[int(match["first"])] = (name, int(match["after"]))
-        pieces, first = [], 0
-        while first in found:
-            name, first = found[first]
-            pieces.append(name)
-        return pieces, first
+    def _all_pieces(self) -> dict[str, dict[int, tuple[str, int]]]:
+        """By shard and first image, the piece that begins there, and the first image after it."""
+        found: dict[str, dict[int, tuple[str, int]]] = {}
+        for name in self.folder.names() if isinstance(self.folder, LocalFolder) else ():
+            if match := _PIECE_NAME.fullmatch(name):
+                found.setdefault(match["shard"], {})[int(match["first"])] = name, int(match["after"])
+        return found
 
 
 def shard_rows(shard: Shard, compute: ComputeRows, parts: Parts | None) -> Iterator[Row]:
@@ -241,6 +236,15 @@ def packed(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     parquet.write_table(table, sink, compression="zstd")
     return bytes(sink.getvalue())
+
+
+def _following(pieces: Mapping[int, tuple[str, int]]) -> tuple[list[str], int]:
+    """The pieces that follow each other from a shard's first image on, and the first image after them."""
+    names, first = [], 0
+    while first in pieces:
+        name, first = pieces[first]
+        names.append(name)
+    return names, first
 
 
 def _part(shard: Shard) -> str:

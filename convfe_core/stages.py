@@ -42,7 +42,7 @@ class StagedNetwork:
         import tensorflow as tf
 
         frame = frame_for(photo.height, photo.width, self.network, size)
-        with MACHINE.passing(lambda _before: None):
+        with MACHINE.passing():
             values = self._graph(tf.constant(place_on_canvas(photo, frame)[None]))
         found = []
         for number, member in enumerate(self._members):

@@ -21,6 +21,7 @@ __all__ = [
     "SpatialPath",
     "Tap",
     "last_map",
+    "operation_of",
     "resolve_tap",
     "sources_of",
     "stage_taps",
@@ -256,6 +257,7 @@ def _layer_output(model: keras.Model, name: str) -> Any:
 
 
 def operation_of(tensor: Any) -> Any:
+    """The layer or operation that a tensor is the output of."""
     return tensor._keras_history.operation
 
 

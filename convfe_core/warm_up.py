@@ -7,6 +7,7 @@ import time
 
 from convfe_core.faults import LOGGER
 from convfe_core.gate import MACHINE
+from convfe_core.lean import import_tensorflow
 from convfe_core.memory import tensorflow_imported
 
 DELAY_S = 1.0
@@ -29,8 +30,7 @@ def _warm_up() -> None:
         with MACHINE.passing():
             if tensorflow_imported():
                 return
-            import keras  # noqa: F401
-            import tensorflow  # noqa: F401
+            import_tensorflow()
     except Exception as error:
         LOGGER.warning("TensorFlow could not be imported ahead of time: %s", error)
     else:

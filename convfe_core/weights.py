@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import numpy as np
+from numpy.typing import NDArray
+
 from convfe_core.architectures import ARCHITECTURES, Architecture, WeightFile
 from convfe_core.downloads import STALL_SECONDS, MegabyteProgress, download, hash_file
 from convfe_core.errors import DownloadError, ModelFileError, WeightsError
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 
 MIRROR_VARIABLE = "CONVFE_WEIGHTS_MIRROR"
 """Environment variable with the address of a folder that holds the files by their names in Keras' cache."""
+
+HUGE, LOST_NUMBERS = 1e6, 16_384
+"""What no weight comes near to, and how many zeros in a row are a hole in a file (64 kB of it)."""
 
 _Layer = list[tuple[str, Any]]
 """Names and arrays of one layer in a weight file."""
@@ -110,7 +116,9 @@ def fetch_weights(
         raise DownloadError(
             f"ImageNet weights of {architecture.name} are not available: {found}{error}. Keras looks for "
             f"{file.name} ({file.megabytes:.0f} MB) in {target.parent}; put it there, or take "
-            f"{architecture.name}:untrained or one of the built-in backbones, which need no download."
+            f"{architecture.name}:untrained or one of the built-in backbones, which need no download.",
+            in_public=f"ImageNet weights of {architecture.name} cannot be had on this server now; take "
+            f"{architecture.name}:untrained or one of the built-in backbones, which need no download.",
         ) from error
     return target
 
@@ -187,7 +195,7 @@ def _large_enough(path: Path, architecture: Architecture) -> bool:
 def _damage(path: Path, architecture: Architecture) -> str | None:
     """Say in a phrase why a file cannot be the architecture's ImageNet weights; None if it is fine.
 
-    Where Keras has no hash, the file must be readable and hold the right count of numbers.
+    Where Keras has no hash, the file must be readable and hold the right count of numbers, such as weights can be.
     """
     file = architecture.weight_file
     if file is not None and file.digest is not None:
@@ -196,7 +204,9 @@ def _damage(path: Path, architecture: Architecture) -> str | None:
     count = _count_numbers(path)
     if count is None:
         return "it is no readable HDF5 file"
-    return None if count == architecture.parameters else f"it holds {count:,} numbers, not {architecture.parameters:,}"
+    if count != architecture.parameters:
+        return f"it holds {count:,} numbers, not {architecture.parameters:,}"
+    return None if _plausible(path) else "it holds numbers that no network was trained to"
 
 
 @contextmanager
@@ -225,6 +235,24 @@ def _count_numbers(path: Path) -> int | None:
         return None
 
 
+def _plausible(path: Path) -> bool:
+    """Whether all numbers are finite, none is huge, and no long stretch of them is missing.
+
+    What a disk spoils becomes zeros or noise. Of floats made of noise two in five are huge; trained weights and
+    statistics stay below some thousands, and a dead channel has fewer zeros in a row than `LOST_NUMBERS`.
+    """
+
+    def sound(values: NDArray[np.float32]) -> bool:
+        ends = np.flatnonzero(np.concatenate([[True], values != 0, [True]]))
+        return bool(np.all(np.abs(values) < HUGE) and np.diff(ends).max() <= LOST_NUMBERS)  # NaN is not below it either
+
+    try:
+        with _open_hdf5(path) as file:
+            return all(sound(np.ravel(node[()])) for node in _datasets(file))
+    except OSError:
+        return False
+
+
 def _datasets(file: Any) -> list[Any]:
     import h5py
 
@@ -248,8 +276,6 @@ def _description(path: Path) -> str:
 
 def _load_by_keras(model: keras.Model, path: Path) -> None:
     """Load a file of Keras 3, and see that it filled the whole model: Keras only warns of layers that it skips."""
-    import numpy as np
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         model.load_weights(path)
@@ -333,7 +359,6 @@ def _complete_normalization(model: keras.Model) -> None:
     it by a layer that only ``weights="imagenet"`` adds; putting the variance itself right comes to the same.
     """
     import keras
-    import numpy as np
 
     for layer in model.layers:
         if isinstance(layer, keras.layers.Normalization) and layer.weights:

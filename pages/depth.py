@@ -43,7 +43,7 @@ try:
     network = load_network(spec)
     staged = network.staged
 except ConvfeError as error:
-    show_error(str(error))
+    show_error(error)
     st.stop()
 
 st.subheader("Stages", anchor=False)
@@ -78,7 +78,7 @@ try:
     show_layer(reader, features, look, more)
     show_channels(reader, features, replace(look, panel_width=max(look.panel_width, 300)))
 except ConvfeError as error:
-    show_error(str(error))
+    show_error(error)
 
 st.subheader("The architecture at a glance", anchor=False)
 show_architecture(network.network)

@@ -140,4 +140,4 @@ try:
     with verdict:
         show_verdict(report)
 except ConvfeError as error:
-    show_error(str(error))
+    show_error(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from convfe_core.errors import ConvfeError
+from convfe_core.pace import duration
 from convfe_core.phrases import counted
 from convfe_core.rank import RankRun
 from convfe_core.rank_results import Progress, RankOptions
@@ -13,7 +14,8 @@ from pages.parts.choose_backbones import choose_backbones, choose_precision, cho
 from pages.parts.choose_dataset import choose_dataset, show_dataset
 from pages.parts.navigation import enter
 from pages.parts.rank_results import show_result
-from pages.parts.words import plain, show_error
+from pages.parts.session import backbone_pool
+from pages.parts.words import plain, show_error, told
 
 enter()
 
@@ -83,16 +85,17 @@ if start:
 
     def report(progress: Progress) -> None:
         """Say what is happening and how long it will take."""
-        left = "" if progress.seconds_left is None else f", about {progress.seconds_left:.0f} s left"
+        left = f", about {duration(progress.seconds_left)} left" if progress.seconds_left else ""
         bar.progress(progress.share, text=f"{plain(progress.backbone)}: {progress.doing}{left}")
 
-    run = RankRun(dataset, specs, options, on_progress=report)
+    options = RankOptions(size=size, probe=probe, control=control, precision=precision)
+    run = RankRun(dataset, specs, options, on_progress=report, make_room=backbone_pool().make_room, explain=told)
     st.session_state.rank_run = run  # the stop button ends this script here; the next one picks up what is finished
     stop_slot.button("Stop", icon=":material/stop:", key="rank_stop")
     try:
         st.session_state.ranked = run.run()
     except ConvfeError as error:
-        show_error(str(error))
+        show_error(error)
     del st.session_state.rank_run
     bar.empty()
     stop_slot.empty()

@@ -73,6 +73,13 @@ def feature_maps(
     )
 
 
+def roi_average(
+    features: NDArray[np.floating], rows: NDArray[np.float64], columns: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(h, w, C) averaged over N boxes by the (N, h) and (N, w) weights of `roi_weights`, to (N, C)."""
+    return np.einsum("nh,nw,hwc->nc", rows, columns, features)
+
+
 def voc_folder(folder: Path, images: int, side: int = 96) -> Path:
     """A folder of grey noise with one bright coloured square each, and Pascal VOC boxes around the squares."""
     random = np.random.default_rng(0)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from convfe_core.folders import RemoteFolder
 from tests.servers import free_port, wait_for
 
 BUCKET = "pictures"
@@ -42,3 +43,11 @@ def object_store(folder: Path) -> Iterator[str]:
         finally:
             process.terminate()
             process.wait(30)
+
+
+def filled(address: str, files: dict[str, bytes]) -> str:
+    """Write files to a folder of it and give the folder's address back."""
+    folder = RemoteFolder(address)
+    for name, data in files.items():
+        folder.write(name, data)
+    return address

@@ -60,6 +60,7 @@ def serve(
     script: Path = ROOT / "dashboard.py",
     working_directory: Path = ROOT,
     python: Path | str = sys.executable,
+    address: str = "127.0.0.1",
 ) -> Iterator[Server]:
     """Serve the app with an empty weights cache and no way to a network, and stop it in the end.
 
@@ -67,6 +68,7 @@ def serve(
     ----------
     folder : where the log and the weights cache lie
     environ : environment variables on top of those
+    address : where it listens
     """
     port = free_port()
     environment = {
@@ -76,15 +78,15 @@ def serve(
         **(environ or {}),
     }
     command = [str(python), "-m", "streamlit", "run", str(script)]
-    command += ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true"]
+    command += ["--server.port", str(port), "--server.address", address, "--server.headless", "true"]
     command += ["--server.fileWatcherType", "none"]  # what others write beside the code must not rerun a page
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=environment, cwd=working_directory, stdout=output, stderr=output)
         try:
-            address = f"http://127.0.0.1:{port}"
-            wait_for(f"{address}/_stcore/health", process, log)
-            yield Server(address, process, log)
+            page = f"http://127.0.0.1:{port}"
+            wait_for(f"{page}/_stcore/health", process, log)
+            yield Server(page, process, log)
         finally:
             process.send_signal(signal.SIGTERM)
             try:

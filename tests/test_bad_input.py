@@ -14,15 +14,17 @@ from pathlib import Path
 
 import pytest
 
+from convfe_core import weights
 from convfe_core.catalog import file_stem
 from convfe_core.cli import main
 from convfe_core.errors import ImageError
 from convfe_core.hosting import VISITOR
 from convfe_core.images import display_name, open_photo, read_photo
-from tests.apps import new_app
+from tests.apps import new_app, open_page
 from tests.bad_input import CASES, ODD_NAMES, Case
 from tests.builders import noise, png
 from tests.conftest import ROOT
+from tests.datasets import voc, zipped
 
 GOOD = [case for case in CASES if case.says is None]
 BAD = [case for case in CASES if case.says is not None]
@@ -91,6 +93,90 @@ def test_the_page_shows_what_it_can_read_and_names_the_rest(no_weights: Path, mo
         assert error.startswith(f"{display_name(case.name)}: ")
         assert_one_sentence(error, case)
     assert len(app.session_state["map_store"]) == min(8, len(GOOD))
+
+
+def test_the_page_shows_a_picture_whatever_it_is_called(no_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONVFE_HOSTED", "1")
+    app = new_app(backbones=BACKBONE, samples="").run()
+    # Streamlit itself turns away names without one of the endings asked for, and those with a null byte.
+    names = [name for name in ODD_NAMES[len(CASES) :] if name.endswith(".png")]
+    names = [name.replace("\x00", "") for name in names]
+    assert len(names) == 5
+    for number, name in enumerate(names):
+        app.file_uploader(key="uploads").upload(name, png(noise(32, 32, number)))
+    app.run()
+    assert not app.exception
+    assert not app.error
+    assert [photo.name for photo in app.session_state["decoded"].values()] == [display_name(name) for name in names]
+    assert len(app.get("plotly_chart")) == len(names)
+
+
+UNWRITABLE = "ImageNet weights of VGG16 are not available: "
+
+
+@pytest.fixture
+def no_place_for_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither Keras' home nor what it falls back on can be written, whoever asks."""
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "file" / "keras"))
+    monkeypatch.setattr(weights, "_fallback_dir", lambda: tmp_path / "file" / "fallback")
+
+
+@pytest.mark.usefixtures("no_place_for_weights")
+def test_a_keras_home_that_cannot_be_written_costs_the_downloads_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture, out = tmp_path / "one.png", tmp_path / "out"
+    picture.write_bytes(png(noise(32, 32)))
+    call = ["maps", str(picture), "--backbone", "VGG16", "--backbone", BACKBONE, "--out", str(out)]
+    assert main(call) == 1
+    (line,) = own_lines(capsys.readouterr().err)
+    assert UNWRITABLE in line
+    assert "cannot be written" in line
+    assert len(list(out.glob("*.npz"))) == 1
+    assert main(["fetch", "VGG16"]) == 1
+    (line,) = own_lines(capsys.readouterr().err)
+    assert "cannot be written" in line
+    monkeypatch.setenv("CONVFE_HOSTED", "0")
+    app = new_app(backbones=f"VGG16,{BACKBONE}", samples="gravel").run()
+    assert not app.exception
+    assert "cannot be written" in app.error[0].value
+    assert len(app.get("plotly_chart")) == 1
+
+
+GOOD_SET = {"a.png": png(noise(40, 60)), "a.xml": voc([(1, 1, 30, 30)])}
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({"set.zip": b""}, "expected a zip archive"),
+        ({"set.zip": zipped(GOOD_SET)[:-40]}, "expected a zip archive"),
+        ({"set.zip": zipped({"zeros.txt": bytes(201_000_000)})}, "expected at most 200 MB once unpacked"),
+        ({"set.zip": zipped(GOOD_SET), "b.png": b""}, "Expected one zip, or files without a zip"),
+        ({"a.png": b"", "a.xml": GOOD_SET["a.xml"]}, "a.png is no picture that can be read"),
+        ({"a.png": GOOD_SET["a.png"], "a.xml": b""}, "is no well-formed XML"),
+        ({"a.png": GOOD_SET["a.png"], "a.json": b'{"images": ' + b"[" * 50_000}, "is no well-formed JSON"),
+        ({"a.png": GOOD_SET["a.png"], "a.json": bytes(10_000_001)}, "expected at most 10 MB, got more"),
+    ],
+)
+def test_the_page_says_what_is_wrong_with_a_data_set_and_takes_the_next_one(
+    no_weights: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes], says: str
+) -> None:
+    monkeypatch.setenv("CONVFE_HOSTED", "1")
+    app = open_page("rank", samples="", backbones=BACKBONE)
+    for name, data in files.items():
+        app.file_uploader(key="dataset_uploads").upload(name, data)
+    app.run()
+    assert not app.exception
+    (error,) = app.error
+    assert says in error.value.replace("\\", "")
+    app.file_uploader(key="dataset_uploads").clear().run()
+    for name, data in GOOD_SET.items():
+        app.file_uploader(key="dataset_uploads").upload(name, data)
+    app.run()
+    assert not app.error
+    assert app.caption[0].value.startswith("1 images, 1 boxes")
 
 
 def test_a_file_of_300_megabytes_is_refused_without_reading_it(tmp_path: Path) -> None:

@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from convfe_core.catalog import CATALOG, Spec, build_model, default_spec, file_stem, find_architecture, parse_spec
+from convfe_core.catalog import (
+    CATALOG,
+    Spec,
+    build_model,
+    default_spec,
+    file_stem,
+    find_architecture,
+    parse_spec,
+    require_different_labels,
+)
 from convfe_core.errors import SpecError
 
 KERAS_ENTRIES = [a for a in CATALOG.values() if a.weight_file is not None]
@@ -88,7 +97,7 @@ def test_top_1_accuracies_are_percentages_and_grow_with_width() -> None:
         assert [a.top1 for a in sorted(widths, key=lambda a: a.width)] == sorted(a.top1 for a in widths)
 
 
-@pytest.mark.parametrize("name", ["MobileNetV3Small-0.75", "NASNetMobile"])
+@pytest.mark.parametrize("name", ["MobileNetV3Small-0.75", pytest.param("NASNetMobile", marks=pytest.mark.slow)])
 def test_layers_are_called_alike_in_every_build(name: str) -> None:
     architecture = CATALOG[name]
     first = [layer.name for layer in build_model(architecture).layers]
@@ -164,6 +173,12 @@ def test_specs_are_read_and_written(text: str, spec: Spec, label: str | None, ca
 def test_a_spec_that_says_too_little_or_too_much_is_refused(text: str) -> None:
     with pytest.raises(SpecError, match="Received"):
         parse_spec(text)
+
+
+def test_two_backbones_of_one_name_are_refused_and_one_that_is_named_twice_is_not() -> None:
+    require_different_labels([parse_spec(text) for text in ("VGG16", "vgg16:imagenet", "VGG16:untrained", "m=m.h5")])
+    with pytest.raises(SpecError, match=r"Received: m=a\.h5 and M=b\.h5; give one of them another label"):
+        require_different_labels([parse_spec(text) for text in ("VGG16", "m=a.h5", "M=b.h5")])
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ from convfe_core.cli import main
 from convfe_core.extraction import Size, extract_maps
 from convfe_core.images import open_photo
 from tests.builders import noise, png
+from tests.conftest import ROOT
 
 SMALL = "MobileNetV2-0.35:untrained"
 
@@ -96,6 +100,8 @@ def test_images_of_one_name_in_two_folders_do_not_overwrite_each_other(picture: 
         (["--backbone", "VGG61"], "VGG16"),
         (["--backbone", SMALL, "--size", "huge"], "huge"),
         (["--backbone", SMALL, "--tap", "block_99"], "block_99"),
+        (["--backbone", "mine=a.keras", "--backbone", "Mine=b.keras"], "mine=a.keras and Mine=b.keras"),
+        (["--backbone", "VGG16:a/w.h5", "--backbone", "VGG16:b/w.h5"], "VGG16:a/w.h5 and VGG16:b/w.h5"),
     ],
 )
 def test_a_call_that_cannot_be_right_is_one_line_and_status_2(
@@ -162,6 +168,20 @@ def test_list_names_every_architecture_once(capsys: pytest.CaptureFixture[str]) 
     assert [record["name"] for record in records] == list(CATALOG)
     assert main(["list"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == len(CATALOG) + 1
+
+
+def test_a_reader_that_has_gone_is_one_line() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "convfe_core.cli", "list"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "convfe: whoever read this output has gone.\n")
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["maps", str(picture), "--backbone", SMALL, "--out", str(picture / "out")]) == 1
+    assert capsys.readouterr().err == f"convfe: {picture / 'out'}: Not a directory\n"
 
 
 def test_fetch_fills_the_cache_and_says_what_it_did(

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -260,4 +261,31 @@ def test_a_truncated_file_without_a_known_hash_is_fetched_again(
     assert path.read_bytes() == real.read_bytes()
     shutil.copyfile(real.parent / CATALOG["MobileNet-0.25"].weight_file.name, path)
     assert fetch_weights(SMALL) == path
+    assert path.read_bytes() == real.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["MobileNetV2-0.35", "MobileNet-0.25"])
+@pytest.mark.parametrize("damage", ["noise", "hole"])
+def test_a_file_of_the_right_size_that_a_disk_spoiled_is_fetched_again(
+    real_weights: Path, home: Path, monkeypatch: pytest.MonkeyPatch, name: str, damage: str
+) -> None:
+    """Keras names no hash for MobileNet, and all of HDF5's own structure may be whole."""
+    architecture = CATALOG[name]
+    real = real_weights / "models" / architecture.weight_file.name
+    monkeypatch.setenv("KERAS_HOME", str(home))
+    monkeypatch.setenv("CONVFE_WEIGHTS_MIRROR", real.parent.as_uri())
+    path = home / "models" / real.name
+    path.parent.mkdir(parents=True)
+    shutil.copyfile(real, path)
+    path.chmod(0o644)
+    assert fetch_weights(architecture) == path
+    with h5py.File(path) as file:
+        largest = max(weights._datasets(file), key=lambda found: found.size)
+        start = largest.id.get_offset()
+    spoiled = bytearray(path.read_bytes())
+    length = 512 if damage == "noise" else 4 * 20_000
+    spoiled[start : start + length] = np.random.default_rng(0).bytes(length) if damage == "noise" else bytes(length)
+    path.write_bytes(spoiled)
+    assert weights_state(architecture).ready
+    assert fetch_weights(architecture) == path
     assert path.read_bytes() == real.read_bytes()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from convfe_core.errors import AnnotationError
-from convfe_core.filesets import ArchiveLimits, FileSet, FolderFiles, Skipped, UploadedFiles, ZipFiles, open_files
+from convfe_core.filesets import DatasetLimits, FileSet, FolderFiles, Skipped, UploadedFiles, ZipFiles, open_files
 from tests.datasets import zipped
 
 FILES = {"a.jpg": b"picture", "labels/a.txt": b"0 1 1 1 1", "labels/deep/b.txt": b""}
@@ -86,9 +86,9 @@ def test_archives_that_unpack_to_too_much_are_refused() -> None:
     bomb = zipped({"zeros.txt": b"\0" * 3_000_000})
     assert len(bomb) < 10_000
     with pytest.raises(AnnotationError, match=r"bomb: expected at most 1 MB once unpacked, got 3 MB"):
-        ZipFiles(bomb, "bomb", ArchiveLimits(max_bytes=1_000_000))
+        ZipFiles(bomb, "bomb", DatasetLimits(max_bytes=1_000_000))
     with pytest.raises(AnnotationError, match="expected at most 2 files, got 3"):
-        ZipFiles(zipped(FILES), limits=ArchiveLimits(max_files=2))
+        ZipFiles(zipped(FILES), limits=DatasetLimits(max_files=2))
 
 
 def test_an_archive_that_lies_about_its_sizes_is_never_unpacked_beyond_them() -> None:
@@ -96,7 +96,7 @@ def test_an_archive_that_lies_about_its_sizes_is_never_unpacked_beyond_them() ->
     for signature, offset in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
         place = data.index(signature) + offset
         data[place : place + 4] = (1000).to_bytes(4, "little")
-    files = ZipFiles(bytes(data), limits=ArchiveLimits(max_bytes=10_000))
+    files = ZipFiles(bytes(data), limits=DatasetLimits(max_bytes=10_000))
     with pytest.raises(AnnotationError):
         files.read("zeros.txt", 5000)
 

@@ -17,7 +17,7 @@ from convfe_core.images import open_photo
 from convfe_core.sources import photos_at_address
 from tests.builders import noise, png
 from tests.datasets import coco, told
-from tests.object_store import object_store
+from tests.object_store import filled, object_store
 from tests.test_rank import patches
 
 
@@ -30,13 +30,6 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(params=["here", "at an address"])
 def folder(request: pytest.FixtureRequest, bucket: str, tmp_path: Path) -> Folder:
     return open_folder(tmp_path / "out" if request.param == "here" else f"{bucket}/{tmp_path.name}/out")
-
-
-def filled(address: str, files: dict[str, bytes]) -> str:
-    folder = RemoteFolder(address)
-    for name, data in files.items():
-        folder.write(name, data)
-    return address
 
 
 def test_addresses_are_told_from_paths() -> None:

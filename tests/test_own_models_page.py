@@ -1,10 +1,17 @@
 """Models of one's own on the pages, driven without a browser."""
 
+import gc
+import tempfile
+import threading
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from convfe_core.catalog import Spec
+from convfe_core.hosting import VISITOR
+from convfe_core.pool import BackbonePool
+from pages.parts.model_shelf import ModelShelf
 from tests.apps import charts, new_app
 from tests.test_model_files import saved, small_model
 
@@ -52,3 +59,62 @@ def test_someone_at_the_machine_names_a_path_and_a_visitor_cannot(
     app.text_input(key="model_path").set_value(str(tmp_path / "nowhere.keras")).run()
     assert len(app.error) == 1
     assert "no such file" in app.error[0].value
+
+
+def test_a_visitor_brings_so_many_models_and_no_more(
+    app: AppTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONVFE_HOSTED", "1")
+    data = saved(small_model(), tmp_path / "mine.keras").read_bytes()
+    app.run()
+    for number in range(VISITOR.most_models + 1):
+        app.file_uploader(key="model_files").upload(f"model-{number}.keras", data)
+    app.run()
+    assert not app.exception
+    assert f"Expected up to {VISITOR.most_models} model files at once" in app.error[0].value
+    assert len([one for one in app.button if one.label.startswith("Remove model-")]) == VISITOR.most_models
+
+
+def test_a_disk_that_takes_no_model_costs_the_model_alone(
+    app: AppTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = saved(small_model(), tmp_path / "mine.keras").read_bytes()
+    app.run()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    app.file_uploader(key="model_files").upload("mine.keras", data).run()
+    assert not app.exception
+    assert len(charts(app)) == 1
+    assert "mine.keras: could not be kept on the server (No such file or directory)" in app.error[0].value
+    assert str(tmp_path) not in app.error[0].value
+
+
+class Upload:
+    """What Streamlit hands over for an uploaded file."""
+
+    def __init__(self, name: str, data: bytes) -> None:
+        self.file_id, self.name, self._data = name, name, data
+
+    def getbuffer(self) -> memoryview:
+        return memoryview(self._data)
+
+
+def test_a_model_goes_with_its_session_from_the_disk_and_from_memory(tmp_path: Path) -> None:
+    data = saved(small_model(), tmp_path / "mine.keras").read_bytes()
+    pool = BackbonePool(budget_mb=1e6)
+    shelf = ModelShelf(most=4, forget=pool.forget)
+    shelf.add([Upload("first.keras", data), Upload("second.keras", data)])  # type: ignore[list-item]
+    for path in shelf.files.values():
+        pool.get(Spec(path.stem, "model", path))
+    pool.get(Spec("TinyResNet", "untrained"))
+    first, second = shelf.files
+    folder = shelf.files[second].parent.parent
+    shelf.remove(first)
+    assert not list(folder.glob("*/first.keras"))
+    assert [held.label for held in pool.held()] == ["second", "TinyResNet:untrained"]
+    del shelf
+    gc.collect()
+    for thread in threading.enumerate():
+        if thread.name == "convfe-forget":
+            thread.join(30)
+    assert not folder.exists()
+    assert [held.label for held in pool.held()] == ["TinyResNet:untrained"]

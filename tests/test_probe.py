@@ -8,25 +8,39 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import GroupKFold
 from sklearn.neighbors import KNeighborsClassifier
 
-from convfe_core.boxes import box_overlap
-from convfe_core.probe import BACKGROUND, background_boxes, probe_boxes
+from convfe_core.boxes import ImageBoxes, box_overlap
+from convfe_core.probe import BACKGROUND, MOST_BOXES_PER_IMAGE, background_boxes, plan_probe, probe_boxes
 
 BOXES = np.array([[10.0, 10, 30, 40], [60, 20, 90, 30]])
 
 
 def test_background_crops_have_the_boxes_sizes_and_keep_away_from_them() -> None:
-    crops = background_boxes(BOXES, height=100, width=120, seed=3)
+    crops = background_boxes(BOXES, BOXES, height=100, width=120, seed=3)
     assert crops.shape == (2, 4)
     np.testing.assert_allclose(crops[:, 2:] - crops[:, :2], BOXES[:, 2:] - BOXES[:, :2])
     assert (box_overlap(crops, BOXES) < 0.1).all()
     assert (crops >= 0).all()
     assert (crops <= [120, 100, 120, 100]).all()
-    np.testing.assert_array_equal(crops, background_boxes(BOXES, 100, 120, seed=3))
+    np.testing.assert_array_equal(crops, background_boxes(BOXES, BOXES, 100, 120, seed=3))
 
 
 def test_where_there_is_no_background_there_is_no_crop() -> None:
-    assert background_boxes(np.array([[0.0, 0, 100, 100]]), 100, 100).shape == (0, 4)
-    assert background_boxes(np.empty((0, 4)), 100, 100).shape == (0, 4)
+    whole, none = np.array([[0.0, 0, 100, 100]]), np.empty((0, 4))
+    assert background_boxes(whole, whole, 100, 100).shape == (0, 4)
+    assert background_boxes(none, none, 100, 100).shape == (0, 4)
+    assert background_boxes(none, whole, 100, 100).shape == (0, 4)
+
+
+def test_of_an_image_with_very_many_boxes_some_are_asked_and_crops_have_their_sizes() -> None:
+    sides = np.linspace(2, 9, 60)
+    corners = np.stack([np.arange(60) % 10 * 20.0, np.arange(60) // 10 * 20.0], axis=1)
+    boxes = np.concatenate([corners, corners + sides[:, None]], axis=1)
+    image = ImageBoxes("crowd.png", 400, 400, boxes, ("ant",) * 60)
+    plan = plan_probe([image], [0], seed=0)
+    assert plan.labels[0] == ("ant",) * MOST_BOXES_PER_IMAGE + (BACKGROUND,) * MOST_BOXES_PER_IMAGE
+    asked, crops = np.split(plan.boxes[0], 2)
+    np.testing.assert_allclose(crops[:, 2:] - crops[:, :2], asked[:, 2:] - asked[:, :2])
+    assert (box_overlap(crops, boxes) < 0.1).all()
 
 
 def boxes_of(classes: list[str], each: int, signal: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -93,6 +107,14 @@ def test_what_cannot_be_asked_is_said(classes: list[str], images: int, reason: s
     assert result.balanced_accuracy is None
     assert result.reason is not None
     assert reason in result.reason
+
+
+def test_boxes_that_nearly_all_lie_on_one_image_have_no_neighbours() -> None:
+    features, labels, _ = boxes_of(["cat", "dog"], 12, signal=9)
+    images = np.array([0] * 10 + [1, 2] + [0] * 10 + [3, 4])
+    result = probe_boxes(features, labels, images)
+    assert result.balanced_accuracy is None
+    assert result.reason == "expected 5 boxes outside any fifth of the images, got nearly all on a few"
 
 
 def test_no_boxes_at_all_and_boxes_without_numbers_are_fine() -> None:

@@ -94,6 +94,8 @@ def test_under_twenty_images_nobody_wins_and_the_sentence_counts_what_is_missing
         "No winner is named: 19 images can be scored, 20 are needed, so 1 more image with boxes is missing."
     )
     assert ranking.backbones[0].separation["mean"].S.value == pytest.approx(few_mean(few))
+    assert ranking.backbones[0].beats_control is None  # an interval over a few images is too narrow to say so
+    assert ranking.verdict.beats_control == {}
 
 
 def test_all_numbers_are_over_the_images_that_every_backbone_can_be_scored_on() -> None:
@@ -114,7 +116,7 @@ def test_a_backbone_without_a_usable_image_comes_last_and_takes_no_image_from_th
 
 def test_no_usable_image_at_all_still_gives_a_sentence() -> None:
     ranking = rank_backbones([keep(scores("A", 0.2), 0)])
-    assert ranking.verdict.text.startswith("No winner is named: 0 images can be scored")
+    assert ranking.verdict.text == "No winner is named: 0 images can be scored, 20 are needed."
 
 
 def test_separation_comes_with_its_parts() -> None:

@@ -1,4 +1,4 @@
-"""A run of ``convfe maps`` that is killed at any moment ends, started again, with the numbers of an undisturbed one."""
+"""Runs that are killed at any moment end, started again, with the numbers of undisturbed ones."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from convfe_core.cli import main
 from tests.builders import noise, png
 from tests.conftest import ROOT
+from tests.test_rank import patches
 
 SMALL = "MobileNetV2-0.35:untrained"
 OTHER = "MobileNet-0.25:untrained"
@@ -76,6 +78,59 @@ def test_a_run_killed_three_times_ends_with_the_same_numbers(pictures: Path, tmp
     assert main(arguments(pictures, killed)) == 1
     assert results(killed) == results(quiet)
     assert len(results(killed)) == 1 + 4 * (IMAGES - 1)
+
+
+@pytest.mark.slow
+def test_a_ranking_killed_three_times_ends_with_the_same_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is finished lies in the user's cache, which nobody has to name."""
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for name, data in patches(IMAGES).items():
+        (folder / name).write_bytes(data[: len(data) // 2] if name == "017.png" else data)
+    call = ["rank", str(folder), "--backbone", "TinyMobileNet", "--size", "96", "--json"]
+    assert main([*call, str(tmp_path / "quiet.json")]) == 0
+
+    random = np.random.default_rng(int.from_bytes(os.urandom(4)))
+    cache = Path(os.environ["XDG_CACHE_HOME"], "convfe", "rank")
+    for _ in range(3):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "convfe_core.cli", *call, str(tmp_path / "killed.json")],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        seen = [parts(cache)]
+        changes = int(random.integers(1, 4))  # pieces and parts that come or go; the whole run has twelve
+        while process.poll() is None and len(seen) <= changes:
+            if (now := parts(cache)) != seen[-1]:
+                seen.append(now)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.005)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    assert parts(cache)
+    assert not (tmp_path / "killed.json").exists()
+
+    capsys.readouterr()
+    assert main([*call, str(tmp_path / "killed.json")]) == 0
+    assert "017.png" in capsys.readouterr().err
+    assert parts(cache) == set()
+    assert ranking(tmp_path / "killed.json") == ranking(tmp_path / "quiet.json")
+
+
+def parts(cache: Path) -> set[str]:
+    """Finished parts and pieces of rankings that are not done yet."""
+    return {path.name for path in cache.glob("*/[!.]*")}
+
+
+def ranking(file: Path) -> dict[str, Any]:
+    """Everything but what is measured by the clock."""
+    found: dict[str, Any] = json.loads(file.read_text())
+    for backbone in found["backbones"]:
+        del backbone["cost"]
+    return found
 
 
 def test_a_second_run_computes_nothing_and_says_the_same(

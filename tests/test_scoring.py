@@ -14,9 +14,9 @@ from convfe_core.cost import PeakMemory, count_flops, time_batches
 from convfe_core.extraction import Size, extract_maps
 from convfe_core.gallery import load_sample
 from convfe_core.images import place_on_canvas
-from convfe_core.roi import roi_average, roi_weights
-from convfe_core.scoring import freeze_for_scoring, score_photos
-from tests.builders import photo
+from convfe_core.roi import roi_weights
+from convfe_core.scoring import freeze_for_scoring, score_windows
+from tests.builders import photo, roi_average
 
 SMALL = parse_spec("MobileNet-0.25:untrained")
 BOXES = {0: np.array([[3.0, 5, 60, 70], [20, 20, 90, 80]]), 2: np.array([[0.0, 0, 128, 96]])}
@@ -26,7 +26,8 @@ def test_maps_and_averages_are_those_of_the_feature_map() -> None:
     network = open_network(SMALL)
     backbone = freeze_for_scoring(network)
     photos = [photo(96, 128, seed) for seed in range(3)] + [photo(130, 90, 3)]
-    scored = dict(score_photos(backbone, enumerate(photos), Size("96"), BOXES))
+    windows = score_windows(backbone, enumerate(photos), Size("96"), BOXES)
+    scored = {place: one for window in windows for place, one in window}
     plain = list(extract_maps(freeze_network(network), photos, Size("96")))
     for place, maps in enumerate(plain):
         np.testing.assert_allclose(scored[place].maps.max, maps.max, rtol=1e-4, atol=1e-5)

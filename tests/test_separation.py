@@ -101,6 +101,13 @@ def test_images_that_cannot_be_scored_are_left_out(images: list[ImageBoxes]) -> 
     assert np.isnan(Comparison(images).score(0, values, CENTRES, CENTRES).separation).all()
 
 
+def test_a_single_cell_and_maps_without_numbers_are_left_out() -> None:
+    comparison = Comparison([image((0, 0, 30, 30)), image((20, 20, 40, 40))])
+    for values, centres in [(np.ones((2, 1, 1)), np.array([20.0])), (np.full((2, 4, 4), np.nan), CENTRES)]:
+        assert np.isnan(comparison.score(0, values, centres, centres).separation).all()
+        assert np.isnan(np.stack([*comparison.score_sizes(0, values, centres, centres).values()])).all()
+
+
 def test_a_constant_map_separates_nothing() -> None:
     images = [image((0, 0, 10, 10)), image((20, 20, 40, 40))]
     scores = Comparison(images).score(0, np.ones((1, 4, 4)), CENTRES, CENTRES)

@@ -96,11 +96,11 @@ def test_a_killed_shard_goes_on_after_its_last_finished_batch(tmp_path: Path, ba
     with pytest.raises(Killed):
         list(parts.compute(shard, killed_after(batches)))
     assert not parts.has(shard)
-    assert parts.begun(shard) == batches * BATCH
+    assert parts.begun([shard]) == batches * BATCH
     again = list(Parts(tmp_path, SCHEMA).compute(shard, values))
     assert sum(len(batch) for batch in again) == 8 - batches * BATCH
     assert parts.read(shard) == shard_table(shard, values, SCHEMA)
-    assert parts.begun(shard) == 0
+    assert parts.begun([shard]) == 0
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -109,7 +109,7 @@ def test_a_shard_killed_twice_keeps_what_both_runs_did(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(Killed):
             list(parts.compute(shard, killed_after(1)))
-    assert parts.begun(shard) == 2 * BATCH
+    assert parts.begun([shard]) == 2 * BATCH
     assert [len(batch) for batch in parts.compute(shard, values)] == [2]
     assert parts.read(shard) == shard_table(shard, values, SCHEMA)
 
@@ -124,8 +124,8 @@ def test_parts_and_pieces_of_another_request_are_removed(tmp_path: Path) -> None
     (tmp_path / "notes.txt").write_text("mine")
     parts.keep_only([new])
     assert not parts.has(old)
-    assert parts.begun(begun) == 0
-    assert parts.begun(new) == BATCH
+    assert parts.begun([begun]) == 0
+    assert parts.begun([new]) == BATCH
     assert (tmp_path / "notes.txt").is_file()
 
 

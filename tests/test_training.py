@@ -120,11 +120,7 @@ def test_input_lies_between_minus_one_and_one():
     np.testing.assert_allclose(values.ravel(), [-1, -0.00392157, 1], atol=1e-6)
 
 
-def test_two_runs_with_the_same_seed_agree(class_folders, finished_run, tmp_path):
-    run(class_folders, tmp_path)
-    assert_same_arrays(arrays_of(tmp_path / "checkpoint.npz"), arrays_of(finished_run / "checkpoint.npz"))
-
-
+@pytest.mark.slow
 def test_another_seed_gives_other_weights(class_folders, finished_run, tmp_path):
     run(class_folders, tmp_path, seed=1)
     one, other = (arrays_of(out / "TinyMobileNet.npz")["features_conv/kernel"] for out in (tmp_path, finished_run))
@@ -132,7 +128,9 @@ def test_another_seed_gives_other_weights(class_folders, finished_run, tmp_path)
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(class_folders, finished_run, tmp_path, monkeypatch):
+def test_runs_with_one_seed_agree_also_when_one_was_killed_on_the_way(
+    class_folders, finished_run, tmp_path, monkeypatch
+):
     from training import train_builtin
 
     real = train_builtin.Trainer.train_epoch
@@ -152,11 +150,13 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(class_folders, finished
     assert len((tmp_path / "log.txt").read_text().splitlines()) == 2
 
 
+@pytest.mark.slow
 def test_a_folder_of_another_recipe_is_refused(class_folders, finished_run):
     with pytest.raises(ValueError, match="Expected the recipe in"):
         run(class_folders, finished_run, epochs=3)
 
 
+@pytest.mark.slow
 def test_training_learns_to_tell_two_colours(class_folders, tmp_path):
     run(class_folders, tmp_path, epochs=6, canvases=64, learning_rate=0.005)
     last = (tmp_path / "log.txt").read_text().splitlines()[-1]
@@ -177,6 +177,7 @@ def test_a_cached_pool_is_the_pool(class_folders, tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_the_command_line_trains_from_a_folder(class_folders, tmp_path, capsys):
     from training.train_builtin import main
 

@@ -7,12 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from streamlit import config
 from streamlit.testing.v1 import AppTest
 
+from convfe_core.annotations import read_dataset
 from convfe_core.faults import STRUCK_OUT
+from convfe_core.filesets import UploadedFiles
 from convfe_core.hosting import VISITOR
+from pages.parts.rank_results import photo_with_boxes
+from pages.parts.session import is_stranger
 from tests.apps import TIME_LIMIT_S, new_app
 from tests.builders import noise, png
+from tests.datasets import zipped
+from tests.test_image_refusals import png_of_size
+
+RANKED = {"a.png": png(noise(96, 128)), "a.txt": b"0 0.5 0.5 0.5 0.5\n"}
+VGG16_FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
 
 
 @pytest.fixture
@@ -77,6 +87,74 @@ def test_a_picture_with_too_many_pixels_is_refused(app: AppTest) -> None:
     assert rows(app) == 1
 
 
+@pytest.mark.parametrize("page", ["compare", "depth", "rank"])
+def test_weights_that_cannot_be_had_are_told_without_the_servers_folders(
+    app: AppTest, no_weights: Path, caplog: pytest.LogCaptureFixture, page: str
+) -> None:
+    app.query_params["backbones"] = "TinyMobileNet,VGG16"
+    app.run()
+    if page != "compare":
+        app.switch_page(f"pages/{page}.py").run()
+    if page == "depth":
+        app.selectbox(key="depth_backbone_").set_value("VGG16").run()
+    if page == "rank":
+        for name, data in RANKED.items():
+            app.file_uploader(key="dataset_uploads").upload(name, data)
+        app.toggle(key="rank_control").set_value(False)
+        app.toggle(key="rank_probe").set_value(False)
+        app.run().button(key="rank_start").click().run()
+    assert not app.exception
+    (error,) = app.error
+    assert "VGG16" in error.value
+    assert r"take VGG16\:untrained or one of the built-in backbones" in error.value
+    assert str(no_weights) not in error.value
+    assert "127.0.0.1" not in error.value
+    assert f"Keras looks for {VGG16_FILE} (59 MB) in {no_weights / 'models'}" in caplog.text
+
+
+def test_a_data_set_is_bounded_like_single_images(app: AppTest) -> None:
+    app.run().switch_page("pages/rank.py").run()
+    for name, data in (RANKED | {"huge.png": png_of_size(5200, 5000), "huge.txt": RANKED["a.txt"]}).items():
+        app.file_uploader(key="dataset_uploads").upload(name, data)
+    app.run()
+    assert not app.exception
+    assert app.caption[0].value.startswith("1 images, 1 boxes")
+    assert list(app.dataframe[0].value["Reason"]) == ["expected at most 25 megapixels, got 5200 x 5000 pixels"]
+    many = zipped({f"{number}.txt": b"" for number in range(VISITOR.dataset.max_files + 1)})
+    app.file_uploader(key="dataset_uploads").clear().run()
+    app.file_uploader(key="dataset_uploads").upload("boxes.zip", many).run()
+    assert "expected at most 1,000 files, got 1,001" in app.error[0].value
+
+
+def test_an_image_of_a_data_set_is_reduced_with_its_boxes_before_compare_keeps_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    files = {"a.png": png(noise(1500, 2000)), "a.txt": b"0 0.5 0.5 0.5 0.5"}
+    dataset = read_dataset(UploadedFiles(files.items()))
+    monkeypatch.setenv("CONVFE_HOSTED", "1")
+    photo, boxes = photo_with_boxes(dataset, 0)
+    assert photo.pixels.shape == (960, 1280, 3)
+    np.testing.assert_allclose(boxes, [[320, 240, 960, 720]])
+    monkeypatch.setenv("CONVFE_HOSTED", "0")
+    photo, boxes = photo_with_boxes(dataset, 0)
+    assert photo.pixels.shape == (1500, 2000, 3)
+    np.testing.assert_allclose(boxes, [[500, 375, 1500, 1125]])
+
+
+@pytest.mark.parametrize(("option", "value"), [("server.enableAgentApi", True), ("server.address", "unix:///run/s")])
+def test_somebody_whose_address_is_unknown_is_a_visitor(
+    no_weights: Path, monkeypatch: pytest.MonkeyPatch, option: str, value: object
+) -> None:
+    monkeypatch.delenv("CONVFE_HOSTED", raising=False)
+    assert not is_stranger("127.0.0.1", {"Host": "localhost"})
+    before = config.get_option(option)
+    config.set_option(option, value)
+    try:
+        assert is_stranger(None, {"Host": "localhost"})
+    finally:
+        config.set_option(option, before)
+
+
 def test_photographs_of_one_name_and_different_content_never_share_a_map(app: AppTest) -> None:
     app.run()
     for seed in (1, 2):
@@ -116,6 +194,32 @@ def test_an_unexpected_error_does_not_name_the_visitors_files_in_the_log(caplog:
     assert "reference" in app.error[0].value
     assert f"ValueError: cannot do anything with '{STRUCK_OUT}'" in caplog.text
     assert "aunt mary" not in caplog.text
+
+
+def test_a_download_that_fails_names_no_file_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    def page() -> None:
+        import streamlit as st
+
+        from pages.parts.guard import guarded_download
+
+        def make() -> bytes:
+            raise ValueError("cannot draw aunt mary.png, whose file is street/mary.png in the archive")
+
+        from convfe_core.annotations import read_dataset
+        from convfe_core.filesets import UploadedFiles
+        from tests.test_visitors import RANKED
+
+        st.session_state.dataset = read_dataset(UploadedFiles([("street/mary.png", b""), *RANKED.items()]))
+        st.file_uploader("Images", key="images", accept_multiple_files=True)
+        st.session_state.make = guarded_download(make)
+
+    app = AppTest.from_function(page, default_timeout=TIME_LIMIT_S).run()
+    app.file_uploader(key="images").upload("aunt mary.png", png(noise(64, 64))).run()
+    with pytest.raises(RuntimeError, match=r"see fault [0-9A-F]{8}$") as failed:
+        app.session_state["make"]()
+    assert failed.value.__context__ is None  # which Streamlit would log
+    assert f"cannot draw {STRUCK_OUT}, whose file is {STRUCK_OUT} in the archive" in caplog.text
+    assert "mary.png in" not in caplog.text
 
 
 def test_a_visitor_does_not_see_what_anothers_own_model_is_called(

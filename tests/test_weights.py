@@ -11,6 +11,8 @@ from convfe_core.errors import WeightsError
 from convfe_core.weights import cached_path, fetch_weights, load_weights, weights_state
 
 SMALL = CATALOG["MobileNetV2-0.35"]
+FORMATS = ("w.h5", "w.weights.h5", "w.keras")
+OTHERS = ("MobileNetV2-0.5", "MobileNet-0.25", "MobileNetV3Small-1.0")
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +23,19 @@ def trained():
     for variable in model.weights:
         variable.assign(random.normal(size=variable.shape))
     return model
+
+
+@pytest.fixture(scope="module")
+def files(trained, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The trained network in each format of Keras, by file name."""
+    folder = tmp_path_factory.mktemp("weights")
+    return {name: save(trained, folder / name) for name in FORMATS}
+
+
+@pytest.fixture(scope="module")
+def others():
+    """Networks that refuse files and are therefore never changed, by name."""
+    return {name: build_model(CATALOG[name]) for name in (SMALL.name, *OTHERS)}
 
 
 def assert_same_weights(model, other) -> None:
@@ -37,10 +52,10 @@ def save(model, path: Path) -> Path:
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
-@pytest.mark.parametrize("name", ["w.h5", "w.weights.h5", "w.keras"])
-def test_each_format_of_keras_is_read(trained, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", FORMATS)
+def test_each_format_of_keras_is_read(trained, files: dict[str, Path], name: str) -> None:
     model = build_model(SMALL)
-    load_weights(model, save(trained, tmp_path / name), SMALL)
+    load_weights(model, files[name], SMALL)
     assert_same_weights(model, trained)
 
 
@@ -72,14 +87,12 @@ def test_teachable_machine_s_backbone_is_found(shared: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
-@pytest.mark.parametrize("name", ["w.h5", "w.weights.h5", "w.keras"])
-@pytest.mark.parametrize("other", ["MobileNetV2-0.5", "MobileNet-0.25", "MobileNetV3Small-1.0"])
-def test_another_architecture_s_file_is_refused_by_name(trained, tmp_path: Path, name: str, other: str) -> None:
-    model = build_model(CATALOG[other])
-    path = save(trained, tmp_path / name)
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("other", OTHERS)
+def test_another_architecture_s_file_is_refused_by_name(files: dict[str, Path], others, name: str, other: str) -> None:
     expected = rf"Expected weights of {other} \([0-9,]+ numbers\), the file {name} holds "
     with pytest.raises(WeightsError, match=expected) as error:
-        load_weights(model, path, CATALOG[other])
+        load_weights(others[other], files[name], CATALOG[other])
     assert "410,208 numbers, as many as MobileNetV2-0.35" in str(error.value)
 
 
@@ -97,33 +110,35 @@ DAMAGED = "{}: expected a whole file, but it is damaged or cut off; copy it agai
     ],
     ids=["empty", "another kind", "only the beginning"],
 )
-def test_a_file_that_is_no_weight_file_is_refused(tmp_path: Path, suffix: str, content: bytes, sentence: str) -> None:
+def test_a_file_that_is_no_weight_file_is_refused(
+    tmp_path: Path, others, suffix: str, content: bytes, sentence: str
+) -> None:
     path = tmp_path / f"w{suffix}"
     path.write_bytes(content)
     with pytest.raises(WeightsError) as error:
-        load_weights(build_model(SMALL), path, SMALL)
+        load_weights(others[SMALL.name], path, SMALL)
     assert str(error.value) == sentence.format(path.name)
 
 
-def test_a_keras_file_whose_numbers_are_cut_off_is_refused(trained, tmp_path: Path) -> None:
-    whole, cut = save(trained, tmp_path / "whole.keras"), tmp_path / "w.keras"
+def test_a_keras_file_whose_numbers_are_cut_off_is_refused(files: dict[str, Path], others, tmp_path: Path) -> None:
+    whole, cut = files["w.keras"], tmp_path / "w.keras"
     with zipfile.ZipFile(whole) as archive, zipfile.ZipFile(cut, "w") as written:
         numbers = archive.read("model.weights.h5")
         written.writestr("model.weights.h5", numbers[: len(numbers) // 2])
     with pytest.raises(WeightsError) as error:
-        load_weights(build_model(SMALL), cut, SMALL)
+        load_weights(others[SMALL.name], cut, SMALL)
     assert str(error.value) == DAMAGED.format("w.keras")
     changed = bytearray(whole.read_bytes())
     changed[len(changed) // 2] ^= 0xFF
     cut.write_bytes(changed)
     with pytest.raises(WeightsError) as error:
-        load_weights(build_model(SMALL), cut, SMALL)
+        load_weights(others[SMALL.name], cut, SMALL)
     assert str(error.value) == DAMAGED.format("w.keras")
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(others, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="there is no such file"):
-        load_weights(build_model(SMALL), tmp_path / "w.h5", SMALL)
+        load_weights(others[SMALL.name], tmp_path / "w.h5", SMALL)
 
 
 @pytest.mark.parametrize("name", ["MobileNet-0.25", "MobileNetV2-0.35"])

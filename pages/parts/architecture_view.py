@@ -9,6 +9,7 @@ from convfe_core.blocks import blocks_dot
 from convfe_core.catalog import file_stem
 from convfe_core.layer_table import can_plot, layer_table, plot_layers, summary_text
 from pages.parts.choose_look import ink
+from pages.parts.guard import guarded_download
 
 SMALLEST_DRAWING = 640
 """Pixels below which a drawing of blocks scrolls sideways instead of shrinking further."""
@@ -34,7 +35,7 @@ def show_architecture(network: Network) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
             "Summary as text",
-            lambda: summary_text(network),
+            guarded_download(lambda: summary_text(network)),
             f"{stem}-layers.txt",
             "text/plain",
             key="summary",
@@ -43,7 +44,7 @@ def show_architecture(network: Network) -> None:
         )
         st.download_button(
             "Plot of all layers",
-            lambda: plot_layers(network),
+            guarded_download(lambda: plot_layers(network)),
             f"{stem}-layers.svg",
             "image/svg+xml",
             key="plot",

@@ -87,7 +87,7 @@ def choose_backbones() -> list[Spec]:
                 continue
             architecture = find_architecture(spec.name)
         except ConvfeError as error:
-            show_error(str(error), icon=":material/search_off:")
+            show_error(error, icon=":material/search_off:")
             continue
         specs.append(spec)
         st.caption(f"**{plain(spec.label)}**: {cost(architecture, spec)}{_remark(architecture, spec)}")

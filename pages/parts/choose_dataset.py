@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from convfe_core.annotations import open_boxes, read_dataset
 from convfe_core.boxes import Dataset
 from convfe_core.errors import AnnotationError, ConvfeError
-from convfe_core.filesets import ArchiveLimits, UploadedFiles, ZipFiles, open_files
+from convfe_core.filesets import DatasetLimits, FileSet, UploadedFiles, ZipFiles, open_files
+from convfe_core.images import display_name
 from convfe_core.phrases import counted
+from pages.parts.choose_images import READING
 from pages.parts.session import allowance
 from pages.parts.uploads import earlier_uploads, uploader_was_emptied
-from pages.parts.words import plain, show_error
+from pages.parts.words import plain, show_error, told
 
 FILE_TYPES = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif", "xml", "txt", "json", "yaml", "yml", "zip"]
-VISITOR_ARCHIVE = ArchiveLimits(max_files=1000, max_bytes=200_000_000)
 
 
 def choose_dataset() -> Dataset | None:
@@ -64,23 +67,33 @@ def choose_dataset() -> Dataset | None:
     return None
 
 
-def _read(
-    uploads: list[st.runtime.uploaded_file_manager.UploadedFile], folder: str, boxes: str, limit: int | None
-) -> Dataset | str:
+def _read(uploads: Sequence[UploadedFile], folder: str, boxes: str, limit: int | None) -> Dataset | str:
     """Read the boxes, or say in a sentence why there are none."""
+    waiting = st.empty()  # writing something lets Streamlit end this run when its visitor has left
     try:
         if folder:
             source = open_files(Path(folder).expanduser())
             return read_dataset(source, open_boxes(Path(boxes).expanduser()) if boxes else None, limit)
+        limits = allowance().dataset
         archives = [upload for upload in uploads if upload.name.lower().endswith(".zip")]
         if archives and len(uploads) > 1:
             raise AnnotationError(f"Expected one zip, or files without a zip. Received {len(uploads)} files.")
-        if archives:
-            limits = {} if allowance().this_machine else {"limits": VISITOR_ARCHIVE}
-            return read_dataset(ZipFiles(archives[0].getvalue(), archives[0].name, **limits))
-        return read_dataset(UploadedFiles((upload.name, upload.getvalue()) for upload in uploads))
+
+        def tell(before: int) -> None:
+            waiting.caption(f"Waiting for {before} other visitors' files …")
+
+        with READING.passing(tell):
+            return read_dataset(_brought(uploads, archives, limits), limits=limits)
     except ConvfeError as error:
-        return str(error)
+        return told(error)
+    finally:
+        waiting.empty()
+
+
+def _brought(uploads: Sequence[UploadedFile], archives: Sequence[UploadedFile], limits: DatasetLimits) -> FileSet:
+    if archives:
+        return ZipFiles(archives[0].getvalue(), display_name(archives[0].name), limits)
+    return UploadedFiles(((upload.name, upload.getvalue()) for upload in uploads), limits=limits)
 
 
 def show_dataset(dataset: Dataset) -> None:

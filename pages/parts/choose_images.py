@@ -19,7 +19,7 @@ from convfe_core.sources import fetch_photo, photos_in_folder
 from pages.parts.opened import opened_images
 from pages.parts.session import allowance, forget_others
 from pages.parts.uploads import earlier_uploads, uploader_was_emptied
-from pages.parts.words import show_error
+from pages.parts.words import show_error, told
 
 READING = Gate()
 """Large photographs take much memory while they are decoded: one at a time in the whole process."""
@@ -107,7 +107,7 @@ class _Reader:
             try:
                 self._decoded[key] = decode()
             except ConvfeError as error:
-                self._decoded[key] = str(error)
+                self._decoded[key] = told(error)
         found = self._decoded[key]
         if isinstance(found, Photo):
             self.photos.append(found)
@@ -122,7 +122,7 @@ class _Reader:
 
     def fail(self, error: ConvfeError) -> None:
         """Tell of something that is no file."""
-        self._problems.append(str(error))
+        self._problems.append(told(error))
 
     def forget_the_rest(self) -> None:
         """Drop what is no longer among the files."""

@@ -18,7 +18,7 @@ from convfe_core.maps import FeatureMaps
 from convfe_core.precision import Precision
 from convfe_core.store import MapKey, MapStore
 from pages.parts.session import backbone_pool, map_store
-from pages.parts.words import plain
+from pages.parts.words import plain, told
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Work:
                 maps = self._kept(photo, spec)
                 if maps is None and spec in backbones:
                     place = f"image {number} of {len(self.photos)}"
-                    self.slot.progress(min(self.done / total, 1.0), text=f"{spec.label}: {place}")
+                    self.slot.progress(min(self.done / total, 1.0), text=f"{plain(spec.label)}: {place}")
                     maps = self._run(backbones[spec], spec, photo)
                     self.done += 1
                 if maps is not None:
@@ -62,12 +62,12 @@ class Work:
 
     def _run(self, backbone: Backbone, spec: Spec, photo: Photo) -> FeatureMaps | None:
         def wait(before: int) -> None:  # writing something lets Streamlit end this run when its visitor has left
-            self.slot.progress(0.0, text=f"{spec.label}: waiting for {before} other{'s' if before > 1 else ''}")
+            self.slot.progress(0.0, text=f"{plain(spec.label)}: waiting for {before} other{'s' if before > 1 else ''}")
 
         try:
             check_pass(backbone, photo, self.size)
         except MemoryLimitError as error:
-            self.failed[spec.label] = str(error)
+            self.failed[spec.label] = told(error)
             return None
         maps = next(iter(extract_maps(backbone, [photo], self.size, wait)))
         self.store.put(self._key(photo, spec), maps)
@@ -77,14 +77,14 @@ class Work:
         pool = backbone_pool()
 
         def report(phrase: str, share: float | None) -> None:
-            self.slot.progress(share or 0.0, text=f"{spec.label}: {phrase}")
+            self.slot.progress(share or 0.0, text=f"{plain(spec.label)}: {phrase}")
 
         try:
             if not pool.ready(spec, self.tap, self.precision):
                 report("loading", None)
             return pool.get(spec, self.tap, self.precision, on_progress=report)
         except ConvfeError as error:
-            self.failed[spec.label] = str(error)
+            self.failed[spec.label] = told(error)
             return None
 
 

@@ -19,6 +19,7 @@ from convfe_core.phrases import in_words
 from convfe_core.pictures import row_png
 from convfe_core.scales import Limits, MapKey, scale_limits
 from pages.parts.compute_maps import Work
+from pages.parts.guard import guarded_download
 from pages.parts.opened import boxes_of
 from pages.parts.session import thumbnail
 from pages.parts.words import plain
@@ -26,6 +27,9 @@ from pages.parts.words import plain
 ROWS_PER_PAGE = 8
 ROW_SCOPES = ("map", "image")
 """Scopes that one row settles on its own, so that it can be drawn before the others are computed."""
+
+LAID_OUT_IN_SIGHT = '[class*="st-key-row-"] {content-visibility: auto; contain-intrinsic-size: auto 240px}'
+"""Rows below the window are laid out when they come into sight, so that those in sight change at once."""
 
 CHART_CONFIG = {"displaylogo": False, "modeBarButtons": [["zoom2d", "pan2d", "resetScale2d"]]}
 """Few buttons: they lie over the names of backbones, and a picture of the row can be had below it."""
@@ -54,6 +58,7 @@ def draw_rows(work: Work, look: Look) -> None:
 
     Rows are named by their places: with names of the photographs the browser would draw each page of rows twice.
     """
+    st.html(f"<style>{LAID_OUT_IN_SIGHT}</style>")
     slots = [st.container(key=f"row-{place}") for place in range(len(work.photos))]
     drawn: list[tuple[Photo, list[FeatureMaps]]] = []
     for place, (photo, found) in enumerate(work.rows()):
@@ -70,7 +75,7 @@ def draw_rows(work: Work, look: Look) -> None:
     if every:
         st.download_button(
             "All maps shown, as .npz",
-            lambda: maps_npz(every),
+            guarded_download(lambda: maps_npz(every)),
             "convfe-maps.npz",
             "application/octet-stream",
             key="all-maps",
@@ -129,13 +134,15 @@ def _draw_row(
         st.caption(_facts(photo, found), width="stretch", help=_details(found))
         st.download_button(
             "PNG",
-            lambda: row_png(
-                photo,
-                found,
-                reductions=look.reductions,
-                colour_map=look.colour_map,
-                limits=limits,
-                boxes=boxes,
+            guarded_download(
+                lambda: row_png(
+                    photo,
+                    found,
+                    reductions=look.reductions,
+                    colour_map=look.colour_map,
+                    limits=limits,
+                    boxes=boxes,
+                )
             ),
             f"{photo.name}.png",
             "image/png",

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import streamlit as st
 
+from convfe_core.boxes import Dataset
+from convfe_core.catalog import file_stem
 from convfe_core.errors import ConvfeError
 from convfe_core.faults import configure_log, record_fault
+from convfe_core.images import display_name
 from convfe_core.memory import give_back
 from pages.parts.words import show_error
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -21,9 +27,9 @@ def guarded() -> Iterator[None]:
     try:
         yield
     except ConvfeError as error:
-        show_error(str(error))
+        show_error(error)
     except Exception as error:
-        reference = record_fault(error, _names_of_uploads())
+        reference = record_fault(error, _names_of_files())
         show_error(
             f"Something broke in this app, not in your data. The rest still works; reload the page to go on. If you "
             f"report it, name the reference {reference}: it finds the cause in the server's log.",
@@ -33,10 +39,30 @@ def guarded() -> Iterator[None]:
         give_back(collect=False)  # each run may be the last of its thread, whose freed memory nobody else would use
 
 
-def _names_of_uploads() -> Iterator[str]:
-    """Names of whatever this visitor has in any uploader of any page."""
+def guarded_download(make: Callable[[], T]) -> Callable[[], T]:
+    """Wrap what a download button makes when it is clicked, which runs outside any page.
+
+    Streamlit tells the visitor that it failed, and logs what is raised with its traceback: that must name no file.
+    """
+    hidden = tuple(_names_of_files())
+
+    def guarded_make() -> T:
+        try:
+            return make()
+        except Exception as error:
+            reference = record_fault(error, hidden)
+        raise RuntimeError(f"a download failed, see fault {reference}")
+
+    return guarded_make
+
+
+def _names_of_files() -> Iterator[str]:
+    """Names of whatever this visitor has in any uploader of any page, and of what is in an archive of theirs."""
     for value in st.session_state.to_dict().values() if hasattr(st.session_state, "to_dict") else ():
         for upload in value if isinstance(value, list | tuple) else (value,):
             name = getattr(upload, "name", None)
             if isinstance(name, str) and hasattr(upload, "file_id"):
-                yield name
+                yield from (name, display_name(name), file_stem(name))
+    dataset = st.session_state.get("dataset")
+    if isinstance(dataset, Dataset):
+        yield from dataset.source.names

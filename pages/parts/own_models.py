@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,16 +9,17 @@ from pathlib import Path
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from convfe_core.catalog import Spec, file_stem, parse_spec
-from convfe_core.errors import ConvfeError, ModelFileError, SpecError
+from convfe_core.catalog import Spec, parse_spec
+from convfe_core.errors import ConvfeError, MemoryLimitError, ModelFileError, SpecError
 from convfe_core.filesets import file_stamp
 from convfe_core.gate import MACHINE
 from convfe_core.input_scaling import SCALING_WORDS
 from convfe_core.model_card import ModelCard, card_of
 from convfe_core.preprocessing import SCALINGS
 from convfe_core.weights import identify_weights
-from pages.parts.session import allowance
-from pages.parts.words import plain, show_error
+from pages.parts.model_shelf import ModelShelf
+from pages.parts.session import allowance, backbone_pool
+from pages.parts.words import plain, show_error, told
 
 MODEL_TYPES = ["keras", "h5", "hdf5", "zip"]
 
@@ -61,25 +60,19 @@ def choose_own_models(named: Sequence[Spec] = ()) -> list[Spec]:
 
 
 def _uploaded(uploads: Sequence[UploadedFile]) -> Iterator[Spec]:
-    """Keep each upload in a folder that goes with the session, until it is removed."""
-    if "model_folder" not in st.session_state:
-        st.session_state.model_folder = tempfile.TemporaryDirectory(prefix="convfe-models-")
-        st.session_state.model_paths = {}
-    folder, paths = Path(st.session_state.model_folder.name), st.session_state.model_paths
-    for upload in uploads:
-        if upload.file_id not in paths:
-            path = folder / hashlib.sha256(upload.file_id.encode()).hexdigest()[:16] / file_stem(upload.name)
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(upload.getvalue())
-            paths[upload.file_id] = path
-    for key, path in paths.items():
-        if path is None:
-            continue
+    """The models that were uploaded in this session, on whatever page, and not removed."""
+    if "model_shelf" not in st.session_state:
+        st.session_state.model_shelf = ModelShelf(allowance().most_models, backbone_pool().forget)
+    shelf: ModelShelf = st.session_state.model_shelf
+    try:
+        shelf.add(uploads)
+    except ConvfeError as error:
+        show_error(error, icon=":material/broken_image:")
+    for key, path in shelf.files.items():
         if st.button(f"Remove {plain(path.name)}", key=f"remove-{key}", icon=":material/close:", type="tertiary"):
-            path.unlink(missing_ok=True)
-            paths[key] = None  # the uploader may still show it; a second upload comes under another key
-            continue
-        yield _spec_of(path)
+            shelf.remove(key)
+        else:
+            yield _spec_of(path)
 
 
 def _at(place: str) -> Iterator[Spec]:
@@ -91,7 +84,7 @@ def _at(place: str) -> Iterator[Spec]:
             raise SpecError(f"Expected LABEL=path/to/model.keras. Received: {place!r}.")
         yield spec
     except ConvfeError as error:
-        show_error(str(error), icon=":material/search_off:")
+        show_error(error, icon=":material/search_off:")
 
 
 def _spec_of(path: Path) -> Spec:
@@ -138,7 +131,7 @@ def _choose(spec: Spec) -> Spec | None:
             key=f"layer-{spec.label}-{spec.stamp}",
             persist_state="session",
             help=f"{card.channels} channels, stride {card.stride} at the last map. Left out as head: "
-            f"{', '.join(card.head[:6]) or 'nothing'}.",
+            f"{plain(', '.join(card.head[:6])) or 'nothing'}.",
         )
     guess = "guessed" if mode == card.scaling.mode else f"the guess was {SCALING_WORDS[card.scaling.mode]}"
     st.caption(f"Pixels {guess}: {plain(card.scaling.reason)}.")
@@ -152,13 +145,17 @@ def _card(spec: Spec) -> ModelCard | Spec | str:
         waiting = st.empty()
         with waiting, st.spinner(f"Opening {plain(spec.label)} …"), MACHINE.passing(lambda _before: None):
             try:
+                backbone_pool().make_room(spec)
                 cards[spec] = card_of(spec)
+            except MemoryLimitError as error:  # another time there may be room
+                return told(error)
             except ModelFileError as error:
                 found = identify_weights(spec.path) if spec.path else None
-                cards[spec] = str(error) if found is None else replace(spec, name=found.name, weights="file")
+                cards[spec] = told(error) if found is None else replace(spec, name=found.name, weights="file")
             except ConvfeError as error:
-                cards[spec] = str(error)
-        waiting.empty()
+                cards[spec] = told(error)
+            finally:
+                waiting.empty()
     return cards[spec]
 
 

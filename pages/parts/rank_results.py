@@ -9,8 +9,9 @@ from typing import Any
 
 import streamlit as st
 
+from convfe_core.boxes import BoxArray, Dataset
 from convfe_core.errors import ConvfeError
-from convfe_core.images import DEFAULT_LIMITS, read_photo
+from convfe_core.images import Photo, read_photo, reduce_photo
 from convfe_core.phrases import counted
 from convfe_core.precision import explain_precision
 from convfe_core.rank_figures import duel_figure, pareto_figure, separation_figure, size_figure
@@ -18,7 +19,9 @@ from convfe_core.rank_report import best_and_worst, html_report
 from convfe_core.rank_results import RankResult
 from convfe_core.rank_tables import table_rows, to_csv, to_json
 from pages.parts.choose_look import ink
+from pages.parts.guard import guarded_download
 from pages.parts.opened import open_in_compare
+from pages.parts.session import allowance, backbone_pool
 from pages.parts.words import plain, show_error
 
 MOST_OPENED = 8
@@ -46,7 +49,7 @@ def show_result(result: RankResult) -> None:
         f"Arithmetic: {explain_precision(result.options.precision)}."
     )
     for failure in result.failed:
-        show_error(f"**{plain(failure.file)}** is not ranked. {failure.reason}")
+        st.error(f"**{plain(failure.file)}** is not ranked. {plain(failure.reason)}", icon=":material/error:")
     _table(result)
     _next_steps(result)
     left, right = st.columns(2)
@@ -196,17 +199,25 @@ def _duel(result: RankResult) -> None:
 
 def _open(result: RankResult, places: list[int]) -> None:
     opened = []
-    for image in (result.dataset.images[place] for place in places):
+    for place in places:
         try:
-            opened.append(
-                (
-                    read_photo(result.dataset.source.read(image.image, DEFAULT_LIMITS.max_bytes), image.image),
-                    image.boxes,
-                )
-            )
+            opened.append(photo_with_boxes(result.dataset, place))
         except ConvfeError as error:
-            show_error(str(error))
+            show_error(error)
     open_in_compare(opened)
+
+
+def photo_with_boxes(dataset: Dataset, place: int) -> tuple[Photo, BoxArray]:
+    """Read an image of a data set as small as this visitor may keep it, and its boxes on it.
+
+    Raises
+    ------
+    ConvfeError : it cannot be read
+    """
+    image, allowed = dataset.images[place], allowance()
+    photo = read_photo(dataset.source.read(image.image, allowed.images.max_bytes), image.image, allowed.images)
+    kept = reduce_photo(photo, allowed.longest_side)
+    return kept, image.boxes * (kept.width / photo.width)
 
 
 def _diagnostics(result: RankResult) -> None:
@@ -230,15 +241,16 @@ def _diagnostics(result: RankResult) -> None:
 
 
 def _exports(result: RankResult) -> None:
+    pool = backbone_pool()
     formats: list[tuple[str, Callable[[RankResult], str], str]] = [
-        ("HTML", lambda found: html_report(found, *best_and_worst(found)), "text/html"),
+        ("HTML", lambda found: html_report(found, *best_and_worst(found), load=pool.get), "text/html"),
         ("CSV", to_csv, "text/csv"),
         ("JSON", lambda found: json.dumps(to_json(found), indent=1, ensure_ascii=False), "application/json"),
     ]
     for name, make, mime in formats:
         st.download_button(
             f"Report as {name}",
-            partial(make, result),
+            guarded_download(partial(make, result)),
             f"convfe-ranking.{name.lower()}",
             mime,
             key=f"rank-{name}",

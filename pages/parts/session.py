@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import streamlit as st
@@ -47,7 +47,15 @@ def forget_others(photos: Iterable[Photo]) -> None:
 
 def hosted() -> bool:
     """Whether this visitor must be kept from this machine's files and network."""
-    return is_hosted(os.environ, st.context.ip_address, st.context.headers.to_dict(), str(Path.cwd()))
+    return is_stranger(st.context.ip_address, st.context.headers.to_dict())
+
+
+def is_stranger(ip_address: str | None, headers: Mapping[str, str]) -> bool:
+    """Judge one connection; see `convfe_core.hosting.is_hosted`."""
+    # Neither a Unix socket nor Streamlit's interface for programs tells where somebody comes from.
+    socket = (st.get_option("server.address") or "").startswith("unix:")
+    direct = not socket and not st.get_option("server.enableAgentApi")
+    return is_hosted(os.environ, ip_address, headers, str(Path.cwd()), direct=direct)
 
 
 def allowance() -> Allowance:

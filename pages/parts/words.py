@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import re
 
 import streamlit as st
+
+from convfe_core.errors import ConvfeError
+from pages.parts.session import hosted
+
+LOGGER = logging.getLogger("convfe")
 
 _MARKUP = re.compile(
     r"""[\\`*\[\]<>|$~^&]      # always
@@ -32,6 +38,15 @@ def _escaped(match: re.Match[str]) -> str:
     return f"{found}\u200b" if found.isdecimal() else f"\\{found}"
 
 
-def show_error(text: str, icon: str = ":material/error:") -> None:
+def told(error: ConvfeError) -> str:
+    """What an error says to whoever looks; what only the host can put right goes to the log."""
+    if not hosted():
+        return str(error)
+    if error.in_public != str(error):
+        LOGGER.warning("%s", error)
+    return error.in_public
+
+
+def show_error(error: ConvfeError | str, icon: str = ":material/error:") -> None:
     """Show one sentence that went wrong, with whatever names it holds."""
-    st.error(plain(text), icon=icon)
+    st.error(plain(told(error) if isinstance(error, ConvfeError) else error), icon=icon)

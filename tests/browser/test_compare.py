@@ -19,7 +19,6 @@ from convfe_core.extraction import Size, extract_maps
 from convfe_core.gallery import DEFAULT_SAMPLES, load_sample
 from convfe_core.scales import value_range
 from tests.builders import noise, png
-from tests.servers import serve
 
 pytestmark = pytest.mark.slow
 
@@ -187,11 +186,3 @@ def test_presenting_hides_the_controls_and_goes_through_the_images(page: Page, s
         arg=first[0]["high"],
     )
     expect(page.locator(CHART)).to_have_count(1)
-
-
-def test_a_fresh_server_opens_every_page_by_its_address(page: Page, tmp_path_factory: pytest.TempPathFactory) -> None:
-    with serve(tmp_path_factory.mktemp("fresh")) as fresh:
-        page.goto(f"{fresh.address}/rank")
-        expect(page.get_by_role("heading", name="Rank")).to_be_visible()
-        expect(page.get_by_role("link", name="Compare")).to_be_visible()
-        expect(page.get_by_text("Bring images whose objects are marked")).to_be_visible()

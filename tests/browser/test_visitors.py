@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.builders import noise, png
+from tests.builders import noise, png, voc_folder
+from tests.datasets import zipped
 from tests.servers import Server, serve
 
 pytestmark = pytest.mark.slow
@@ -25,10 +26,12 @@ LONG_WORK = f"{WORK}&size=640&backbones=DenseNet121:untrained"
 COUNT_ON_SIGNAL = """
 import os, signal, sys, traceback
 
+NAMES = "script_runner.py", "/convfe_core/", "/pages/"
+
 def count(*_):
     stacks = [traceback.walk_stack(frame) for frame in sys._current_frames().values()]
-    scripts = sum(any("script_runner.py" in f.f_code.co_filename for f, _ in stack) for stack in stacks)
-    os.write(2, f"{scripts} script threads\\n".encode())
+    busy = sum(any(name in f.f_code.co_filename for f, _ in stack for name in NAMES) for stack in map(list, stacks))
+    os.write(2, f"{busy} busy threads\\n".encode())
 
 signal.signal(signal.SIGUSR1, count)
 """
@@ -37,7 +40,7 @@ LIMIT_S = 120
 
 @pytest.fixture(scope="module")
 def hosted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A hosted server that writes to its log how many visitors' scripts it runs when it gets SIGUSR1."""
+    """A hosted server that writes to its log how many threads run its visitors' scripts or our code, at SIGUSR1."""
     folder = tmp_path_factory.mktemp("hosted")
     (folder / "sitecustomize.py").write_text(COUNT_ON_SIGNAL)
     settings = {"CONVFE_HOSTED": "1", "CONVFE_LOG_LEVEL": "DEBUG", "PYTHONPATH": str(folder)}
@@ -67,22 +70,22 @@ def idle(page: Page) -> None:
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=120_000)
 
 
-def script_threads(server: Server) -> int:
-    """How many threads of the server run a visitor's script just now."""
+def busy_threads(server: Server) -> int:
+    """How many threads of the server run a visitor's script just now, or work for one."""
     start = server.log.stat().st_size
     server.process.send_signal(signal.SIGUSR1)
     end = time.monotonic() + LIMIT_S
     while time.monotonic() < end:
-        found = re.search(r"(\d+) script threads\n", server.log.read_bytes()[start:].decode(errors="replace"))
+        found = re.search(r"(\d+) busy threads\n", server.log.read_bytes()[start:].decode(errors="replace"))
         if found is not None:
             return int(found.group(1))
     pytest.fail("the server did not answer the signal")
 
 
-def no_script_thread_survives(server: Server) -> bool:
+def no_busy_thread_survives(server: Server) -> bool:
     end = time.monotonic() + LIMIT_S
     while time.monotonic() < end:
-        if script_threads(server) == 0:
+        if busy_threads(server) == 0:
             return True
     return False
 
@@ -90,11 +93,11 @@ def no_script_thread_survives(server: Server) -> bool:
 def test_a_visitor_who_leaves_in_mid_run_takes_no_thread_and_no_lock_along(browser: Browser, hosted: Server) -> None:
     with visiting(browser, hosted.address + LONG_WORK) as page:
         running(page)
-        assert script_threads(hosted) == 1
+        assert busy_threads(hosted) >= 1
     with visiting(browser, f"{hosted.address}/?backbones=TinyResNet") as page:
         expect(page.locator(CHART)).to_have_count(3, timeout=120_000)
         idle(page)
-        assert no_script_thread_survives(hosted)
+        assert no_busy_thread_survives(hosted)
 
 
 def test_a_visitor_who_leaves_while_waiting_for_another_leaves_the_queue(browser: Browser, hosted: Server) -> None:
@@ -102,7 +105,30 @@ def test_a_visitor_who_leaves_while_waiting_for_another_leaves_the_queue(browser
         running(first)
         with visiting(browser, hosted.address + LONG_WORK + "&backbones=VGG16:untrained") as second:
             expect(second.get_by_test_id("stProgress").first).to_be_visible(timeout=120_000)
-    assert no_script_thread_survives(hosted)
+    assert no_busy_thread_survives(hosted)
+
+
+def test_a_visitor_who_leaves_a_ranking_takes_no_thread_along_and_no_name_is_obeyed(
+    browser: Browser, hosted: Server, tmp_path: Path
+) -> None:
+    markup = "<img src=x onerror=alert(1)>"
+    archive = tmp_path / f"{markup}.zip"
+    files = {path.name: path.read_bytes() for path in voc_folder(tmp_path / "squares", images=40, side=320).iterdir()}
+    label = b"&lt;img src=x onerror=alert(1)&gt;"
+    named = {f"{markup}{name}": data.replace(b"square", label) for name, data in files.items()}
+    archive.write_bytes(zipped({**named, f"{markup}.xml": b"no XML"}))
+    alerts: list[str] = []
+    with visiting(browser, f"{hosted.address}/rank?backbones=EfficientNetB0:untrained&size=448") as page:
+        page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
+        page.get_by_test_id("stFileUploader").locator("input[type=file]").first.set_input_files(archive)
+        expect(page.get_by_text("40 images, 40 boxes, 1 class, read as VOC")).to_be_visible(timeout=120_000)
+        page.get_by_text("1 files or boxes were not used").click()
+        page.get_by_role("button", name="Rank it").click()
+        expect(page.get_by_test_id("stProgress").get_by_text("measuring its cost")).to_be_visible(timeout=120_000)
+    assert no_busy_thread_survives(hosted)
+    assert alerts == []
+    with visiting(browser, f"{hosted.address}/?backbones=TinyResNet&samples=gravel") as page:
+        expect(page.locator(CHART)).to_have_count(1, timeout=120_000)
 
 
 def test_the_stop_button_ends_the_run_and_the_next_change_works(browser: Browser, hosted: Server) -> None:
@@ -110,7 +136,7 @@ def test_the_stop_button_ends_the_run_and_the_next_change_works(browser: Browser
         running(page)
         page.get_by_role("button", name="Stop").click()
         idle(page)
-        assert no_script_thread_survives(hosted)
+        assert no_busy_thread_survives(hosted)
         page.get_by_test_id("stSidebar").get_by_text("Smooth between cells").click()
         expect(page.locator(CHART)).to_have_count(6, timeout=120_000)
 
@@ -175,12 +201,3 @@ def test_a_terminated_server_ends_in_the_middle_of_a_pass(browser: Browser, tmp_
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(60) in (0, -signal.SIGTERM)
     assert "Traceback" not in server.log.read_text()
-
-
-def test_a_link_to_a_page_opens_the_whole_app_for_the_first_visitor_of_a_server(
-    browser: Browser, tmp_path: Path
-) -> None:
-    with serve(tmp_path) as server, visiting(browser, f"{server.address}/system") as page:
-        expect(page.get_by_role("heading", name="System")).to_be_visible(timeout=120_000)
-        expect(page).to_have_title("CONV-FE")
-        expect(page.get_by_role("link", name="Compare")).to_be_visible()

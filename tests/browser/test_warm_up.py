@@ -1,4 +1,4 @@
-"""Once a page without maps is up, the server imports TensorFlow by itself."""
+"""A fresh server: its first visitor may come by any page's address, and it imports TensorFlow by itself."""
 
 import time
 from pathlib import Path
@@ -22,10 +22,18 @@ def holds_tensorflow(server: Server) -> bool:
     return "tensorflow" in maps_of(server)
 
 
-def test_after_a_page_without_maps_the_server_comes_to_hold_tensorflow(page: Page, tmp_path: Path) -> None:
+def test_a_first_visitor_by_a_pages_address_gets_the_whole_app_and_the_server_comes_to_hold_tensorflow(
+    page: Page, tmp_path: Path
+) -> None:
     with serve(tmp_path, {"CONVFE_LOG_LEVEL": "INFO"}) as server:
         need(Path(f"/proc/{server.process.pid}/maps").is_file(), "Linux, which lists what a process has loaded")
         assert not holds_tensorflow(server)
+        page.goto(f"{server.address}/rank")
+        expect(page.get_by_role("heading", name="Rank")).to_be_visible(timeout=120_000)
+        expect(page.get_by_text("Bring images whose objects are marked")).to_be_visible()
+        expect(page).to_have_title("CONV-FE")
+        for name in ("Compare", "System"):
+            expect(page.get_by_role("link", name=name)).to_be_visible()
         end = time.monotonic() + LIMIT_S
         while "TensorFlow was imported ahead of time" not in server.log.read_text() and time.monotonic() < end:
             page.goto(f"{server.address}/system")

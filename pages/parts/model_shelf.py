@@ -1,0 +1,82 @@
+"""The model files of one session: in a temporary folder that goes with it, and so does what was loaded from them."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from convfe_core.catalog import file_stem
+from convfe_core.errors import ModelFileError
+
+
+class ModelShelf:
+    """Keeps uploaded model files, which Keras reads from disk alone, until they are removed or the session ends.
+
+    Parameters
+    ----------
+    most : how many files at once
+    forget : told the folder when it is gone
+    """
+
+    def __init__(self, most: int, forget: Callable[[Path], None]) -> None:
+        self._most = most
+        self._forget = forget
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._paths: dict[str, Path | None] = {}
+
+    def add(self, uploads: Iterable[UploadedFile]) -> None:
+        """Write what is new into the folder.
+
+        Raises
+        ------
+        ModelFileError : there are too many, or the disk takes no more
+        """
+        for upload in uploads:
+            if upload.file_id in self._paths:
+                continue
+            if len(self.files) >= self._most:
+                raise ModelFileError(f"Expected up to {self._most} model files at once; remove one to add another.")
+            try:
+                self._paths[upload.file_id] = self._write(upload)
+            except OSError as error:
+                raise ModelFileError(
+                    f"{upload.name}: could not be kept on the server ({error.strerror}); try again later."
+                ) from error
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """What is kept, by the upload it came with."""
+        return {key: path for key, path in self._paths.items() if path is not None}
+
+    def remove(self, key: str) -> None:
+        """Take one away; the uploader may still show it, a second upload comes under another key."""
+        path = self._paths[key]
+        if path is not None:
+            path.unlink(missing_ok=True)
+            self._paths[key] = None
+            self._forget(path.parent)
+
+    def _write(self, upload: UploadedFile) -> Path:
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="convfe-models-")
+            weakref.finalize(self, _aside, self._forget, Path(self._folder.name)).atexit = False
+        name = hashlib.sha256(upload.file_id.encode()).hexdigest()[:16]
+        path = Path(self._folder.name) / name / file_stem(upload.name)
+        path.parent.mkdir(exist_ok=True)
+        try:
+            path.write_bytes(upload.getbuffer())
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
+        return path
+
+
+def _aside(forget: Callable[[Path], None], folder: Path) -> None:
+    """Forget on a thread of its own: who collects garbage may hold any lock just now."""
+    threading.Thread(target=forget, args=(folder,), name="convfe-forget", daemon=True).start()

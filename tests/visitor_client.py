@@ -1,0 +1,99 @@
+"""Somebody who talks to a server without a browser: with any headers, one run of a page at a time."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.sync.client import ClientConnection, connect
+
+SECONDS = 120
+
+
+class Visit:
+    """An open connection.
+
+    Attributes
+    ----------
+    session : what the server calls it, once a page was opened
+    widgets : identifiers of the choices on the page, by label
+    """
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+        self.session = ""
+        self.widgets: dict[str, str] = {}
+
+    def open_page(self, name: str, query: str = "", chosen: Mapping[str, str] | None = None) -> str:
+        """Open a page and return all that its run sent, as text to look for words in.
+
+        Parameters
+        ----------
+        chosen : values by the label of a choice that the page had when it was opened before, offered or not
+        """
+        asked = BackMsg()
+        asked.rerun_script.page_name = name
+        asked.rerun_script.query_string = query
+        for label, value in (chosen or {}).items():
+            asked.rerun_script.widget_states.widgets.add(id=self.widgets[label], string_value=value)
+        self._connection.send(asked.SerializeToString())
+        seen = []
+        while True:
+            data = self._connection.recv(SECONDS)
+            assert isinstance(data, bytes)
+            message = ForwardMsg.FromString(data)
+            seen.append(data.decode("utf-8", "replace"))
+            if message.delta.new_element.HasField("selectbox"):
+                box = message.delta.new_element.selectbox
+                self.widgets[box.label] = box.id
+            if message.HasField("new_session"):
+                self.session = message.new_session.initialize.session_id or self.session
+            if message.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY and message.HasField("script_finished"):
+                return "".join(seen)
+
+
+@contextmanager
+def visit(address: str, headers: Mapping[str, str] | None = None) -> Iterator[Visit]:
+    """Connect to a server.
+
+    Parameters
+    ----------
+    headers : besides those that such a connection always has; ``Host`` replaces its own
+    """
+    extra = dict(headers or {})
+    where = urlsplit(address)
+    uri = f"ws://{extra.pop('Host', where.netloc)}/_stcore/stream"
+    there = socket.create_connection((where.hostname, where.port), SECONDS)
+    with connect(uri, sock=there, additional_headers=extra, max_size=None) as connection:
+        yield Visit(connection)
+
+
+def upload(address: str, session: str, data: bytes, headers: Mapping[str, str] | None = None) -> int:
+    """Upload a file as a page of the server would, and return the status that it answers."""
+    with urllib.request.urlopen(f"{address}/_stcore/health", timeout=SECONDS) as answer:
+        cookie = answer.headers["Set-Cookie"].partition(";")[0]
+    form = b'--x\r\nContent-Disposition: form-data; name="f"; filename="f.png"\r\n\r\n' + data + b"\r\n--x--\r\n"
+    request = urllib.request.Request(
+        f"{address}/_stcore/upload_file/{session}/{secrets.token_hex(8)}",
+        data=form,
+        method="PUT",
+        headers={
+            "Content-Type": "multipart/form-data; boundary=x",
+            "Cookie": cookie,
+            "X-Xsrftoken": re.sub("^[^=]*=", "", cookie),
+            **(headers or {}),
+        },
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=SECONDS) as done:
+            return int(done.status)
+    except urllib.error.HTTPError as refused:
+        return refused.code
