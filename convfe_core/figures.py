@@ -31,8 +31,8 @@ SCALE_TOP, SCALE_HEIGHT = 6, 6
 """Pixels from a panel down to its colour scale, and across that."""
 ENDS_BELOW = 26
 """Pixels from a panel down to the line that its scale's ends stand on."""
-DIGIT_WIDTH = 5.5
-"""Pixels across a letter of the lines below a panel, on average."""
+LETTER_WIDTH, LEAST_SPACE = 4.8, 6
+"""Pixels across a letter of the line below a panel, on average, and pixels that its three words must leave between."""
 WARNING_HEIGHT = 20
 """Pixels more where a map carries a warning."""
 WARNING_COLOUR = "#d97706"
@@ -323,7 +323,7 @@ def _panel_words(panel: Panel, ends: Limits, place: Place, look: Look) -> list[W
         Word(place.right, below, high, anchor="right"),
     ]
     cells = f"{panel.values.shape[1]} × {panel.values.shape[0]} cells"
-    if DIGIT_WIDTH * (2 * max(len(low), len(high)) + len(cells)) <= look.panel_width:
+    if LETTER_WIDTH * (2 * max(len(low), len(high)) + len(cells)) + LEAST_SPACE <= look.panel_width:
         words.append(Word(place.centre, below, cells))
     warning = map_warning(panel.values)
     if warning:

@@ -119,7 +119,7 @@ def size_figure(result: RankResult, ink: str = INK) -> dict[str, Any]:
                 "type": "bar",
                 "x": [escape(label) for label, _ in found],
                 "y": [row["S"] for row in rows],
-                "error_y": _bars(rows, ("S", "low", "high")),
+                "error_y": _bars(rows, ("S", "low", "high")) | {"color": ink},
                 "marker": {"color": colour},
                 "name": f"{group}: {bounds} cells",
                 "customdata": [score.images for _, score in found],

@@ -44,7 +44,7 @@ def photos_in_folder(path: str | Path, *, recursive: bool = False) -> list[Path]
     folder = Path(path).expanduser()
     shown = display_name(str(path))
     found: list[Path] = []
-    others = 0
+    others, below = 0, False
     try:
         if not folder.is_dir():
             raise ImageError(
@@ -52,6 +52,7 @@ def photos_in_folder(path: str | Path, *, recursive: bool = False) -> list[Path]
                 + ("a file." if folder.exists() else "a path where there is no folder.")
             )
         for here, folders, names in os.walk(folder, onerror=_raise):
+            below = below or bool(folders)
             folders[:] = [name for name in folders if recursive and not name.startswith(".")]
             for name in names:
                 if name.startswith("."):
@@ -67,6 +68,7 @@ def photos_in_folder(path: str | Path, *, recursive: bool = False) -> list[Path]
         raise ImageError(
             f"{shown}: expected a folder with photographs ({', '.join(EXTENSIONS)}), got one with "
             f"{others or 'no'} other file{'' if others == 1 else 's'}."
+            + (" Folders in it are not searched: name one of them." if below and not recursive else "")
         )
     return sorted(found, key=lambda item: (str(item).casefold(), str(item)))
 

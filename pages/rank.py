@@ -9,6 +9,7 @@ from convfe_core.pace import duration
 from convfe_core.phrases import counted
 from convfe_core.rank import RankRun
 from convfe_core.rank_results import Progress, RankOptions
+from convfe_core.ranking import FEWEST_IMAGES
 from pages.parts.choose_backbones import choose_backbones, choose_precision, choose_size
 from pages.parts.choose_dataset import choose_dataset, show_dataset
 from pages.parts.navigation import enter
@@ -44,8 +45,14 @@ with st.sidebar:
 if dataset is None:
     st.info(
         "Bring images whose objects are marked with boxes (Pascal VOC, YOLO or COCO) in the sidebar. This page then "
-        "says which backbone separates your objects best, how sure that is, and what it costs.",
+        "says which backbone separates your objects best, how sure that is, and what it costs. It names a winner from "
+        f"{FEWEST_IMAGES} images on.",
         icon=":material/add_photo_alternate:",
+    )
+    st.caption(
+        "**Pascal VOC**: `a.jpg` and `a.xml` side by side, or in `JPEGImages` and `Annotations`. "
+        "**YOLO**: `a.jpg` and `a.txt`, or `images/a.jpg` and `labels/a.txt`, with `data.yaml` for class names. "
+        "**COCO**: images and one JSON file, such as `instances_val.json`."
     )
     st.stop()
 

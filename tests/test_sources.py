@@ -51,6 +51,9 @@ def test_a_folder_that_is_none_is_answered_with_a_sentence(tmp_path: Path) -> No
     (tmp_path / "notes.txt").touch()
     with pytest.raises(ImageError, match=r"got one with 1 other file\.$"):
         photos_in_folder(tmp_path)
+    (tmp_path / "images").mkdir()
+    with pytest.raises(ImageError, match=r"Folders in it are not searched: name one of them\.$"):
+        photos_in_folder(tmp_path)
 
 
 def test_a_folder_without_permission_is_answered_with_a_sentence(

@@ -54,7 +54,7 @@ def show_result(result: RankResult) -> None:
     _next_steps(result)
     left, right = st.columns(2)
     with left.container(border=True, height="stretch"):
-        st.markdown("**Separation, and its untrained control**")
+        st.markdown(f"**Separation{', and its untrained control' if result.options.control else ''}**")
         st.plotly_chart(separation_figure(result, ink()), key="rank-s", alt="S of every backbone with its interval")
     with right.container(border=True):
         _cost_plot(result)
@@ -97,7 +97,8 @@ def _table(result: RankResult) -> None:
             ),
             "Probe": st.column_config.NumberColumn(
                 format="%.2f",
-                help="Balanced accuracy of 5 nearest neighbours on the boxes' features; chance is 1/classes.",
+                help="Can the class of a box be told by the features in it? Balanced accuracy of 5 nearest neighbours; "
+                f"chance is {_chance(result)}.",
             ),
             "ms": st.column_config.NumberColumn(
                 format="%.1f", help="Milliseconds per image on this machine, eight at a time, median."
@@ -115,6 +116,12 @@ def _table(result: RankResult) -> None:
             ),
         },
     )
+
+
+def _chance(result: RankResult) -> str:
+    """Accuracy of guessing the class of a box."""
+    found = next((one.probe for one in result.results if one.probe and one.probe.balanced_accuracy), None)
+    return "one over the number of classes" if found is None else f"{found.chance:.2f} here"
 
 
 def _row(row: dict[str, Any], other: str) -> dict[str, Any]:
