@@ -269,9 +269,11 @@ def test_ctrl_c_ends_a_run_with_every_process_of_it_and_the_next_call_goes_on(
         if argument.startswith("--gcs-address=")
     ]
     family[0].suspend()
-    refused = knock(address, RAY_AUTH_TOKEN="0" * 64)
-    os.killpg(run.pid, signal.SIGINT)
-    family[0].resume()
+    try:
+        refused = knock(address, RAY_AUTH_TOKEN="0" * 64)
+    finally:
+        os.killpg(run.pid, signal.SIGINT)
+        family[0].resume()
     _, said = run.communicate()
     assert run.returncode == 1
     assert said.splitlines()[-1] == "convfe: stopped; files already written are whole."
