@@ -62,6 +62,7 @@ def read_dataset(
     boxes: FileSet | None = None,
     limit: int | None = None,
     limits: DatasetLimits = DEFAULT_DATASET_LIMITS,
+    on_read: Callable[[int], None] = lambda _count: None,
 ) -> Dataset:
     """Find the annotations, read them, and pair them with their pictures.
 
@@ -74,6 +75,7 @@ def read_dataset(
     boxes : the annotations, or None if they are in `source`
     limit : read no more than so many pictures that have boxes
     limits : how large a file is read at all
+    on_read : told after each annotation how many there were
 
     Raises
     ------
@@ -104,8 +106,9 @@ def read_dataset(
     collection = _Collection(source, pictures, limit, limits.max_pixels)
     items = map_ahead(collection.look, chosen.read(), source.readers)
     with closing(items):
-        for seen in items:
+        for count, seen in enumerate(items, 1):
             collection.add(seen)
+            on_read(count)
             if collection.full:
                 break
     if not collection.full:

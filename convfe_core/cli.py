@@ -289,7 +289,7 @@ def rank_backbones(options: argparse.Namespace) -> int:
     if settings.precision != "float32":
         print(f"{settings.precision}: {explain_precision(settings.precision)}", file=sys.stderr)
     boxes = None if options.boxes is None else open_boxes(options.boxes)
-    dataset = read_dataset(open_files(options.dataset), boxes, options.limit)
+    dataset = read_dataset(open_files(options.dataset), boxes, options.limit, on_read=_ReadProgress())
     work = options.parts or work_folder(settings, dataset, specs)
     result = RankRun(dataset, specs, settings, on_progress=_RankProgress(), work=work, engine=engine).run()
     for line in skipped_in_words(result):
@@ -328,6 +328,19 @@ def _engine(options: argparse.Namespace, specs: Sequence[Spec]) -> RayEngine | N
     engine = RayEngine(options.address, workers)
     engine.look(worker_mb(specs))
     return engine
+
+
+class _ReadProgress:
+    """Prints once a second how many pictures' boxes are read; nothing where that is sooner done."""
+
+    def __init__(self) -> None:
+        self._when = time.monotonic()
+
+    def __call__(self, count: int) -> None:
+        now = time.monotonic()
+        if now - self._when >= SECONDS_BETWEEN_LINES:
+            self._when = now
+            print(f"reading boxes: {count:,} pictures", file=sys.stderr)
 
 
 class _RankProgress:

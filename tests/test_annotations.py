@@ -136,6 +136,9 @@ def test_pictures_annotated_as_empty_are_kept_and_those_without_a_word_are_named
 def test_a_limit_stops_early() -> None:
     files = {f"{n}.jpg": PICTURE for n in range(6)} | {f"{n}.txt": YOLO_LINE for n in range(6)}
     assert [i.image for i in read(files, limit=2).images] == ["0.jpg", "1.jpg"]
+    counts: list[int] = []
+    read_dataset(UploadedFiles(files.items()), limit=2, on_read=counts.append)
+    assert counts == [1, 2]
 
 
 GOOD = {"good.jpg": PICTURE}
