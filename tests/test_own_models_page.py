@@ -42,7 +42,7 @@ def test_an_uploaded_model_gets_its_columns_and_its_scaling_and_layer_can_be_cha
     assert "norm" in layer.options
     layer.set_value("norm").run()
     assert not app.exception
-    assert any("norm" in caption.value for caption in app.caption)
+    assert any("layer norm," in caption.proto.help for caption in app.caption)
 
 
 def test_someone_at_the_machine_names_a_path_and_a_visitor_cannot(
