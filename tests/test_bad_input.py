@@ -176,7 +176,7 @@ def test_the_page_says_what_is_wrong_with_a_data_set_and_takes_the_next_one(
         app.file_uploader(key="dataset_uploads").upload(name, data)
     app.run()
     assert not app.error
-    assert app.caption[0].value.startswith("1 images, 1 boxes")
+    assert app.caption[0].value.startswith("**the uploaded files**: 1 image, 1 box, ")
 
 
 def test_a_file_of_300_megabytes_is_refused_without_reading_it(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from convfe_core.boxes import Dataset
 from convfe_core.catalog import file_stem
 from convfe_core.errors import ConvfeError
 from convfe_core.faults import configure_log, record_fault
-from convfe_core.images import display_name
+from convfe_core.images import Photo, display_name
 from convfe_core.memory import give_back
 from pages.parts.words import show_error
 
@@ -57,12 +57,15 @@ def guarded_download(make: Callable[[], T]) -> Callable[[], T]:
 
 
 def _names_of_files() -> Iterator[str]:
-    """Names of whatever this visitor has in any uploader of any page, and of what is in an archive of theirs."""
+    """Names of what this visitor has in an uploader or had in one earlier, and of what is in an archive of theirs."""
     for value in st.session_state.to_dict().values() if hasattr(st.session_state, "to_dict") else ():
         for upload in value if isinstance(value, list | tuple) else (value,):
             name = getattr(upload, "name", None)
             if isinstance(name, str) and hasattr(upload, "file_id"):
                 yield from (name, display_name(name), file_stem(name))
-    dataset = st.session_state.get("dataset")
-    if isinstance(dataset, Dataset):
-        yield from dataset.source.names
+    for photo in st.session_state.get("decoded", {}).values():
+        if isinstance(photo, Photo):
+            yield from (photo.name, file_stem(photo.name))
+    for dataset in st.session_state.get("datasets", {}).values():
+        if isinstance(dataset, Dataset):
+            yield from dataset.source.names

@@ -121,9 +121,9 @@ def test_a_visitor_who_leaves_a_ranking_takes_no_thread_along_and_no_name_is_obe
     with visiting(browser, f"{hosted.address}/rank?backbones=EfficientNetB0:untrained&size=448") as page:
         page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
         page.get_by_test_id("stFileUploader").locator("input[type=file]").first.set_input_files(archive)
-        expect(page.get_by_text("40 images, 40 boxes, 1 class, read as VOC")).to_be_visible(timeout=120_000)
-        page.get_by_text("1 files or boxes were not used").click()
-        page.get_by_role("button", name="Rank it").click()
+        expect(page.get_by_text("40 images, 40 boxes, 1 class (VOC)")).to_be_visible(timeout=120_000)
+        page.get_by_text("Not used: 1 file or box").click()
+        page.get_by_role("button", name="Rank 1 backbone").click()
         expect(page.get_by_test_id("stProgress").get_by_text("measuring its cost")).to_be_visible(timeout=120_000)
     assert no_busy_thread_survives(hosted)
     assert alerts == []
