@@ -30,6 +30,7 @@ BACKBONES = (
     "EfficientNetB0:untrained",
 )
 SAMPLES = ("chelsea", "astronaut", "motorcycle", "tissue", "gravel", "coffee", "rocket", "coins")
+PAGES = ("Compare", "Compare", "Rank", "Inspect", "Depth", "Guide", "System")
 SIZES = ("own", "native", "224", "320", "448")
 PAUSES_MS = (200, 3000)
 SAMPLE_SECONDS = 5.0
@@ -88,7 +89,7 @@ class Visitor:
 
     def turn(self) -> None:
         """Go to another page."""
-        self.page.get_by_role("link", name=self.chance.choice(("Compare", "Guide", "System"))).click()
+        self.page.get_by_role("link", name=self.chance.choice(PAGES)).click()
 
     def leave(self) -> None:
         """Close the window, perhaps in the middle of a run, and come as somebody new."""

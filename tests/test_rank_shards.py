@@ -60,6 +60,7 @@ def run(images: Dataset, work: Path | None, watch=lambda _progress: None) -> Ran
     return RankRun(images, [parse_spec(SPEC)], OPTIONS, on_progress=watch, work=work).run()
 
 
+@pytest.mark.slow
 def test_a_killed_ranking_ends_with_the_same_numbers(images: Dataset, tmp_path: Path) -> None:
     undisturbed = to_json(run(images, None))
     random = np.random.default_rng()
@@ -96,6 +97,8 @@ def test_the_order_of_shards_does_not_matter(images: Dataset, monkeypatch: pytes
 def test_a_work_folder_belongs_to_a_call(images: Dataset, tmp_path: Path) -> None:
     specs = [parse_spec(SPEC)]
     folder = work_folder(OPTIONS, images, specs, tmp_path)
+    (tmp_path / "rank").mkdir()
+    (tmp_path / "rank" / "gone").symlink_to("nowhere")  # as for one that another run has just removed
     assert folder == work_folder(OPTIONS, images, specs, tmp_path)
     assert folder != work_folder(RankOptions(), images, specs, tmp_path)
     assert folder.parent.parent == tmp_path

@@ -118,7 +118,7 @@ def test_a_data_set_is_bounded_like_single_images(app: AppTest) -> None:
         app.file_uploader(key="dataset_uploads").upload(name, data)
     app.run()
     assert not app.exception
-    assert app.caption[0].value.startswith("**the uploaded files**: 1 image, 1 box, ")
+    assert app.caption[0].value == "**the uploaded files**: 1 image, 1 box, 1 class (YOLO)."
     assert list(app.dataframe[0].value["Reason"]) == ["expected at most 25 megapixels, got 5200 x 5000 pixels"]
     many = zipped({f"{number}.txt": b"" for number in range(VISITOR.dataset.max_files + 1)})
     app.file_uploader(key="dataset_uploads").clear().run()

@@ -108,7 +108,7 @@ def test_a_visitor_who_leaves_while_waiting_for_another_leaves_the_queue(browser
     assert no_busy_thread_survives(hosted)
 
 
-def test_a_visitor_who_leaves_a_ranking_takes_no_thread_along_and_no_name_is_obeyed(
+def test_a_ranking_is_stopped_and_left_without_a_trace_and_no_name_is_obeyed(
     browser: Browser, hosted: Server, tmp_path: Path
 ) -> None:
     markup = "<img src=x onerror=alert(1)>"
@@ -123,8 +123,14 @@ def test_a_visitor_who_leaves_a_ranking_takes_no_thread_along_and_no_name_is_obe
         page.get_by_test_id("stFileUploader").locator("input[type=file]").first.set_input_files(archive)
         expect(page.get_by_text("40 images, 40 boxes, 1 class (VOC)")).to_be_visible(timeout=120_000)
         page.get_by_text("Not used: 1 file or box").click()
-        page.get_by_role("button", name="Rank 1 backbone").click()
-        expect(page.get_by_test_id("stProgress").get_by_text("measuring its cost")).to_be_visible(timeout=120_000)
+        measuring = page.get_by_test_id("stProgress").get_by_text("measuring its cost")
+        page.locator(".st-key-rank_start button").click()
+        expect(measuring).to_be_visible(timeout=120_000)
+        page.locator(".st-key-rank_stop button").click()
+        expect(page.get_by_text("The run was stopped after 0 of 1 backbones")).to_be_visible(timeout=120_000)
+        idle(page)
+        page.locator(".st-key-rank_start button").click()
+        expect(measuring).to_be_visible(timeout=120_000)
     assert no_busy_thread_survives(hosted)
     assert alerts == []
     with visiting(browser, f"{hosted.address}/?backbones=TinyResNet&samples=gravel") as page:
