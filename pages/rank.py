@@ -88,7 +88,6 @@ if start:
         left = f", about {duration(progress.seconds_left)} left" if progress.seconds_left else ""
         bar.progress(progress.share, text=f"{plain(progress.backbone)}: {progress.doing}{left}")
 
-    options = RankOptions(size=size, probe=probe, control=control, precision=precision)
     run = RankRun(dataset, specs, options, on_progress=report, make_room=backbone_pool().make_room, explain=told)
     st.session_state.rank_run = run  # the stop button ends this script here; the next one picks up what is finished
     stop_slot.button("Stop", icon=":material/stop:", key="rank_stop")

@@ -248,7 +248,10 @@ def test_a_folder_without_boxes_is_one_sentence(app: AppTest, monkeypatch: pytes
     assert "VOC, YOLO or COCO" in app.error[0].value
 
 
-def test_uploaded_images_and_annotations_are_read_together(app: AppTest, tmp_path: Path) -> None:
+def test_uploaded_images_and_annotations_are_read_together_and_stay(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CONVFE_HOSTED", "0")
     folder = voc_folder(tmp_path / "squares", images=3)
     app.run()
     app.switch_page("pages/rank.py").run()
@@ -260,6 +263,10 @@ def test_uploaded_images_and_annotations_are_read_together(app: AppTest, tmp_pat
     app.switch_page("pages/guide.py").run()
     app.switch_page("pages/rank.py").run()
     assert "3 images, 3 boxes, 1 class" in app.caption[0].value
+    app.text_input(key="dataset_folder").set_value(str(folder)).run()
+    assert app.caption[0].value.startswith("**squares**")
+    app.text_input(key="dataset_folder").set_value("").run()
+    assert app.caption[0].value.startswith("**the uploaded files**: 3 images, 3 boxes, 1 class")
     app.button(key="dataset_uploads_remove").click().run()
     assert "boxes" in app.info[0].value
 

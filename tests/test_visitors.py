@@ -203,13 +203,15 @@ def test_a_download_that_fails_names_no_file_in_the_log(caplog: pytest.LogCaptur
         from pages.parts.guard import guarded_download
 
         def make() -> bytes:
-            raise ValueError("cannot draw aunt mary.png, whose file is street/mary.png in the archive")
+            raise ValueError("cannot draw aunt mary.png after uncle.png, whose file is street/mary.png in the archive")
 
         from convfe_core.annotations import read_dataset
         from convfe_core.filesets import UploadedFiles
+        from tests.builders import photo
         from tests.test_visitors import RANKED
 
-        st.session_state.dataset = read_dataset(UploadedFiles([("street/mary.png", b""), *RANKED.items()]))
+        st.session_state.datasets = {1: read_dataset(UploadedFiles([("street/mary.png", b""), *RANKED.items()]))}
+        st.session_state.decoded = {"taken before the page was changed": photo(name="uncle.png")}
         st.file_uploader("Images", key="images", accept_multiple_files=True)
         st.session_state.make = guarded_download(make)
 
@@ -218,7 +220,7 @@ def test_a_download_that_fails_names_no_file_in_the_log(caplog: pytest.LogCaptur
     with pytest.raises(RuntimeError, match=r"see fault [0-9A-F]{8}$") as failed:
         app.session_state["make"]()
     assert failed.value.__context__ is None  # which Streamlit would log
-    assert f"cannot draw {STRUCK_OUT}, whose file is {STRUCK_OUT} in the archive" in caplog.text
+    assert f"cannot draw {STRUCK_OUT} after {STRUCK_OUT}, whose file is {STRUCK_OUT} in the archive" in caplog.text
     assert "mary.png in" not in caplog.text
 
 

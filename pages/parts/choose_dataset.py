@@ -35,7 +35,7 @@ def choose_dataset() -> Dataset | None:
         "Everything stays in memory and is dropped when you leave.",
     )
     shown = [upload.file_id for upload in uploads]
-    earlier = earlier_uploads("dataset_uploads", shown, emptied=emptied)
+    earlier = earlier_uploads("dataset_uploads", shown, emptied=emptied, replaced=bool(shown))
     folder = boxes = ""
     limit = None
     if allowance().this_machine:
@@ -55,12 +55,15 @@ def choose_dataset() -> Dataset | None:
             )
     if not shown and not earlier and not folder:
         return None
-    key = (tuple(shown or earlier), folder, boxes, limit)
-    if st.session_state.get("dataset_key") != key:
+    uploaded = ("uploads", *(shown or earlier))
+    key = ("folder", folder, boxes, limit) if folder else uploaded
+    datasets: dict[tuple[object, ...], Dataset | str] = st.session_state.setdefault("datasets", {})
+    if key not in datasets:
         with st.spinner("Reading the boxes …"):
-            st.session_state.dataset = _read(uploads, folder, boxes, limit)
-        st.session_state.dataset_key = key
-    found: Dataset | str = st.session_state.dataset
+            datasets[key] = _read(uploads, folder, boxes, limit)
+    for other in set(datasets) - {key, uploaded}:
+        del datasets[other]
+    found = datasets[key]
     if isinstance(found, Dataset):
         return found
     show_error(found, icon=":material/broken_image:")

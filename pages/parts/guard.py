@@ -57,7 +57,7 @@ def guarded_download(make: Callable[[], T]) -> Callable[[], T]:
 
 
 def _names_of_files() -> Iterator[str]:
-    """Names of whatever this visitor has in any uploader of any page, and of what is in an archive of theirs."""
+    """Names of what this visitor has in an uploader or had in one earlier, and of what is in an archive of theirs."""
     for value in st.session_state.to_dict().values() if hasattr(st.session_state, "to_dict") else ():
         for upload in value if isinstance(value, list | tuple) else (value,):
             name = getattr(upload, "name", None)
@@ -65,7 +65,7 @@ def _names_of_files() -> Iterator[str]:
                 yield from (name, display_name(name), file_stem(name))
     for photo in st.session_state.get("decoded", {}).values():
         if isinstance(photo, Photo):
-            yield photo.name
-    dataset = st.session_state.get("dataset")
-    if isinstance(dataset, Dataset):
-        yield from dataset.source.names
+            yield from (photo.name, file_stem(photo.name))
+    for dataset in st.session_state.get("datasets", {}).values():
+        if isinstance(dataset, Dataset):
+            yield from dataset.source.names

@@ -12,7 +12,7 @@ def uploader_was_emptied(key: str) -> bool:
     return key not in st.session_state
 
 
-def earlier_uploads(key: str, shown: Sequence[str], *, emptied: bool) -> list[str]:
+def earlier_uploads(key: str, shown: Sequence[str], *, emptied: bool, replaced: bool = False) -> list[str]:
     """List the uploads of earlier visits to pages with this uploader, and offer to take them away.
 
     Parameters
@@ -20,13 +20,16 @@ def earlier_uploads(key: str, shown: Sequence[str], *, emptied: bool) -> list[st
     key : of the uploader
     shown : ids of the files that it shows
     emptied : whether this page was just come to, see `uploader_was_emptied`
+    replaced : whether what the uploader shows takes the place of what it showed earlier
 
     Returns
     -------
     their ids, the first one first
     """
     earlier: list[str] = st.session_state.get(f"{key}_earlier", [])
-    if emptied:
+    if replaced:
+        earlier = []
+    elif emptied:
         earlier = [*earlier, *st.session_state.get(f"{key}_shown", [])]
     st.session_state[f"{key}_earlier"], st.session_state[f"{key}_shown"] = earlier, list(shown)
     if earlier:
