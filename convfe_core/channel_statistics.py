@@ -36,7 +36,7 @@ class ChannelStatistics:
     rank : effective number of different channels, RankMe (see `effective_rank`)
     most_rank : what the rank could be at most
     border : how many times the mean map's strongest tenth lies on the border as often as chance would put it there;
-        NaN where maps are too small
+        NaN where maps are too small or constant
     """
 
     images: int
@@ -81,7 +81,7 @@ class ChannelGatherer:
         self._top.append((top, int((values == top).sum())))
         mean = values.mean(axis=-1)
         self._means.append(_pool(mean[..., None]))
-        if min(height, width) >= LEAST_FOR_BORDER:
+        if min(height, width) >= LEAST_FOR_BORDER and np.ptp(mean) > 0:
             self._borders.append(border_excess(mean))
 
     def finish(self) -> ChannelStatistics:

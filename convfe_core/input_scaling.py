@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from convfe_core.architectures import Architecture, Preprocessing
 from convfe_core.gallery import DEFAULT_SAMPLES, load_sample
 from convfe_core.images import Photo, place_on_canvas, plan_frame
+from convfe_core.norm_fit import is_initial, norm_divergence, stored_statistics
 from convfe_core.preprocessing import SCALINGS, scale_pixels
 from convfe_core.taps import operation_of, tensors_in_order
 
@@ -94,12 +96,18 @@ def scaling_layers(model: Any) -> tuple[str, ...]:
     return tuple(found)
 
 
-def norm_misfits(model: Any) -> dict[Preprocessing, float]:
+def norm_misfits(model: Any, pictures: Iterable[NDArray[Any]] | None = None) -> dict[Preprocessing, float]:
     """How badly the first BatchNormalization's statistics fit photographs under each scaling; lower is better.
 
-    The median over channels of the Kullback-Leibler divergence from the normal distribution with the statistics that
-    photographs give to the one with the layer's moving mean and variance. Empty without such a layer,
-    or with one that was never trained.
+    Empty without such a layer, or with one that was never trained.
+
+    Parameters
+    ----------
+    pictures : (H, W, 3) of 0..255 each, sample photographs unless given
+
+    Returns
+    -------
+    of each scaling the divergence, in nats, that `convfe_core.norm_fit.norm_divergence` gives
     """
     import keras
 
@@ -109,29 +117,27 @@ def norm_misfits(model: Any) -> dict[Preprocessing, float]:
             break
     else:
         return {}
-    before = keras.Model(model.inputs, layer.input)
-    mean, variance = (np.asarray(value, np.float64) for value in (layer.moving_mean, layer.moving_variance))
-    if not mean.any() and (variance == 1).all():  # never trained
+    if is_initial(layer):
         return {}
-    batch = _sample_batch(model)
+    before = keras.Model(model.inputs, layer.input)
+    pictures = list(_samples(model) if pictures is None else pictures)
     misfits: dict[Preprocessing, float] = {}
     for mode in SCALINGS if model.inputs[0].shape[-1] == 3 else SCALINGS[:3]:
-        values = np.asarray(before([_colours(scale_pixels(batch, mode), model)], training=False), np.float64)
-        misfits[mode] = _divergence(values.reshape(-1, values.shape[-1]), mean, variance)
+        means, squares = [], []
+        for picture in pictures:
+            scaled = _colours(scale_pixels(picture[None].astype(np.float32), mode), model)
+            values = np.asarray(before([scaled], training=False), np.float64)
+            means.append(values.mean(axis=(0, 1, 2)))
+            squares.append(np.square(values).mean(axis=(0, 1, 2)))
+        mean = np.mean(means, axis=0)
+        variance = np.maximum(np.mean(squares, axis=0) - mean**2, 0)
+        misfits[mode] = norm_divergence(mean, variance, stored_statistics(layer))[0]
     return misfits
 
 
-def _divergence(values: NDArray[np.float64], mean: NDArray[np.float64], variance: NDArray[np.float64]) -> float:
-    tiny = 1e-6 * max(float(variance.max()), 1e-12)
-    ours, theirs = values.var(axis=0) + tiny, variance + tiny
-    divergence = 0.5 * (np.log(theirs / ours) + (ours + (values.mean(axis=0) - mean) ** 2) / theirs - 1)
-    return float(np.median(divergence))
-
-
-def _sample_batch(model: Any) -> NDArray[np.float32]:
+def _samples(model: Any) -> Iterator[NDArray[np.float32]]:
     height, width = (side or _AMPLE_SIDE for side in model.inputs[0].shape[1:3])
-    photos = [load_sample(name) for name in DEFAULT_SAMPLES]
-    return np.stack([_canvas(photo, height, width) for photo in photos])
+    return (_canvas(load_sample(name), height, width) for name in DEFAULT_SAMPLES)
 
 
 def _canvas(photo: Photo, height: int, width: int) -> NDArray[np.float32]:

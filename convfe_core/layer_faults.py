@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.backbones import Network, freeze
+from convfe_core.norm_fit import Values, is_initial, norm_divergence, stored_statistics
 from convfe_core.pixels import PixelArray
 from convfe_core.taps import operation_of, tensors_in_order
-
-Values = NDArray[np.float64]
 
 ALIKE = 1e-6
 """Filters are equal when they differ by less than this share of their magnitude."""
@@ -21,7 +21,7 @@ ALIKE = 1e-6
 
 @dataclass(frozen=True)
 class WeightFault:
-    """What is wrong with one layer's weights: ``NaN``, ``zero`` or ``alike`` (all its filters are equal)."""
+    """What is wrong with one layer's weights: ``NaN`` (or infinity), ``zero`` or ``alike`` (equal filters)."""
 
     layer: str
     kind: str
@@ -45,7 +45,7 @@ class NormMisfit:
 def weight_faults(network: Network) -> list[WeightFault]:
     """Look through the kernels of all layers up to the tapped one, first layer first."""
     found = []
-    for layer in _layers(network):
+    for layer in layers_of(network):
         weights = [np.asarray(weight) for weight in getattr(layer, "weights", [])]
         if any(not np.isfinite(weight).all() for weight in weights):
             found.append(WeightFault(str(layer.name), "NaN"))
@@ -53,7 +53,7 @@ def weight_faults(network: Network) -> list[WeightFault]:
         kernels = [weight for weight in weights if weight.ndim >= 2 and weight.size > 1]
         if kernels and all(not kernel.any() for kernel in kernels):
             found.append(WeightFault(str(layer.name), "zero"))
-        elif any(kernel.ndim == 4 and _alike(kernel) for kernel in kernels):
+        elif any(_alike(kernel) for kernel in map(partial(_filters, layer), kernels)):
             found.append(WeightFault(str(layer.name), "alike"))
     return found
 
@@ -62,7 +62,7 @@ def first_not_finite(network: Network, batch: PixelArray) -> str | None:
     """Name the first layer whose output holds NaN or infinity for (N, H, W, 3) pictures; None where none does."""
     import tensorflow as tf
 
-    tensors = _tensors(network)
+    tensors = tensors_of(network)
     if not tensors:
         return None
 
@@ -81,7 +81,7 @@ class NormGatherer:
     def __init__(self, network: Network) -> None:
         import keras
 
-        self._layers = [layer for layer in _layers(network) if isinstance(layer, keras.layers.BatchNormalization)]
+        self._layers = [layer for layer in layers_of(network) if isinstance(layer, keras.layers.BatchNormalization)]
         self._counts = [int(layer.moving_mean.shape[0]) for layer in self._layers]
         self._graph = _moments(network, self._layers) if self._layers else None
         self._means: list[Values] = []
@@ -99,7 +99,7 @@ class NormGatherer:
     @property
     def never_trained(self) -> bool:
         """Whether every statistic is still the one that a layer begins with."""
-        return bool(self._layers) and all(map(_initial, self._layers))
+        return bool(self._layers) and all(map(is_initial, self._layers))
 
     def misfits(self) -> list[NormMisfit]:
         """List every layer that was ever trained, in the network's order."""
@@ -111,23 +111,10 @@ class NormGatherer:
         for layer, count in zip(self._layers, self._counts, strict=True):
             part = slice(start, start + count)
             start += count
-            stored_mean, stored = (
-                np.asarray(value, np.float64) for value in (layer.moving_mean, layer.moving_variance)
-            )
-            if _initial(layer):
-                continue
-            # Channels that hardly vary in training or are dead say nothing about the scale of what enters.
-            floor = 1e-3 * max(float(np.median(stored)), 1e-12)
-            theirs, ours = stored + floor, variance[part] + floor
-            divergence = 0.5 * (np.log(theirs / ours) + (ours + (mean[part] - stored_mean) ** 2) / theirs - 1)
-            found.append(
-                NormMisfit(str(layer.name), float(np.median(divergence)), float(np.median(np.sqrt(ours / theirs))))
-            )
+            if not is_initial(layer):
+                divergence, wider = norm_divergence(mean[part], variance[part], stored_statistics(layer))
+                found.append(NormMisfit(str(layer.name), divergence, wider))
         return found
-
-
-def _initial(layer: Any) -> bool:
-    return not np.asarray(layer.moving_mean).any() and bool((np.asarray(layer.moving_variance) == 1).all())
 
 
 def _moments(network: Network, layers: list[Any]) -> Callable[[Any], Any]:
@@ -141,19 +128,30 @@ def _moments(network: Network, layers: list[Any]) -> Callable[[Any], Any]:
     return freeze(moments, [tf.TensorSpec(network.batch_shape, tf.uint8)])
 
 
-def _tensors(network: Network) -> list[Any]:
+def tensors_of(network: Network) -> list[Any]:
     """The tensors that the tapped one is computed from, in order, itself last."""
     import keras
 
     return tensors_in_order(keras.Model(network.model.inputs, network.tensor))
 
 
-def _layers(network: Network) -> list[Any]:
-    return list(dict.fromkeys(map(operation_of, _tensors(network))))
+def layers_of(network: Network) -> list[Any]:
+    """The layers that the tapped tensor is computed by, each once, in order."""
+    return list(dict.fromkeysmap(operation_of, tensors_of(network)))
 
 
-def _alike(kernel: NDArray[np.float32]) -> bool:
-    """Whether all of several filters, the last axis of (h, w, C, filters), are equal and not zero."""
-    filters = kernel.reshape(-1, kernel.shape[-1])
-    largest = float(np.abs(filters).max())
+def _filters(layer: Any, kernel: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(numbers, filters) of a convolution's kernel; nothing of other weights, or of a blur, alike on purpose."""
+    import keras
+
+    if kernel.ndim != 4:
+        return kernel[:0].reshape(0, 1)
+    if isinstance(layer, keras.layers.DepthwiseConv2D):
+        return kernel.reshape(kernel.shape[0] * kernel.shape[1], -1) if (kernel < 0).any() else kernel[:0].reshape(0, 1)
+    return kernel.reshape(-1, kernel.shape[-1])
+
+
+def _alike(filters: NDArray[np.float32]) -> bool:
+    """Whether all of several filters, (numbers, filters), are equal and not zero."""
+    largest = float(np.abs(filters).max(initial=0))
     return filters.shape[1] > 1 and largest > 0 and float(np.ptp(filters, axis=1).max()) <= ALIKE * largest

@@ -64,7 +64,13 @@ DTypePolicy FloatDTypePolicy Policy TensorShape
 __ellipsis__ __keras_tensor__ __numpy__ __slice__ __tensor__ __tuple__
 """
 
-CLASSES = frozenset(f"{_CONTAINERS} {_LAYERS} {_OPERATIONS} {_VALUES}".split())
+OPERATIONS = frozenset(_OPERATIONS.split())
+"""Operations of Keras 3, which stand in a graph as layers do."""
+
+LAYERS = frozenset(_LAYERS.split()) | OPERATIONS
+"""What a network is made of."""
+
+CLASSES = LAYERS | frozenset(f"{_CONTAINERS} {_VALUES}".split())
 """Every class by name."""
 
 _ACTIVATIONS = """

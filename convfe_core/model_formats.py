@@ -14,7 +14,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from convfe_core.errors import ModelFileError
@@ -114,12 +114,37 @@ def _load_archive(path: Path, name: str) -> tuple[Any, str]:
                 return _load_keras_archive(archive, name)
             if any(member.endswith("data.pkl") or member.endswith(".npy") for member in members):
                 raise ModelFileError(f"{name}: expected {EXPECTED}. Received: arrays or a pickle in an archive.")
+            models = [member for member in members if _is_model_file(member)]
+            if len(models) == 1:
+                return _load_zipped_file(archive, models[0], name)
             roots = [member[: -len(_SAVED_MODEL)] for member in members if member.endswith(_SAVED_MODEL)]
             if not roots:
                 raise ModelFileError(f"{name}: expected {EXPECTED}. Received: an archive without a model.")
             return _load_zipped_saved_model(archive, min(roots, key=len), name)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
         raise ModelFileError(f"{name}: expected a whole archive, but it is damaged; copy it again.") from error
+
+
+def _is_model_file(member: str) -> bool:
+    """Whether an archive's entry is a model of its own, such as the ``keras_model.h5`` of Teachable Machine's zip."""
+    path = PurePosixPath(member)
+    return path.suffix.lower() in (".keras", ".h5", ".hdf5") and not path.name.startswith(".")
+
+
+def _load_zipped_file(archive: zipfile.ZipFile, member: str, name: str) -> tuple[Any, str]:
+    with tempfile.TemporaryDirectory(prefix="convfe-") as folder:
+        path = Path(folder, f"model{PurePosixPath(member).suffix}")
+        _extract(archive, member, path)
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as inner:
+                check_archive(inner, name)
+                if "config.json" in inner.namelist():
+                    return _load_keras_archive(inner, name)
+        import h5py
+
+        if h5py.is_hdf5(path):
+            return _load_hdf5(path, name)
+        raise ModelFileError(f"{name}: expected {EXPECTED}. Received: an archive with {_what_came(path)}.")
 
 
 def _load_keras_archive(archive: zipfile.ZipFile, name: str) -> tuple[Any, str]:
@@ -276,12 +301,15 @@ def _first_that_opens(name: str, loaders: list[Callable[[], tuple[Any, str]]]) -
 
 
 def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    """The reason that an error gives, of the innermost one where Keras wraps it in a page of configuration."""
+    lines = [line.strip() for line in str(error).rpartition("Exception encountered: ")[2].splitlines() if line.strip()]
     text = lines[0].rstrip(".:") if lines else type(error).__name__
     return text if len(text) <= 160 else f"{text[:157]}..."
 
 
-def _parse(text: str | bytes, name: str) -> dict[str, Any]:
+def _parse(text: Any, name: str) -> dict[str, Any]:
+    if not isinstance(text, str | bytes):
+        raise ModelFileError(f"{name}: its description is damaged; expected text. Save the model again.")
     if len(text) > MOST_CONFIG_BYTES:
         raise ModelFileError(f"{name}: its description has {len(text) / 1e6:.0f} MB; expected far less.")
     try:

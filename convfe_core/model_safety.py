@@ -16,15 +16,21 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from convfe_core.errors import ModelFileError
-from convfe_core.model_allowed import ACTIVATIONS, CLASSES, MODULES, TF_OPERATIONS
+from convfe_core.model_allowed import ACTIVATIONS, CLASSES, LAYERS, MODULES, TF_OPERATIONS
 
 MOST_BYTES = 2_000_000_000
 """Of a model file, and of everything in it once unpacked."""
 MOST_CONFIG_BYTES = 32_000_000
 MOST_ENTRIES = 100_000
 """Files in an archive, or groups and arrays in an HDF5 file."""
+MOST_TIMES, HARMLESS_BYTES = 20, 50_000_000
+"""An archive or HDF5 file that unpacks to more than so many times its size is a bomb: weights hardly shrink."""
 MOST_CHANNELS = 1 << 15
 """Filters or units of one layer: what a file of a few bytes could otherwise make this machine allocate."""
+MOST_PIXELS = 1 << 11
+"""A side of a model's input, and what one layer may add to a side or multiply it by."""
+MOST_LAYERS = 3_000
+"""The deepest network of Keras Applications has 1,041; Keras takes minutes to build tens of thousands."""
 
 _CHANNEL_KEYS = (
     "filters",
@@ -39,6 +45,7 @@ _CHANNEL_KEYS = (
     "input_dim",
     "output_dim",
 )
+_PIXEL_KEYS = ("batch_shape", "batch_input_shape", "height", "width", "padding", "cropping", "size", "n")
 
 
 def check_config(config: Any, file_name: str) -> None:
@@ -53,10 +60,15 @@ def check_config(config: Any, file_name: str) -> None:
     ModelFileError : one sentence that names the layer
     """
     pending: list[tuple[Any, str]] = [(config, "")]
+    layers = 0
     while pending:
         node, layer = pending.pop()
         if isinstance(node, dict):
-            layer = _check_object(node, layer, file_name) if "class_name" in node else layer
+            if "class_name" in node:
+                layer = _check_object(node, layer, file_name)
+                layers += node["class_name"] in LAYERS
+            if layers > MOST_LAYERS:
+                raise ModelFileError(f"{file_name}: has more than {MOST_LAYERS:,} layers; expected fewer.")
             _check_values(node, layer, file_name)
             pending += [(value, layer) for key, value in node.items() if key != "compile_config"]
         elif isinstance(node, list):
@@ -74,15 +86,16 @@ def _check_object(node: dict[str, Any], layer: str, file_name: str) -> str:
             f"{shown} is a Lambda, which carries program code; models are opened without running any. "
             "Replace it by Keras' own layers and save the model again."
         )
-    if kind == "function" and isinstance(settings, str) and settings in ACTIVATIONS:
-        return layer
-    known = isinstance(kind, str) and kind in CLASSES
     module = node.get("module")
     at_home = (
         module is None
         or module == "keras"
         or any(module == home or str(module).startswith(f"{home}.") for home in MODULES)
     )
+    function = kind == "function" and isinstance(settings, str) and settings in ACTIVATIONS
+    if function and (at_home or module == "builtins"):  # where Keras says that its own functions come from
+        return layer
+    known = isinstance(kind, str) and kind in CLASSES
     if not known or not at_home or ">" in str(node.get("registered_name")):
         raise ModelFileError(
             f"{shown} is {_shown(kind)}{_from(module)}, but only Keras' own image layers are opened, because others "
@@ -116,6 +129,24 @@ def _check_values(node: dict[str, Any], layer: str, file_name: str) -> None:
             raise ModelFileError(
                 f"{file_name}: layer {layer!r} has {value:,.0f} {key}; expected at most {MOST_CHANNELS:,}."
             )
+        if key in _PIXEL_KEYS and (most := _largest(value)) > MOST_PIXELS:
+            raise ModelFileError(
+                f"{file_name}: layer {layer!r} has {key} {most:,.0f}; expected at most {MOST_PIXELS:,}."
+            )
+
+
+def _largest(setting: Any) -> float:
+    """The largest number in a setting that is one, or holds some in lists; 0 without any."""
+    values = [setting]
+    for _ in range(3):
+        values = [inner for value in values for inner in _parts(value)]
+    return max((value for value in values if isinstance(value, int | float)), default=0.0)
+
+
+def _parts(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else [value]
 
 
 def check_hdf5(path: Path, file_name: str) -> int:
@@ -131,7 +162,7 @@ def check_hdf5(path: Path, file_name: str) -> int:
     """
     import h5py
 
-    total, seen, numbers = 0, 0, 0
+    total, seen, numbers, stored = 0, 0, 0, 0
     try:
         with h5py.File(path, "r") as file:
             for name, node in _hdf5_nodes(file, file_name):
@@ -144,13 +175,23 @@ def check_hdf5(path: Path, file_name: str) -> int:
                         )
                     numbers += int(node.size)
                     total += int(node.size) * node.dtype.itemsize
+                    stored += int(node.id.get_storage_size())
                 if total > MOST_BYTES or seen > MOST_ENTRIES:
                     raise ModelFileError(
                         f"{file_name}: unpacks to more than {MOST_BYTES / 1e9:.0f} GB; expected a smaller model."
                     )
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         raise _damaged(file_name) from error
+    _check_growth(total, stored, file_name)
     return numbers
+
+
+def _check_growth(unpacked: int, packed: int, file_name: str) -> None:
+    if unpacked > max(MOST_TIMES * packed, HARMLESS_BYTES):
+        raise ModelFileError(
+            f"{file_name}: {packed / 1e6:.1f} MB in it unpack to {unpacked / 1e6:,.0f} MB; expected weights, which "
+            "hardly shrink. Save the model again."
+        )
 
 
 def _hdf5_nodes(file: Any, file_name: str) -> Iterator[tuple[str, Any]]:
@@ -192,11 +233,12 @@ def check_archive(archive: zipfile.ZipFile, file_name: str) -> None:
     names = [entry.filename for entry in entries]
     if len(entries) > MOST_ENTRIES or len(set(names)) != len(names):
         raise ModelFileError(f"{file_name}: expected an archive with each file once. Received: {len(entries)} entries.")
-    if sum(entry.file_size for entry in entries) > MOST_BYTES:
+    unpacked = sum(entry.file_size for entry in entries)
+    if unpacked > MOST_BYTES:
         raise ModelFileError(
-            f"{file_name}: unpacks to {sum(entry.file_size for entry in entries) / 1e9:.1f} GB; "
-            f"expected at most {MOST_BYTES / 1e9:.0f} GB."
+            f"{file_name}: unpacks to {unpacked / 1e9:.1f} GB; expected at most {MOST_BYTES / 1e9:.0f} GB."
         )
+    _check_growth(unpacked, sum(entry.compress_size for entry in entries), file_name)
     for entry in entries:
         parts = PurePosixPath(entry.filename.replace("\\", "/"))
         outside = parts.is_absolute() or ".." in parts.parts or ":" in entry.filename

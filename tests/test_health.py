@@ -13,7 +13,7 @@ from convfe_core.extraction import Size
 from convfe_core.features import canvas_of
 from convfe_core.gallery import SAMPLES, load_sample
 from convfe_core.health import examine
-from convfe_core.layer_faults import first_not_finite
+from convfe_core.layer_faults import first_not_finite, weight_faults
 from tests.test_model_files import saved, small_model
 
 SIZE = Size("own")
@@ -40,7 +40,7 @@ def finding(report, name: str) -> str:
 def test_a_trained_network_is_healthy(trained, photos) -> None:
     report = examine(trained, photos, SIZE)
     assert report.healthy
-    assert report.verdict == "Healthy over 4 images: all 10 checks passed."
+    assert report.verdict == "Healthy over 4 images: all 11 checks passed."
     assert set(states(report).values()) == {"fine"}
 
 
@@ -67,6 +67,87 @@ def test_values_that_overflow_are_found_in_the_layer_where_they_do(trained, phot
     batch = canvas_of(photos[0], trained, SIZE)
     assert first_not_finite(trained, batch) == "stage2_block1_project_norm"
     assert first_not_finite(open_network(parse_spec("TinyMobileNet")), batch) is None
+
+
+def test_infinite_weights_are_named_and_nothing_else_is_judged_by_what_are_no_numbers(trained, photos) -> None:
+    layer = trained.model.get_layer("stage3_block2_project_conv")
+    layer.kernel.assign(np.full(layer.kernel.shape, np.inf))
+    report = examine(trained, photos[:2], SIZE)
+    assert "first in layer 'stage3_block2_project_conv'. Its weights hold NaN or infinity" in report.verdict
+    assert [name for name, state in states(report).items() if state != "fine"] == ["NaN and infinity"]
+    for name in ("Dead channels", "Border artefacts"):
+        assert finding(report, name) == "Not judged: values are no numbers."
+
+
+def shift(network, name: str, by: float) -> None:
+    beta = network.model.get_layer(name).beta
+    beta.assign(np.asarray(beta) + by)
+
+
+def test_a_layer_in_the_middle_that_never_fires_is_named_before_what_follows_from_it(trained, photos) -> None:
+    shift(trained, "stage3_block2_expand_norm", -100)
+    report = examine(trained, photos, SIZE)
+    assert report.verdict.startswith("Not healthy. Look first at: Silent layers. At 'stage3_block2_expand_relu' 100%")
+
+
+def test_a_relu6_that_is_driven_into_its_cap_is_named_in_the_middle_and_where_the_map_is_taken_off_it(
+    tmp_path, photos
+) -> None:
+    import keras
+
+    middle = small_model()
+    middle.get_layer("inner").get_layer("first").bias.assign(np.full(6, 1000.0))
+    picture = keras.Input((64, 64, 3))
+    convolution = keras.layers.Conv2D(8, 3, 4, bias_initializer=keras.initializers.Constant(1000))
+    last = keras.Model(picture, keras.layers.ReLU(6.0, name="last")(convolution(picture)))
+    for model, layer in ((middle, "capped"), (last, "last")):
+        network = open_network(parse_spec(f"mine={saved(model, tmp_path / f'{layer}.keras')}"))
+        assert network.tap.uncapped == (layer == "last")
+        report = examine(network, photos, SIZE)
+        assert finding(report, "Saturation") == f"At '{layer}' 100% of the values are at its cap."
+        assert report.verdict.startswith("Not healthy. Look first at: Saturation.")
+
+
+def test_statistics_that_are_wrong_in_one_layer_are_named_before_the_channels_that_die_of_it(trained, photos) -> None:
+    norm = trained.model.get_layer("stage3_block2_project_norm")
+    norm.moving_mean.assign(np.asarray(norm.moving_mean) + 9 * np.sqrt(norm.moving_variance))
+    report = examine(trained, photos, SIZE)
+    assert "first 'stage3_block2_project_norm'" in finding(report, "Batch-norm statistics")
+    assert states(report)["Batch-norm statistics"] != "fine"
+
+
+def test_statistics_that_were_never_gathered_beside_trained_gains_do_not_count_as_untrained(trained, photos) -> None:
+    import keras
+
+    for layer in trained.model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.moving_mean.assign(np.zeros(layer.moving_mean.shape))
+            layer.moving_variance.assign(np.ones(layer.moving_variance.shape))
+    report = examine(trained, photos, SIZE)
+    assert not report.healthy
+    assert "do not fit the images" in finding(report, "Batch-norm statistics")
+
+
+def test_equal_depthwise_filters_are_a_fault_and_a_blur_is_none(trained, photos) -> None:
+    kernel = trained.model.get_layer("stage3_block2_depthwise_conv").kernel
+    kernel.assign(np.repeat(np.asarray(kernel)[:, :, :1], kernel.shape[2], axis=2))
+    assert [fault.layer for fault in weight_faults(trained)] == ["stage3_block2_depthwise_conv"]
+    kernel.assign(np.full(kernel.shape, 1 / 9))
+    assert weight_faults(trained) == []
+
+
+def test_one_photograph_raises_no_false_alarm_and_a_copy_of_it_is_no_second_one(trained, photos) -> None:
+    one = examine(trained, photos[:1], SIZE)
+    assert one.verdict == "Healthy over 1 image: all 11 checks passed."
+    copied = examine(trained, [photos[0], replace(photos[0], name="copy.png", digest="e" * 64)], SIZE)
+    assert copied.verdict == one.verdict
+
+
+def test_a_scaling_that_is_a_little_off_is_told_by_the_one_that_fits(trained, photos) -> None:
+    report = examine(replace(trained, weights="mine.h5", preprocessing="unit"), photos, SIZE)
+    assert report.checks[0].name == "Input scaling"
+    assert "-1..1 would fit" in report.checks[0].cause
+    assert examine(replace(trained, weights="mine.h5"), photos, SIZE).healthy
 
 
 def test_equal_filters_in_the_last_layer_are_a_collapse(tmp_path, photos) -> None:

@@ -120,6 +120,18 @@ def test_every_format_gives_the_same_numbers(tmp_path: Path, suffix: str) -> Non
     np.testing.assert_allclose(network.model(batch), model.get_layer("inner")(batch), atol=1e-5)
 
 
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_zip_around_one_model_file_opens_as_teachable_machine_packs_it(tmp_path: Path, suffix: str) -> None:
+    model = saved(small_model(), tmp_path / f"keras_model{suffix}")
+    with zipfile.ZipFile(tmp_path / "converted_keras.zip", "w") as archive:
+        archive.write(model, f"export/{model.name}")
+        archive.writestr("export/labels.txt", "0 cat\n1 dog\n")
+        archive.writestr(f"__MACOSX/._{model.name}", "of the machine that packed it")
+    batch = np.random.default_rng(0).random((1, 64, 64, 3), np.float32)
+    opened = open_model(tmp_path / "converted_keras.zip")
+    np.testing.assert_array_equal(opened.model(batch), open_model(model).model(batch))
+
+
 def test_a_network_with_attention_opens_and_gives_what_keras_computes(tmp_path: Path) -> None:
     import keras
 

@@ -14,7 +14,7 @@ from convfe_core import model_formats
 from convfe_core.errors import ModelFileError, WeightsError
 from convfe_core.model_allowed import CLASSES, ONLY_IN_TRAINING
 from convfe_core.model_formats import load_model_file
-from convfe_core.model_safety import check_config
+from convfe_core.model_safety import MOST_LAYERS, check_config
 
 MARK = "ran.txt"
 
@@ -87,6 +87,12 @@ HOSTILE_LAYERS = {
         layer("Conv2D", kernel_initializer={"class_name": "Mine", "module": "mine", "config": {}}),
         "Mine",
     ),
+    "a function of another module": (
+        layer("Conv2D", activation={"class_name": "function", "module": "mine", "config": "relu"}),
+        "'function' from 'mine'",
+    ),
+    "a margin wider than any picture": (layer("ZeroPadding2D", padding=[[0, 10**5], [0, 0]]), "padding 100,000"),
+    "a picture too large for any machine": (layer("Resizing", height=10**5, width=8), "height 100,000"),
     "a huge layer": (layer("Conv2D", filters=10**9), "filters"),
     "a huge attention": (layer("MultiHeadAttention", num_heads=1, key_dim=10**9), "key_dim"),
     "a function in a recurrent cell": (
@@ -209,6 +215,34 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypa
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("config.json", " " * 10**6)
     refuse(path, "GB")
+
+
+def test_what_unpacks_to_many_times_its_size_is_refused_before_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("convfe_core.model_safety.HARMLESS_BYTES", 10**5)
+    path = tmp_path / "m.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", json.dumps(sequential()))
+        archive.writestr("model.weights.h5", bytes(10**6))
+    refuse(path, "unpack to 1 MB")
+    inner = hdf5_model(tmp_path / "m.h5", sequential())
+    with h5py.File(inner, "a") as file:
+        file.create_dataset("model_weights/there", data=np.zeros(10**6, np.float32), compression="gzip")
+    refuse(inner, "unpack to 4 MB")
+
+
+def test_more_layers_than_any_network_has_are_refused_before_keras_builds_them(tmp_path: Path) -> None:
+    many = [layer("Activation", f"a{number}", activation="relu") for number in range(MOST_LAYERS)]
+    check_config(sequential(*many[:-1]), "m.keras")  # with the input just as many as may be
+    refuse(keras_file(tmp_path / "m.keras", sequential(*many)), f"more than {MOST_LAYERS:,} layers")
+
+
+@pytest.mark.parametrize("attribute", [5, h5py.Empty("f"), np.arange(3)], ids=["number", "nothing", "array"])
+def test_a_description_that_is_no_text_is_one_sentence(tmp_path: Path, attribute: object) -> None:
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file.attrs["model_config"] = attribute
+    refuse(tmp_path / "m.h5", "expected text")
 
 
 @pytest.mark.parametrize(

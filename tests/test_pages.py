@@ -134,7 +134,10 @@ def test_more_than_eight_images_come_in_pages(app: AppTest) -> None:
     assert len(charts(app)) == 8
 
 
-def test_weights_that_cannot_be_fetched_are_one_sentence_and_the_rest_is_shown(app: AppTest) -> None:
+def test_weights_that_cannot_be_fetched_are_one_sentence_and_the_rest_is_shown(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONVFE_HOSTED", "0")
     app.query_params["backbones"] = "TinyResNet,VGG16"
     app.run()
     assert not app.exception

@@ -25,6 +25,7 @@ MEANINGS = {
     "It is low where the channels all say the same.",
     "Dead channels": "Channels that are above zero on no cell of any image: they carry nothing.",
     "Constant channels": "Channels that show the same map whatever the image.",
+    "Silent layers": "An activation whose channels are hardly ever above zero passes little of the image on.",
     "Saturation": "Values at the upper end of an activation with a cap cannot be told apart.",
     "Batch-norm statistics": "Each BatchNormalization keeps the mean and spread that it saw in training. Nats say how "
     "far those of your images are from them (Kullback-Leibler divergence): below 0.5 they fit.",

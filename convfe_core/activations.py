@@ -1,0 +1,108 @@
+"""Activations on the way to the map that pass little on: silent below zero, or driven into their cap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from convfe_core.backbones import Network, freeze
+from convfe_core.layer_faults import layers_of, tensors_of
+from convfe_core.maps import FloatArray
+from convfe_core.pixels import PixelArray
+from convfe_core.taps import tensors_and_strides
+
+_CAPS = {"relu6": 6.0, "sigmoid": 1.0, "hard_sigmoid": 1.0, "tanh": 1.0, "hard_tanh": 1.0, "softsign": 1.0}
+_RECTIFIERS = ("relu", "relu6")
+_AT_CAP = 1 - 1e-3
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What one activation does over all photographs.
+
+    Attributes
+    ----------
+    layer : that applies it
+    depth : its place among the network's layers
+    silent : share of its channels that are never above zero; 0 where it lets negative values pass
+    capped : share of its values at its cap; 0 where it has none
+    """
+
+    layer: str
+    depth: int
+    silent: float
+    capped: float
+
+
+class ActivityGatherer:
+    """Watches every activation of a network that makes a map, on the photographs it is given."""
+
+    def __init__(self, network: Network) -> None:
+        depths = {id(layer): depth for depth, layer in enumerate(layers_of(network))}
+        placed = {id(tensor) for tensor, stride in tensors_and_strides(network.model) if stride > 0}
+        self._watched = [
+            (tensor, *_limits(tensor._keras_history.operation))
+            for tensor in _candidates(network)
+            if id(tensor) in placed and any(_limits(tensor._keras_history.operation))
+        ]
+        self._layers = [tensor._keras_history.operation for tensor, _, _ in self._watched]
+        self._depths = [depths.get(id(layer), len(depths)) for layer in self._layers]
+        self._graph = self._trace(network) if self._watched else None
+        self._highest: list[list[FloatArray]] = []
+        self._capped: list[FloatArray] = []
+
+    def _trace(self, network: Network) -> Any:
+        import tensorflow as tf
+
+        def watch(pixels: Any) -> tuple[list[Any], Any]:
+            values = network.tensors(pixels, [tensor for tensor, _, _ in self._watched], "none")
+            capped = [
+                tf.reduce_mean(tf.cast(tf.abs(value) >= (cap or np.inf) * _AT_CAP, tf.float32))
+                for value, (_, _, cap) in zip(values, self._watched, strict=True)
+            ]
+            return [tf.reduce_max(value, [0, 1, 2]) for value in values], tf.stack(capped)
+
+        return freeze(watch, [tf.TensorSpec(network.batch_shape, tf.uint8)])
+
+    def add(self, batch: PixelArray) -> None:
+        """Take (1, H, W, 3) uint8: a photograph as the network receives it."""
+        import tensorflow as tf
+
+        if self._graph is not None:
+            highest, capped = self._graph(tf.constant(batch))
+            self._highest.append([value.numpy() for value in highest])
+            self._capped.append(capped.numpy())
+
+    def activities(self) -> list[Activity]:
+        """What every activation did, in the network's order."""
+        if not self._highest:
+            return []
+        highest = [np.max(values, axis=0) for values in zip(*self._highest, strict=True)]
+        capped = np.mean(self._capped, axis=0)
+        return [
+            Activity(str(layer.name), depth, float((most <= 0).mean()) if rectifies else 0.0, float(share))
+            for layer, depth, most, share, (_, rectifies, _) in zip(
+                self._layers, self._depths, highest, capped, self._watched, strict=True
+            )
+        ]
+
+
+def _candidates(network: Network) -> list[Any]:
+    """Tensors up to the tapped one; where a cap was taken off there, the layer as it is, too."""
+    tensors = tensors_of(network)
+    if network.tap.uncapped:
+        own = [layer.output for layer in network.model.layers if layer.name == network.tap.layer]
+        tensors = [*tensors[:-1], *own]
+    return tensors
+
+
+def _limits(operation: Any) -> tuple[bool, float | None]:
+    """Whether a layer cuts off what is below zero, and where it caps, if it does."""
+    import keras
+
+    if isinstance(operation, keras.layers.ReLU):
+        return not operation.negative_slope and not operation.threshold, operation.max_value
+    name = getattr(getattr(operation, "activation", None), "__name__", "")
+    return name in _RECTIFIERS, _CAPS.get(name)
