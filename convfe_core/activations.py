@@ -11,7 +11,7 @@ from convfe_core.backbones import Network, freeze
 from convfe_core.layer_faults import layers_of, tensors_of
 from convfe_core.maps import FloatArray
 from convfe_core.pixels import PixelArray
-from convfe_core.taps import tensors_and_strides
+from convfe_core.taps import operation_of, tensors_and_strides
 
 _CAPS = {"relu6": 6.0, "sigmoid": 1.0, "hard_sigmoid": 1.0, "tanh": 1.0, "hard_tanh": 1.0, "softsign": 1.0}
 _RECTIFIERS = ("relu", "relu6")
@@ -43,11 +43,11 @@ class ActivityGatherer:
         depths = {id(layer): depth for depth, layer in enumerate(layers_of(network))}
         placed = {id(tensor) for tensor, stride in tensors_and_strides(network.model) if stride > 0}
         self._watched = [
-            (tensor, *_limits(tensor._keras_history.operation))
+            (tensor, *_limits(operation_of(tensor)))
             for tensor in _candidates(network)
-            if id(tensor) in placed and any(_limits(tensor._keras_history.operation))
+            if id(tensor) in placed and any(_limits(operation_of(tensor)))
         ]
-        self._layers = [tensor._keras_history.operation for tensor, _, _ in self._watched]
+        self._layers = [operation_of(tensor) for tensor, _, _ in self._watched]
         self._depths = [depths.get(id(layer), len(depths)) for layer in self._layers]
         self._graph = self._trace(network) if self._watched else None
         self._highest: list[list[FloatArray]] = []

@@ -137,7 +137,7 @@ def tensors_of(network: Network) -> list[Any]:
 
 def layers_of(network: Network) -> list[Any]:
     """The layers that the tapped tensor is computed by, each once, in order."""
-    return list(dict.fromkeysmap(operation_of, tensors_of(network)))
+    return list(dict.fromkeys(map(operation_of, tensors_of(network))))
 
 
 def _filters(layer: Any, kernel: NDArray[np.float32]) -> NDArray[np.float32]:
