@@ -263,6 +263,7 @@ def rank_backbones(options: argparse.Namespace) -> int:
     from convfe_core.catalog import choose_preprocessing, parse_spec
     from convfe_core.extraction import parse_size
     from convfe_core.filesets import open_files
+    from convfe_core.memory import settle
     from convfe_core.precision import explain_precision, parse_precision
     from convfe_core.rank import RankRun
     from convfe_core.rank_report import write_reports
@@ -291,6 +292,7 @@ def rank_backbones(options: argparse.Namespace) -> int:
     boxes = None if options.boxes is None else open_boxes(options.boxes)
     dataset = read_dataset(open_files(options.dataset), boxes, options.limit, on_read=_ReadProgress())
     work = options.parts or work_folder(settings, dataset, specs)
+    settle()
     result = RankRun(dataset, specs, settings, on_progress=_RankProgress(), work=work, engine=engine).run()
     for line in skipped_in_words(result):
         print(f"convfe: {line}", file=sys.stderr)

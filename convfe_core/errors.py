@@ -6,6 +6,7 @@ ConvfeError
 ├── WeightsError      weights that are missing, damaged or made for another architecture
 │   └── DownloadError weights that could not be fetched
 ├── ModelFileError    a model file that cannot or must not be opened
+│   └── WeightsAloneError weights without the model that they belong to
 ├── AnnotationError   boxes that cannot be read
 ├── StoreError        an address, such as s3://bucket/folder, that cannot be read or written
 ├── EngineError       an engine for long runs that is not there or cannot go on
@@ -55,6 +56,10 @@ class DownloadError(WeightsError):
 
 class ModelFileError(ConvfeError):
     """A model file that cannot or must not be opened."""
+
+
+class WeightsAloneError(ModelFileError):
+    """Weights without the model that they belong to."""
 
 
 class AnnotationError(ConvfeError):

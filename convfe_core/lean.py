@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from typing import Any
 
 TAKEN_ALONG = frozenset({"matplotlib", "pandas", "scipy", "sklearn"})
 """Keras and TensorFlow go without each of these where it is not installed."""
 _IMPORTERS = frozenset({"keras", "tensorflow"})
 
+_STDERR = 2
 _ARENAS, _M_ARENA_MAX = 2, -8  # the latter from malloc.h
 
 
@@ -32,19 +37,39 @@ def keep_lean() -> None:
             mallopt(_M_ARENA_MAX, _ARENAS)
 
 
-def import_tensorflow() -> None:
+def import_tensorflow(*, muted: bool = False) -> None:
     """Import TensorFlow and Keras while the garbage collector rests.
 
     It would go through all that they bring again and again, for nothing: a seventh of the time on one machine.
+
+    Parameters
+    ----------
+    muted : drop what is written to standard error meanwhile, by this or another thread: TensorFlow's libraries greet
+        before they can be told not to
     """
     collecting = gc.isenabled()
     gc.disable()
     try:
-        import keras  # noqa: F401
-        import tensorflow  # noqa: F401
+        with _without_stderr() if muted else nullcontext():
+            import keras  # noqa: F401
+            import tensorflow  # noqa: F401
     finally:
         if collecting:
             gc.enable()
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Send the process' standard error nowhere, that of its libraries too."""
+    sys.stderr.flush()
+    kept = os.dup(_STDERR)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), _STDERR)
+    try:
+        yield
+    finally:
+        os.dup2(kept, _STDERR)
+        os.close(kept)
 
 
 class _Refusal(MetaPathFinder):

@@ -100,7 +100,7 @@ def settle() -> None:
 
     For processes that serve one run and nobody's data before it: what is alive now is never collected.
     """
-    import_tensorflow()
+    import_tensorflow(muted=True)
     gc.collect()
     gc.freeze()
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from convfe_core.errors import ModelFileError
+from convfe_core.errors import ModelFileError, WeightsAloneError
 from convfe_core.model_allocation import (
     bounded_in_tf_keras,
     check_allocation,
@@ -95,7 +95,7 @@ def _load_hdf5(path: Path, name: str) -> tuple[Any, str]:
     with h5py.File(path, "r") as file:
         text = file.attrs.get("model_config")
     if text is None:
-        raise ModelFileError(
+        raise WeightsAloneError(
             f"{name}: expected a whole model. Received: weights alone; name their architecture, as in "
             f"MobileNetV2-0.35:{name}, or save the whole model."
         )

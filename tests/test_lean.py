@@ -10,9 +10,11 @@ FIRST = "import sys\nfrom convfe_core.lean import TAKEN_ALONG, keep_lean\n"
 
 
 def run(code: str) -> list[str]:
-    return subprocess.run(
-        [sys.executable, "-c", FIRST + code], capture_output=True, text=True, check=True
-    ).stdout.split()
+    return finished(code).stdout.split()
+
+
+def finished(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", FIRST + code], capture_output=True, text=True, check=True)
 
 
 def test_keras_works_without_what_it_takes_along_and_others_still_find_it() -> None:
@@ -31,7 +33,7 @@ def test_asking_twice_is_asking_once() -> None:
     assert run("keep_lean()\nbefore = len(sys.meta_path)\nkeep_lean()\nprint(len(sys.meta_path) - before)") == ["0"]
 
 
-def test_the_command_line_asks_for_it(tmp_path: Path) -> None:
+def test_the_command_line_asks_for_it_and_says_nothing_but_its_own_lines(tmp_path: Path) -> None:
     image, out = tmp_path / "teal.png", tmp_path / "out"
     Image.new("RGB", (64, 64), "teal").save(image)
     code = f"""
@@ -39,4 +41,9 @@ from convfe_core.cli import main
 status = main(["maps", {str(image)!r}, "--backbone", "TinyMobileNet", "--out", {str(out)!r}])
 print(status, sorted((TAKEN_ALONG - {{"pandas"}}) & set(sys.modules)))  # PyArrow imports pandas too
 """
-    assert run(code) == ["0", "[]"]
+    done = finished(code)
+    assert done.stdout.split() == ["0", "[]"]
+    said = done.stderr.splitlines()
+    assert said[0] == "TinyMobileNet: loading"
+    assert all(line.startswith("TinyMobileNet: ") for line in said[:-1])
+    assert said[-1] == f"1 maps in {out}"

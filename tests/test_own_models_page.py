@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from convfe_core.catalog import Spec
+from convfe_core.catalog import Spec, build_model, find_architecture
 from convfe_core.hosting import VISITOR
 from convfe_core.pool import BackbonePool
 from pages.parts.model_shelf import ModelShelf
@@ -43,6 +43,26 @@ def test_an_uploaded_model_gets_its_columns_and_its_scaling_and_layer_can_be_cha
     layer.set_value("norm").run()
     assert not app.exception
     assert any("layer norm," in caption.proto.help for caption in app.caption)
+
+
+def test_weights_without_a_model_are_of_the_architecture_that_the_user_names(app: AppTest, tmp_path: Path) -> None:
+    import keras
+
+    bare = build_model(find_architecture("MobileNetV2-0.35"))
+    headed = keras.Model(bare.inputs, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(bare.output)))
+    app.run()
+    for model, name in ((bare, "bare.weights.h5"), (headed, "headed.weights.h5")):
+        model.save_weights(tmp_path / name)
+        app.file_uploader(key="model_files").upload(name, (tmp_path / name).read_bytes())
+    app.run()
+    first, second = (box for box in app.selectbox if box.label.startswith("Architecture of"))
+    assert (first.value, second.value) == ("MobileNetV2-0.35", None)
+    assert len(charts(app)) == 1
+    assert charts(app)[0].count("MobileNetV2-0.35") > 0
+    second.set_value("MobileNetV2-0.35").run()
+    assert not app.exception
+    assert not app.error
+    assert "MobileNetV2-0.35:headed" in charts(app)[0]
 
 
 def test_someone_at_the_machine_names_a_path_and_a_visitor_cannot(

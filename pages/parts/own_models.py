@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from convfe_core.catalog import Spec, parse_spec
-from convfe_core.errors import ConvfeError, MemoryLimitError, ModelFileError, SpecError
+from convfe_core.catalog import CATALOG, Spec, parse_spec
+from convfe_core.errors import ConvfeError, MemoryLimitError, SpecError, WeightsAloneError
 from convfe_core.filesets import file_stamp
 from convfe_core.gate import MACHINE
 from convfe_core.input_scaling import SCALING_WORDS
@@ -22,6 +22,13 @@ from pages.parts.session import allowance, backbone_pool
 from pages.parts.words import plain, show_error, told
 
 MODEL_TYPES = ["keras", "h5", "hdf5", "zip"]
+
+
+@dataclass(frozen=True)
+class WeightsAlone:
+    """A file of weights without a model, and the architecture that they seem to belong to."""
+
+    guess: str | None
 
 
 def choose_own_models(named: Sequence[Spec] = ()) -> list[Spec]:
@@ -106,9 +113,8 @@ def _choose(spec: Spec) -> Spec | None:
     if isinstance(card, str):
         show_error(card, icon=":material/broken_image:")
         return None
-    if isinstance(card, Spec):
-        st.caption(f"**{plain(card.label)}**: weights of {card.name}")
-        return card
+    if isinstance(card, WeightsAlone):
+        return _with_architecture(spec, card)
     what = f"its layers are those of {card.recognised}, " if card.recognised else ""
     size = f", made for {card.native[1]} × {card.native[0]} pixels" if card.native else ""
     count = f"{card.parameters / 1e6:.2f} M" if card.parameters >= 1e5 else f"{card.parameters:,}"
@@ -138,9 +144,25 @@ def _choose(spec: Spec) -> Spec | None:
     return replace(spec, preprocessing=mode, layer=layer or "auto")
 
 
-def _card(spec: Spec) -> ModelCard | Spec | str:
-    """Open a file once a session; the error's sentence where it cannot be opened, a spec where it is weights alone."""
-    cards: dict[Spec, ModelCard | Spec | str] = st.session_state.setdefault("model_cards", {})
+def _with_architecture(spec: Spec, weights: WeightsAlone) -> Spec | None:
+    """Ask which architecture weights belong to; None as long as nobody knows."""
+    names = list(CATALOG)
+    name = st.selectbox(
+        f"Architecture of {plain(spec.label)}",
+        names,
+        index=names.index(weights.guess) if weights.guess else None,
+        placeholder="Choose one",
+        key=f"architecture-{spec.label}-{spec.stamp}",
+        persist_state="session",
+        help="The file holds weights without their architecture. A classifier's head in it does no harm. "
+        "A network that is none of these must be saved as a whole model.",
+    )
+    return None if name is None else replace(spec, name=name, weights="file")
+
+
+def _card(spec: Spec) -> ModelCard | WeightsAlone | str:
+    """Open a file once a session; the error's sentence where it cannot be opened."""
+    cards: dict[Spec, ModelCard | WeightsAlone | str] = st.session_state.setdefault("model_cards", {})
     if spec not in cards:
         waiting = st.empty()
         with waiting, st.spinner(f"Opening {plain(spec.label)} …"), MACHINE.passing(lambda _before: None):
@@ -149,9 +171,9 @@ def _card(spec: Spec) -> ModelCard | Spec | str:
                 cards[spec] = card_of(spec)
             except MemoryLimitError as error:  # another time there may be room
                 return told(error)
-            except ModelFileError as error:
+            except WeightsAloneError:
                 found = identify_weights(spec.path) if spec.path else None
-                cards[spec] = told(error) if found is None else replace(spec, name=found.name, weights="file")
+                cards[spec] = WeightsAlone(None if found is None else found.name)
             except ConvfeError as error:
                 cards[spec] = told(error)
             finally:
