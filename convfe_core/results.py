@@ -28,6 +28,7 @@ from convfe_core.images import file_name
 from convfe_core.load_ahead import LoadAhead
 from convfe_core.maps_shards import SCHEMA, MapsJob
 from convfe_core.pace import SECONDS_BETWEEN_LINES, Pace, duration
+from convfe_core.phrases import counted
 from convfe_core.precision import Precision, computes_in_bfloat16, explain_kept, explain_precision
 from convfe_core.ray_engine import RayEngine, RayProgress, missing_in_words
 from convfe_core.shards import Parts, Shard, ShardImage, cut_shards
@@ -94,7 +95,9 @@ class MapsRun:
         finished = parts.finished(shards)
         with out.writing(MANIFEST) as file:
             written = self._write_manifest(file, (parts.read(shard) for shard in shards if shard.name in finished))
-        self.tell(f"{written} maps in {out.label}" + (f", {len(self._failed)} failed" if self._failed else ""))
+        self.tell(
+            f"{counted(written, 'map')} in {out.label}" + (f", {len(self._failed)} failed" if self._failed else "")
+        )
         return len(self._failed)
 
     def _run_here(self, job: MapsJob, missing: Sequence[Shard], parts: Parts, images: int) -> None:

@@ -103,7 +103,7 @@ st.subheader("What Rank measures", anchor=False)
 st.markdown(
     "With boxes around your objects, **Rank** puts numbers where the eye is generous:\n"
     "- **Separation S**: how much better a map finds an image's own boxes than other images' boxes. 0 is chance, since "
-    "looking at the middle finds many objects; 0.5 is perfect. On two sets of photographs the built-in and the "
+    "looking at the middle finds many objects; 0.5 is about the most. On two sets of photographs the built-in and the "
     "smallest ImageNet backbones reached .10 to .17\n"
     "- **95 % interval**: how far S is certain. Backbones whose difference may be 0 are *tied*, whatever their order\n"
     "- **Control**: S of the same architecture with random weights. Who does not beat it gains nothing from training\n"

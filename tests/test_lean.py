@@ -46,4 +46,4 @@ print(status, sorted((TAKEN_ALONG - {{"pandas"}}) & set(sys.modules)))  # PyArro
     said = done.stderr.splitlines()
     assert said[0] == "TinyMobileNet: loading"
     assert all(line.startswith("TinyMobileNet: ") for line in said[:-1])
-    assert said[-1] == f"1 maps in {out}"
+    assert said[-1] == f"1 map in {out}"

@@ -45,7 +45,7 @@ def show_result(result: RankResult) -> None:
     st.caption(
         f"{result.ranking.usable:,} of {counted(len(result.dataset.images), 'image')} of "
         f"{plain(result.dataset.name)} could be scored. S says how much better the {result.ranking.reduction} map "
-        "finds an image's own boxes than other images' boxes: 0 is chance, 0.5 is perfect. "
+        "finds an image's own boxes than other images' boxes: 0 is chance, 0.5 about the most. "
         f"Arithmetic: {explain_precision(result.options.precision)}."
     )
     for failure in result.failed:
