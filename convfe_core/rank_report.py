@@ -218,7 +218,7 @@ img {{ max-width: 100%; height: auto }} figure {{ margin: 1rem 0 }} figcaption {
 <h1>{verdict}</h1><p class="facts">{facts}</p><div class="scroll">{table}</div><ul>{remarks}</ul>
 {plots}{pictures}{problems}
 <h2>How to read this</h2><p>S is how much better a backbone's map finds the boxes of an image than it finds the boxes of
-other images: 0 is no better than knowing where objects usually lie, 0.5 is about the most there is. The control is the same
+other images: 0 is no better than knowing where objects usually lie, 0.5 is about the most. The control is the same
 architecture with untrained weights. AUROC is the chance that a cell inside a box is brighter than one outside, which
 also rewards looking at the middle. The probe asks whether the features inside a box tell its class from the other
 classes and from background. Backbones are tied where the interval of their difference holds 0. In the pictures every
