@@ -86,8 +86,9 @@ def our_command(images: Path, out: Path, names: list[str], precision: str) -> No
     from convfe_core.cli import main as convfe
 
     backbones = [word for name in names for word in ("--backbone", f"{name}:untrained")]
-    arguments = ["maps", str(images), *backbones, "--size", "native", "--precision", precision, "--out", str(out)]
-    if convfe(arguments) != 0:
+    sys.argv = ["convfe", "maps", str(images), *backbones, "--size", "native", "--precision", precision]
+    sys.argv += ["--out", str(out)]
+    if convfe() != 0:
         sys.exit("convfe maps failed")
 
 

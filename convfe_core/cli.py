@@ -40,11 +40,17 @@ REPORTS = ("json", "html", "csv")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status."""
+    """Run one command and return its exit status.
+
+    Parameters
+    ----------
+    arguments : None for those of the process, which then serves nothing else
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    keep_lean()
     parser = _parser()
     options = parser.parse_args(arguments)
+    alone = arguments is None and getattr(options, "engine", "local") == "local"
+    keep_lean(pandas=not alone)
     try:
         status: int = options.run(options)
         sys.stdout.flush()  # here, where a reader that has gone is no traceback

@@ -16,21 +16,27 @@ from typing import Any
 TAKEN_ALONG = frozenset({"matplotlib", "pandas", "scipy", "sklearn"})
 """Keras and TensorFlow go without each of these where it is not installed."""
 _IMPORTERS = frozenset({"keras", "tensorflow"})
+_ARROW = frozenset({"pyarrow", "convfe_core"})
+"""Who seems to ask when PyArrow does: what is compiled leaves its caller's name."""
 
 _STDERR = 2
 _ARENAS, _M_ARENA_MAX = 2, -8  # the latter from malloc.h
 
 
-def keep_lean() -> None:
+def keep_lean(*, pandas: bool = True) -> None:
     """Have Keras and TensorFlow import less, and the C library keep fewer pools of memory, from now on in this process.
 
     Keras imports packages where it finds them, for conveniences that are not used here, such as tables as training
     data: without them it took a second and 150 MB less on one machine. Everybody else imports them as ever. glibc gives
     its threads eight pools of memory for each core; with two for all of them a run took 40 MB less.
+
+    Parameters
+    ----------
+    pandas : False where nobody makes tables of pandas: PyArrow then goes without it, which takes 30 MB less
     """
     if any(isinstance(finder, _Refusal) for finder in sys.meta_path):
         return
-    sys.meta_path.insert(0, _Refusal())
+    sys.meta_path.insert(0, _Refusal(pandas=pandas))
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
         if mallopt is not None:
@@ -73,12 +79,19 @@ def _without_stderr() -> Iterator[None]:
 
 
 class _Refusal(MetaPathFinder):
-    """Says that a package is not there, if it is Keras that asks."""
+    """Says that a package is not there, if it is Keras that asks, or PyArrow for pandas."""
+
+    def __init__(self, *, pandas: bool) -> None:
+        self._pandas = pandas
 
     def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> ModuleSpec | None:
         """Raise ModuleNotFoundError, or leave it to the next finder."""
-        if _package(name) in TAKEN_ALONG and _package(_importer()) in _IMPORTERS:
-            raise ModuleNotFoundError(f"{name} is not for Keras here", name=name)
+        wanted = _package(name)
+        if wanted not in TAKEN_ALONG:
+            return None
+        importer = _package(_importer())
+        if importer in _IMPORTERS or (wanted == "pandas" and not self._pandas and importer in _ARROW):
+            raise ModuleNotFoundError(f"{name} is not for {importer} here", name=name)
         return None
 
 
