@@ -20,7 +20,7 @@ from convfe_core.taps import Tap
 
 SIZE_NAMES = ("own", "native", "image")
 SMALLEST_SIZE, LARGEST_SIZE = 32, 2048
-BATCH_MB = 32.0
+BATCH_MB = 16.0
 """Megabytes that the layers which one batch passes may take; one photograph always may."""
 WINDOW_IMAGES, WINDOW_PHOTOS_MB, WINDOW_LAYERS_MB = 32, 12.0, 512.0
 """Most photographs of one window, most megabytes of them, and of the layers that they pass one after the other: a few
