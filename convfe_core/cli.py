@@ -11,18 +11,16 @@ import json
 import os
 import shutil
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from convfe_core.errors import ConvfeError, SpecError
 from convfe_core.lean import keep_lean
-from convfe_core.pace import SECONDS_BETWEEN_LINES, duration
+from convfe_core.progress_lines import DownloadProgress, RankProgress, ReadProgress
 
 if TYPE_CHECKING:
     from convfe_core.catalog import Spec
-    from convfe_core.rank_results import Progress
     from convfe_core.ray_engine import RayEngine
 
 DESCRIPTION = "See what convolutional backbones make of your images, and rank them by boxes around your objects."
@@ -231,7 +229,7 @@ def fetch_specs(options: argparse.Namespace) -> int:
         if spec.architecture is None or spec.weights != "imagenet":
             print(f"{spec.label}: nothing to fetch")
             continue
-        progress = _MegabytesToStderr(spec.label)
+        progress = DownloadProgress(spec.label)
         try:
             path = fetch_weights(spec.architecture, on_progress=progress)
         except ConvfeError as error:
@@ -296,10 +294,10 @@ def rank_backbones(options: argparse.Namespace) -> int:
     if settings.precision != "float32":
         print(f"{settings.precision}: {explain_precision(settings.precision)}", file=sys.stderr)
     boxes = None if options.boxes is None else open_boxes(options.boxes)
-    dataset = read_dataset(open_files(options.dataset), boxes, options.limit, on_read=_ReadProgress())
+    dataset = read_dataset(open_files(options.dataset), boxes, options.limit, on_read=ReadProgress())
     work = options.parts or work_folder(settings, dataset, specs)
     settle()
-    result = RankRun(dataset, specs, settings, on_progress=_RankProgress(), work=work, engine=engine).run()
+    result = RankRun(dataset, specs, settings, on_progress=RankProgress(), work=work, engine=engine).run()
     for line in skipped_in_words(result):
         print(f"convfe: {line}", file=sys.stderr)
     print(to_text(result))
@@ -338,37 +336,6 @@ def _engine(options: argparse.Namespace, specs: Sequence[Spec]) -> RayEngine | N
     return engine
 
 
-class _ReadProgress:
-    """Prints once a second how many pictures' boxes are read; nothing where that is sooner done."""
-
-    def __init__(self) -> None:
-        self._when = time.monotonic()
-
-    def __call__(self, count: int) -> None:
-        now = time.monotonic()
-        if now - self._when >= SECONDS_BETWEEN_LINES:
-            self._when = now
-            print(f"reading boxes: {count:,} pictures", file=sys.stderr)
-
-
-class _RankProgress:
-    """Prints where each step of a ranking begins and ends and, once a second, how far it is."""
-
-    def __init__(self) -> None:
-        self._said = ""
-        self._when = 0.0
-
-    def __call__(self, progress: Progress) -> None:
-        now = time.monotonic()
-        line = f"{progress.backbone}: {progress.doing}"
-        if line == self._said or (0 < progress.step < 1 and now - self._when < SECONDS_BETWEEN_LINES):
-            return
-        self._said, self._when = line, now
-        rate = "" if progress.images_per_second is None else f", {progress.images_per_second:.3g} images/s"
-        left = "" if not progress.seconds_left else f", {duration(progress.seconds_left)} left"
-        print(f"{line}{rate}{left}", file=sys.stderr)
-
-
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number, 1 or more, got {text!r}")
@@ -395,19 +362,6 @@ def _where(text: str) -> Path | str:
     from convfe_core.folders import is_address
 
     return text if is_address(text) else Path(text)
-
-
-class _MegabytesToStderr:
-    """Shows the progress of a download; `began` says whether there was one."""
-
-    def __init__(self, name: str) -> None:
-        self.began = False
-        self._name = name
-
-    def __call__(self, done_mb: float, total_mb: float) -> None:
-        self.began = True
-        end = "\n" if done_mb >= total_mb else "\r"
-        print(f"{self._name}: {done_mb:.0f} of {total_mb:.0f} MB", end=end, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
