@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from convfe_core.backbones import freeze
+from convfe_core.graphs import freeze
 from convfe_core.memory import memory_limit_mb
 from convfe_core.precision import Precision, explain_precision
 

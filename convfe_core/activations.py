@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from convfe_core.backbones import Network, freeze
+from convfe_core.backbones import Network
+from convfe_core.graphs import freeze
 from convfe_core.layer_faults import layers_of, tensors_of
 from convfe_core.maps import FloatArray
 from convfe_core.pixels import PixelArray

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from convfe_core.backbones import Network, freeze
+from convfe_core.backbones import Network
 from convfe_core.extraction import Size, cells_on_photo, frame_for
 from convfe_core.gate import MACHINE
+from convfe_core.graphs import freeze
 from convfe_core.images import Photo, place_on_canvas
 from convfe_core.maps import CellGrid, FloatArray, Frame
 from convfe_core.pixels import PixelArray
