@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from convfe_core.phrases import counted
+
 WAIT_SECONDS = 0.2
 """How often somebody who waits is asked whether they still want to."""
 
@@ -16,6 +18,11 @@ OnWait = Callable[[int], None]
 
 def wait_silently(_before: int) -> None:
     """Stay in the queue."""
+
+
+def waiting_words(before: int) -> str:
+    """What to tell somebody who waits for others."""
+    return f"waiting for {counted(before, 'other')}"
 
 
 class Gate:

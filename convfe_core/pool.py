@@ -13,7 +13,7 @@ from convfe_core.backbones import Backbone, LoadProgress, ignore_progress, load_
 from convfe_core.catalog import Spec
 from convfe_core.every_layer import EveryLayer, open_every_layer
 from convfe_core.footprint import peak_mb, refusal
-from convfe_core.gate import MACHINE
+from convfe_core.gate import MACHINE, waiting_words
 from convfe_core.memory import give_back, room_mb, used_mb
 from convfe_core.precision import Precision
 
@@ -105,7 +105,7 @@ class BackbonePool:
             return found
 
         def wait(before: int) -> None:
-            tell(f"waiting for {before} other{'s' if before > 1 else ''}", None)
+            tell(waiting_words(before), None)
 
         self._check_room(key.spec)
         weight_path(key.spec, tell)  # a slow download must keep nobody else from computing

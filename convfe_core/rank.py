@@ -24,7 +24,7 @@ from convfe_core.extraction import cells_on_photo, frame_for
 from convfe_core.filesets import Skipped, file_stamp
 from convfe_core.folders import Folder
 from convfe_core.footprint import require_room, worker_mb
-from convfe_core.gate import MACHINE
+from convfe_core.gate import MACHINE, waiting_words
 from convfe_core.maps import Frame
 from convfe_core.pace import Pace
 from convfe_core.pass_scores import PassScores
@@ -222,7 +222,7 @@ class RankRun:
         self._tell(spec, doing)
 
         def wait(before: int) -> None:
-            self._tell(spec, f"waiting for {before} other{'s' if before > 1 else ''}")
+            self._tell(spec, waiting_words(before))
 
         with MACHINE.passing(wait):
             yield

@@ -141,9 +141,9 @@ def html_report(
 
 
 def _table(result: RankResult) -> str:
-    found = [column for column in _COLUMNS if any(row[column.key] is not None for row in table_rows(result))]
-    lines = []
-    for row in table_rows(result):
+    rows, lines = table_rows(result), []
+    found = [column for column in _COLUMNS if any(row[column.key] is not None for row in rows)]
+    for row in rows:
         cells = [row["spec"], *(_number(row[c.key], c.form, c.scale) for c in found)]
         if row["S"] is not None:
             cells[1] += f" ({row['S_low']:+.3f} to {row['S_high']:+.3f})"

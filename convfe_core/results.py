@@ -103,10 +103,10 @@ class MapsRun:
     def _run_here(self, job: MapsJob, missing: Sequence[Shard], parts: Parts, images: int) -> None:
         pace = Pace(images * len(job.specs))
         smallest_first = sorted(job.specs, key=lambda text: weights_mb(job.specs[text]))  # others load while it runs
-        todo = {text: [shard for shard in missing if shard.backbone == text] for text in smallest_first}
-        coming = [text for text, shards in todo.items() if shards]
+        unfinished = {text: [shard for shard in missing if shard.backbone == text] for text in smallest_first}
+        coming = [text for text, shards in unfinished.items() if shards]
         with LoadAhead(job.specs, job.load) as loader:
-            for text, shards in todo.items():
+            for text, shards in unfinished.items():
                 pace.skip(images - sum(len(shard.images) for shard in shards) + parts.begun(shards))
                 if shards:
                     following = next(iter(coming[coming.index(text) + 1 :]), None)

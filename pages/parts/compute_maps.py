@@ -13,6 +13,7 @@ from convfe_core.catalog import Spec
 from convfe_core.errors import ConvfeError, MemoryLimitError
 from convfe_core.extraction import Size, extract_maps
 from convfe_core.footprint import check_pass
+from convfe_core.gate import waiting_words
 from convfe_core.images import Photo
 from convfe_core.maps import FeatureMaps
 from convfe_core.precision import Precision
@@ -62,7 +63,7 @@ class Work:
 
     def _run(self, backbone: Backbone, spec: Spec, photo: Photo) -> FeatureMaps | None:
         def wait(before: int) -> None:  # writing something lets Streamlit end this run when its visitor has left
-            self.slot.progress(0.0, text=f"{plain(spec.label)}: waiting for {before} other{'s' if before > 1 else ''}")
+            self.slot.progress(0.0, text=f"{plain(spec.label)}: {waiting_words(before)}")
 
         try:
             check_pass(backbone, photo, self.size)
