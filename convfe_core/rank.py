@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,12 +24,12 @@ from convfe_core.extraction import cells_on_photo, frame_for
 from convfe_core.filesets import Skipped, file_stamp
 from convfe_core.folders import Folder
 from convfe_core.footprint import require_room, worker_mb
-from convfe_core.gate import MACHINE, waiting_words
 from convfe_core.maps import Frame
 from convfe_core.pace import Pace
 from convfe_core.pass_scores import PassScores
 from convfe_core.precision import Precision, computes_in_bfloat16, explain_kept
 from convfe_core.probe import NO_PROBE, plan_probe, probe_boxes
+from convfe_core.rank_pace import RankPace, Stopped
 from convfe_core.rank_results import CONTROL_SEEDS, Progress, RankedResult, RankOptions, RankResult
 from convfe_core.rank_shards import SCHEMA, Pass, RankJob, Scorer
 from convfe_core.ranking import BackboneScores, rank_backbones
@@ -49,10 +49,6 @@ DIAGNOSED = 200
 def _shown(spec: Spec) -> str:
     """What a spec is called among others: paths of a user's own models are left out."""
     return spec.label if spec.own else spec.text
-
-
-class _Stopped(Exception):  # noqa: N818 - a wish, not an error
-    """The user wants no more."""
 
 
 class RankRun:
@@ -91,10 +87,8 @@ class RankRun:
         self.results: list[RankedResult] = []
         self.failed: list[Skipped] = []
         self._unreadable: dict[str, str] = {}
-        self._on_progress = on_progress
-        self._should_stop = should_stop
-        self._clock = clock
-        self._start = clock()
+        passes = 1 + len(CONTROL_SEEDS) * options.control
+        self._pace = RankPace(len(self.specs), passes, on_progress, should_stop, clock)
         self._places = [k for k, image in enumerate(dataset.images) if len(image.boxes)]
         self._probe = plan_probe(dataset.images, self._places, options.seed) if options.probe else NO_PROBE
         self._scorer = Scorer(
@@ -113,8 +107,6 @@ class RankRun:
         self._images: tuple[ShardImage, ...] = ()
         self._cut: dict[str, list[Shard]] = {}  # by the name of a pass
         self._controls: dict[tuple[str, str], PassScores] = {}
-        self._at = (0, 0)  # backbones begun, passes done of the one at work
-        self._found = 0.0  # share of the run that an earlier one had finished
 
     def run(self) -> RankResult:
         """Run every backbone, or as many as are finished when the user stops.
@@ -135,7 +127,7 @@ class RankRun:
                 self._run_elsewhere(self._engine)
             for _, result in self._each(self._run_backbone, errors):
                 self.results.append(result)
-        except _Stopped:
+        except Stopped:
             pass
         if errors and not self.results:
             raise errors[0]
@@ -165,7 +157,7 @@ class RankRun:
         """Do something with every backbone that has not failed yet; what fails now is noted."""
         failed = {one.file for one in self.failed}
         for number, spec in enumerate(self.specs):
-            self._at = (number, 0)
+            self._pace.begin(number)
             if _shown(spec) in failed:
                 continue
             try:
@@ -183,23 +175,23 @@ class RankRun:
         cost: Cost | None = None
 
         def tell(phrase: str, _share: float | None) -> None:
-            self._tell(spec, phrase)
+            self._pace.tell(_shown(spec), phrase)
 
         weight_path(spec, tell)  # a slow download must keep nobody else from computing
         with ExitStack() as watched:
-            with self._my_turn(spec, "loading"):
+            with self._pace.my_turn(_shown(spec), "loading"):
                 self._make_room(spec)
                 memory = watched.enter_context(PeakMemory())
                 network = open_network(spec, self.options.tap, on_progress=tell)
                 backbone = freeze_for_scoring(network, self.options.precision)
             if kept := explain_kept(self.options.precision, backbone.precision):
-                self._tell(spec, kept)
+                self._pace.tell(_shown(spec), kept)
             if self.options.cost:
                 frame = self._usual_frame(backbone)
                 height, width = frame.input_height, frame.input_width
                 params, flops = count_params(network), count_flops(network, height, width)
                 del network
-                turn = partial(self._my_turn, spec, "measuring its cost")
+                turn = partial(self._pace.my_turn, _shown(spec), "measuring its cost")
                 latency = time_batches(backbone.run_blank, height, width, turn=turn)
         if self.options.cost:
             grid = cells_on_photo(frame, backbone.grid(height, width))
@@ -216,17 +208,6 @@ class RankRun:
             backbone=None if self._engine else backbone,
         )
 
-    @contextmanager
-    def _my_turn(self, spec: Spec, doing: str) -> Iterator[None]:
-        """Wait until nobody else of this process loads or runs anything."""
-        self._tell(spec, doing)
-
-        def wait(before: int) -> None:
-            self._tell(spec, waiting_words(before))
-
-        with MACHINE.passing(wait):
-            yield
-
     def _run_elsewhere(self, engine: RayEngine) -> None:
         """Let an engine finish what is missing, and note what it could not."""
         assert self._parts is not None
@@ -236,9 +217,8 @@ class RankRun:
         missing = [shard for shard in shards if shard.name not in finished]
 
         def tell(progress: RayProgress) -> None:
-            self._stop_if_asked()
             share = progress.shards / progress.of
-            self._on_progress(Progress("ray", progress.words, share, progress.seconds_left, step=share))
+            self._pace.report(Progress("ray", progress.words, share, progress.seconds_left, step=share))
 
         abroad = {name: replace(one, spec=from_anywhere(one.spec)) for name, one in passes.items()}
         job = RankJob(self._scorer, abroad, computes_in_bfloat16(self.options.precision))
@@ -257,7 +237,7 @@ class RankRun:
             raise AnnotationError(f"{self.dataset.source.label}: expected pictures that can be read, got none.")
         probe = None
         if self.options.probe:
-            self._tell(spec, "box probe")
+            self._pace.tell(_shown(spec), "box probe")
             probe = probe_boxes(*features, seed=self.options.seed)
         del opened
         control = self._run_controls(controls) if controls else None
@@ -299,7 +279,7 @@ class RankRun:
             labels += self._probe.labels.get(place, ())
             places += [place] * boxes
         own.weights, own.stride = opened.weights, opened.tap.stride
-        self._next_pass()
+        self._pace.next_pass()
         if not own.seen:
             return own, (np.empty((0, 1), np.float32), np.array([], np.str_), np.array([], np.int64)), np.array([])
         found = np.concatenate(features), np.array(labels, np.str_), np.array(places, np.int64)
@@ -316,13 +296,13 @@ class RankRun:
             total = PassScores(len(self.dataset.images))
             for number, control in enumerate(controls, 1):
                 doing = f"untrained control {number} of {len(controls)}"
-                self._tell(control.spec, doing)
+                self._pace.tell(_shown(control.spec), doing)
                 one = PassScores(len(self.dataset.images))
                 for row in self._pass(control, doing=doing):
                     one.add_row(row)
                 total.add(one, 1 / len(controls))
                 total.complete = total.complete and one.seen > 0
-                self._next_pass()
+                self._pace.next_pass()
             self._controls[key] = total
         return self._controls[key] if self._controls[key].complete else None
 
@@ -336,26 +316,26 @@ class RankRun:
         """
         loaded = [backbone] if backbone else []
         images = len(self._places)
-        pace = Pace(images, self._clock)
+        pace = Pace(images, self._pace.clock)
 
         def skip(found: int) -> None:
             pace.skip(found)
-            self._found += found / images / self._passes / len(self.specs)
+            self._pace.skip(found / images)
 
         def compute(shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
             skip(first)
             if not loaded:
-                with self._my_turn(one.spec, doing or "loading"):
+                with self._pace.my_turn(_shown(one.spec), doing or "loading"):
                     self._make_room(one.spec)
                     loaded.append(one.load(self.options))
                 pace.restart()
             control = one.seed is not None
-            scored = self._scorer.rows(loaded[0], shard, first, control=control, check=self._stop_if_asked)
+            scored = self._scorer.rows(loaded[0], shard, first, control=control, check=self._pace.stop_if_asked)
             for after, rows in scored:
                 yield after, rows
                 pace.count(len(rows))
                 words = f"image {pace.done} of {images}"
-                self._tell(one.spec, f"{doing}, {words}" if doing else words, pace)
+                self._pace.tell(_shown(one.spec), f"{doing}, {words}" if doing else words, pace)
 
         for shard in self._shards(one):
             after = pace.done + len(shard.images)
@@ -378,26 +358,6 @@ class RankRun:
         sizes = Counter((self.dataset.images[k].height, self.dataset.images[k].width) for k in self._places)
         (height, width), _ = sizes.most_common(1)[0]
         return frame_for(height, width, backbone, self.options.size)
-
-    def _next_pass(self) -> None:
-        self._at = (self._at[0], self._at[1] + 1)
-
-    def _stop_if_asked(self) -> None:
-        if self._should_stop():
-            raise _Stopped
-
-    def _tell(self, spec: Spec, doing: str, pace: Pace | None = None) -> None:
-        self._stop_if_asked()
-        step, rate = (pace.done / pace.total, pace.images_per_second) if pace else (0.0, None)
-        share = (self._at[0] + (self._at[1] + step) / self._passes) / len(self.specs)
-        computed = share - self._found
-        left = (self._clock() - self._start) * (1 - share) / computed if computed > 0.02 else None
-        self._on_progress(Progress(_shown(spec), doing, min(share, 1.0), left, step, rate))
-
-    @property
-    def _passes(self) -> int:
-        """How many each backbone has."""
-        return 1 + len(CONTROL_SEEDS) * self.options.control
 
 
 @dataclass(frozen=True, eq=False)
