@@ -12,6 +12,7 @@ import pytest
 
 from convfe_core.images import Photo
 from convfe_core.maps import CellGrid, FeatureMaps, Frame
+from convfe_core.rank_results import RankResult
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Ray listens on all addresses of the machine: this lets in who knows it, and leaves the home folder as it is.
@@ -88,3 +89,13 @@ def make_maps() -> Callable[..., FeatureMaps]:
 def plain_photo() -> Photo:
     """The photograph of `make_maps`: 96 x 64 pixels, orange."""
     return Photo("a.png", np.full((64, 96, 3), (230, 120, 20), np.uint8), "a")
+
+
+@pytest.fixture(scope="session")
+def full() -> RankResult:
+    """A ranking of two backbones with everything."""
+    from convfe_core.catalog import parse_spec
+    from convfe_core.rank import RankRun
+    from tests.rankings import FULL, OTHER, SMALL, dataset, patches
+
+    return RankRun(dataset(patches(24)), [parse_spec(SMALL), parse_spec(OTHER)], FULL).run()

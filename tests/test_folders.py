@@ -18,7 +18,7 @@ from convfe_core.sources import photos_at_address
 from tests.builders import noise, png
 from tests.datasets import coco, told
 from tests.object_store import filled, object_store
-from tests.test_rank import patches
+from tests.rankings import patches
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from convfe_core.rank_tables import to_json
 from convfe_core.scoring import freeze_for_scoring
 from convfe_core.separation import Comparison
 from convfe_core.shards import shard_table
-from tests.test_rank import patches
+from tests.rankings import patches
 
 SPEC = "TinyMobileNet"
 OPTIONS = RankOptions(size=Size("96"), cost=False)

@@ -23,7 +23,7 @@ from convfe_core.rank_tables import to_json
 from convfe_core.ray_engine import RayEngine
 from convfe_core.ray_workers import Workers
 from tests.conftest import need
-from tests.test_rank import patches
+from tests.rankings import patches
 
 pytestmark = pytest.mark.slow
 

@@ -36,8 +36,8 @@ from convfe_core.ray_workers import Workers
 from convfe_core.shards import Parts, Row, Shard, ShardImage, cut_shards
 from tests.conftest import ROOT, need
 from tests.object_store import filled, object_store
+from tests.rankings import patches
 from tests.servers import free_port
-from tests.test_rank import patches
 
 pytestmark = pytest.mark.slow
 

@@ -17,7 +17,7 @@ import pytest
 from convfe_core.cli import main
 from tests.builders import noise, png
 from tests.conftest import ROOT
-from tests.test_rank import patches
+from tests.rankings import patches
 
 SMALL = "MobileNetV2-0.35:untrained"
 OTHER = "MobileNet-0.25:untrained"

@@ -1,0 +1,44 @@
+"""Pictures whose boxes hold all that there is to see, and how they are ranked quickly."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from convfe_core.annotations import read_dataset
+from convfe_core.boxes import Dataset
+from convfe_core.extraction import Size
+from convfe_core.filesets import UploadedFiles
+from convfe_core.rank_results import RankOptions
+
+SMALL, OTHER = "TinyMobileNet", "TinyResNet"
+QUICK = RankOptions(size=Size("96"), probe=False, control=False, cost=False)
+FULL = RankOptions(size=Size("96"))
+
+
+def picture(corner: tuple[int, int], seed: int, kind: str = "PNG") -> bytes:
+    """A grey picture of 96 x 96 with a noisy patch of 32 x 32 at (x, y)."""
+    random = np.random.default_rng(seed)
+    pixels = np.full((96, 96, 3), 110, np.uint8)
+    x, y = corner
+    pixels[y : y + 32, x : x + 32] = random.integers(0, 255, (32, 32, 3))
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def patches(count: int, *, shuffled: bool = False) -> dict[str, bytes]:
+    """Pictures with a patch each, and YOLO boxes around the patches, or around those of other pictures."""
+    random = np.random.default_rng(1)
+    corners = random.integers(0, 64, (count, 2)).tolist()
+    boxes = random.permutation(corners).tolist() if shuffled else corners
+    files = {f"{n:03}.png": picture((x, y), n) for n, (x, y) in enumerate(corners)}
+    for n, (x, y) in enumerate(boxes):
+        files[f"{n:03}.txt"] = f"{n % 2} {(x + 16) / 96} {(y + 16) / 96} {32 / 96} {32 / 96}".encode()
+    return files
+
+
+def dataset(files: dict[str, bytes]) -> Dataset:
+    return read_dataset(UploadedFiles(files.items()))

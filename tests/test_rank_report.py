@@ -1,0 +1,122 @@
+"""What is made of a ranking: tables, plots, and a report that needs nothing beside it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from base64 import b64decode
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image, ImageColor
+
+from convfe_core.catalog import parse_spec
+from convfe_core.colours import BOX_COLOUR
+from convfe_core.filesets import UploadedFiles
+from convfe_core.rank import RankRun
+from convfe_core.rank_figures import COSTS, duel_figure, pareto_figure, pareto_front, separation_figure, size_figure
+from convfe_core.rank_report import best_and_worst, html_report, wins_and_losses
+from convfe_core.rank_results import RankResult
+from convfe_core.rank_tables import COLUMNS, to_csv, to_text
+from tests.rankings import OTHER, QUICK, SMALL, dataset, patches
+
+
+def test_tables_have_a_line_for_each_backbone(full: RankResult) -> None:
+    rows = list(csv.DictReader(io.StringIO(to_csv(full))))
+    assert list(rows[0]) == list(COLUMNS)
+    assert [row["spec"] for row in rows] == [b.label for b in full.ranking.backbones]
+    assert float(rows[0]["S"]) == full.ranking.backbones[0].separation["mean"].S.value
+    text = to_text(full).splitlines()
+    assert text[-1] == full.ranking.verdict.text
+    assert sum(line.startswith((SMALL + "  ", OTHER + "  ")) for line in text) == 2
+
+
+def test_figures_show_what_the_ranking_says(full: RankResult) -> None:
+    points, controls = separation_figure(full)["data"]
+    assert list(reversed(points["y"])) == [b.label for b in full.ranking.backbones]
+    best = full.ranking.backbones[0].separation["mean"].S
+    assert points["x"][-1] == best.value
+    assert points["error_x"]["array"][-1] == pytest.approx(best.high - best.value)
+    assert len(controls["x"]) == 2
+    assert len(size_figure(full)["data"]) == 3
+    for cost in COSTS:
+        assert sorted(pareto_figure(full, cost)["data"][1]["text"]) == sorted([SMALL, OTHER])
+    with pytest.raises(ValueError, match="Expected a cost"):
+        pareto_figure(full, "money")
+
+
+MARKUP = '<a href="https://a.example">x</a><img src=x onerror=alert(1)>'
+
+
+@pytest.fixture(scope="module")
+def marked() -> RankResult:
+    """A ranking whose backbone and images are called like HTML."""
+    files = {f"{MARKUP}{name}": data for name, data in patches(4).items()}
+    result = RankRun(dataset(files), [parse_spec(SMALL), parse_spec(OTHER)], replace(QUICK, cost=True)).run()
+    results = tuple(replace(one, label=f"{MARKUP}{one.label}") for one in result.results)
+    backbones = tuple(replace(one, label=f"{MARKUP}{one.label}") for one in result.ranking.backbones)
+    return replace(result, results=results, ranking=replace(result.ranking, backbones=backbones))
+
+
+def test_names_with_tags_are_shown_and_not_obeyed(marked: RankResult) -> None:
+    first, second = marked.ranking.backbones
+    for figure in (
+        separation_figure(marked),
+        size_figure(marked),
+        pareto_figure(marked),
+        duel_figure(marked, first, second),
+    ):
+        text = str(figure)
+        assert "&lt;img src=x" in text
+        assert "<img" not in text
+        assert "<a " not in text
+    page = html_report(marked, *best_and_worst(marked))
+    assert page.count("&lt;img src=x onerror=alert(1)&gt;") > 4
+    own = page[: page.index("/**\n* plotly.js")]
+    assert "<img src=x" not in own
+    assert '<a href="https://a' not in own
+
+
+def test_an_axis_of_costs_always_has_numbers_on_it(full: RankResult) -> None:
+    assert pareto_figure(full, "params")["layout"]["xaxis"]["type"] == "linear"  # 0.48 and 1.22 million
+    dear = replace(full.results[0], cost=replace(full.results[0].cost, params=10**9))
+    spread = replace(full, results=(dear, *full.results[1:]))
+    assert pareto_figure(spread, "params")["layout"]["xaxis"]["type"] == "log"
+
+
+def test_the_front_is_what_nothing_cheaper_beats() -> None:
+    rows = [{"spec": n, "ms": ms, "S": s} for n, ms, s in (("a", 1, 0.1), ("b", 2, 0.3), ("c", 3, 0.2), ("d", 3, 0.4))]
+    assert [row["spec"] for row in pareto_front(rows, "ms")] == ["a", "b", "d"]
+
+
+def test_wins_and_losses_are_sorted_by_image(full: RankResult) -> None:
+    wins = wins_and_losses(full, SMALL, OTHER)
+    assert [value for _, value in wins] == sorted((value for _, value in wins), reverse=True)
+    assert wins_and_losses(full, OTHER, SMALL)[-1][0] == wins[0][0]
+    best, worst = best_and_worst(full, rows=2)
+    assert len({*best, *worst}) == 4
+
+
+def test_the_report_is_one_page_that_needs_nothing_beside_it(full: RankResult) -> None:
+    page = html_report(full, ["000.png"], ["001.png"])
+    assert full.ranking.verdict.text.split(";")[0] in page
+    assert "<title>Backbones for the uploaded files</title>" in page
+    assert "24 images, 24 boxes, 2 classes (YOLO)" in page
+    pictures = re.findall('<img src="data:image/png;base64,([^"]+)"', page)
+    assert len(pictures) == 2
+    cyan = ImageColor.getrgb(BOX_COLOUR)
+    assert all((np.asarray(Image.open(io.BytesIO(b64decode(one))))[..., :3] == cyan).all(-1).any() for one in pictures)
+    assert "top-1" not in page[: page.index("<script>")]  # published for none of the two
+    assert page.count("plots.push(") == 3
+    head = page[: page.index("<script>/**")] if "<script>/**" in page else page[:50_000]
+    assert 'src="http' not in head
+    assert 'href="http' not in head
+
+
+def test_a_report_is_written_without_pictures_that_are_gone(full: RankResult) -> None:
+    gone = replace(full, dataset=replace(full.dataset, source=UploadedFiles([])))
+    page = html_report(gone, *best_and_worst(full))
+    assert full.ranking.verdict.text in page
+    assert "<img" not in page
