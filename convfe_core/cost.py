@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.backbones import Network
+from convfe_core.lean import import_tensorflow
 from convfe_core.memory import give_back, used_mb
 
 BATCHES = (1, 8)
@@ -88,7 +89,7 @@ def count_flops(network: Network, height: int, width: int) -> int:
 
 def warm_up() -> None:
     """Import TensorFlow and run a convolution, so that what happens only once is charged to no backbone."""
-    import keras  # noqa: F401
+    import_tensorflow()
     import tensorflow as tf
 
     noise = tf.random.stateless_uniform((8, 64, 64, 8), (0, 0))

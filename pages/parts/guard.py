@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import streamlit as st
 
@@ -29,7 +29,7 @@ def guarded() -> Iterator[None]:
     except ConvfeError as error:
         show_error(error)
     except Exception as error:
-        reference = record_fault(error, _names_of_files())
+        reference = record_fault(error, _names_of_files(_state()))
         show_error(
             f"Something broke in this app, not in your data. The rest still works; reload the page to go on. If you "
             f"report it, name the reference {reference}: it finds the cause in the server's log.",
@@ -44,28 +44,33 @@ def guarded_download(make: Callable[[], T]) -> Callable[[], T]:
 
     Streamlit tells the visitor that it failed, and logs what is raised with its traceback: that must name no file.
     """
-    hidden = tuple(_names_of_files())
+    state = _state()
 
     def guarded_make() -> T:
         try:
             return make()
         except Exception as error:
-            reference = record_fault(error, hidden)
+            reference = record_fault(error, _names_of_files(state))
         raise RuntimeError(f"a download failed, see fault {reference}")
 
     return guarded_make
 
 
-def _names_of_files() -> Iterator[str]:
-    """Names of what this visitor has in an uploader or had in one earlier, and of what is in an archive of theirs."""
-    for value in st.session_state.to_dict().values() if hasattr(st.session_state, "to_dict") else ():
+def _state() -> dict[str, Any]:
+    """What this visitor's session holds now."""
+    return st.session_state.to_dict() if hasattr(st.session_state, "to_dict") else {}
+
+
+def _names_of_files(state: Mapping[str, Any]) -> Iterator[str]:
+    """Names of what a visitor has in an uploader or had in one earlier, and of what is in an archive of theirs."""
+    for value in state.values():
         for upload in value if isinstance(value, list | tuple) else (value,):
             name = getattr(upload, "name", None)
             if isinstance(name, str) and hasattr(upload, "file_id"):
                 yield from (name, display_name(name), file_stem(name))
-    for photo in st.session_state.get("decoded", {}).values():
+    for photo in state.get("decoded", {}).values():
         if isinstance(photo, Photo):
             yield from (photo.name, file_stem(photo.name))
-    for dataset in st.session_state.get("datasets", {}).values():
+    for dataset in state.get("datasets", {}).values():
         if isinstance(dataset, Dataset):
             yield from dataset.source.names
