@@ -108,7 +108,7 @@ def test_encrypted_entries_are_named() -> None:
     assert ZipFiles(bytes(data)).problems == (Skipped("secret.txt", "is encrypted"),)
 
 
-@pytest.mark.parametrize("data", [b"", b"no archive", zipped(FILES)[:40]])
+@pytest.mark.parametrize("data", [b"", b"no archive", zipped(FILES)[:40]], ids=["empty", "text", "cut off"])
 def test_what_is_no_archive_is_refused_in_one_sentence(data: bytes) -> None:
     with pytest.raises(AnnotationError, match=r"set\.zip: expected a zip archive"):
         ZipFiles(data, "set.zip")
