@@ -29,6 +29,7 @@ from convfe_core.cli import main
 from convfe_core.errors import EngineError
 from convfe_core.filesets import Skipped
 from convfe_core.folders import RemoteFolder
+from convfe_core.progress_lines import RankProgress
 from convfe_core.rank_results import Progress
 from convfe_core.ray_cluster import package_versions
 from convfe_core.ray_engine import ATTEMPTS, LOST, RayEngine, RayProgress, missing_in_words
@@ -209,7 +210,7 @@ def test_a_ranking_goes_on_without_what_is_missing_and_the_next_one_mends_it(
     engine = ("--parts", str(tmp_path / "parts"), "--engine", "ray", "--workers", "1", "--worker-cpus", "1")
     told: list[str] = []
 
-    class Disturbing(cli._RankProgress):
+    class Disturbing(RankProgress):
         def __call__(self, progress: Progress) -> None:
             super().__call__(progress)
             if progress.backbone == "ray":
@@ -219,7 +220,7 @@ def test_a_ranking_goes_on_without_what_is_missing_and_the_next_one_mends_it(
                 (worker,) = [one for one in psutil.Process().children(recursive=True) if "MapWorker" in one.name()]
                 worker.kill()
 
-    monkeypatch.setattr(cli, "_RankProgress", Disturbing)
+    monkeypatch.setattr(cli, "RankProgress", Disturbing)
     report = tmp_path / "report.html"
     first = rank(*call, *engine, "--html", str(report), str(tmp_path / "first.json"), status=1)
     lost = len(first["missing"])
