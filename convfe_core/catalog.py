@@ -37,7 +37,7 @@ __all__ = [
 CATALOG: dict[str, Architecture] = {architecture.name: architecture for architecture in ARCHITECTURES}
 """Every architecture by name, the built-in ones first, then family by family."""
 
-WEIGHT_SUFFIXES = (".h5", ".hdf5", ".keras")
+WEIGHT_SUFFIXES = (".h5", ".hdf5", ".keras", ".zip")
 
 _NAME = re.compile(r"(?P<name>.+?)(?:-(?P<width>[0-9]*\.?[0-9]+))?(?P<minimalistic>-minimalistic)?", re.IGNORECASE)
 _UNFIT_FOR_FILES = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
@@ -165,7 +165,10 @@ class Spec:
         """The spec as a user writes it; `parse_spec` reads it back."""
         if self.path is None:
             return self.label
-        return f"{self.label}={self.path}" if self.own else f"{self.name}:{self.path}"
+        if self.own:
+            return f"{self.label}={self.path}"
+        path = str(self.path)
+        return f"{self.name}:{path if _is_path(path) else f'./{path}'}"
 
     @property
     def architecture(self) -> Architecture | None:
@@ -194,7 +197,8 @@ def parse_spec(text: str) -> Spec:
     """Read a spec; files are not looked at here.
 
     ``NAME``, ``NAME:imagenet``, ``NAME:untrained``, ``NAME:builtin``, ``NAME:path/to/weights.h5``,
-    ``LABEL=path/to/model.keras`` or, for its control, ``LABEL:untrained=path/to/model.keras``.
+    ``NAME:path/to/exported``, ``LABEL=path/to/model.keras`` or, for its control,
+    ``LABEL:untrained=path/to/model.keras``.
 
     Raises
     ------
@@ -220,12 +224,17 @@ def parse_spec(text: str) -> Spec:
     architecture = find_architecture(first)
     if rest.casefold() in architecture.weights:
         return Spec(architecture.name, rest.casefold())
-    if rest.casefold().endswith(WEIGHT_SUFFIXES):
+    if _is_path(rest):
         return Spec(architecture.name, "file", Path(rest))
     raise SpecError(
         f"Expected {architecture.name} with weights {', '.join(architecture.weights)} "
-        f"or a file that ends in .h5 or .keras. Received: {text!r}."
+        f"or a file that ends in .h5, .keras or .zip, or a folder as in ./exported. Received: {text!r}."
     )
+
+
+def _is_path(text: str) -> bool:
+    """Whether a text names weights by where they lie: a file by its end, a folder by a slash."""
+    return text.casefold().endswith(WEIGHT_SUFFIXES) or "/" in text or "\\" in text
 
 
 def choose_preprocessing(specs: Sequence[Spec], choices: Sequence[str]) -> tuple[Spec, ...]:

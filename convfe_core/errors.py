@@ -59,7 +59,17 @@ class ModelFileError(ConvfeError):
 
 
 class WeightsAloneError(ModelFileError):
-    """Weights without the model that they belong to."""
+    """Weights without the model that they belong to.
+
+    Parameters
+    ----------
+    text : what to do
+    architecture : name of the one that they seem to belong to
+    """
+
+    def __init__(self, text: str, architecture: str | None = None) -> None:
+        super().__init__(text)
+        self.architecture = architecture
 
 
 class AnnotationError(ConvfeError):

@@ -6,9 +6,7 @@ its layers are rebuilt from their description, and only the numbers are read fro
 
 from __future__ import annotations
 
-import io
 import json
-import shutil
 import tempfile
 import warnings
 import zipfile
@@ -17,7 +15,9 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from convfe_core.architectures import Architecture
 from convfe_core.errors import ModelFileError, WeightsAloneError
+from convfe_core.exported_weights import identify_export
 from convfe_core.model_allocation import (
     bounded_in_tf_keras,
     check_allocation,
@@ -31,10 +31,11 @@ from convfe_core.model_safety import (
     check_config,
     check_hdf5,
 )
+from convfe_core.saved_models import METADATA, SAVED_MODEL, VARIABLES, extract, saved_model_root, unpacked
+from convfe_core.weights import identify_weights
 
 EXPECTED = "a Keras model: .keras, .h5, .hdf5, or a SavedModel as a folder or zip"
 
-_SAVED_MODEL, _METADATA, _VARIABLES = "saved_model.pb", "keras_metadata.pb", "variables"
 _BYTES_A_NUMBER = 4
 _FOREIGN = (
     (b"\x80", "a pickle, which can run code when it is opened"),
@@ -95,10 +96,7 @@ def _load_hdf5(path: Path, name: str) -> tuple[Any, str]:
     with h5py.File(path, "r") as file:
         text = file.attrs.get("model_config")
     if text is None:
-        raise WeightsAloneError(
-            f"{name}: expected a whole model. Received: weights alone; name their architecture, as in "
-            f"MobileNetV2-0.35:{name}, or save the whole model."
-        )
+        raise _weights_alone(name, identify_weights(path), name)
     config = _parse(text, name)
     check_config(config, name)
     keras_loader = _keras_loader(path, name, lambda: numbers_in_old_keras(config), held)
@@ -117,10 +115,11 @@ def _load_archive(path: Path, name: str) -> tuple[Any, str]:
             models = [member for member in members if _is_model_file(member)]
             if len(models) == 1:
                 return _load_zipped_file(archive, models[0], name)
-            roots = [member[: -len(_SAVED_MODEL)] for member in members if member.endswith(_SAVED_MODEL)]
-            if not roots:
+            root = saved_model_root(members)
+            if root is None:
                 raise ModelFileError(f"{name}: expected {EXPECTED}. Received: an archive without a model.")
-            return _load_zipped_saved_model(archive, min(roots, key=len), name)
+            with unpacked(archive, root) as folder:
+                return _load_saved_model(folder, name)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
         raise ModelFileError(f"{name}: expected a whole archive, but it is damaged; copy it again.") from error
 
@@ -134,7 +133,7 @@ def _is_model_file(member: str) -> bool:
 def _load_zipped_file(archive: zipfile.ZipFile, member: str, name: str) -> tuple[Any, str]:
     with tempfile.TemporaryDirectory(prefix="convfe-") as folder:
         path = Path(folder, f"model{PurePosixPath(member).suffix}")
-        _extract(archive, member, path)
+        extract(archive, member, path)
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as inner:
                 check_archive(inner, name)
@@ -156,7 +155,7 @@ def _load_keras_archive(archive: zipfile.ZipFile, name: str) -> tuple[Any, str]:
     if weights not in archive.namelist():
         raise ModelFileError(f"{name}: expected a .keras file with {weights} in it; save the model again.")
     with tempfile.TemporaryDirectory(prefix="convfe-") as folder:
-        _extract(archive, weights, Path(folder, weights))
+        extract(archive, weights, Path(folder, weights))
         held = check_hdf5(Path(folder, weights), name)
         copy = Path(folder, "model.keras")
         with zipfile.ZipFile(copy, "w") as clean:
@@ -179,19 +178,10 @@ def _drop_compilation(node: Any) -> None:
             _drop_compilation(value)
 
 
-def _load_zipped_saved_model(archive: zipfile.ZipFile, root: str, name: str) -> tuple[Any, str]:
-    with tempfile.TemporaryDirectory(prefix="convfe-") as folder:
-        wanted = (root + _SAVED_MODEL, root + _METADATA, f"{root}{_VARIABLES}/")
-        for member in archive.namelist():
-            if member.startswith(wanted) and not member.endswith("/"):
-                _extract(archive, member, Path(folder, member[len(root) :]))
-        return _load_saved_model(Path(folder), name)
-
-
 def _load_saved_model(folder: Path, name: str) -> tuple[Any, str]:
     """Rebuild the layers that a SavedModel describes and give them its numbers; its graph stays closed."""
-    if not (folder / _SAVED_MODEL).is_file():
-        raise ModelFileError(f"{name}: expected {EXPECTED}. Received: a folder without {_SAVED_MODEL}.")
+    if not (folder / SAVED_MODEL).is_file():
+        raise ModelFileError(f"{name}: expected {EXPECTED}. Received: a folder without {SAVED_MODEL}.")
     config = _saved_model_config(folder, name)
     check_config(config, name)
 
@@ -200,7 +190,7 @@ def _load_saved_model(folder: Path, name: str) -> tuple[Any, str]:
 
         with bounded_in_tf_keras(_numbers_in_checkpoint(folder), name):
             model = tf_keras.models.model_from_config(_with_tuples(config))
-        status = model.load_weights(str(folder / _VARIABLES / _VARIABLES))
+        status = model.load_weights(str(folder / VARIABLES / VARIABLES))
         status.assert_existing_objects_matched().expect_partial()
         return model, f"tf-keras {tf_keras.__version__}"
 
@@ -208,15 +198,18 @@ def _load_saved_model(folder: Path, name: str) -> tuple[Any, str]:
 
 
 def _numbers_in_checkpoint(folder: Path) -> int:
-    return sum(file.stat().st_size for file in (folder / _VARIABLES).glob("*")) // _BYTES_A_NUMBER
+    return sum(file.stat().st_size for file in (folder / VARIABLES).glob("*")) // _BYTES_A_NUMBER
 
 
 def _saved_model_config(folder: Path, name: str) -> dict[str, Any]:
     """The configuration of a SavedModel's model: that of the first node that is one."""
     descriptions = _descriptions(folder, name)
     if not descriptions:
+        architecture = _exported(folder, name)
+        if architecture is not None:
+            raise _weights_alone(name, architecture, f"path/to/{name}")
         raise ModelFileError(
-            f"{name}: expected a SavedModel that describes its layers ({_METADATA}). Received: one with a graph alone, "
+            f"{name}: expected a SavedModel that describes its layers ({METADATA}). Received: one with a graph alone, "
             "as model.export() writes it, whose layers cannot be looked at; save it with model.save('model.keras')."
         )
     for description in descriptions:
@@ -229,15 +222,32 @@ def _saved_model_config(folder: Path, name: str) -> dict[str, Any]:
     )
 
 
+def _exported(folder: Path, name: str) -> Architecture | None:
+    """The architecture whose weights a SavedModel without layers holds."""
+    try:
+        return identify_export(folder)
+    except Exception as error:  # TensorFlow raises many kinds for a damaged checkpoint
+        raise ModelFileError(f"{name}: its {VARIABLES} are damaged or cut off; copy the model again.") from error
+
+
+def _weights_alone(name: str, guess: Architecture | None, place: str) -> WeightsAloneError:
+    known = "MobileNetV2-0.35" if guess is None else guess.name
+    return WeightsAloneError(
+        f"{name}: expected a whole model. Received: weights alone; name their architecture, as in {known}:{place}, "
+        "or save the whole model.",
+        None if guess is None else guess.name,
+    )
+
+
 def _descriptions(folder: Path, name: str) -> list[str]:
     """What a SavedModel says of each layer, in a file of its own or, before TensorFlow 2.5, beside its graph."""
     from tensorflow.core.protobuf import saved_model_pb2
     from tf_keras.protobuf import saved_metadata_pb2
 
-    if (folder / _METADATA).is_file():
-        metadata = _read_message(saved_metadata_pb2.SavedMetadata(), folder / _METADATA, name)
+    if (folder / METADATA).is_file():
+        metadata = _read_message(saved_metadata_pb2.SavedMetadata(), folder / METADATA, name)
         return [node.metadata for node in sorted(metadata.nodes, key=lambda node: int(node.node_id))]
-    saved = _read_message(saved_model_pb2.SavedModel(), folder / _SAVED_MODEL, name)
+    saved = _read_message(saved_model_pb2.SavedModel(), folder / SAVED_MODEL, name)
     nodes = [node for graph in saved.meta_graphs[:1] for node in graph.object_graph_def.nodes]
     return [node.user_object.metadata for node in nodes if node.user_object.metadata]
 
@@ -325,9 +335,3 @@ def _read_member(archive: zipfile.ZipFile, member: str, name: str) -> bytes:
     if archive.getinfo(member).file_size > MOST_CONFIG_BYTES:
         raise ModelFileError(f"{name}: {member} is larger than {MOST_CONFIG_BYTES / 1e6:.0f} MB; expected far less.")
     return archive.read(member)
-
-
-def _extract(archive: zipfile.ZipFile, member: str, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with archive.open(member) as source, target.open("wb") as file:
-        shutil.copyfileobj(source, file, io.DEFAULT_BUFFER_SIZE * 16)

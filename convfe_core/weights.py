@@ -23,8 +23,10 @@ from numpy.typing import NDArray
 from convfe_core.architectures import ARCHITECTURES, Architecture, WeightFile
 from convfe_core.downloads import STALL_SECONDS, MegabyteProgress, download, hash_file
 from convfe_core.errors import DownloadError, ModelFileError, WeightsError
+from convfe_core.exported_weights import count_exported, load_exported
 from convfe_core.model_safety import check_weight_file
 from convfe_core.preprocessing import IMAGENET_STD
+from convfe_core.saved_models import saved_model_folder
 
 if TYPE_CHECKING:
     import keras
@@ -127,24 +129,24 @@ def load_weights(model: keras.Model, path: Path, architecture: Architecture) -> 
     """Put the weights of a file into a model that `build_model` made.
 
     Reads Keras' HDF5 files of weights or of whole models (a head on top or the backbone as a layer is fine),
-    ``.weights.h5`` and ``.keras``.
+    ``.weights.h5`` and ``.keras``, and what ``model.export()`` writes, as a folder or a zip.
 
     Raises
     ------
     WeightsError : the file is missing, damaged or of another architecture; the model is not to be used then
     """
-    if not path.is_file():
+    if not path.exists():
         raise WeightsError(f"Expected weights of {architecture.name} in {path}, but there is no such file.")
     try:
         check_weight_file(path)
     except ModelFileError as error:
         raise WeightsError(str(error)) from error
     try:
-        layers = _legacy_layers(path)
-        if layers is None:
-            _load_by_keras(model, path)
-        elif not (_assign_in_order(model, layers) or _assign_by_name(model, layers)):
-            raise ValueError("layers or shapes differ")
+        with saved_model_folder(path) as exported:
+            if exported is not None:
+                load_exported(model, exported)
+            else:
+                _load_file(model, path)
     except Exception as error:  # a broken or foreign file makes h5py, zipfile and Keras raise almost anything
         raise WeightsError(
             f"Expected weights of {architecture.name} ({architecture.parameters:,} numbers), "
@@ -235,6 +237,15 @@ def _count_numbers(path: Path) -> int | None:
         return None
 
 
+def _count_anywhere(path: Path) -> int | None:
+    """The same for what ``model.export()`` wrote, too."""
+    try:
+        with saved_model_folder(path) as exported:
+            return _count_numbers(path) if exported is None else count_exported(exported)
+    except Exception:  # TensorFlow raises many kinds for a damaged checkpoint
+        return None
+
+
 def _plausible(path: Path) -> bool:
     """Whether all numbers are finite, none is huge, and no long stretch of them is missing.
 
@@ -267,11 +278,19 @@ def _datasets(file: Any) -> list[Any]:
 
 
 def _description(path: Path) -> str:
-    count = _count_numbers(path)
+    count = _count_anywhere(path)
     if count is None:
         return "no weights that can be read"
     alike = [architecture.name for architecture in ARCHITECTURES if architecture.parameters == count]
     return f"{count:,} numbers" + (f", as many as {alike[0]}" if alike else "")
+
+
+def _load_file(model: keras.Model, path: Path) -> None:
+    layers = _legacy_layers(path)
+    if layers is None:
+        _load_by_keras(model, path)
+    elif not (_assign_in_order(model, layers) or _assign_by_name(model, layers)):
+        raise ValueError("layers or shapes differ")
 
 
 def _load_by_keras(model: keras.Model, path: Path) -> None:

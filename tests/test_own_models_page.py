@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from convfe_core.catalog import Spec, build_model, find_architecture
+from convfe_core.backbones import open_network
+from convfe_core.catalog import Spec, build_model, find_architecture, parse_spec
 from convfe_core.hosting import VISITOR
 from convfe_core.pool import BackbonePool
 from pages.parts.model_shelf import ModelShelf
 from tests.apps import charts, new_app
+from tests.test_exported_weights import exported, with_head, zipped
 from tests.test_model_files import saved, small_model
 
 
@@ -63,6 +65,21 @@ def test_weights_without_a_model_are_of_the_architecture_that_the_user_names(app
     assert not app.exception
     assert not app.error
     assert "MobileNetV2-0.35:headed" in charts(app)[0]
+
+
+def test_a_zip_of_an_export_is_weights_whose_architecture_is_found(app: AppTest, tmp_path: Path) -> None:
+    path = zipped(
+        exported(with_head(open_network(parse_spec("TinyResNet")).model), tmp_path / "best"), tmp_path / "b.zip"
+    )
+    app.run()
+    app.file_uploader(key="model_files").upload("best.zip", path.read_bytes())
+    app.run()
+    (box,) = (box for box in app.selectbox if box.label.startswith("Architecture of"))
+    assert box.value == "TinyResNet"
+    assert not app.exception
+    assert not app.error
+    assert "TinyResNet:best.zip max" in charts(app)[0]
+    assert any("Pixels guessed: -1..1, as TinyResNet takes them" in caption.value for caption in app.caption)
 
 
 def test_someone_at_the_machine_names_a_path_and_a_visitor_cannot(

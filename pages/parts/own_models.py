@@ -16,7 +16,6 @@ from convfe_core.gate import MACHINE
 from convfe_core.input_scaling import SCALING_WORDS
 from convfe_core.model_card import ModelCard, card_of
 from convfe_core.preprocessing import SCALINGS
-from convfe_core.weights import identify_weights
 from pages.parts.model_shelf import ModelShelf
 from pages.parts.session import allowance, backbone_pool
 from pages.parts.words import plain, show_error, told
@@ -157,7 +156,11 @@ def _with_architecture(spec: Spec, weights: WeightsAlone) -> Spec | None:
         help="The file holds weights without their architecture. A classifier's head in it does no harm. "
         "A network that is none of these must be saved as a whole model.",
     )
-    return None if name is None else replace(spec, name=name, weights="file")
+    if name is None:
+        return None
+    words = SCALING_WORDS[CATALOG[name].preprocessing]
+    st.caption(f"Pixels guessed: {words}, as {name} takes them; what the file's own layers did to them is not in it.")
+    return replace(spec, name=name, weights="file")
 
 
 def _card(spec: Spec) -> ModelCard | WeightsAlone | str:
@@ -171,9 +174,8 @@ def _card(spec: Spec) -> ModelCard | WeightsAlone | str:
                 cards[spec] = card_of(spec)
             except MemoryLimitError as error:  # another time there may be room
                 return told(error)
-            except WeightsAloneError:
-                found = identify_weights(spec.path) if spec.path else None
-                cards[spec] = WeightsAlone(None if found is None else found.name)
+            except WeightsAloneError as error:
+                cards[spec] = WeightsAlone(error.architecture)
             except ConvfeError as error:
                 cards[spec] = told(error)
             finally:
