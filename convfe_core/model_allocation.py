@@ -78,13 +78,15 @@ def numbers_in_keras(config: dict[str, Any]) -> int:
 
 def numbers_in_old_keras(config: dict[str, Any]) -> int:
     """Numbers that the layers of an HDF5 file's description hold in Keras 3."""
+    return _count_in_keras(build_old_keras, config)
+
+
+def build_old_keras(config: dict[str, Any]) -> Any:
+    """Make the layers of an HDF5 file's description in Keras 3, which changes the description."""
     from keras.src.legacy.saving import saving_options, saving_utils
 
-    def build(described: dict[str, Any]) -> Any:
-        with saving_options.keras_option_scope(use_legacy_config=True):
-            return saving_utils.model_from_config(described)
-
-    return _count_in_keras(build, config)
+    with saving_options.keras_option_scope(use_legacy_config=True):
+        return saving_utils.model_from_config(config)
 
 
 def _count_in_keras(build: Callable[[dict[str, Any]], Any], config: dict[str, Any]) -> int:

@@ -24,6 +24,7 @@ from convfe_core.model_allocation import (
     numbers_in_keras,
     numbers_in_old_keras,
 )
+from convfe_core.model_operations import load_with_operations, name_operations
 from convfe_core.model_safety import (
     MOST_BYTES,
     MOST_CONFIG_BYTES,
@@ -99,8 +100,7 @@ def _load_hdf5(path: Path, name: str) -> tuple[Any, str]:
         raise _weights_alone(name, identify_weights(path), name)
     config = _parse(text, name)
     check_config(config, name)
-    keras_loader = _keras_loader(path, name, lambda: numbers_in_old_keras(config), held)
-    return _first_that_opens(name, [keras_loader, _tf_keras_loader(path, name, held)])
+    return _first_that_opens(name, [_hdf5_loader(path, name, config, held), _tf_keras_loader(path, name, held)])
 
 
 def _load_archive(path: Path, name: str) -> tuple[Any, str]:
@@ -281,6 +281,21 @@ def _keras_loader(path: Path, name: str, count: Callable[[], int], held: int) ->
 
         check_allocation(count(), held, name)
         return keras.models.load_model(path, compile=False, safe_mode=True), f"Keras {keras.__version__}"
+
+    return load
+
+
+def _hdf5_loader(path: Path, name: str, config: dict[str, Any], held: int) -> Callable[[], tuple[Any, str]]:
+    def load() -> tuple[Any, str]:
+        import keras
+
+        operations = name_operations(config)
+        check_allocation(numbers_in_old_keras(config), held, name)
+        if operations:  # which Keras' own loader does not know
+            model = load_with_operations(path, config)
+        else:
+            model = keras.models.load_model(path, compile=False, safe_mode=True)
+        return model, f"Keras {keras.__version__}"
 
     return load
 
