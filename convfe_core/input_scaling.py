@@ -23,7 +23,7 @@ SCALING_WORDS: dict[Preprocessing, str] = {
     "torch": "ImageNet, PyTorch style",
     "caffe": "ImageNet, Caffe style (BGR)",
 }
-_SCALING_LAYERS = ("Rescaling", "Normalization", "TrueDivide", "Divide", "Multiply", "Subtract")
+_SCALING_LAYERS = ("Rescaling", "Normalization", "TrueDivide", "Divide", "Multiply", "Subtract", "Add")
 _CLEARLY = 0.5
 """The best scaling's misfit is below this share of the next one's."""
 _AMPLE_SIDE = 224

@@ -316,9 +316,19 @@ def _same_grid(grid: Any, tokens: Any) -> Any:
 def _covers_everything(operation: Any, tensor: Any) -> bool:
     import keras
 
+    if type(operation).__name__ == "GetItem" and _takes_a_channel(tensor):
+        return False
     return len(tensor.shape) != 4 or isinstance(
         operation, keras.layers.GlobalAveragePooling2D | keras.layers.GlobalMaxPooling2D
     )
+
+
+def _takes_a_channel(tensor: Any) -> bool:
+    """Whether a tensor is one channel of a map, ``x[..., 2]``: a map without an axis for channels."""
+    history = tensor._keras_history
+    arguments = history.operation._inbound_nodes[history.node_index].arguments
+    source, key = [*arguments.args, *arguments.kwargs.values()][:2]
+    return len(source.shape) == 4 and isinstance(key, list | tuple) and key[0] is Ellipsis and isinstance(key[-1], int)
 
 
 def _change(operation: Any) -> Pair[Change] | None:

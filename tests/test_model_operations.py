@@ -49,6 +49,24 @@ def test_the_model_of_keras_own_tutorial_opens_from_both_files_and_takes_pixels_
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("family", ["vgg16", "densenet", "mobilenet_v2", "efficientnet"])
+@pytest.mark.parametrize("side", [32, None])
+def test_what_each_family_does_to_its_pixels_inside_a_model_is_seen(
+    tmp_path: Path, family: str, side: int | None
+) -> None:
+    import keras
+
+    picture = keras.Input((side, side, 3))
+    scaled = getattr(keras.applications, family).preprocess_input(picture)
+    model = keras.Model(picture, keras.layers.Conv2D(4, 3, 2, "same", activation="relu", name="last")(scaled))
+    batch = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 3)).astype(np.float32)
+    for file in FORMATS:
+        opened = open_model(saved(model, tmp_path / file))
+        assert opened.scaling.mode == ("unit" if family == "efficientnet" else "raw")  # which scales in its layers
+        np.testing.assert_array_equal(np.asarray(opened.model(batch)), np.asarray(model(batch)))
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 def test_an_operation_is_told_from_a_layer_of_the_same_name(tmp_path: Path) -> None:
     import keras
 
