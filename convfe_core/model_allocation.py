@@ -1,4 +1,4 @@
-"""How many numbers a model's description asks for, counted before any of them is allocated.
+"""How many numbers a model's description asks for, and its layers make of a picture, before any is allocated.
 
 A file of a few bytes can describe layers that take more memory than the machine has. Keras 3 works their shapes out
 in a thread of its own, which takes Keras' notes about them with it when it ends; Keras 2 asks before each variable.
@@ -16,9 +16,12 @@ from typing import Any
 
 from convfe_core.errors import ModelFileError
 from convfe_core.memory import room_mb
+from convfe_core.taps import operation_of, sources_of, tensors_in_order
 
 SPARE_NUMBERS = 1_000_000
 """What layers may hold that files leave out: states of random layers, tables made from settings."""
+MOST_IN_A_PASS = 2**29
+"""Values that enter and leave one layer for one picture: as many as in two maps of 2,048 x 2,048 cells, 64 channels."""
 _NUMBER_MB = 4 / 2**20
 
 
@@ -46,6 +49,54 @@ def check_allocation(described: int, held: int, file_name: str, room: float | No
             f"{file_name}: its layers take at least {described * _NUMBER_MB:,.0f} MB, and {room:,.0f} MB are free; "
             "expected a smaller model."
         )
+
+
+def check_enlargement(model: Any, height: int, width: int) -> None:
+    """Refuse layers that make far more of one picture than there is memory for, such as chains that enlarge it.
+
+    Parameters
+    ----------
+    model : flat, of Keras 3
+    height, width : of the picture, where the model takes any
+
+    Raises
+    ------
+    ModelFileError : a sentence without the file's name, with both sizes
+    """
+    taken, room = numbers_in_a_pass(model, height, width) * _NUMBER_MB, max(room_mb(), 0)
+    most = min(MOST_IN_A_PASS * _NUMBER_MB, room)
+    if taken > most:
+        raise ModelFileError(
+            f"its layers make {taken:,.0f} MB of a picture of {width} x {height} pixels; "
+            f"expected at most {most:,.0f} MB."
+        )
+
+
+def numbers_in_a_pass(model: Any, height: int, width: int) -> int:
+    """The most values that enter and leave one layer of a flat Keras 3 model for one picture, without computing any.
+
+    What comes after a layer that does not take this size is not counted: it would not be computed either.
+    """
+    import keras
+
+    picture = model.inputs[0]
+    known = {
+        id(picture): keras.KerasTensor((1, picture.shape[1] or height, picture.shape[2] or width, picture.shape[3]))
+    }
+    most = 0
+    for tensor in tensors_in_order(model):
+        operation, history = operation_of(tensor), tensor._keras_history
+        sources = [known.get(id(source)) for source in sources_of(tensor)]
+        if None in sources:
+            continue
+        arguments, named = operation._inbound_nodes[history.node_index].arguments.fill_in(known)
+        try:
+            made = operation.compute_output_spec(*arguments, **named)
+        except Exception:  # Keras raises many kinds for sizes that a layer does not take
+            continue
+        known[id(tensor)] = (list(made) if isinstance(made, list | tuple) else [made])[history.tensor_index]
+        most = max(most, sum(math.prod(side or 1 for side in one.shape) for one in [*sources, known[id(tensor)]]))
+    return most
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 from convfe_core.architectures import Architecture
 from convfe_core.errors import ConvfeError, ModelFileError, SpecError
 from convfe_core.input_scaling import ScalingGuess, guess_scaling
+from convfe_core.model_allocation import check_enlargement
 from convfe_core.model_flat import flatten_model
 from convfe_core.model_formats import load_model_file
 from convfe_core.recognition import recognise_backbone
@@ -81,6 +82,7 @@ def open_model(path: Path, *, trained: bool = True) -> OpenedModel:
         del loaded
         backbone, head = _without_head(whole)
         native = asked or _size(whole)
+        check_enlargement(backbone, *(native or (USUAL_SIZE, USUAL_SIZE)))
         model = _open_input(backbone, trained=trained)
         return OpenedModel(
             model=model,

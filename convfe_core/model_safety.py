@@ -29,6 +29,8 @@ MOST_CHANNELS = 1 << 15
 """Filters or units of one layer: what a file of a few bytes could otherwise make this machine allocate."""
 MOST_PIXELS = 1 << 11
 """A side of a model's input, and what one layer may add to a side or multiply it by."""
+MOST_PADDING = 2 * MOST_PIXELS
+"""What all paddings of a file may add to a side, layer by layer: one that widens by a pixel in every layer is fine."""
 MOST_LAYERS = 3_000
 """The deepest network of Keras Applications has 1,041; Keras takes minutes to build tens of thousands."""
 
@@ -60,7 +62,7 @@ def check_config(config: Any, file_name: str) -> None:
     ModelFileError : one sentence that names the layer
     """
     pending: list[tuple[Any, str]] = [(config, "")]
-    layers = 0
+    layers, padding = 0, 0.0
     while pending:
         node, layer = pending.pop()
         if isinstance(node, dict):
@@ -70,6 +72,12 @@ def check_config(config: Any, file_name: str) -> None:
             if layers > MOST_LAYERS:
                 raise ModelFileError(f"{file_name}: has more than {MOST_LAYERS:,} layers; expected fewer.")
             _check_values(node, layer, file_name)
+            padding += _largest(node.get("padding"))
+            if padding > MOST_PADDING:
+                raise ModelFileError(
+                    f"{file_name}: its paddings add up to {padding:,.0f} pixels at layer {layer!r}; "
+                    f"expected at most {MOST_PADDING:,}."
+                )
             pending += [(value, layer) for key, value in node.items() if key != "compile_config"]
         elif isinstance(node, list):
             pending += [(value, layer) for value in node]

@@ -16,9 +16,12 @@ from convfe_core.model_allocation import (
     SPARE_NUMBERS,
     bounded_in_tf_keras,
     check_allocation,
+    check_enlargement,
+    numbers_in_a_pass,
     numbers_in_keras,
     numbers_in_old_keras,
 )
+from convfe_core.model_files import open_model
 from convfe_core.model_formats import load_model_file
 from convfe_core.model_safety import MOST_CHANNELS
 from tests.test_model_safety import hdf5_model, layer, sequential
@@ -184,3 +187,64 @@ def test_layers_that_do_not_fit_are_refused_with_both_sizes(monkeypatch: pytest.
         check_allocation(2**20, 2**20 - SPARE_NUMBERS - 1, "m.keras")
     with pytest.raises(ModelFileError, match=r"m\.keras: its layers take at least 400 MB, and 100 MB are free"):
         check_allocation(100 * 2**20, 100 * 2**20, "m.keras")
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize(
+    ("kind", "side"),
+    [("UpSampling2D", 64), ("UpSampling2D", None), ("Conv2DTranspose", None), ("an operation", 64)],
+)
+def test_layers_that_enlarge_a_picture_beyond_measure_are_refused_before_it_passes_them(
+    tmp_path: Path, kind: str, side: int | None, suffix: str
+) -> None:
+    import keras
+
+    picture = x = keras.Input((side, side, 3))
+    for factor in (256, 8, 16):
+        if kind == "UpSampling2D":
+            x = keras.layers.UpSampling2D(factor)(x)
+        elif kind == "Conv2DTranspose":
+            x = keras.layers.Conv2DTranspose(3, 1, factor)(x)
+        else:
+            x = keras.ops.pad(x, [[0, 0], [200 * factor] * 2, [200 * factor] * 2, [0, 0]])
+    model = keras.Model(picture, keras.layers.BatchNormalization()(x))
+    model.layers[-1].moving_mean.assign([1, 2, 3])  # trained, so that opening it would run photographs up to there
+    model.save(tmp_path / f"m.{suffix}")
+    before = resident_mb()
+    with pytest.raises(ModelFileError) as caught:
+        open_model(tmp_path / f"m.{suffix}")
+    shown = side or 320
+    expected = (
+        rf"m\.{suffix}: its layers make [\d,]{{7,}} MB of a picture of {shown} x {shown} pixels; expected at most"
+    )
+    assert re.match(expected, str(caught.value))
+    assert "\n" not in str(caught.value)
+    assert resident_mb() - before < MEMORY_MB
+
+
+def test_what_enters_and_leaves_a_layer_is_counted_at_the_size_that_a_picture_has() -> None:
+    import keras
+
+    picture = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(8, 3, 2, "same")(picture)
+    wide = keras.layers.ZeroPadding2D(10)(x)
+    model = keras.Model(picture, keras.layers.Concatenate()([wide, wide * 2.0]))
+    assert numbers_in_a_pass(model, 32, 64) == 4 * 36 * 52 * 8
+    check_enlargement(model, 32, 64)
+    only = keras.Model(picture, keras.layers.Reshape((16, 16, 3))(picture))
+    assert numbers_in_a_pass(only, 16, 16) == 2 * 16 * 16 * 3
+    assert numbers_in_a_pass(only, 32, 32) == 0
+
+
+def test_a_pass_that_does_not_fit_into_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+
+    picture = keras.Input((None, None, 3))
+    model = keras.Model(picture, keras.layers.UpSampling2D(64)(picture))
+    check_enlargement(model, 100, 100)
+    monkeypatch.setattr("convfe_core.model_allocation.room_mb", lambda: 100.0)
+    with pytest.raises(
+        ModelFileError, match=r"its layers make 469 MB of a picture of 100 x 100 pixels; expected at most 100 MB\."
+    ):
+        check_enlargement(model, 100, 100)

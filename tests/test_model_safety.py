@@ -14,7 +14,7 @@ from convfe_core import model_formats
 from convfe_core.errors import ModelFileError, WeightsError
 from convfe_core.model_allowed import CLASSES, ONLY_IN_TRAINING
 from convfe_core.model_formats import load_model_file
-from convfe_core.model_safety import MOST_LAYERS, check_config
+from convfe_core.model_safety import MOST_LAYERS, MOST_PIXELS, check_config
 
 MARK = "ran.txt"
 
@@ -236,6 +236,15 @@ def test_more_layers_than_any_network_has_are_refused_before_keras_builds_them(t
     many = [layer("Activation", f"a{number}", activation="relu") for number in range(MOST_LAYERS)]
     check_config(sequential(*many[:-1]), "m.keras")  # with the input just as many as may be
     refuse(keras_file(tmp_path / "m.keras", sequential(*many)), f"more than {MOST_LAYERS:,} layers")
+
+
+def test_paddings_that_add_up_to_more_than_any_picture_are_refused_before_a_loader_runs(tmp_path: Path) -> None:
+    wide = [layer("ZeroPadding2D", f"p{number}", padding=[[0, MOST_PIXELS], [0, 0]]) for number in range(3)]
+    check_config(sequential(*wide[:2]), "m.keras")
+    check_config(sequential(*(layer("ZeroPadding2D", f"p{n}", padding=1) for n in range(MOST_LAYERS - 1))), "m.keras")
+    nested = sequential(sequential(*wide[:2]), *wide[2:])
+    for path in (keras_file(tmp_path / "m.keras", nested), hdf5_model(tmp_path / "m.h5", nested)):
+        refuse(path, "paddings add up to 6,144 pixels", "at most 4,096")
 
 
 @pytest.mark.parametrize("attribute", [5, h5py.Empty("f"), np.arange(3)], ids=["number", "nothing", "array"])
