@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.maps import FloatArray
+from convfe_core.separation import auroc
 
 Values = NDArray[np.float64]
 
@@ -35,8 +36,8 @@ class ChannelStatistics:
     not_finite : share of the values that are NaN or infinite
     rank : effective number of different channels, RankMe (see `effective_rank`)
     most_rank : what the rank could be at most
-    border : how many times the mean map's strongest tenth lies on the border as often as chance would put it there;
-        NaN where maps are too small or constant
+    border : how often a cell on the border of the mean map is stronger than one inside, the mean over photographs of
+        `border_lead`; NaN where maps are too small or constant
     """
 
     images: int
@@ -82,7 +83,7 @@ class ChannelGatherer:
         mean = values.mean(axis=-1)
         self._means.append(_pool(mean[..., None]))
         if min(height, width) >= LEAST_FOR_BORDER and np.ptp(mean) > 0:
-            self._borders.append(border_excess(mean))
+            self._borders.append(border_lead(mean))
 
     def finish(self) -> ChannelStatistics:
         """Say what was seen; at least one photograph must have been."""
@@ -150,20 +151,22 @@ def effective_rank(features: FloatArray) -> float:
     return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
-def border_excess(values: FloatArray) -> float:
-    """How many times as often as by chance the strongest tenth of a map's cells lies on its outermost ring.
+def border_lead(values: FloatArray) -> float:
+    """The probability that a cell on a map's outermost ring is stronger than one inside, ties one half.
 
     Parameters
     ----------
-    values : (h, w), at least `LEAST_FOR_BORDER` each
+    values : (h, w), at least 3 each
+
+    Returns
+    -------
+    0..1; 0.5 by chance, whatever the map's size
 
     Examples
     --------
-    >>> border_excess(np.pad(np.zeros((8, 8), np.float32), 1, constant_values=1))
-    2.7777777777777777
+    >>> border_lead(np.pad(np.zeros((8, 8), np.float32), 1, constant_values=1))
+    1.0
     """
     ring = np.ones(values.shape, bool)
     ring[1:-1, 1:-1] = False
-    count = max(1, values.size // 10)
-    strongest = np.argsort(values, axis=None, kind="stable")[-count:]
-    return float(ring.ravel()[strongest].mean() / ring.mean())
+    return auroc(values, ring)

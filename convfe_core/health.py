@@ -39,7 +39,9 @@ COLLAPSED_RANK = 2.0
 LOW_RANK = 0.02
 """Of the highest possible rank."""
 SAME_MAP = 0.01
-BORDER_TIMES = 2.5
+BORDER_LEAD = 0.85
+"""Of the pairs of a border's and an inner cell: networks in order had 17 to 45 % over the sample photographs, whose
+objects are inside, and a filter that answers to every edge 61 to 79 %."""
 MISFIT, MISFIT_LOOK = 2.0, 0.5
 """Nats between stored and real statistics of a BatchNormalization, median over its channels: networks that are in order
 stayed below 0.46 over four photographs or more and below 2.3 on one, the wrong scaling of pixels gave 0.3 to 10,000."""
@@ -349,8 +351,8 @@ def _border(seen: ChannelStatistics) -> Check:
     name = "Border artefacts"
     if np.isnan(seen.border):
         return Check(name, "fine", "Not judged: the maps are constant or smaller than 5 x 5 cells.")
-    finding = f"The border holds {seen.border:.1f} times its share of the strongest cells."
-    if seen.border >= BORDER_TIMES and seen.images > 1:  # one photograph may itself be strongest there
+    finding = f"A cell on the border is stronger than one inside in {seen.border:.0%} of all pairs."
+    if seen.border >= BORDER_LEAD and seen.images > 1:  # one photograph may itself be strongest there
         cause = "Zero padding makes an edge: take a larger input or read the border with care."
         return Check(name, "look", finding, cause)
     return Check(name, "fine", finding)

@@ -7,7 +7,7 @@ import pytest
 
 from convfe_core.backbones import open_network
 from convfe_core.catalog import parse_spec
-from convfe_core.channel_statistics import ChannelGatherer, border_excess, effective_rank
+from convfe_core.channel_statistics import ChannelGatherer, border_lead, effective_rank
 from convfe_core.errors import ImageError
 from convfe_core.extraction import Size
 from convfe_core.features import canvas_of
@@ -225,9 +225,45 @@ def test_the_effective_rank_counts_directions(features, rank) -> None:
     assert effective_rank(features.astype(np.float32)) == pytest.approx(rank)
 
 
-def test_a_bright_border_is_an_excess() -> None:
-    assert border_excess(np.pad(np.zeros((8, 8), np.float32), 1, constant_values=1)) == pytest.approx(100 / 36)
-    assert border_excess(np.pad(np.ones((8, 8), np.float32), 1)) == 0
+def test_a_border_leads_by_the_pairs_that_it_wins_whatever_the_size_of_the_map() -> None:
+    for side in (3, 8, 30):
+        assert border_lead(np.pad(np.zeros((side, side), np.float32), 1, constant_values=1)) == 1
+        assert border_lead(np.pad(np.ones((side, side), np.float32), 1)) == 0
+        assert border_lead(np.zeros((side, side), np.float32)) == 0.5
+
+
+def counting_neighbours(trained, padding: str):
+    """A trained network with a layer that counts the neighbours that a cell lacks: with padding, at the border."""
+    import keras
+
+    layers, channels = keras.layers, trained.tap.channels
+    random = np.random.default_rng(0)
+    ones = layers.Conv2D(1, 1, bias_initializer="ones", name="ones")
+    lacking = layers.Conv2D(channels, 3, padding=padding, name="lacking")
+    inside = trained.tensor if padding == "same" else layers.Cropping2D(1)(trained.tensor)
+    map_ = layers.ReLU(name="last")(layers.Add()([inside, lacking(ones(trained.tensor))]))
+    ones.kernel.assign(1e-6 * random.normal(size=ones.kernel.shape))
+    weights = random.uniform(0.5, 1.5, channels)
+    lacking.set_weights([np.broadcast_to(-weights, (3, 3, 1, channels)), 9 * weights])
+    return keras.Model(trained.model.inputs, map_)
+
+
+@pytest.mark.parametrize("side", ["96", "own"])
+def test_a_border_that_lights_up_by_zero_padding_alone_is_named_and_its_twin_without_is_healthy(
+    trained, photos, tmp_path, side
+) -> None:
+    reports = {}
+    for padding in ("same", "valid"):
+        path = saved(counting_neighbours(trained, padding), tmp_path / f"{padding}.keras")
+        spec = parse_spec(f"mine={path}")
+        network = open_network(replace(spec, preprocessing=trained.preprocessing))
+        assert network.tap.layer == "last"
+        reports[padding] = examine(network, photos, Size(side))
+    (check,) = (check for check in reports["same"].checks if check.name == "Border artefacts")
+    assert check.state == "look"
+    assert "Zero padding makes an edge" in check.cause
+    assert "worth a look: Border artefacts. A cell on the border is stronger" in reports["same"].verdict
+    assert set(states(reports["valid"]).values()) == {"fine"}
 
 
 def test_without_photographs_there_is_nothing_to_examine(trained) -> None:

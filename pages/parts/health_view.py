@@ -29,7 +29,7 @@ MEANINGS = {
     "Saturation": "Values at the upper end of an activation with a cap cannot be told apart.",
     "Batch-norm statistics": "Each BatchNormalization keeps the mean and spread that it saw in training. Nats say how "
     "far those of your images are from them (Kullback-Leibler divergence): below 0.5 they fit.",
-    "Border artefacts": "Whether the strongest cells crowd at the border, where the network sees padding.",
+    "Border artefacts": "Whether cells on the border, where the network sees padding, are stronger than those inside.",
 }
 """What each check of `convfe_core.health` looks at, for a tooltip."""
 MOST_LISTED = 200
