@@ -23,6 +23,8 @@ FONT = '"Source Sans", sans-serif'
 """That of the pages."""
 HEAD_HEIGHT = 54
 """Pixels above the panels for the backbone's name and what each map is."""
+NOTE_HEIGHT = 15
+"""Pixels more above the panels for each line about a backbone's cells."""
 FOOT_HEIGHT = 34
 """Pixels below the panels for the scale and the facts."""
 FIGURE_AXES = "x", "y"
@@ -32,7 +34,7 @@ SCALE_TOP, SCALE_HEIGHT = 6, 6
 ENDS_BELOW = 26
 """Pixels from a panel down to the line that its scale's ends stand on."""
 LETTER_WIDTH, LEAST_SPACE = 4.8, 6
-"""Pixels across a letter of the line below a panel, on average, and pixels that its three words must leave between."""
+"""Pixels across a letter of the smallest words, on average, and pixels that the three below a panel leave between."""
 WARNING_HEIGHT = 20
 """Pixels more where a map carries a warning."""
 WARNING_COLOUR = "#d97706"
@@ -105,13 +107,15 @@ class Sheet:
     columns : panels across, the photograph's column included
     lines : lines of maps
     panel_width, panel_height : pixels
-    foot : pixels below a line of panels, for the scale and the facts
+    head : pixels above a line of panels, for names and what is said of cells
+    foot : pixels below it, for the scale and the facts
     """
 
     columns: int
     lines: int
     panel_width: float
     panel_height: float
+    head: int
     foot: int
 
     @property
@@ -126,7 +130,7 @@ class Sheet:
 
     @property
     def _line_height(self) -> float:
-        return HEAD_HEIGHT + self.panel_height + self.foot
+        return self.head + self.panel_height + self.foot
 
     @property
     def panels(self) -> int:
@@ -145,7 +149,7 @@ class Sheet:
         """Place panel `index`."""
         column = 1 + (index - 1) % (self.columns - 1) if index else 0
         left = column * (self.panel_width + PANEL_GAP)
-        top = self.height - HEAD_HEIGHT - self.line(index) * self._line_height
+        top = self.height - self.head - self.line(index) * self._line_height
         return Place(left, left + self.panel_width, top - self.panel_height, top)
 
 
@@ -156,6 +160,7 @@ def row_figure(
     limits: Mapping[MapKey, Limits],
     look: Look,
     boxes: Iterable[Sequence[float]] = (),
+    receptive_fields: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """Draw one photograph and its maps side by side, with axes that zoom and pan together.
 
@@ -167,6 +172,7 @@ def row_figure(
     limits : for every (digest, label, reduction) the two ends of its scale, from `scale_limits`
     look : how to draw
     boxes : (x_min, y_min, x_max, y_max) in image pixels, drawn on every panel
+    receptive_fields : by label, input pixels that a cell sees; said with the number of cells beside each name
 
     Returns
     -------
@@ -174,11 +180,13 @@ def row_figure(
     """
     panels = [Panel(maps, reduction) for maps in rows for reduction in look.reductions]
     warned = any(map_warning(panel.values) for panel in panels)
+    notes = _notes(rows, receptive_fields, look) if receptive_fields else [[] for _ in rows]
     sheet = Sheet(
         columns=1 + (len(look.reductions) if look.stacked else len(panels)),
         lines=len(rows) if look.stacked else 1,
         panel_width=look.panel_width,
         panel_height=look.panel_width * photo.height / photo.width,
+        head=HEAD_HEIGHT + NOTE_HEIGHT * max(map(len, notes)),
         foot=FOOT_HEIGHT + (WARNING_HEIGHT if warned else 0),
     )
     layout = base_layout(sheet.width, sheet.height, look.ink)
@@ -191,11 +199,13 @@ def row_figure(
         place, axes = sheet.place(index), sheet.axes(index)
         ends = limits[panel.maps.digest, panel.maps.label, panel.reduction]
         data.append(_heatmap(axes, panel, ends, look))
-        words += _panel_words(panel, ends, place, look)
+        words += _panel_words(panel, ends, place, look, tell_cells=not receptive_fields)
         if panel.reduction == look.reductions[0]:
-            last = sheet.place(index + len(look.reductions) - 1)
+            last, lines = sheet.place(index + len(look.reductions) - 1), notes[(index - 1) // len(look.reductions)]
+            middle, above = (place.left + last.right) / 2, place.top + 27
+            words += [Word(middle, above + NOTE_HEIGHT * k, line) for k, line in enumerate(reversed(lines))]
             label = f"<b>{escape(_shorten(panel.maps.label, last.right - place.left))}</b>"
-            words.append(Word((place.left + last.right) / 2, place.top + 27, label, size=14))
+            words.append(Word(middle, above + NOTE_HEIGHT * len(lines), label, size=14))
         if look.overlay < 1:
             images.append(_picture(axes, photo, thumbnail))
         images.append(_scale(FIGURE_AXES, place, look))
@@ -313,7 +323,22 @@ def _step(centres: NDArray[np.float64], extent: int) -> float:
     return float(centres[1] - centres[0]) if len(centres) > 1 else float(extent)
 
 
-def _panel_words(panel: Panel, ends: Limits, place: Place, look: Look) -> list[Word]:
+def _notes(rows: Sequence[FeatureMaps], fields: Mapping[str, float], look: Look) -> list[list[str]]:
+    """Say of each backbone how many cells it has and how much they see, in one line where there is room for it."""
+    across = len(look.reductions) * (look.panel_width + PANEL_GAP) - PANEL_GAP
+    notes = []
+    for maps in rows:
+        parts = [_cells(maps.max), f"receptive field {fields[maps.label]:.0f} px"]
+        whole = ", ".join(parts)
+        notes.append([whole] if LETTER_WIDTH * len(whole) + LEAST_SPACE <= across else parts)
+    return notes
+
+
+def _cells(values: NDArray[np.float32]) -> str:
+    return f"{values.shape[1]} × {values.shape[0]} cells"
+
+
+def _panel_words(panel: Panel, ends: Limits, place: Place, look: Look, *, tell_cells: bool) -> list[Word]:
     """Say what the map is above it, and below it the ends of its scale and how many cells it has."""
     below = place.bottom - ENDS_BELOW
     low, high = f"{ends[0]:.3g}", f"{ends[1]:.3g}"
@@ -322,8 +347,8 @@ def _panel_words(panel: Panel, ends: Limits, place: Place, look: Look) -> list[W
         Word(place.left, below, low, anchor="left"),
         Word(place.right, below, high, anchor="right"),
     ]
-    cells = f"{panel.values.shape[1]} × {panel.values.shape[0]} cells"
-    if LETTER_WIDTH * (2 * max(len(low), len(high)) + len(cells)) + LEAST_SPACE <= look.panel_width:
+    cells = _cells(panel.values)
+    if tell_cells and LETTER_WIDTH * (2 * max(len(low), len(high)) + len(cells)) + LEAST_SPACE <= look.panel_width:
         words.append(Word(place.centre, below, cells))
     warning = map_warning(panel.values)
     if warning:

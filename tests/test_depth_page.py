@@ -20,6 +20,8 @@ def test_stages_layers_channels_and_the_table_are_shown(app: AppTest) -> None:
     assert len(stages) == 3
     assert all("C4 \\u00b7 stride 16 mean" in spec for spec in stages)
     assert list(app.dataframe[0].value["Stride"]) == [4, 8, 16]
+    for pixels in app.dataframe[0].value["Receptive field, pixels"]:
+        assert all(f"cells, receptive field {pixels} px" in spec for spec in stages)
     assert app.dataframe[1].value["name"].iloc[0] == "picture"
     assert any("are dead on this image" in caption.value for caption in app.caption)
 

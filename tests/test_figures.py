@@ -68,6 +68,25 @@ def test_colours_are_written_out_because_browsers_know_few_by_name(name: str) ->
     assert not any("#" in colour for _, colour in stops)
 
 
+@pytest.mark.parametrize(
+    ("panel_width", "lines"),
+    [(180, ["4 × 3 cells, receptive field 247 px"]), (60, ["4 × 3 cells", "receptive field 247 px"])],
+)
+def test_cells_and_receptive_field_stand_between_the_name_and_the_maps(panel_width: int, lines: list[str]) -> None:
+    picture = photo(96, 128)
+    rows = [feature_maps(np.arange(12, dtype=np.float32).reshape(3, 4), "C4", digest=picture.digest)]
+    look = Look(panel_width=panel_width)
+    limits = scale_limits(rows, "map")
+    figure = go.Figure(row_figure(picture, PICTURE, rows, limits, look, receptive_fields={"C4": 247.0}))
+    trace = next(figure.select_traces({"type": "scatter", "mode": "text"}))
+    assert [text for text in trace.text if "cells" in text or "receptive" in text] == lines[::-1]
+    heights = dict(zip(trace.text, trace.y, strict=True))
+    down = [heights[text] for text in ("<b>C4</b>", *lines, "max")]
+    assert down == sorted(down, reverse=True)
+    assert len(set(down)) == len(down)
+    assert down[0] + 14 < figure.layout.height
+
+
 def test_cells_lie_where_their_centres_are_on_the_image() -> None:
     heatmap = heatmaps(drawn(Look(), "A"))[0]
     assert (heatmap.x0, heatmap.dx, heatmap.y0, heatmap.dy) == (16, 32, 16, 32)

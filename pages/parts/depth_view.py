@@ -66,7 +66,8 @@ def show_stages(staged: StagedNetwork, spec: Spec, photo: Photo, size: Size, loo
     panels = 1 + len(maps) * len(look.reductions)
     usual = max(SMALLEST_PANEL, STAGES_WIDTH / panels - 12)
     small = replace(look, panel_width=round(usual * look.panel_width / PANEL_WIDTHS["M"]))
-    figure = row_figure(photo, thumbnail(photo), maps, scale_limits(maps, "map"), small)
+    fields = {one.label: stage.receptive_field for one, stage in zip(maps, staged.stages, strict=True)}
+    figure = row_figure(photo, thumbnail(photo), maps, scale_limits(maps, "map"), small, receptive_fields=fields)
     show_figure(figure, key=f"stages-{photo.digest[:16]}", alt=f"{photo.name}: the stages of {spec.label}")
 
 
