@@ -8,7 +8,7 @@ from pages.parts.choose_backbones import choose_backbones, choose_precision, cho
 from pages.parts.choose_images import choose_images, show_need_of_photos
 from pages.parts.choose_look import choose_look
 from pages.parts.compute_maps import Work, show_failures
-from pages.parts.grid import draw_rows, page_of, present_one
+from pages.parts.grid import draw_rows, page_of, present_one, turn_page_below
 from pages.parts.navigation import enter
 from pages.parts.share import share_link
 
@@ -52,5 +52,7 @@ shown = present_one(photos) if presenting else page_of(photos)
 failures, progress = st.container(), st.empty()
 work = Work(photos=shown, specs=specs, size=size, slot=progress, precision=precision, tap=tap)
 draw_rows(work, look)
+if not presenting:
+    turn_page_below(photos)
 with failures:
     show_failures(work.failed)

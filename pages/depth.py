@@ -21,7 +21,7 @@ from pages.parts.depth_view import (
     show_stage_table,
     show_stages,
 )
-from pages.parts.grid import page_of
+from pages.parts.grid import page_of, turn_page_below
 from pages.parts.load_network import load_network
 from pages.parts.navigation import enter
 from pages.parts.words import plain, show_error
@@ -51,6 +51,7 @@ show_stage_table(staged)
 for photo in page_of(photos):
     with st.spinner(f"{plain(spec.label)}: {plain(photo.name)}"):
         show_stages(staged, spec, photo, size, look)
+turn_page_below(photos)
 
 st.subheader("One layer, and its channels", anchor=False)
 names = {photo.name: photo for photo in photos}

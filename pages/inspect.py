@@ -20,7 +20,7 @@ from pages.parts.choose_images import choose_images, show_need_of_photos
 from pages.parts.choose_look import choose_look
 from pages.parts.choose_one import choose_backbone
 from pages.parts.compute_maps import Work, show_failures
-from pages.parts.grid import page_of, show_figure
+from pages.parts.grid import page_of, show_figure, turn_page_below
 from pages.parts.health_view import health_report, show_checks, show_verdict
 from pages.parts.navigation import enter
 from pages.parts.own_models import known_card
@@ -130,6 +130,7 @@ work = Work(photos=shown, specs=[spec, *(options[name] for name in chosen)], siz
 for photo, found in work.rows():
     if found:
         draw(photo, found)
+turn_page_below(photos)
 with failures:
     show_failures(work.failed)
 

@@ -6,6 +6,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from convfe_core.colours import BOX_COLOUR
+from convfe_core.gallery import SAMPLES
+from convfe_core.gate import MACHINE
 from convfe_core.precision import Precision, bfloat16_unit, explain_precision
 from tests.apps import charts, new_app
 from tests.builders import noise, png, voc_folder
@@ -132,6 +134,28 @@ def test_more_than_eight_images_come_in_pages(app: AppTest) -> None:
     app.run()
     assert not app.exception
     assert len(charts(app)) == 8
+
+
+def test_pages_are_turned_above_and_below_the_rows_and_run_no_backbone_twice(app: AppTest) -> None:
+    app.query_params["backbones"] = "TinyMobileNet"
+    app.query_params["samples"] = [sample.name for sample in SAMPLES][:9]
+    app.run()
+    assert len(charts(app)) == 8
+    app.get_by_key("page_below").set_value(2).run()
+    assert not app.exception
+    assert len(charts(app)) == 1
+    assert app.get_by_key("page").value == 2
+    passed = MACHINE.passed
+    app.get_by_key("page").set_value(1).run()
+    assert len(charts(app)) == 8
+    assert app.get_by_key("page_below").value == 1
+    app.get_by_key("page_below").set_value(2).run()
+    assert len(charts(app)) == 1
+    assert MACHINE.passed == passed
+    app.get_by_key("samples").set_value([SAMPLES[0].name]).run()
+    assert not app.exception
+    assert len(charts(app)) == 1
+    assert not app.get("pagination")
 
 
 def test_weights_that_cannot_be_fetched_are_one_sentence_and_the_rest_is_shown(

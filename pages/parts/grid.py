@@ -25,11 +25,15 @@ from pages.parts.session import thumbnail
 from pages.parts.words import plain
 
 ROWS_PER_PAGE = 8
+PAGER, PAGER_BELOW, TURNED_BELOW = "page", "page_below", "page_turned_below"
 ROW_SCOPES = ("map", "image")
 """Scopes that one row settles on its own, so that it can be drawn before the others are computed."""
 
 LAID_OUT_IN_SIGHT = '[class*="st-key-row-"] {content-visibility: auto; contain-intrinsic-size: auto 240px}'
 """Rows below the window are laid out when they come into sight, so that those in sight change at once."""
+
+_BRING_INTO_SIGHT = "<script>/* {number} */ document.querySelector('.st-key-{key}').scrollIntoView()</script>"
+"""Begins a page at its first row; the number makes each turn another script, which the browser then runs."""
 
 CHART_CONFIG = {"displaylogo": False, "modeBarButtons": [["zoom2d", "pan2d", "resetScale2d"]]}
 """Few buttons: they lie over the names of backbones, and a picture of the row can be had below it."""
@@ -37,12 +41,32 @@ CHART_CONFIG = {"displaylogo": False, "modeBarButtons": [["zoom2d", "pan2d", "re
 
 def page_of(photos: Sequence[Photo]) -> list[Photo]:
     """The photographs of the chosen page."""
-    pages = -(-len(photos) // ROWS_PER_PAGE)
+    pages = _count_pages(photos)
     if pages == 1:
         return list(photos)
-    number = st.pagination(pages, key="page")
+    number = st.pagination(pages, key=PAGER)
+    if st.session_state.pop(TURNED_BELOW, False):
+        st.html(_BRING_INTO_SIGHT.format(number=number, key=PAGER), unsafe_allow_javascript=True)
     start = (number - 1) * ROWS_PER_PAGE
     return list(photos[start : start + ROWS_PER_PAGE])
+
+
+def turn_page_below(photos: Sequence[Photo]) -> None:
+    """Offer the pages of `page_of` again below the rows, where the eye is when it has seen them."""
+    pages = _count_pages(photos)
+    if pages == 1:
+        return
+    st.session_state[PAGER_BELOW] = st.session_state[PAGER]
+    st.pagination(pages, key=PAGER_BELOW, on_change=_turn_page)
+
+
+def _count_pages(photos: Sequence[Photo]) -> int:
+    return -(-len(photos) // ROWS_PER_PAGE)
+
+
+def _turn_page() -> None:
+    st.session_state[PAGER] = st.session_state[PAGER_BELOW]
+    st.session_state[TURNED_BELOW] = True
 
 
 def present_one(photos: Sequence[Photo]) -> list[Photo]:

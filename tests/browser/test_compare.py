@@ -16,7 +16,7 @@ from convfe_core.backbones import load_backbone
 from convfe_core.catalog import parse_spec
 from convfe_core.colours import colour_values
 from convfe_core.extraction import Size, extract_maps
-from convfe_core.gallery import DEFAULT_SAMPLES, load_sample
+from convfe_core.gallery import DEFAULT_SAMPLES, SAMPLES, load_sample
 from convfe_core.scales import value_range
 from tests.builders import noise, png
 
@@ -186,3 +186,18 @@ def test_presenting_hides_the_controls_and_goes_through_the_images(page: Page, s
         arg=first[0]["high"],
     )
     expect(page.locator(CHART)).to_have_count(1)
+
+
+def test_a_page_turned_below_the_rows_begins_at_its_first_row(page: Page, server: str) -> None:
+    nine = "&".join(f"samples={sample.name}" for sample in SAMPLES[:9])
+    page.goto(f"{server}/?backbones=TinyMobileNet&{nine}")
+    expect(page.locator(CHART)).to_have_count(8, timeout=120_000)
+    pager = page.locator(".st-key-page_below")
+    pager.scroll_into_view_if_needed()
+    expect(page.locator(CHART).first).not_to_be_in_viewport()
+    pager.get_by_role("button", name=re.compile("next", re.I)).click()
+    expect(page.locator(CHART)).to_have_count(1)
+    pager.get_by_role("button", name=re.compile("previous", re.I)).click()
+    expect(page.locator(CHART)).to_have_count(8)
+    expect(page.locator(CHART).first).to_be_in_viewport()
+    expect(pager).not_to_be_in_viewport()
