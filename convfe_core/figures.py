@@ -56,7 +56,7 @@ class Look:
     smoothed : interpolate between cells instead of showing them
     overlay : opacity of the map over the photograph, 0..1; 1 hides the photograph
     panel_width : pixels across one panel
-    stacked : one line of maps a backbone instead of all in one line
+    across : how many backbones share a line of maps; None for all
     ink : colour of the words, for the ground that the figure will stand on
     """
 
@@ -66,7 +66,7 @@ class Look:
     smoothed: bool = False
     overlay: float = 1.0
     panel_width: int = 180
-    stacked: bool = False
+    across: int | None = None
     ink: str = "#1c2b2a"
 
 
@@ -100,12 +100,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Sheet:
-    """The panels of one figure: the photograph in the corner, the maps beside it in lines of equal length.
+    """The panels of one figure: the photograph in the corner, the maps beside it in lines.
 
     Attributes
     ----------
     columns : panels across, the photograph's column included
     lines : lines of maps
+    panels : number of maps; they may leave the end of the last line free
     panel_width, panel_height : pixels
     head : pixels above a line of panels, for names and what is said of cells
     foot : pixels below it, for the scale and the facts
@@ -113,6 +114,7 @@ class Sheet:
 
     columns: int
     lines: int
+    panels: int
     panel_width: float
     panel_height: float
     head: int
@@ -131,11 +133,6 @@ class Sheet:
     @property
     def _line_height(self) -> float:
         return self.head + self.panel_height + self.foot
-
-    @property
-    def panels(self) -> int:
-        """Number of maps."""
-        return self.lines * (self.columns - 1)
 
     def axes(self, index: int) -> tuple[str, str]:
         """Names of the axes of panel `index`, in pixels of the photograph: x its own, y that of its line."""
@@ -181,9 +178,11 @@ def row_figure(
     panels = [Panel(maps, reduction) for maps in rows for reduction in look.reductions]
     warned = any(map_warning(panel.values) for panel in panels)
     notes = _notes(rows, receptive_fields, look) if receptive_fields else [[] for _ in rows]
+    across = look.across or len(rows)
     sheet = Sheet(
-        columns=1 + (len(look.reductions) if look.stacked else len(panels)),
-        lines=len(rows) if look.stacked else 1,
+        columns=1 + across * len(look.reductions),
+        lines=-(-len(rows) // across),
+        panels=len(panels),
         panel_width=look.panel_width,
         panel_height=look.panel_width * photo.height / photo.width,
         head=HEAD_HEIGHT + NOTE_HEIGHT * max(map(len, notes)),
@@ -310,9 +309,9 @@ def _heatmap(axes: tuple[str, str], panel: Panel, ends: Limits, look: Look) -> d
         "opacity": look.overlay,
         "customdata": np.stack([percentiles(values), rows, columns], axis=-1).astype(np.float32),
         "hovertemplate": (
+            f"{escape(panel.maps.label)} {panel.reduction}<br>"
             "<b>%{z:.4g}</b>, percentile %{customdata[0]:.0f} of the map<br>"
-            "pixel x %{x:.0f}, y %{y:.0f}<br>cell row %{customdata[1]}, column %{customdata[2]}"
-            f"<extra>{escape(panel.maps.label)} {panel.reduction}</extra>"
+            "pixel x %{x:.0f}, y %{y:.0f}<br>cell row %{customdata[1]}, column %{customdata[2]}<extra></extra>"
         ),
         "xaxis": axes[0],
         "yaxis": axes[1],

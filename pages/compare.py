@@ -8,8 +8,9 @@ from pages.parts.choose_backbones import choose_backbones, choose_precision, cho
 from pages.parts.choose_images import choose_images, show_need_of_photos
 from pages.parts.choose_look import choose_look
 from pages.parts.compute_maps import Work, show_failures
-from pages.parts.grid import draw_rows, page_of, present_one, turn_page_below
+from pages.parts.grid import draw_rows, page_of, turn_page_below
 from pages.parts.navigation import enter
+from pages.parts.present import present_one
 from pages.parts.share import share_link
 
 enter()
@@ -17,7 +18,8 @@ enter()
 presenting = st.session_state.get("present", st.query_params.get("present") == "true")
 
 with st.container(horizontal=True, vertical_alignment="center"):
-    st.title("Compare" if not presenting else "CONV-FE", anchor=False, width="stretch")
+    st.title("Compare" if not presenting else "CONV-FE", anchor=False, width="content")
+    pager = st.container()
     if not presenting:
         st.page_link("pages/guide.py", label="How to read the maps", icon=":material/menu_book:")
     controls = st.popover("Settings", icon=":material/tune:") if presenting else st.sidebar
@@ -48,10 +50,14 @@ if not specs:
     )
     st.stop()
 
-shown = present_one(photos) if presenting else page_of(photos)
+if presenting:
+    with pager:
+        shown = present_one(photos)
+else:
+    shown = page_of(photos)
 failures, progress = st.container(), st.empty()
 work = Work(photos=shown, specs=specs, size=size, slot=progress, precision=precision, tap=tap)
-draw_rows(work, look)
+draw_rows(work, look, presenting=presenting)
 if not presenting:
     turn_page_below(photos)
 with failures:

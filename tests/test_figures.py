@@ -171,8 +171,8 @@ def test_a_map_that_cannot_be_trusted_carries_a_warning(value: float, word: str)
     assert any(word in text.lower() for text in words(figure))
 
 
-def test_stacked_backbones_stand_below_each_other_beside_the_photograph() -> None:
-    figure = drawn(Look(stacked=True), "A", "B")
+def test_backbones_of_different_lines_stand_below_each_other_beside_the_photograph() -> None:
+    figure = drawn(Look(across=1), "A", "B")
     x_axes, y_axes = panel_axes(figure)
     lefts = [axis.domain[0] for axis in x_axes]
     assert lefts[0] < lefts[1] == lefts[3] < lefts[2] == lefts[4]
@@ -184,3 +184,11 @@ def test_stacked_backbones_stand_below_each_other_beside_the_photograph() -> Non
     ]
     assert y_axes[1].domain[1] < y_axes[0].domain[0]
     assert y_axes[1].matches == "y2"
+
+
+def test_the_last_line_may_be_shorter() -> None:
+    figure = drawn(Look(across=2, reductions=("max",)), "A", "B", "C")
+    assert [(trace.xaxis, trace.yaxis) for trace in heatmaps(figure)] == [("x3", "y2"), ("x4", "y2"), ("x5", "y3")]
+    x_axes, _ = panel_axes(figure)
+    assert len(x_axes) == 4
+    assert x_axes[3].domain == x_axes[1].domain

@@ -25,10 +25,11 @@ def ink() -> str:
 
 
 def choose_look(presenting: bool = False, *, scopes: bool = True) -> Look:
-    """Ask how the maps are drawn; for a meeting larger, one backbone a line.
+    """Ask how the maps are drawn.
 
     Parameters
     ----------
+    presenting : the window tells how large they are
     scopes : ask what shares a scale; else each map has its own
     """
     st.subheader("Display", anchor=False)
@@ -69,9 +70,10 @@ def choose_look(presenting: bool = False, *, scopes: bool = True) -> Look:
         bind="query-params",
         help="Below 1 the photograph shines through.",
     )
-    panel = "L" if presenting else "M"
-    width = st.segmented_control(
-        "Panel size", list(PANEL_WIDTHS), default=panel, key=f"panel-{panel}", bind="query-params"
+    width = (
+        None
+        if presenting
+        else st.segmented_control("Panel size", list(PANEL_WIDTHS), default="M", key="panel-M", bind="query-params")
     )
     return Look(
         reductions=tuple(name for name in REDUCTIONS if name in reductions) or REDUCTIONS,
@@ -79,7 +81,6 @@ def choose_look(presenting: bool = False, *, scopes: bool = True) -> Look:
         scope=scope,
         smoothed=smoothed,
         overlay=overlay,
-        panel_width=PANEL_WIDTHS[width or panel],
-        stacked=presenting,
+        panel_width=PANEL_WIDTHS[width or "M"],
         ink=ink(),
     )

@@ -1,4 +1,4 @@
-"""The grid: one row a photograph, eight rows a page, or one photograph at a time in a meeting."""
+"""The grid: one row a photograph, eight rows a page."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from convfe_core.scales import Limits, MapKey, scale_limits
 from pages.parts.compute_maps import Work
 from pages.parts.guard import guarded_download
 from pages.parts.opened import boxes_of
+from pages.parts.present import arranged, window_style
 from pages.parts.session import thumbnail
 from pages.parts.words import plain
 
@@ -69,18 +70,14 @@ def _turn_page() -> None:
     st.session_state[TURNED_BELOW] = True
 
 
-def present_one(photos: Sequence[Photo]) -> list[Photo]:
-    """One photograph, with previous and next."""
-    if len(photos) == 1:
-        return list(photos)
-    number = st.pagination(len(photos), key="slide")
-    return [photos[number - 1]]
-
-
-def draw_rows(work: Work, look: Look) -> None:
+def draw_rows(work: Work, look: Look, *, presenting: bool = False) -> None:
     """Draw each row as soon as its maps and its scales are known, and offer all maps as a file.
 
     Rows are named by their places: with names of the photographs the browser would draw each page of rows twice.
+
+    Parameters
+    ----------
+    presenting : a row fills the window
     """
     st.html(f"<style>{LAID_OUT_IN_SIGHT}</style>")
     slots = [st.container(key=f"row-{place}") for place in range(len(work.photos))]
@@ -89,14 +86,14 @@ def draw_rows(work: Work, look: Look) -> None:
         drawn.append((photo, found))
         if look.scope in ROW_SCOPES:
             with slots[place]:
-                _draw_row(place, photo, found, scale_limits(found, look.scope), look)
+                _draw_row(place, photo, found, scale_limits(found, look.scope), look, presenting)
     every = [maps for _, found in drawn for maps in found]
     if look.scope not in ROW_SCOPES:
         limits = scale_limits(every, look.scope)
         for place, (photo, found) in enumerate(drawn):
             with slots[place]:
-                _draw_row(place, photo, found, limits, look)
-    if every:
+                _draw_row(place, photo, found, limits, look, presenting)
+    if every and not presenting:
         st.download_button(
             "All maps shown, as .npz",
             guarded_download(lambda: maps_npz(every)),
@@ -109,12 +106,13 @@ def draw_rows(work: Work, look: Look) -> None:
         )
 
 
-def show_figure(figure: dict[str, Any], key: str, alt: str) -> None:
-    """Show a row of panels at its own size, scrolling sideways where the window is narrower."""
-    width = figure["layout"]["width"]
+def show_figure(figure: dict[str, Any], key: str, alt: str, *, presenting: bool = False) -> None:
+    """Show a row of panels at its own size, scrolling sideways where the window is narrower, or as large as that."""
+    width, height = figure["layout"]["width"], figure["layout"]["height"]
+    fitted = window_style(key, width, height) if presenting else ""
     st.html(
         f"<style>.st-key-scroll-{key} {{overflow-x: auto}} .st-key-wide-{key} {{min-width: {width}px}} "
-        f".st-key-wide-{key} .cursor-pointer {{cursor: default}}</style>"
+        f".st-key-wide-{key} .cursor-pointer {{cursor: default}} {fitted}</style>"
     )
     with st.container(key=f"scroll-{key}"), st.container(key=f"wide-{key}", width=width):
         st.plotly_chart(_Ready(figure), key=key, config=CHART_CONFIG, theme=None, alt=alt)
@@ -140,10 +138,16 @@ def _packed(value: Any) -> Any:
 
 
 def _draw_row(
-    place: int, photo: Photo, found: Sequence[FeatureMaps], limits: Mapping[MapKey, Limits], look: Look
+    place: int,
+    photo: Photo,
+    found: Sequence[FeatureMaps],
+    limits: Mapping[MapKey, Limits],
+    look: Look,
+    presenting: bool,
 ) -> None:
     if not found:
         return
+    look = arranged(look, photo, len(found)) if presenting else look
     boxes = boxes_of(photo).tolist()
     figure = row_figure(photo, thumbnail(photo), found, limits, look, boxes)
     labels = ", ".join(maps.label for maps in found)
@@ -151,6 +155,7 @@ def _draw_row(
         figure,
         key=f"chart-{place}",
         alt=f"{photo.name} and its {' and '.join(look.reductions)} maps under {labels}",
+        presenting=presenting,
     )
     for warning in _warnings(found, look):
         st.caption(f":material/warning: {warning}")

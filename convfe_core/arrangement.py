@@ -1,0 +1,38 @@
+"""How a photograph and its maps fill a window: which backbones share a line, and how wide a panel may be."""
+
+from __future__ import annotations
+
+from convfe_core.figures import FOOT_HEIGHT, HEAD_HEIGHT, PANEL_GAP
+
+NARROWEST = 60
+"""Pixels across a panel, however many there are."""
+
+
+def arrange(backbones: int, maps: int, shape: float, room: tuple[float, float]) -> tuple[int, int]:
+    """Arrange all maps of one photograph so that they are as large as the room allows.
+
+    Parameters
+    ----------
+    backbones : how many, at least one
+    maps : of each backbone
+    shape : height of the photograph, its width being 1
+    room : pixels across and down
+
+    Returns
+    -------
+    how many backbones share a line, and pixels across a panel
+
+    Examples
+    --------
+    >>> arrange(4, 2, 0.75, (1200, 560))
+    (2, 228)
+    """
+
+    def panel_width(across: int) -> int:
+        lines, columns = -(-backbones // across), 1 + across * maps
+        wide = (room[0] + PANEL_GAP) / columns - PANEL_GAP
+        tall = room[1] / lines - HEAD_HEIGHT - FOOT_HEIGHT
+        return int(max(NARROWEST, min(wide, tall / shape)))
+
+    across = max(range(backbones, 0, -1), key=panel_width)
+    return across, panel_width(across)
