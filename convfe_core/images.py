@@ -10,6 +10,8 @@ import hashlib
 import io
 import math
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -171,8 +173,7 @@ def photo_bytes(where: str | Path, limits: ImageLimits = DEFAULT_LIMITS) -> byte
     StoreError
         When the store behind an address does not answer.
     """
-    shown = display_name(file_name(where))
-    try:
+    with _named(where):
         if is_address(where):
             folder, name = split_address(str(where))
             data = known_folder(folder).read(name, limits.max_bytes + 1)
@@ -181,6 +182,31 @@ def photo_bytes(where: str | Path, limits: ImageLimits = DEFAULT_LIMITS) -> byte
             with Path(where).open("rb") as file:
                 data = file.read(limits.max_bytes + 1)
                 size = max(Path(where).stat().st_size, len(data))
+    if len(data) > limits.max_bytes:
+        raise ImageError(
+            f"{display_name(file_name(where))}: expected at most {_megabytes(limits.max_bytes)}, got "
+            f"{_megabytes(size)}; save a smaller copy."
+        )
+    return data
+
+
+def require_file(path: Path) -> None:
+    """Make sure that there is a file, without opening it: a pipe can be read but once.
+
+    Raises
+    ------
+    ImageError : there is none, in the words of `photo_bytes`
+    """
+    with _named(path):
+        path.stat()
+
+
+@contextmanager
+def _named(where: str | Path) -> Iterator[None]:
+    """Turn what the system says of a picture's file into a sentence with its name."""
+    shown = display_name(file_name(where))
+    try:
+        yield
     except FileNotFoundError as error:
         raise ImageError(f"{shown}: expected a picture, got a path where there is no file.") from error
     except IsADirectoryError as error:
@@ -188,11 +214,6 @@ def photo_bytes(where: str | Path, limits: ImageLimits = DEFAULT_LIMITS) -> byte
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a valid path"
         raise ImageError(f"{shown}: expected a readable file, got “{reason}”.") from error
-    if len(data) > limits.max_bytes:
-        raise ImageError(
-            f"{shown}: expected at most {_megabytes(limits.max_bytes)}, got {_megabytes(size)}; save a smaller copy."
-        )
-    return data
 
 
 def file_name(where: str | Path) -> str:

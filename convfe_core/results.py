@@ -24,7 +24,7 @@ from convfe_core.extraction import Size
 from convfe_core.filesets import Skipped, file_stamp
 from convfe_core.folders import is_address, open_folder
 from convfe_core.footprint import weights_mb, worker_mb
-from convfe_core.images import file_name
+from convfe_core.images import file_name, require_file
 from convfe_core.load_ahead import LoadAhead
 from convfe_core.maps_shards import SCHEMA, MapsJob
 from convfe_core.pace import SECONDS_BETWEEN_LINES, Pace, duration
@@ -231,11 +231,20 @@ class MapsRun:
 
 
 def _pictures(where: Path | str) -> dict[str, str]:
-    """An image, or those of a folder, by path or address, each with what changes when it does."""
+    """An image, or those of a folder, by path or address, each with what changes when it does.
+
+    Raises
+    ------
+    ImageError : there is none
+    StoreError : the address cannot be reached
+    """
     if is_address(where):
         return photos_at_address(str(where))
     path = Path(where)
-    return {str(one): file_stamp(one) for one in (photos_in_folder(path) if path.is_dir() else [path])}
+    if path.is_dir():
+        return {str(one): file_stamp(one) for one in photos_in_folder(path)}
+    require_file(path)
+    return {str(path): file_stamp(path)}
 
 
 def _json(record: Any, indent: int | None = 1) -> str:

@@ -83,13 +83,16 @@ def photos_at_address(address: str) -> dict[str, str]:
     Raises
     ------
     ImageError
-        When no file there ends like a picture.
+        When there is no such file, or none in the folder that ends like a picture.
     StoreError
         When the address cannot be reached.
     """
     folder, name = split_address(address)
     if name.lower().endswith(EXTENSIONS):
-        return {address: known_folder(folder).stamps(recursive=False).get(name, "")}
+        stamps = known_folder(folder).stamps(recursive=False)
+        if name not in stamps:
+            raise ImageError(f"{display_name(name)}: expected a picture, got a path where there is no file.")
+        return {address: stamps[name]}
     folder = address.rstrip("/")
     found = known_folder(folder).stamps(recursive=False)
     pictures = [one for one in found if not one.startswith(".") and one.lower().endswith(EXTENSIONS)]

@@ -82,6 +82,30 @@ def test_an_unreadable_image_is_one_line_and_the_others_come_out(
     assert [Path(entry["image"]).name for entry in failed] == ["broken.jpg"]
 
 
+MISSING = "convfe: gone.png: expected a picture, got a path where there is no file."
+
+
+def test_a_path_without_a_file_is_said_before_any_backbone_is_loaded(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    script = "import sys; from convfe_core.cli import main; print(main(), 'tensorflow' in sys.modules)"
+    call = [sys.executable, "-c", script, "maps", str(tmp_path / "gone.png"), "--backbone", SMALL, "--out", str(out)]
+    done = subprocess.run(call, capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "1 False\n"
+    assert done.stderr.splitlines() == [MISSING, f"0 maps in {out}, 1 failed"]
+    failed = json.loads((out / "manifest.json").read_text())["failed"]
+    assert [entry["image"] for entry in failed] == [str(tmp_path / "gone.png")]
+
+
+def test_beside_a_path_without_a_file_the_others_come_out(
+    picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main(["maps", str(tmp_path / "gone.png"), str(picture), "--backbone", SMALL, "--out", str(out)]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == [MISSING, f"{SMALL}: loading"]
+    assert (out / "street.MobileNetV2-0.35_untrained.npz").is_file()
+
+
 def test_images_of_one_name_in_two_folders_do_not_overwrite_each_other(picture: Path, tmp_path: Path) -> None:
     twin = tmp_path / "other" / "street.png"
     twin.parent.mkdir()

@@ -133,6 +133,8 @@ def test_photographs_at_an_address(bucket: str) -> None:
         open_photo(f"{folder}/c.png")
     with pytest.raises(ImageError, match="expected a folder with photographs"):
         photos_at_address(f"{folder}/none")
+    with pytest.raises(ImageError, match=r"^c\.png: expected a picture, got a path where there is no file"):
+        photos_at_address(f"{folder}/c.png")
 
 
 def test_maps_go_from_one_address_to_another(bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
