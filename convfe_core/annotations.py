@@ -59,7 +59,8 @@ def read_dataset(
     pictures = Pictures(name for name in source.names if name.lower().endswith(EXTENSIONS))
     annotated = boxes or source
     if not pictures.names:
-        raise AnnotationError(f"{source.label}: expected pictures with boxes, got no picture.")
+        why = f" ({source.problems[0].file}: {source.problems[0].reason})" if source.problems else ""
+        raise AnnotationError(f"{source.label}: expected pictures with boxes, got no picture{why}.")
     found, skipped = find_formats(annotated, pictures, limits)
     if not found:
         why = f" ({skipped[0].file}: {skipped[0].reason})" if skipped else ""
@@ -85,7 +86,8 @@ def read_dataset(
                 break
     if not collection.full:
         collection.list_unmatched(chosen.name)
-    skipped = [*source.problems, *(boxes.problems if boxes else ()), *skipped, *collection.skipped]
+    unread = dict.fromkeys([*source.problems, *(boxes.problems if boxes else ())])  # both may be in one folder
+    skipped = [*unread, *skipped, *collection.skipped]
     if not any(len(image.boxes) for image in collection.images):
         raise AnnotationError(_nothing_usable(annotated.label, chosen.name, skipped))
     return collection.dataset(chosen.name, tuple(skipped))

@@ -112,6 +112,8 @@ class FileSet(ABC):
 class FolderFiles(FileSet):
     """A folder on this machine with all folders in it; hidden files and folders are left alone.
 
+    Folders in it that cannot be read are problems.
+
     Parameters
     ----------
     root : the folder
@@ -120,7 +122,7 @@ class FolderFiles(FileSet):
     Raises
     ------
     AnnotationError
-        When `root` is no folder.
+        When `root` is no folder, or one that cannot be read.
     """
 
     def __init__(self, root: Path, keep: Callable[[str], bool] | None = None) -> None:
@@ -129,7 +131,9 @@ class FolderFiles(FileSet):
             raise AnnotationError(f"{root}: expected a folder, got {came}.")
         self.root = root
         self.label = str(root)
-        self.names = tuple(sorted(name for name in _walk(root) if keep is None or keep(name)))
+        failed: list[OSError] = []
+        self.names = tuple(sorted(name for name in _walk(root, failed.append) if keep is None or keep(name)))
+        self.problems = tuple(_unread(root, error) for error in failed)
 
     def open(self, name: str) -> IO[bytes]:
         """Open a file of the folder."""
@@ -141,7 +145,7 @@ class FolderFiles(FileSet):
 
     def __getstate__(self) -> dict[str, Any]:
         """Travel without the listing, as a path that is the same from any working directory."""
-        return {**self.__dict__, "root": self.root.absolute(), "names": ()}
+        return {**self.__dict__, "root": self.root.absolute(), "names": (), "problems": ()}
 
 
 class AddressFiles(FileSet):
@@ -338,13 +342,21 @@ def _open_archive(file: bytes | Path) -> zipfile.ZipFile:
     return zipfile.ZipFile(io.BytesIO(file) if isinstance(file, bytes) else file)
 
 
-def _walk(root: Path) -> Iterable[str]:
-    for folder, folders, files in os.walk(root):
+def _walk(root: Path, on_error: Callable[[OSError], None]) -> Iterable[str]:
+    for folder, folders, files in os.walk(root, onerror=on_error):
         folders[:] = [name for name in folders if _counts(name)]
         below = Path(folder).relative_to(root)
         for name in files:
             if _counts(name):
                 yield (below / name).as_posix()
+
+
+def _unread(root: Path, error: OSError) -> Skipped:
+    """A folder that could not be listed, as a problem; AnnotationError where it is the root."""
+    folder, reason = Path(error.filename), error.strerror or str(error)
+    if folder == root:
+        raise AnnotationError(f"{root}: expected a folder that can be read, got “{reason}”.") from error
+    return Skipped(f"{folder.relative_to(root).as_posix()}/", f"cannot be read ({reason})")
 
 
 def _counts(name: str) -> bool:

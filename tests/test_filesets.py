@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import stat
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from convfe_core.annotations import open_boxes, read_dataset
 from convfe_core.errors import AnnotationError
 from convfe_core.filesets import DatasetLimits, FileSet, FolderFiles, Skipped, UploadedFiles, ZipFiles, open_files
 from tests.datasets import zipped
+from tests.rankings import patches
 
+NOBODY = 65534
 FILES = {"a.jpg": b"picture", "labels/a.txt": b"0 1 1 1 1", "labels/deep/b.txt": b""}
 LEFT_ALONE = {".DS_Store": b"x", ".git/config": b"x", "__MACOSX/a.jpg": b"x", "labels/Thumbs.db": b"x"}
 
@@ -52,6 +58,53 @@ def test_relative_paths_mean_the_same_to_another_process(tmp_path: Path, monkeyp
     sent = [pickle.dumps(open_files(name)) for name in ("set", "set.zip")]
     monkeypatch.chdir("/")
     assert [pickle.loads(one).read("a.txt", 10) for one in sent] == [b"one", b"one"]
+
+
+@contextmanager
+def without_rights() -> Iterator[None]:
+    """As somebody whom permissions bind, as they do not bind root; Python's own files may be closed to them too."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+@pytest.fixture
+def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that nobody may read in the one that we are in."""
+    tmp_path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)  # the way here may be closed
+    folder = Path("closed")
+    folder.mkdir()
+    (folder / "x.png").write_bytes(b"")
+    folder.chmod(0)
+    yield folder
+    folder.chmod(0o700)
+
+
+def test_a_folder_that_may_not_be_read_is_a_problem_and_the_others_are_read(closed: Path) -> None:
+    for name, data in patches(3).items():
+        closed.with_name(name).write_bytes(data)
+    with without_rights():
+        found, boxes = open_files("."), open_boxes(".")
+    expected = Skipped("closed/", "cannot be read (Permission denied)")
+    assert found.problems == (expected,)
+    dataset = read_dataset(found, boxes)
+    assert len(dataset.images) == 3
+    assert dataset.skipped == (expected,)
+
+
+def test_where_nothing_may_be_read_that_is_said(closed: Path) -> None:
+    with without_rights():
+        found = open_files(".")
+        with pytest.raises(AnnotationError, match=r"^closed: expected a folder that can be read, got “Permission"):
+            open_files(closed)
+    with pytest.raises(AnnotationError, match=r"got no picture \(closed/: cannot be read \(Permission denied\)\)"):
+        read_dataset(found)
 
 
 def test_a_file_over_the_limit_is_not_read(files: FileSet) -> None:
