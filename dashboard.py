@@ -1,24 +1,17 @@
 """The entry of the app: page configuration and navigation."""
 
-from pathlib import Path
-
 import streamlit as st
 
 from convfe_core.lean import keep_lean
 from pages.parts.ahead_of_time import warmed_up_afterwards
 from pages.parts.guard import guarded
-from pages.parts.navigation import ENTERED, pages
+from pages.parts.navigation import ENTERED, configure_page, pages
 from pages.parts.upload_guard import guard_uploads
 
 keep_lean()
 guard_uploads()
 presenting = st.session_state.get("present", st.query_params.get("present") == "true")
-st.set_page_config(
-    page_title="CONV-FE",
-    page_icon=Path(__file__).with_name("pages") / "icon.svg",
-    layout="wide",
-    initial_sidebar_state="collapsed" if presenting else "auto",
-)
+configure_page(presenting=presenting)
 
 st.session_state[ENTERED] = True
 page = st.navigation(pages(), position="hidden" if presenting else "top")

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
 ENTERED = "entered"
+ICON = Path(__file__).parents[1] / "icon.svg"
+
+
+def configure_page(*, presenting: bool = False) -> None:
+    """Name the app in the browser's tab; with no icon of its own Streamlit would fetch a page's from a font host."""
+    st.set_page_config(
+        page_title="CONV-FE",
+        page_icon=ICON,
+        layout="wide",
+        initial_sidebar_state="collapsed" if presenting else "auto",
+    )
 
 
 def pages() -> list[st.Page]:
@@ -57,5 +70,6 @@ def enter() -> None:
     the folder for an app of the older kind until it has seen ``st.navigation``.
     """
     if ENTERED not in st.session_state:
+        configure_page()
         st.navigation(pages(), position="hidden")
         st.rerun()

@@ -1,5 +1,6 @@
 """A fresh server: its first visitor may come by any page's address, and it imports TensorFlow by itself."""
 
+import re
 import time
 from pathlib import Path
 
@@ -28,12 +29,16 @@ def test_a_first_visitor_by_a_pages_address_gets_the_whole_app_and_the_server_co
     with serve(tmp_path, {"CONVFE_LOG_LEVEL": "INFO"}) as server:
         need(Path(f"/proc/{server.process.pid}/maps").is_file(), "Linux, which lists what a process has loaded")
         assert not holds_tensorflow(server)
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
         page.goto(f"{server.address}/rank")
         expect(page.get_by_role("heading", name="Rank")).to_be_visible(timeout=120_000)
         expect(page.get_by_text("Bring images whose objects are marked")).to_be_visible()
         expect(page).to_have_title("CONV-FE")
         for name in ("Compare", "System"):
             expect(page.get_by_role("link", name=name)).to_be_visible()
+        expect(page.locator("link[rel*=icon]")).to_have_attribute("href", re.compile("svg"))
+        assert [url for url in asked if not url.startswith((server.address, "data:", "blob:"))] == []
         end = time.monotonic() + LIMIT_S
         while "TensorFlow was imported ahead of time" not in server.log.read_text() and time.monotonic() < end:
             page.goto(f"{server.address}/system")
