@@ -24,6 +24,9 @@ from convfe_core.rank_tables import skipped_in_words, table_rows, to_csv, to_jso
 if TYPE_CHECKING:
     from convfe_core.backbones import Backbone
     from convfe_core.catalog import Spec
+    from convfe_core.precision import Precision
+
+    Load = Callable[[Spec, str, Precision], Backbone]
 
 ROWS = 3
 """Best, and worst, images shown in a report."""
@@ -95,15 +98,13 @@ def best_and_worst(result: RankResult, rows: int = ROWS) -> tuple[list[str], lis
     return best, [name for name in names[::-1][:rows] if name not in best]
 
 
-def html_report(
-    result: RankResult, best: Sequence[str], worst: Sequence[str], load: Callable[[Spec, str], Backbone] | None = None
-) -> str:
+def html_report(result: RankResult, best: Sequence[str], worst: Sequence[str], load: Load | None = None) -> str:
     """One HTML page with the verdict, the table, the plots and the maps of some images.
 
     Parameters
     ----------
     best, worst : names of images to show with the maps of every backbone
-    load : gives the backbone of a spec at a tap; None loads each anew
+    load : gives the backbone of a spec at a tap in the arithmetic of the ranking; None loads each anew
     """
     from plotly.offline import get_plotlyjs
 
@@ -165,12 +166,18 @@ def _plot(number: int, title: str, figure: dict[str, Any]) -> str:
     )
 
 
-def _pictures(result: RankResult, names: Sequence[str], load: Callable[[Spec, str], Backbone] | None) -> dict[str, str]:
-    """By image, an HTML figure with the photograph, its boxes, and the map that ranks of all backbones that load."""
+def _load_anew(spec: Spec, tap: str, precision: Precision) -> Backbone:
     from convfe_core.backbones import load_backbone
+
+    return load_backbone(spec, tap, precision=precision)
+
+
+def _pictures(result: RankResult, names: Sequence[str], load: Load | None) -> dict[str, str]:
+    """By image, an HTML figure with the photograph, its boxes, and the map that ranks of all backbones that load."""
     from convfe_core.extraction import extract_maps
     from convfe_core.pictures import row_png
 
+    options = result.options
     boxes = {entry.image: entry.boxes.tolist() for entry in result.dataset.images}
     photos: dict[str, Photo] = {}
     for name in dict.fromkeys(names):
@@ -179,14 +186,14 @@ def _pictures(result: RankResult, names: Sequence[str], load: Callable[[Spec, st
     maps: dict[str, list[FeatureMaps]] = {name: [] for name in photos}
     for ranked in result.ranking.backbones if photos else ():
         try:
-            backbone = (load or load_backbone)(result.result(ranked.label).spec, result.options.tap)
+            backbone = (load or _load_anew)(result.result(ranked.label).spec, options.tap, options.precision)
         except ConvfeError:
             continue
-        for name, found in zip(photos, extract_maps(backbone, photos.values(), result.options.size), strict=True):
+        for name, found in zip(photos, extract_maps(backbone, photos.values(), options.size), strict=True):
             maps[name].append(found)
     pictures = {}
     for name, photo in photos.items():
-        picture = row_png(photo, maps[name], reductions=(result.options.reduction,), boxes=boxes[name])
+        picture = row_png(photo, maps[name], reductions=(options.reduction,), boxes=boxes[name])
         data = base64.b64encode(picture).decode("ascii")
         scored = [(one.label, _score(result, one.label, name)) for one in result.ranking.backbones]
         scores = ", ".join(f"{label} {value:+.2f}" for label, value in scored if value is not None)

@@ -15,6 +15,7 @@ from PIL import Image, ImageColor
 from convfe_core.catalog import parse_spec
 from convfe_core.colours import BOX_COLOUR
 from convfe_core.filesets import UploadedFiles
+from convfe_core.pool import BackbonePool
 from convfe_core.rank import RankRun
 from convfe_core.rank_figures import COSTS, duel_figure, pareto_figure, pareto_front, separation_figure, size_figure
 from convfe_core.rank_report import best_and_worst, html_report, wins_and_losses
@@ -31,6 +32,16 @@ def test_tables_have_a_line_for_each_backbone(full: RankResult) -> None:
     text = to_text(full).splitlines()
     assert text[-1] == full.ranking.verdict.text
     assert sum(line.startswith((SMALL + "  ", OTHER + "  ")) for line in text) == 2
+
+
+def test_pictures_of_a_report_need_no_backbone_that_the_pool_has_in_the_arithmetic_of_the_ranking(
+    full: RankResult,
+) -> None:
+    fast = replace(full, options=replace(full.options, precision="fast"))
+    pool = BackbonePool(budget_mb=1000)
+    loaded = [pool.get(one.spec, "auto", "fast") for one in fast.results]
+    assert "<img" in html_report(fast, *best_and_worst(fast, 1), load=pool.get)
+    assert len(pool.held()) == len(loaded) == 2
 
 
 def test_figures_show_what_the_ranking_says(full: RankResult) -> None:
