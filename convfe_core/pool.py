@@ -14,6 +14,7 @@ from convfe_core.catalog import Spec
 from convfe_core.every_layer import EveryLayer, open_every_layer
 from convfe_core.footprint import peak_mb, refusal
 from convfe_core.gate import MACHINE, waiting_words
+from convfe_core.lean import import_tensorflow
 from convfe_core.memory import give_back, room_mb, used_mb
 from convfe_core.precision import Precision
 
@@ -144,6 +145,7 @@ class BackbonePool:
 
     def _load(self, key: _Key[_Network], load: Callable[[], _Network]) -> _Network:
         self.make_room(key.spec)
+        import_tensorflow()  # or the first backbone would be charged for it
         before = used_mb()
         network = load()
         give_back(collect=False)

@@ -62,3 +62,16 @@ print(BackbonePool(1000).get(parse_spec('TinyMobileNet')).label)
 thread.join()
 """
     assert _run(code).strip() == "TinyMobileNet"
+
+
+@pytest.mark.slow
+def test_the_first_backbone_of_a_process_is_not_charged_for_tensorflow() -> None:
+    code = """
+from convfe_core.catalog import parse_spec
+from convfe_core.footprint import TENSORFLOW_MB
+from convfe_core.pool import BackbonePool
+pool = BackbonePool(1000)
+pool.get(parse_spec('TinyMobileNet'))
+print(pool.held()[0].megabytes < TENSORFLOW_MB / 4)
+"""
+    assert _run(code).strip() == "True"
