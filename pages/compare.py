@@ -18,7 +18,7 @@ enter()
 presenting = st.session_state.get("present", st.query_params.get("present") == "true")
 
 with st.container(horizontal=True, vertical_alignment="center"):
-    st.title("Compare" if not presenting else "CONV-FE", anchor=False, width="content")
+    st.title("Compare" if not presenting else "CONV-FE", anchor=False, width="content" if presenting else "stretch")
     pager = st.container()
     if not presenting:
         st.page_link("pages/guide.py", label="How to read the maps", icon=":material/menu_book:")

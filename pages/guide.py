@@ -19,6 +19,7 @@ enter()
 
 EXAMPLE = "coffee"
 EXAMPLE_BACKBONES = ("TinyResNet", "TinyResNet:untrained")
+SMALLEST_SKETCH = 640  # pixels below which it scrolls sideways instead of becoming illegible
 
 st.title("Guide", anchor=False)
 st.write(
@@ -27,18 +28,23 @@ st.write(
 )
 
 st.subheader("What a backbone is", anchor=False)
-st.mermaid_chart(
-    """
-    flowchart LR
-        image["image<br/>W × H × 3"] --> backbone["backbone<br/>convolutions"]
-        backbone --> features["feature map<br/>w × h × N"]
-        features --> head["head<br/>boxes, masks or classes"]
-        features --> max["max over N<br/>w × h"]
-        features --> mean["mean over N<br/>w × h"]
-    """,
-    alt="An image goes through a backbone to a feature map of N channels, which a head reads; "
-    "this app reduces it to two maps.",
+st.html(
+    "<style>.st-key-sketch {overflow-x: auto} "
+    f".st-key-sketch [data-testid=stMermaidChart] {{min-width: {SMALLEST_SKETCH}px}}</style>"
 )
+with st.container(key="sketch"):
+    st.mermaid_chart(
+        """
+        flowchart LR
+            image["image<br/>W × H × 3"] --> backbone["backbone<br/>convolutions"]
+            backbone --> features["feature map<br/>w × h × N"]
+            features --> head["head<br/>boxes, masks or classes"]
+            features --> max["max over N<br/>w × h"]
+            features --> mean["mean over N<br/>w × h"]
+        """,
+        alt="An image goes through a backbone to a feature map of N channels, which a head reads; "
+        "this app reduces it to two maps.",
+    )
 st.write(
     "A detector, a segmenter or a classifier is an *architecture*: a **backbone** that turns the image into a feature "
     "map, and a head that reads boxes, masks or classes from it. What the backbone does not separate, no head can find."

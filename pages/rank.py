@@ -50,9 +50,9 @@ if dataset is None:
         icon=":material/add_photo_alternate:",
     )
     st.caption(
-        "**Pascal VOC**: `a.jpg` and `a.xml` side by side, or in `JPEGImages` and `Annotations`. "
-        "**YOLO**: `a.jpg` and `a.txt`, or `images/a.jpg` and `labels/a.txt`, with `data.yaml` for class names. "
-        "**COCO**: images and one JSON file, such as `instances_val.json`."
+        "- **Pascal VOC**: `a.jpg` and `a.xml` side by side, or in `JPEGImages` and `Annotations`\n"
+        "- **YOLO**: `a.jpg` and `a.txt`, or `images/a.jpg` and `labels/a.txt`, with `data.yaml` for class names\n"
+        "- **COCO**: images and one JSON file, such as `instances_val.json`"
     )
     st.stop()
 

@@ -53,6 +53,12 @@ if held:
         ],
         hide_index=True,
         alt="Loaded backbones, the most recently used last",
+        column_config={
+            "Layer": st.column_config.TextColumn(
+                help="The one that is looked at: auto is the last feature map; Depth and Inspect look at every layer."
+            ),
+            "Memory, MB": st.column_config.NumberColumn(help="How much more this process used once it was loaded."),
+        },
     )
 else:
     st.info("No backbone is loaded yet; Compare loads those you choose.", icon=":material/layers:")

@@ -22,6 +22,7 @@ LEAST_SCALE = 0.6
 def present_one(photos: Sequence[Photo]) -> list[Photo]:
     """One photograph, with previous and next."""
     if len(photos) == 1:
+        st.space("small")  # an empty container would not keep what follows it at the other end of the line
         return list(photos)
     number = st.pagination(len(photos), key="slide")
     return [photos[number - 1]]
