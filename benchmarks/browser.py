@@ -254,9 +254,9 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 started = time.perf_counter()
                 with serve(Path(folder)) as server:
-                    for part in (first_pages, controls, many_maps):
-                        arguments = (server.address, started) if part is first_pages else (server.address,)
-                        part(browser, *arguments, watch)  # type: ignore[operator]
+                    first_pages(browser, server.address, started, watch)
+                    controls(browser, server.address, watch)
+                    many_maps(browser, server.address, watch)
         browser.close()
     print("| | seconds | should be under | backbones loaded or run, all rounds |")
     print("|---|---|---|---|")

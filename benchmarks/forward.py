@@ -67,9 +67,9 @@ def time_backbone(name: str, rounds: int) -> Timing:
     for precision in PRECISIONS:
         backbone = load_backbone(parse_spec(f"{name}:untrained"), precision=precision)
         ways[precision] = lambda backbone=backbone: backbone.reduce(images)  # type: ignore[misc]
-    for way in ways.values():
-        way()
-        way()
+    for run in ways.values():
+        run()
+        run()
     times: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(rounds):
         for way, run in ways.items():

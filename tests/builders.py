@@ -59,7 +59,8 @@ def feature_maps(
     mean: NDArray[np.float32] | None = None,
 ) -> FeatureMaps:
     """Maps of a photograph that entered the network at its own size."""
-    height, width = values.shape[0] * stride, values.shape[1] * stride
+    rows, columns = values.shape
+    height, width = rows * stride, columns * stride
     return FeatureMaps(
         image="noise.png",
         digest=digest,
@@ -69,7 +70,7 @@ def feature_maps(
         max=values.astype(np.float32),
         mean=(values / 2 if mean is None else mean).astype(np.float32),
         frame=Frame(height, width, height, width, height, width),
-        grid=CellGrid(*values.shape, stride, stride, stride / 2, stride / 2),
+        grid=CellGrid(rows, columns, stride, stride, stride / 2, stride / 2),
     )
 
 

@@ -80,7 +80,7 @@ def make_maps() -> Callable[..., FeatureMaps]:
             "frame": Frame(64, 96, 64, 96, 64, 96),
             "grid": CellGrid(2, 3, 32.0, 32.0, 16.0, 16.0),
         }
-        return FeatureMaps(**{**arguments, **changes})  # type: ignore[arg-type]
+        return FeatureMaps(**{**arguments, **changes})
 
     return make
 

@@ -116,7 +116,7 @@ def test_what_is_done_to_the_weights_later_does_not_reach_the_function(pixels: A
 
 def test_the_batch_normalisations_of_a_real_network_are_gone_from_its_graph() -> None:
     network = open_network(parse_spec("MobileNetV2-0.35:untrained"))
-    graph = freeze(lambda batch: network.features(batch), [tf.TensorSpec(network.batch_shape, tf.uint8)])
+    graph: Any = freeze(lambda batch: network.features(batch), [tf.TensorSpec(network.batch_shape, tf.uint8)])
     operations = graph.graph.get_operations()
     constants = [operation.outputs[0].shape for operation in operations if operation.type == "Const"]
     kinds = [operation.type for operation in operations]

@@ -139,7 +139,7 @@ def test_a_model_goes_with_its_session_from_the_disk_and_from_memory(tmp_path: P
     data = saved(small_model(), tmp_path / "mine.keras").read_bytes()
     pool = BackbonePool(budget_mb=1e6)
     shelf = ModelShelf(most=4, forget=pool.forget)
-    shelf.add([Upload("first.keras", data), Upload("second.keras", data)])  # type: ignore[list-item]
+    shelf.add([Upload("first.keras", data), Upload("second.keras", data)])
     for path in shelf.files.values():
         pool.get(Spec(path.stem, "model", path))
     pool.get(Spec("TinyResNet", "untrained"))

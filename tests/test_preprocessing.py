@@ -86,4 +86,4 @@ def test_scaling_does_not_change_its_input() -> None:
 
 def test_an_unknown_mode_is_named() -> None:
     with pytest.raises(ValueError, match="Received: 'keras'"):
-        scale_pixels(ALL_VALUES.astype(np.float32), "keras")  # type: ignore[arg-type]
+        scale_pixels(ALL_VALUES.astype(np.float32), "keras")

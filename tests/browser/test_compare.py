@@ -159,7 +159,7 @@ def luminance(colour: str) -> float:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_words_on_the_figures_are_legible_in_light_and_dark(page: Page, server: str, scheme: str) -> None:
-    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    page.emulate_media(color_scheme=scheme)
     open_app(page, server)
     text = page.locator(f"{CHART} .textpoint text").first.evaluate("node => getComputedStyle(node).fill")
     ground = page.get_by_test_id("stApp").evaluate("node => getComputedStyle(node).backgroundColor")
