@@ -224,7 +224,7 @@ def many_maps(browser: Browser, address: str, watch: Stopwatch) -> None:
         watch.add(f"{LARGE}: the first 8 rows", time.perf_counter() - start)
 
     def turn(number: str) -> None:
-        page.get_by_test_id("stPagination").get_by_role("button", name=f"Page {number}", exact=True).click()
+        page.locator(".st-key-page").get_by_role("button", name=f"Page {number}", exact=True).click()
 
     actions: dict[str, Callable[[], None]] = {
         "another colour map": lambda: choose(page, "Colour map", "Inferno"),
