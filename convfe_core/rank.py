@@ -21,7 +21,7 @@ from convfe_core.catalog import Spec, find_architecture, from_anywhere, require_
 from convfe_core.cost import Cost, PeakMemory, count_flops, count_params, time_batches, warm_up
 from convfe_core.errors import AnnotationError, ConvfeError, EngineError, SpecError
 from convfe_core.extraction import cells_on_photo, frame_for
-from convfe_core.filesets import Skipped, file_stamp
+from convfe_core.filesets import Skipped
 from convfe_core.folders import Folder
 from convfe_core.footprint import require_room, worker_mb
 from convfe_core.maps import Frame
@@ -34,6 +34,7 @@ from convfe_core.rank_results import CONTROL_SEEDS, Progress, RankedResult, Rank
 from convfe_core.rank_shards import SCHEMA, Pass, RankJob, Scorer
 from convfe_core.ranking import BackboneScores, rank_backbones
 from convfe_core.ray_engine import RayEngine, RayProgress
+from convfe_core.saved_models import model_stamp
 from convfe_core.scoring import ScoringBackbone, freeze_for_scoring
 from convfe_core.separation import SIZE_GROUPS, Comparison
 from convfe_core.shards import Parts, Row, Shard, ShardImage, shard_rows
@@ -196,7 +197,7 @@ class RankRun:
         if self.options.cost:
             grid = cells_on_photo(frame, backbone.grid(height, width))
             cost = Cost(params, flops, height, width, grid.rows * grid.columns, latency, memory.added_mb)
-        stamp = "" if spec.path is None else file_stamp(spec.path)
+        stamp = "" if spec.path is None else model_stamp(spec.path)
         seeds = CONTROL_SEEDS if self.options.control else ()
         return _Opened(
             weights=backbone.weights,

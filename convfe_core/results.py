@@ -31,6 +31,7 @@ from convfe_core.pace import SECONDS_BETWEEN_LINES, Pace, duration
 from convfe_core.phrases import counted
 from convfe_core.precision import Precision, computes_in_bfloat16, explain_kept, explain_precision
 from convfe_core.ray_engine import RayEngine, RayProgress, missing_in_words
+from convfe_core.saved_models import model_stamp
 from convfe_core.shards import Parts, Shard, ShardImage, cut_shards
 from convfe_core.sources import photos_at_address, photos_in_folder
 
@@ -160,7 +161,7 @@ class MapsRun:
             "tap": self.tap,
             "bfloat16": computes_in_bfloat16(self.precision),
             "preprocessing": {spec.text: spec.preprocessing for spec in self.specs if spec.preprocessing is not None},
-            "weights": {spec.text: file_stamp(spec.path) for spec in self.specs if spec.path is not None},
+            "weights": {spec.text: model_stamp(spec.path) for spec in self.specs if spec.path is not None},
         }
 
     def _keeps_files(self, parts: Parts, shard: Shard) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from convfe_core.filesets import file_stamp
 from convfe_core.model_safety import check_archive
 
 SAVED_MODEL, METADATA, VARIABLES = "saved_model.pb", "keras_metadata.pb", "variables"
@@ -57,6 +58,13 @@ def saved_model_folder(path: Path) -> Iterator[Path | None]:
         check_archive(archive, path.name)
         with unpacked(archive, root) as folder:
             yield folder
+
+
+def model_stamp(path: Path) -> str:
+    """`file_stamp` of a file, or of all that belongs to a SavedModel where `path` is a folder."""
+    if not path.is_dir():
+        return file_stamp(path)
+    return " ".join(map(file_stamp, (path / SAVED_MODEL, path / METADATA, *sorted((path / VARIABLES).glob("*")))))
 
 
 def extract(archive: zipfile.ZipFile, member: str, target: Path) -> None:

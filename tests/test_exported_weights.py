@@ -14,6 +14,7 @@ from convfe_core.errors import ModelFileError, SpecError, WeightsAloneError, Wei
 from convfe_core.exported_weights import identify_export
 from convfe_core.extraction import Size, extract_maps
 from convfe_core.model_files import open_model
+from convfe_core.saved_models import model_stamp
 from convfe_core.weights import load_weights
 from tests.builders import noise, photo, png
 from tests.test_weights import assert_same_weights
@@ -180,3 +181,13 @@ def test_the_command_line_says_how_to_name_it_and_takes_it_then(
         np.load(tmp_path / "out" / "in.TinyResNet.npz") as own,
     ):
         np.testing.assert_array_equal(mine["max"], own["max"])
+
+
+def test_an_export_copied_over_another_is_told_from_it(tmp_path: Path) -> None:
+    model = build_model(CATALOG[TINY])
+    folder = exported(model, tmp_path / "best")
+    first = model_stamp(folder)
+    assert model_stamp(folder) == first
+    model.weights[0].assign(model.weights[0] + 1)
+    shutil.copytree(exported(model, tmp_path / "better"), folder, dirs_exist_ok=True)
+    assert model_stamp(folder) != first

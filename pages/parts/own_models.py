@@ -11,11 +11,11 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from convfe_core.catalog import CATALOG, Spec, parse_spec
 from convfe_core.errors import ConvfeError, MemoryLimitError, SpecError, WeightsAloneError
-from convfe_core.filesets import file_stamp
 from convfe_core.gate import MACHINE
 from convfe_core.input_scaling import SCALING_WORDS
 from convfe_core.model_card import ModelCard, card_of
 from convfe_core.preprocessing import SCALINGS
+from convfe_core.saved_models import model_stamp
 from pages.parts.model_shelf import ModelShelf
 from pages.parts.session import allowance, backbone_pool
 from pages.parts.words import plain, show_error, told
@@ -107,7 +107,7 @@ def _with_unused_label(spec: Spec, taken: Sequence[str]) -> Spec:
 
 def _choose(spec: Spec) -> Spec | None:
     """Show what a file holds and ask what it does not say; None where it cannot be opened."""
-    spec = replace(spec, stamp=file_stamp(spec.path) if spec.path else "")
+    spec = replace(spec, stamp=model_stamp(spec.path) if spec.path else "")
     card = _card(spec)
     if isinstance(card, str):
         show_error(card, icon=":material/broken_image:")
