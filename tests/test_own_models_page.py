@@ -79,7 +79,15 @@ def test_a_zip_of_an_export_is_weights_whose_architecture_is_found(app: AppTest,
     assert not app.exception
     assert not app.error
     assert "TinyResNet:best.zip max" in charts(app)[0]
-    assert any("Pixels guessed: -1..1, as TinyResNet takes them" in caption.value for caption in app.caption)
+    assert any("Pixels guessed: as TinyResNet takes them" in caption.value for caption in app.caption)
+    (pixels,) = (box for box in app.selectbox if box.label == "Its pixels")
+    assert pixels.value == "tf"
+    before = charts(app)
+    pixels.set_value("raw").run()
+    assert not app.exception
+    assert len(charts(app)) == len(before)
+    assert all(chart != earlier for chart, earlier in zip(charts(app), before, strict=True))
+    assert any("Pixels chosen; the guess was -1..1: as TinyResNet" in caption.value for caption in app.caption)
 
 
 def test_someone_at_the_machine_names_a_path_and_a_visitor_cannot(

@@ -9,10 +9,11 @@ from pathlib import Path
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from convfe_core.architectures import Preprocessing
 from convfe_core.catalog import CATALOG, Spec, parse_spec
 from convfe_core.errors import ConvfeError, MemoryLimitError, SpecError, WeightsAloneError
 from convfe_core.gate import MACHINE
-from convfe_core.input_scaling import SCALING_WORDS
+from convfe_core.input_scaling import SCALING_WORDS, ScalingGuess
 from convfe_core.model_card import ModelCard, card_of
 from convfe_core.preprocessing import SCALINGS
 from convfe_core.saved_models import model_stamp
@@ -120,15 +121,7 @@ def _choose(spec: Spec) -> Spec | None:
     facts = f"{what}{count} parameters{size}; opened by {card.opened_with}"
     st.caption(f"**{plain(spec.label)}**: {facts}")
     with st.container(horizontal=True):
-        mode = st.selectbox(
-            "Its pixels",
-            list(SCALINGS),
-            index=SCALINGS.index(card.scaling.mode),
-            format_func=lambda name: SCALING_WORDS[name],
-            key=f"scaling-{spec.label}-{spec.stamp}",
-            persist_state="session",
-            help="How pixels are scaled before they enter. A wrong choice spoils every map; see Inspect.",
-        )
+        mode = _choose_scaling(card.scaling.mode, key=f"scaling-{spec.label}-{spec.stamp}")
         layer = st.selectbox(
             "Its layer",
             ["auto", *reversed(card.layers)],
@@ -138,8 +131,7 @@ def _choose(spec: Spec) -> Spec | None:
             help=f"{card.channels} channels, stride {card.stride} at the last map. Left out as head: "
             f"{plain(', '.join(card.head[:6])) or 'nothing'}.",
         )
-    guess = "guessed" if mode == card.scaling.mode else f"the guess was {SCALING_WORDS[card.scaling.mode]}"
-    st.caption(f"Pixels {guess}: {plain(card.scaling.reason)}.")
+    _show_guess(mode, card.scaling)
     return replace(spec, preprocessing=mode, layer=layer or "auto")
 
 
@@ -158,9 +150,28 @@ def _with_architecture(spec: Spec, weights: WeightsAlone) -> Spec | None:
     )
     if name is None:
         return None
-    words = SCALING_WORDS[CATALOG[name].preprocessing]
-    st.caption(f"Pixels guessed: {words}, as {name} takes them; what the file's own layers did to them is not in it.")
-    return replace(spec, name=name, weights="file")
+    reason = f"as {name} takes them; scaling layers of the file's own are left out"
+    guess = ScalingGuess(CATALOG[name].preprocessing, reason)
+    mode = _choose_scaling(guess.mode, key=f"scaling-{spec.label}-{spec.stamp}-{name}")
+    _show_guess(mode, guess)
+    return replace(spec, name=name, weights="file", preprocessing=mode)
+
+
+def _choose_scaling(guess: Preprocessing, key: str) -> Preprocessing:
+    return st.selectbox(
+        "Its pixels",
+        list(SCALINGS),
+        index=SCALINGS.index(guess),
+        format_func=lambda name: SCALING_WORDS[name],
+        key=key,
+        persist_state="session",
+        help="How pixels are scaled before they enter. A wrong choice spoils every map; see Inspect.",
+    )
+
+
+def _show_guess(mode: Preprocessing, guess: ScalingGuess) -> None:
+    guessed = "guessed" if mode == guess.mode else f"chosen; the guess was {SCALING_WORDS[guess.mode]}"
+    st.caption(f"Pixels {guessed}: {plain(guess.reason)}.")
 
 
 def _card(spec: Spec) -> ModelCard | WeightsAlone | str:
