@@ -32,6 +32,12 @@ def need(present: bool, what: str) -> None:
     pytest.skip(f"needs {what}")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files of slow tests alone: beside other processes they would end long after them."""
+    quick = {item.path for item in items if item.get_closest_marker("slow") is None}
+    items.sort(key=lambda item: item.path in quick)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of test material beside the checkout."""
