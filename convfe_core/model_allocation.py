@@ -73,9 +73,20 @@ def check_enlargement(model: Any, height: int, width: int) -> None:
 
 
 def numbers_in_a_pass(model: Any, height: int, width: int) -> int:
-    """The most values that enter and leave one layer of a flat Keras 3 model for one picture, without computing any.
+    """The most values that enter and leave one layer of a flat Keras 3 model for one picture, without computing any."""
+    shapes = shapes_in_a_pass(model, height, width)
+    counts = (
+        sum(math.prod(side or 1 for side in shapes[id(one)]) for one in (*sources_of(tensor), tensor))
+        for tensor in tensors_in_order(model)
+        if id(tensor) in shapes
+    )
+    return max(counts, default=0)
 
-    What comes after a layer that does not take this size is not counted: it would not be computed either.
+
+def shapes_in_a_pass(model: Any, height: int, width: int) -> dict[int, tuple[int | None, ...]]:
+    """The shape of every tensor of a flat Keras 3 model, by its id, for one picture, without computing any.
+
+    What comes after a layer that does not take this size is left out: it would not be computed either.
     """
     import keras
 
@@ -83,7 +94,6 @@ def numbers_in_a_pass(model: Any, height: int, width: int) -> int:
     known = {
         id(picture): keras.KerasTensor((1, picture.shape[1] or height, picture.shape[2] or width, picture.shape[3]))
     }
-    most = 0
     for tensor in tensors_in_order(model):
         operation, history = operation_of(tensor), tensor._keras_history
         sources = [known.get(id(source)) for source in sources_of(tensor)]
@@ -95,8 +105,7 @@ def numbers_in_a_pass(model: Any, height: int, width: int) -> int:
         except Exception:  # Keras raises many kinds for sizes that a layer does not take
             continue
         known[id(tensor)] = (list(made) if isinstance(made, list | tuple) else [made])[history.tensor_index]
-        most = max(most, sum(math.prod(side or 1 for side in one.shape) for one in [*sources, known[id(tensor)]]))
-    return most
+    return {place: tuple(one.shape) for place, one in known.items()}
 
 
 @contextmanager

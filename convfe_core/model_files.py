@@ -10,7 +10,7 @@ from typing import Any
 from convfe_core.architectures import Architecture
 from convfe_core.errors import ConvfeError, ModelFileError, SpecError
 from convfe_core.input_scaling import ScalingGuess, guess_scaling
-from convfe_core.model_allocation import check_enlargement
+from convfe_core.model_allocation import check_enlargement, shapes_in_a_pass
 from convfe_core.model_flat import flatten_model
 from convfe_core.model_formats import load_model_file
 from convfe_core.recognition import recognise_backbone
@@ -134,12 +134,12 @@ def _open_input(backbone: Any, *, trained: bool) -> Any:
 
 
 def _check_geometry(model: Any, original: Any) -> None:
-    """Make sure that the cells lie where the path says, at the size that the model was made for."""
-    size = _size(original)
-    if size is None:
+    """Make sure that there are as many cells as the path says, at the size the model was made for or the usual one."""
+    size = _size(original) or (USUAL_SIZE, USUAL_SIZE)
+    shape = shapes_in_a_pass(original, *size).get(id(original.outputs[0]))
+    if shape is None:  # it does not take the usual size
         return
-    grid = trace_path(model, model.outputs[0]).grid(*size)
-    real = tuple(original.outputs[0].shape[1:3])
+    grid, real = trace_path(model, model.outputs[0]).grid(*size), shape[1:3]
     if (grid.rows, grid.columns) != real:
         raise SpecError(
             f"Expected {grid.rows} x {grid.columns} cells from its strides. Received: {real[0]} x {real[1]}; "
