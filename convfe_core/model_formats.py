@@ -67,12 +67,12 @@ def load_model_file(path: Path) -> tuple[Any, str]:
         raise ModelFileError(
             f"{name}: expected at most {MOST_BYTES / 1e9:.0f} GB. Received: {path.stat().st_size / 1e9:.1f} GB."
         )
+    if zipfile.is_zipfile(path):  # asked first: weights stored in an archive may lie where HDF5 files can begin
+        return _load_archive(path, name)
     import h5py
 
     if h5py.is_hdf5(path):
         return _load_hdf5(path, name)
-    if zipfile.is_zipfile(path):
-        return _load_archive(path, name)
     raise ModelFileError(f"{name}: expected {EXPECTED}. Received: {_what_came(path)}.")
 
 

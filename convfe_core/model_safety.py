@@ -263,12 +263,15 @@ def check_archive(archive: zipfile.ZipFile, file_name: str) -> None:
 
 
 def check_weight_file(path: Path) -> None:
-    """Judge a file of weights alone, ``.h5`` or ``.keras``, as `check_hdf5` and `check_archive` do."""
+    """Judge a file of weights alone, ``.h5`` or ``.keras``, as `check_hdf5` and `check_archive` do.
+
+    One file can be both, and Keras goes by its name.
+    """
     import h5py
 
     if h5py.is_hdf5(path):
         check_hdf5(path, path.name)
-    elif zipfile.is_zipfile(path):
+    if zipfile.is_zipfile(path):
         try:
             with zipfile.ZipFile(path) as archive:
                 _check_weight_archive(archive, path.name)
