@@ -75,7 +75,10 @@ def _kept_for_tensors_mb() -> float:
         return 0.0
     import tensorflow as tf
 
-    tensors = tf.config.experimental.get_memory_info("CPU:0")
+    try:
+        tensors = tf.config.experimental.get_memory_info("CPU:0")
+    except ValueError:  # only oneDNN's allocator counts; the plain one gives back what it does not need
+        return 0.0
     return float(tensors["peak"] - tensors["current"]) / 2**20
 
 
