@@ -20,7 +20,6 @@ from convfe_core.folding import Fold, fold_model
 from convfe_core.gallery import SAMPLES, load_sample
 from convfe_core.graphs import freeze, in_bfloat16
 from convfe_core.images import place_on_canvas, plan_frame
-from convfe_core.input_scaling import to_grey
 from convfe_core.lean import import_tensorflow
 from convfe_core.maps import CellGrid, FloatArray
 from convfe_core.memory import give_back
@@ -28,6 +27,7 @@ from convfe_core.pixels import PixelArray
 from convfe_core.precision import Precision, computes_in_bfloat16
 from convfe_core.preprocessing import scale_pixels
 from convfe_core.taps import SpatialPath, Tap, resolve_tap, trace_path, values_per_pixel
+from convfe_core.user_models.input_scaling import to_grey
 from convfe_core.weights import fetch_weights, load_weights
 
 UNTRAINED_SEED = 0
@@ -215,7 +215,7 @@ def open_network(
 
 def _open_own(spec: Spec, tap: str, seed: int, on_progress: LoadProgress) -> Network:
     """Open a model file of the user's, or its control, like a network of the catalog."""
-    from convfe_core.model_files import open_model
+    from convfe_core.user_models.open_model import open_model
 
     assert spec.path is not None
     on_progress("opening", None)

@@ -16,7 +16,6 @@ from convfe_core.errors import ImageError
 from convfe_core.extraction import Size
 from convfe_core.features import canvas_of, read_features
 from convfe_core.images import Photo
-from convfe_core.input_scaling import SCALING_WORDS, InputAudit, audit_input, norm_misfits
 from convfe_core.layer_faults import (
     NormGatherer,
     NormMisfit,
@@ -25,6 +24,7 @@ from convfe_core.layer_faults import (
     layers_of,
     weight_faults,
 )
+from convfe_core.user_models.input_scaling import SCALING_WORDS, InputAudit, audit_input, norm_misfits
 
 DEAD_SHARE, DEAD_LOOK = 0.5, 0.05
 """From these shares of dead channels on, something is wrong, or worth a look. Over one or two photographs most channels

@@ -8,7 +8,7 @@ import streamlit as st
 
 from convfe_core.channels import COLLAPSES
 from convfe_core.errors import ConvfeError
-from convfe_core.model_card import map_layers
+from convfe_core.user_models.model_card import map_layers
 from pages.parts.architecture_view import show_architecture
 from pages.parts.choose_backbones import choose_size
 from pages.parts.choose_images import choose_images, show_need_of_photos

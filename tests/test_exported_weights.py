@@ -13,8 +13,8 @@ from convfe_core.cli import main
 from convfe_core.errors import ModelFileError, SpecError, WeightsAloneError, WeightsError
 from convfe_core.exported_weights import identify_export
 from convfe_core.extraction import Size, extract_maps
-from convfe_core.model_files import open_model
 from convfe_core.saved_models import model_stamp
+from convfe_core.user_models.open_model import open_model
 from convfe_core.weights import load_weights
 from tests.builders import noise, photo, png
 from tests.test_weights import assert_same_weights

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from convfe_core.errors import ModelFileError
-from convfe_core.model_files import open_model
-from convfe_core.model_formats import load_model_file
 from convfe_core.model_safety import check_weight_file
+from convfe_core.user_models.open_model import open_model
+from convfe_core.user_models.read_model_file import load_model_file
 from tests.builders import noise
 from tests.test_model_files import saved, small_model
 from tests.test_model_safety import hdf5_model, layer, sequential

@@ -13,10 +13,10 @@ from convfe_core.architectures import Preprocessing
 from convfe_core.catalog import CATALOG, Spec, parse_spec
 from convfe_core.errors import ConvfeError, MemoryLimitError, SpecError, WeightsAloneError
 from convfe_core.gate import MACHINE
-from convfe_core.input_scaling import SCALING_WORDS, ScalingGuess
-from convfe_core.model_card import ModelCard, card_of
 from convfe_core.preprocessing import SCALINGS
 from convfe_core.saved_models import model_stamp
+from convfe_core.user_models.input_scaling import SCALING_WORDS, ScalingGuess
+from convfe_core.user_models.model_card import ModelCard, card_of
 from pages.parts.model_shelf import ModelShelf
 from pages.parts.session import allowance, backbone_pool
 from pages.parts.words import plain, show_error, told

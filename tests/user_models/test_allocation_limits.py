@@ -12,7 +12,8 @@ import pytest
 
 from convfe_core.errors import ModelFileError
 from convfe_core.memory import resident_mb
-from convfe_core.model_allocation import (
+from convfe_core.model_safety import MOST_CHANNELS
+from convfe_core.user_models.allocation_limits import (
     SPARE_NUMBERS,
     bounded_in_tf_keras,
     check_allocation,
@@ -21,9 +22,8 @@ from convfe_core.model_allocation import (
     numbers_in_keras,
     numbers_in_old_keras,
 )
-from convfe_core.model_files import open_model
-from convfe_core.model_formats import load_model_file
-from convfe_core.model_safety import MOST_CHANNELS
+from convfe_core.user_models.open_model import open_model
+from convfe_core.user_models.read_model_file import load_model_file
 from tests.test_model_safety import hdf5_model, layer, sequential
 
 HUGE = sequential(
@@ -164,7 +164,7 @@ def test_counting_leaves_seeds_and_names_to_the_model_that_is_loaded() -> None:
 def test_keras_3_and_tf_keras_count_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     import tf_keras
 
-    monkeypatch.setattr("convfe_core.model_allocation.SPARE_NUMBERS", 0)
+    monkeypatch.setattr("convfe_core.user_models.allocation_limits.SPARE_NUMBERS", 0)
     small = sequential(layer("Conv2D", "a", filters=5, kernel_size=[3, 3]), layer("BatchNormalization", "b"))
     numbers = 9 * 3 * 5 + 5 + 4 * 5
     assert numbers_in_keras(small) == numbers
@@ -179,7 +179,7 @@ def test_keras_3_and_tf_keras_count_the_same(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_layers_that_do_not_fit_are_refused_with_both_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("convfe_core.model_allocation.room_mb", lambda: 100.0)
+    monkeypatch.setattr("convfe_core.user_models.allocation_limits.room_mb", lambda: 100.0)
     check_allocation(2**20, 2**20 - SPARE_NUMBERS, "m.keras")
     with pytest.raises(
         ModelFileError, match=r"m\.keras: describes layers of at least 1,048,576 numbers, but holds 48,575;"
@@ -243,7 +243,7 @@ def test_a_pass_that_does_not_fit_into_memory_is_refused(monkeypatch: pytest.Mon
     picture = keras.Input((None, None, 3))
     model = keras.Model(picture, keras.layers.UpSampling2D(64)(picture))
     check_enlargement(model, 100, 100)
-    monkeypatch.setattr("convfe_core.model_allocation.room_mb", lambda: 100.0)
+    monkeypatch.setattr("convfe_core.user_models.allocation_limits.room_mb", lambda: 100.0)
     with pytest.raises(
         ModelFileError, match=r"its layers make 469 MB of a picture of 100 x 100 pixels; expected at most 100 MB\."
     ):

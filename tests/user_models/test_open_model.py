@@ -12,9 +12,9 @@ from convfe_core.catalog import choose_preprocessing, parse_spec
 from convfe_core.cli import main
 from convfe_core.errors import ModelFileError, SpecError
 from convfe_core.extraction import Size, extract_maps
-from convfe_core.input_scaling import audit_input
-from convfe_core.model_card import describe_model
-from convfe_core.model_files import open_model
+from convfe_core.user_models.input_scaling import audit_input
+from convfe_core.user_models.model_card import describe_model
+from convfe_core.user_models.open_model import open_model
 from tests.builders import noise, photo, png
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from convfe_core.architectures import Architecture
 from convfe_core.errors import ConvfeError, ModelFileError, SpecError
-from convfe_core.input_scaling import ScalingGuess, guess_scaling
-from convfe_core.model_allocation import check_enlargement, shapes_in_a_pass
-from convfe_core.model_flat import flatten_model
-from convfe_core.model_formats import load_model_file
-from convfe_core.recognition import recognise_backbone
 from convfe_core.taps import last_map, operation_of, trace_path
+from convfe_core.user_models.allocation_limits import check_enlargement, shapes_in_a_pass
+from convfe_core.user_models.flatten import flatten_model
+from convfe_core.user_models.input_scaling import ScalingGuess, guess_scaling
+from convfe_core.user_models.read_model_file import load_model_file
+from convfe_core.user_models.recognition import recognise_backbone
 
 USUAL_SIZE = 320
 """Longest side, in pixels, for a model that takes any size and was not recognised."""

@@ -12,7 +12,7 @@ from convfe_core.extraction import Size, extract_maps
 from convfe_core.gallery import SAMPLES, load_sample
 from convfe_core.health import examine
 from convfe_core.images import Photo
-from convfe_core.model_files import open_model
+from convfe_core.user_models.open_model import open_model
 
 TRAINED = ("stage4_block3", "features")
 """Beginnings of the names of the last layers."""

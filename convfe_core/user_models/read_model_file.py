@@ -18,13 +18,6 @@ from typing import Any
 from convfe_core.architectures import Architecture
 from convfe_core.errors import ModelFileError, WeightsAloneError
 from convfe_core.exported_weights import identify_export
-from convfe_core.model_allocation import (
-    bounded_in_tf_keras,
-    check_allocation,
-    numbers_in_keras,
-    numbers_in_old_keras,
-)
-from convfe_core.model_operations import load_with_operations, name_operations
 from convfe_core.model_safety import (
     MOST_BYTES,
     MOST_CONFIG_BYTES,
@@ -33,6 +26,13 @@ from convfe_core.model_safety import (
     check_hdf5,
 )
 from convfe_core.saved_models import METADATA, SAVED_MODEL, VARIABLES, extract, saved_model_root, unpacked
+from convfe_core.user_models.allocation_limits import (
+    bounded_in_tf_keras,
+    check_allocation,
+    numbers_in_keras,
+    numbers_in_old_keras,
+)
+from convfe_core.user_models.bare_operations import load_with_operations, name_operations
 from convfe_core.weights import identify_weights
 
 EXPECTED = "a Keras model: .keras, .h5, .hdf5, or a SavedModel as a folder or zip"

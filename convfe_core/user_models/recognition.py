@@ -18,7 +18,7 @@ def recognise_backbone(model: Any) -> Architecture | None:
 
     Parameters
     ----------
-    model : from `convfe_core.model_flat.flatten_model`
+    model : from `convfe_core.user_models.flatten.flatten_model`
 
     Returns
     -------

@@ -68,8 +68,8 @@ def guess_scaling(model: Any, architecture: Architecture | None) -> ScalingGuess
 
     Parameters
     ----------
-    model : from `convfe_core.model_flat.flatten_model`
-    architecture : what `convfe_core.recognition.recognise_backbone` found
+    model : from `convfe_core.user_models.flatten.flatten_model`
+    architecture : what `convfe_core.user_models.recognition.recognise_backbone` found
     """
     inside = scaling_layers(model)
     if inside:
