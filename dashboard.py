@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from convfe_core.lean import keep_lean
+from convfe_core.base.tensorflow_import import keep_lean
 from pages.parts.ahead_of_time import warmed_up_afterwards
 from pages.parts.guard import guarded
 from pages.parts.navigation import ENTERED, configure_page, pages

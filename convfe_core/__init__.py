@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from convfe_core.annotations import open_boxes, read_dataset
     from convfe_core.backbones import Backbone, load_backbone
+    from convfe_core.base.errors import ConvfeError
     from convfe_core.boxes import Dataset
     from convfe_core.catalog import CATALOG, Spec, parse_spec
     from convfe_core.diagnostics import Diagnostics, diagnose_map
-    from convfe_core.errors import ConvfeError
     from convfe_core.exports import maps_npz
     from convfe_core.extraction import Size, extract_maps, parse_size
     from convfe_core.filesets import open_files
@@ -69,7 +69,7 @@ _HOMES = {
     "boxes": ("Dataset",),
     "catalog": ("CATALOG", "Spec", "parse_spec"),
     "diagnostics": ("Diagnostics", "diagnose_map"),
-    "errors": ("ConvfeError",),
+    "base.errors": ("ConvfeError",),
     "exports": ("maps_npz",),
     "extraction": ("Size", "extract_maps", "parse_size"),
     "filesets": ("open_files",),

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from convfe_core.ahead import map_ahead
-from convfe_core.errors import AnnotationError
+from convfe_core.base.background import map_ahead
+from convfe_core.base.errors import AnnotationError
 from convfe_core.filesets import DatasetLimits, FileSet, Skipped
 from convfe_core.readers import (
     Annotation,

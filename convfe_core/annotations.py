@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from convfe_core.ahead import map_ahead
 from convfe_core.annotation_formats import Pictures, find_formats
+from convfe_core.base.background import map_ahead
+from convfe_core.base.errors import AnnotationError
+from convfe_core.base.folders import is_address, split_address
 from convfe_core.boxes import Dataset, ImageBoxes, clip_boxes, upright_boxes
-from convfe_core.errors import AnnotationError
 from convfe_core.filesets import (
     DEFAULT_DATASET_LIMITS,
     AddressFiles,
@@ -23,7 +24,6 @@ from convfe_core.filesets import (
     Skipped,
     ZipFiles,
 )
-from convfe_core.folders import is_address, split_address
 from convfe_core.headers import Header, read_header
 from convfe_core.images import EXTENSIONS
 from convfe_core.readers import Annotation

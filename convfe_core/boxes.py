@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from convfe_core.base.wording import counted
 from convfe_core.filesets import FileSet, Skipped
-from convfe_core.phrases import counted
 
 BoxArray = NDArray[np.float64]
 

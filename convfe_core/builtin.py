@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.errors import SpecError, WeightsError
+from convfe_core.base.errors import SpecError, WeightsError
 
 if TYPE_CHECKING:
     import keras

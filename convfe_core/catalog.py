@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
 from convfe_core.architectures import ARCHITECTURES, Architecture, Preprocessing, WeightFile
-from convfe_core.errors import SpecError
+from convfe_core.base.errors import SpecError
 
 if TYPE_CHECKING:
     import keras

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from convfe_core.errors import ConvfeError, SpecError
-from convfe_core.lean import keep_lean
+from convfe_core.base.errors import ConvfeError, SpecError
+from convfe_core.base.tensorflow_import import keep_lean
 from convfe_core.progress_lines import DownloadProgress, RankProgress, ReadProgress
 
 if TYPE_CHECKING:
@@ -264,10 +264,10 @@ def write_maps(options: argparse.Namespace) -> int:
 def rank_backbones(options: argparse.Namespace) -> int:
     """Print a ranking and its verdict, and write it as JSON, HTML or CSV."""
     from convfe_core.annotations import open_boxes, read_dataset
+    from convfe_core.base.memory import settle
     from convfe_core.catalog import choose_preprocessing, parse_spec
     from convfe_core.extraction import parse_size
     from convfe_core.filesets import open_files
-    from convfe_core.memory import settle
     from convfe_core.precision import explain_precision, parse_precision
     from convfe_core.rank import RankRun
     from convfe_core.rank_report import write_reports
@@ -359,7 +359,7 @@ def _range(text: str) -> tuple[int, int]:
 
 def _where(text: str) -> Path | str:
     """A path, or an address as it stands."""
-    from convfe_core.folders import is_address
+    from convfe_core.base.folders import is_address
 
     return text if is_address(text) else Path(text)
 

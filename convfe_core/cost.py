@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.backbones import Network
-from convfe_core.lean import import_tensorflow
-from convfe_core.memory import give_back, used_mb
+from convfe_core.base.memory import give_back, used_mb
+from convfe_core.base.tensorflow_import import import_tensorflow
 
 BATCHES = (1, 8)
 SECONDS = 1.5
@@ -138,7 +138,7 @@ def _time_batch(
 
 
 class PeakMemory:
-    """Watches how much memory the process uses while a block runs, see `convfe_core.memory.used_mb`.
+    """Watches how much memory the process uses while a block runs, see `convfe_core.base.memory.used_mb`.
 
     Attributes
     ----------

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from convfe_core.errors import SpecError
+from convfe_core.base.errors import SpecError
 from convfe_core.maps import REDUCTIONS, FeatureMaps, FloatArray
 from convfe_core.scales import Limits, MapKey, value_range
 

@@ -15,7 +15,7 @@ from urllib.request import url2pathname
 
 import requests
 
-from convfe_core.errors import DownloadError
+from convfe_core.base.errors import DownloadError
 
 MegabyteProgress = Callable[[float, float], None]
 """Called with the megabytes (10^6 bytes) done and in all."""

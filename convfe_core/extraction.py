@@ -9,10 +9,10 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from convfe_core.ahead import ahead
 from convfe_core.backbones import Backbone
-from convfe_core.errors import SpecError
-from convfe_core.gate import MACHINE, OnWait, wait_silently
+from convfe_core.base.background import ahead
+from convfe_core.base.errors import SpecError
+from convfe_core.base.machine_queue import MACHINE, OnWait, wait_silently
 from convfe_core.images import Photo, place_on_canvas, plan_frame
 from convfe_core.maps import CellGrid, FeatureMaps, FloatArray, Frame
 from convfe_core.pixels import PixelArray

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from convfe_core.errors import AnnotationError, StoreError
-from convfe_core.folders import RemoteFolder, is_address
+from convfe_core.base.errors import AnnotationError, StoreError
+from convfe_core.base.folders import RemoteFolder, is_address
 
 _LEFT_ALONE = ("__MACOSX", "Thumbs.db", "desktop.ini")
 
@@ -149,7 +149,7 @@ class FolderFiles(FileSet):
 
 
 class AddressFiles(FileSet):
-    """A folder at an address such as ``s3://bucket/photos``, with all folders in it; see `convfe_core.folders`.
+    """A folder at an address such as ``s3://bucket/photos``, with all folders in it; see `convfe_core.base.folders`.
 
     Parameters
     ----------

@@ -6,14 +6,14 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from convfe_core.base.errors import MemoryLimitError
+from convfe_core.base.memory import memory_limit_mb, room_mb, tensorflow_imported
 from convfe_core.catalog import Spec
-from convfe_core.errors import MemoryLimitError
 from convfe_core.extraction import Described, Size, frame_for
 from convfe_core.images import Photo
-from convfe_core.memory import memory_limit_mb, room_mb, tensorflow_imported
 
 TENSORFLOW_MB = 560.0
-"""Resident memory that importing TensorFlow and Keras takes: 500 were measured, with `convfe_core.lean`."""
+"""Resident memory that importing TensorFlow and Keras takes: 500 were measured, with `convfe_core.base.tensorflow_import`."""
 
 PHOTOS_AND_BOXES_MB = 400.0
 """What else a process takes that runs backbones over photographs: a few batches, and the boxes of the data set."""

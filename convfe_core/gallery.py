@@ -6,7 +6,7 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
-from convfe_core.errors import ImageError
+from convfe_core.base.errors import ImageError
 from convfe_core.images import Photo, read_photo
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
-from convfe_core.errors import SpecError
+from convfe_core.base.errors import SpecError
 from convfe_core.maps import CellGrid
 
 _T = TypeVar("_T")

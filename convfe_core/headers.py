@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from PIL import ExifTags, Image
 
-from convfe_core.errors import AnnotationError, StoreError
+from convfe_core.base.errors import AnnotationError, StoreError
 from convfe_core.filesets import FileSet
 from convfe_core.images import FORMATS
 

@@ -11,8 +11,8 @@ import numpy as np
 from convfe_core.activations import Activity, ActivityGatherer
 from convfe_core.architectures import Preprocessing
 from convfe_core.backbones import Network
+from convfe_core.base.errors import ImageError
 from convfe_core.channel_statistics import ChannelGatherer, ChannelStatistics
-from convfe_core.errors import ImageError
 from convfe_core.extraction import Size
 from convfe_core.features import canvas_of, read_features
 from convfe_core.images import Photo

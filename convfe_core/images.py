@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from convfe_core.errors import ImageError
-from convfe_core.folders import is_address, known_folder, split_address
+from convfe_core.base.errors import ImageError
+from convfe_core.base.folders import is_address, known_folder, split_address
 from convfe_core.maps import Frame
 from convfe_core.pixels import PixelArray, upright_rgb
 

@@ -7,10 +7,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Generic, TypeVar
 
+from convfe_core.base.errors import MemoryLimitError
+from convfe_core.base.memory import room_mb
 from convfe_core.catalog import Spec
-from convfe_core.errors import MemoryLimitError
 from convfe_core.footprint import PHOTOS_AND_BOXES_MB, peak_mb
-from convfe_core.memory import room_mb
 from convfe_core.weights import weights_state
 
 T = TypeVar("T")

@@ -11,18 +11,18 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from convfe_core.ahead import ahead, map_ahead
 from convfe_core.backbones import Backbone, load_backbone
+from convfe_core.base.background import ahead, map_ahead
+from convfe_core.base.errors import ImageError
+from convfe_core.base.folders import Folder, is_address
+from convfe_core.base.memory import give_back, settle
 from convfe_core.catalog import Spec, file_stem
-from convfe_core.errors import ImageError
 from convfe_core.exports import single_npz
 from convfe_core.extraction import Size, extract_windows
 from convfe_core.filesets import AddressFiles
-from convfe_core.folders import Folder, is_address
 from convfe_core.footprint import require_room
 from convfe_core.images import Photo, file_name, photo_bytes, read_photo
 from convfe_core.maps import FeatureMaps
-from convfe_core.memory import give_back, settle
 from convfe_core.pictures import row_png
 from convfe_core.precision import Precision, require_same_arithmetic
 from convfe_core.shards import Row, Shard, ShardImage

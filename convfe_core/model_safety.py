@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from convfe_core.errors import ModelFileError
+from convfe_core.base.errors import ModelFileError
 from convfe_core.model_allowed import ACTIVATIONS, CLASSES, LAYERS, MODULES, TF_OPERATIONS
 
 MOST_BYTES = 2_000_000_000

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from convfe_core.backbones import Backbone, LoadProgress, ignore_progress, load_backbone, weight_path
+from convfe_core.base.machine_queue import MACHINE, waiting_words
+from convfe_core.base.memory import give_back, room_mb, used_mb
+from convfe_core.base.tensorflow_import import import_tensorflow
 from convfe_core.catalog import Spec
 from convfe_core.every_layer import EveryLayer, open_every_layer
 from convfe_core.footprint import peak_mb, refusal
-from convfe_core.gate import MACHINE, waiting_words
-from convfe_core.lean import import_tensorflow
-from convfe_core.memory import give_back, room_mb, used_mb
 from convfe_core.precision import Precision
 
 EVERY_LAYER = "every layer"

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
 
-from convfe_core.errors import EngineError, SpecError
+from convfe_core.base.errors import EngineError, SpecError
 
 Precision = Literal["float32", "fast"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)

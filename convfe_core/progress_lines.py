@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from convfe_core.pace import SECONDS_BETWEEN_LINES, duration
+from convfe_core.base.pace import SECONDS_BETWEEN_LINES, duration
 
 if TYPE_CHECKING:
     from convfe_core.rank_results import Progress

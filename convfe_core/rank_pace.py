@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from convfe_core.gate import MACHINE, waiting_words
-from convfe_core.pace import Pace
+from convfe_core.base.machine_queue import MACHINE, waiting_words
+from convfe_core.base.pace import Pace
 from convfe_core.rank_results import Progress
 
 ENOUGH = 0.02

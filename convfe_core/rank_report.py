@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convfe_core.errors import ConvfeError
-from convfe_core.files import write_whole
+from convfe_core.base.errors import ConvfeError
+from convfe_core.base.files import write_whole
 from convfe_core.images import DEFAULT_LIMITS, Photo, read_photo
 from convfe_core.maps import FeatureMaps
 from convfe_core.rank_figures import pareto_figure, separation_figure, size_figure

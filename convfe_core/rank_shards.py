@@ -24,17 +24,17 @@ import numpy as np
 import pyarrow as pa
 from platformdirs import user_cache_dir
 
-from convfe_core.ahead import map_ahead
 from convfe_core.backbones import open_network
+from convfe_core.base.background import map_ahead
+from convfe_core.base.errors import AnnotationError, ImageError
+from convfe_core.base.memory import give_back
 from convfe_core.boxes import BoxArray, Dataset
 from convfe_core.catalog import Spec, control_of
 from convfe_core.diagnostics import Diagnostics, diagnose_map
-from convfe_core.errors import AnnotationError, ImageError
 from convfe_core.footprint import require_room
 from convfe_core.geometry import SpatialPath
 from convfe_core.images import DEFAULT_LIMITS, Photo, read_photo
 from convfe_core.maps import REDUCTIONS
-from convfe_core.memory import give_back
 from convfe_core.packed_boxes import PackedBoxes
 from convfe_core.precision import computes_in_bfloat16, require_same_arithmetic
 from convfe_core.rank_results import RankOptions

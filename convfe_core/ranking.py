@@ -9,8 +9,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from convfe_core.base.wording import counted, in_words
 from convfe_core.bootstrap import SEED, Estimate, estimate, holm_intervals, resampled_means
-from convfe_core.phrases import counted, in_words
 
 Values = NDArray[np.float64]
 

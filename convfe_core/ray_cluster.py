@@ -12,7 +12,7 @@ from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import version
 from typing import Any
 
-from convfe_core.errors import ConvfeError, EngineError
+from convfe_core.base.errors import ConvfeError, EngineError
 
 KNOCK_SECONDS, ANSWER_SECONDS = 10.0, 60.0
 PACKAGES = ("convfe", "tensorflow", "keras", "numpy", "pillow")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from convfe_core.errors import EngineError
+from convfe_core.base.errors import EngineError
 
 WORKERS_ON_A_NODE = 8
 """About so many share a node if nothing else is said."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from convfe_core.errors import AnnotationError
+from convfe_core.base.errors import AnnotationError
 
 Box = tuple[float, float, float, float]
 

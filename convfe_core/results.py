@@ -18,17 +18,17 @@ from typing import IO, Any
 import pyarrow as pa
 
 from convfe_core.backbones import Backbone
+from convfe_core.base.errors import ConvfeError, ImageError, SpecError
+from convfe_core.base.folders import is_address, open_folder
+from convfe_core.base.pace import SECONDS_BETWEEN_LINES, Pace, duration
+from convfe_core.base.wording import counted
 from convfe_core.catalog import Spec, file_stem, from_anywhere, require_different_labels
-from convfe_core.errors import ConvfeError, ImageError, SpecError
 from convfe_core.extraction import Size
 from convfe_core.filesets import Skipped, file_stamp
-from convfe_core.folders import is_address, open_folder
 from convfe_core.footprint import weights_mb, worker_mb
 from convfe_core.images import file_name, require_file
 from convfe_core.load_ahead import LoadAhead
 from convfe_core.maps_shards import SCHEMA, MapsJob
-from convfe_core.pace import SECONDS_BETWEEN_LINES, Pace, duration
-from convfe_core.phrases import counted
 from convfe_core.precision import Precision, computes_in_bfloat16, explain_kept, explain_precision
 from convfe_core.ray_engine import RayEngine, RayProgress, missing_in_words
 from convfe_core.saved_models import model_stamp

@@ -19,8 +19,8 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
+from convfe_core.base.folders import Folder, LocalFolder, open_folder
 from convfe_core.catalog import file_stem
-from convfe_core.folders import Folder, LocalFolder, open_folder
 
 SHARD_IMAGES = 256
 LAYOUT = 1

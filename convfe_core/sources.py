@@ -15,8 +15,8 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from requests.certs import where as certificates
 
-from convfe_core.errors import ImageError
-from convfe_core.folders import known_folder, split_address
+from convfe_core.base.errors import ImageError
+from convfe_core.base.folders import known_folder, split_address
 from convfe_core.images import DEFAULT_LIMITS, EXTENSIONS, ImageLimits, Photo, display_name, read_photo
 
 FETCH_SECONDS = 10.0

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 import time
 
+from convfe_core.base.machine_queue import MACHINE
+from convfe_core.base.memory import tensorflow_imported
+from convfe_core.base.tensorflow_import import import_tensorflow
 from convfe_core.faults import LOGGER
-from convfe_core.gate import MACHINE
-from convfe_core.lean import import_tensorflow
-from convfe_core.memory import tensorflow_imported
 
 DELAY_S = 1.0
 """By then a browser has fetched the page and its scripts, which a busy process would serve more slowly."""

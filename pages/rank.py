@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from convfe_core.errors import ConvfeError
-from convfe_core.pace import duration
-from convfe_core.phrases import counted
+from convfe_core.base.errors import ConvfeError
+from convfe_core.base.pace import duration
+from convfe_core.base.wording import counted
 from convfe_core.rank import RankRun
 from convfe_core.rank_results import Progress, RankOptions
 from convfe_core.ranking import FEWEST_IMAGES

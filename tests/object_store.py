@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from convfe_core.folders import RemoteFolder
+from convfe_core.base.folders import RemoteFolder
 from tests.servers import free_port, wait_for
 
 BUCKET = "pictures"

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convfe_core.annotations import open_boxes, read_dataset
+from convfe_core.base.errors import AnnotationError
 from convfe_core.boxes import Dataset
-from convfe_core.errors import AnnotationError
 from convfe_core.filesets import FileSet, UploadedFiles, ZipFiles, open_files
 from convfe_core.readers import parse_class_names, parse_coco, parse_voc, parse_yolo
 from tests.datasets import coco, jpeg, told, voc, zipped

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from convfe_core import weights
+from convfe_core.base.errors import ImageError
 from convfe_core.catalog import file_stem
 from convfe_core.cli import main
-from convfe_core.errors import ImageError
 from convfe_core.hosting import VISITOR
 from convfe_core.images import display_name, open_photo, read_photo
 from tests.apps import new_app, open_page

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from convfe_core import builtin
-from convfe_core.errors import SpecError, WeightsError
+from convfe_core.base.errors import SpecError, WeightsError
 from tests.conftest import need
 
 NAMES = list(builtin.BUILTIN_BUILDERS)

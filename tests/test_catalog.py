@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from convfe_core.base.errors import SpecError
 from convfe_core.catalog import (
     CATALOG,
     Spec,
@@ -15,7 +16,6 @@ from convfe_core.catalog import (
     parse_spec,
     require_different_labels,
 )
-from convfe_core.errors import SpecError
 
 KERAS_ENTRIES = [a for a in CATALOG.values() if a.weight_file is not None]
 FAMILIES = list(dict.fromkeys(a.family for a in CATALOG.values()))

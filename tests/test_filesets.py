@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from convfe_core.annotations import open_boxes, read_dataset
-from convfe_core.errors import AnnotationError
+from convfe_core.base.errors import AnnotationError
 from convfe_core.filesets import DatasetLimits, FileSet, FolderFiles, Skipped, UploadedFiles, ZipFiles, open_files
 from tests.datasets import zipped
 from tests.rankings import patches

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from convfe_core import gallery
-from convfe_core.errors import ImageError
+from convfe_core.base.errors import ImageError
 from convfe_core.gallery import DEFAULT_SAMPLES, SAMPLES, load_sample
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from convfe_core.errors import SpecError
+from convfe_core.base.errors import SpecError
 from convfe_core.geometry import Finer, Margin, SpatialPath, Step, Window
 from convfe_core.maps import CellGrid
 

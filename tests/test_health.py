@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from convfe_core.backbones import open_network
+from convfe_core.base.errors import ImageError
 from convfe_core.catalog import parse_spec
 from convfe_core.channel_statistics import ChannelGatherer, border_lead, effective_rank
-from convfe_core.errors import ImageError
 from convfe_core.extraction import Size
 from convfe_core.features import canvas_of
 from convfe_core.gallery import SAMPLES, load_sample

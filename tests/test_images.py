@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from convfe_core.errors import ImageError
+from convfe_core.base.errors import ImageError
 from convfe_core.images import (
     ImageLimits,
     display_name,

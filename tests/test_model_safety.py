@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from convfe_core.errors import ModelFileError, WeightsError
+from convfe_core.base.errors import ModelFileError, WeightsError
 from convfe_core.model_allowed import CLASSES, ONLY_IN_TRAINING
 from convfe_core.model_safety import MOST_LAYERS, MOST_PIXELS, check_config
 from convfe_core.user_models import read_model_file as model_formats

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from convfe_core.phrases import in_words
+from convfe_core.base.wording import in_words
 from convfe_core.ranking import BackboneScores, MapScores, Ranking, rank_backbones
 
 IMAGES = 60

@@ -24,11 +24,11 @@ import pytest
 from convfe_core import cli, ray_engine
 from convfe_core import shards as shards_module
 from convfe_core.backbones import open_network
+from convfe_core.base.errors import EngineError
+from convfe_core.base.folders import RemoteFolder
 from convfe_core.catalog import parse_spec
 from convfe_core.cli import main
-from convfe_core.errors import EngineError
 from convfe_core.filesets import Skipped
-from convfe_core.folders import RemoteFolder
 from convfe_core.progress_lines import RankProgress
 from convfe_core.rank_results import Progress
 from convfe_core.ray_cluster import package_versions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from convfe_core.errors import EngineError
+from convfe_core.base.errors import EngineError
 from convfe_core.ray_workers import Workers, plan_workers
 
 GB = 2.0**30

@@ -186,7 +186,7 @@ import sys
 from pathlib import Path
 from convfe_core.catalog import parse_spec
 from convfe_core.extraction import Size
-from convfe_core.memory import resident_mb
+from convfe_core.base.memory import resident_mb
 from convfe_core.results import MapsRun
 seen = []
 def watch(line):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from convfe_core.errors import ImageError
+from convfe_core.base.errors import ImageError
 from convfe_core.images import ImageLimits
 from convfe_core.sources import fetch_photo, photos_in_folder
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from convfe_core.base.errors import SpecError
 from convfe_core.catalog import CATALOG, build_model
-from convfe_core.errors import SpecError
 from convfe_core.taps import STAGES, resolve_tap, stage_taps, trace_path
 
 SMALLEST = {

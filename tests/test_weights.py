@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from convfe_core.base.errors import WeightsError
 from convfe_core.catalog import CATALOG, build_model
-from convfe_core.errors import WeightsError
 from convfe_core.weights import cached_path, fetch_weights, load_weights, weights_state
 
 SMALL = CATALOG["MobileNetV2-0.35"]

@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from convfe_core.errors import ModelFileError
-from convfe_core.memory import room_mb
+from convfe_core.base.errors import ModelFileError
+from convfe_core.base.memory import room_mb
 from convfe_core.taps import operation_of, sources_of, tensors_in_order
 
 SPARE_NUMBERS = 1_000_000

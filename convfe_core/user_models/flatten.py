@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
-from convfe_core.errors import ModelFileError
+from convfe_core.base.errors import ModelFileError
 from convfe_core.model_allowed import ONLY_IN_TRAINING, TF_OPERATIONS
 
 _RENAMED = {"SyncBatchNormalization": "BatchNormalization", "ThresholdedReLU": "ReLU"}

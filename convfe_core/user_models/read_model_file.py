@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from convfe_core.architectures import Architecture
-from convfe_core.errors import ModelFileError, WeightsAloneError
+from convfe_core.base.errors import ModelFileError, WeightsAloneError
 from convfe_core.exported_weights import identify_export
 from convfe_core.model_safety import (
     MOST_BYTES,

@@ -9,11 +9,11 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from convfe_core.annotations import open_boxes, read_dataset
+from convfe_core.base.errors import AnnotationError, ConvfeError
+from convfe_core.base.wording import counted
 from convfe_core.boxes import Dataset
-from convfe_core.errors import AnnotationError, ConvfeError
 from convfe_core.filesets import DatasetLimits, FileSet, UploadedFiles, ZipFiles, open_files
 from convfe_core.images import display_name
-from convfe_core.phrases import counted
 from pages.parts.choose_images import READING
 from pages.parts.session import allowance
 from pages.parts.uploads import earlier_uploads, uploader_was_emptied

@@ -10,9 +10,9 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from convfe_core.errors import ConvfeError
+from convfe_core.base.errors import ConvfeError
+from convfe_core.base.machine_queue import Gate
 from convfe_core.gallery import DEFAULT_SAMPLES, SAMPLES, load_sample
-from convfe_core.gate import Gate
 from convfe_core.hosting import Allowance
 from convfe_core.images import Photo, open_photo, read_photo, reduce_photo
 from convfe_core.sources import fetch_photo, photos_in_folder

@@ -9,11 +9,11 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from convfe_core.backbones import Backbone
+from convfe_core.base.errors import ConvfeError, MemoryLimitError
+from convfe_core.base.machine_queue import waiting_words
 from convfe_core.catalog import Spec
-from convfe_core.errors import ConvfeError, MemoryLimitError
 from convfe_core.extraction import Size, extract_maps
 from convfe_core.footprint import check_pass
-from convfe_core.gate import waiting_words
 from convfe_core.images import Photo
 from convfe_core.maps import FeatureMaps
 from convfe_core.precision import Precision

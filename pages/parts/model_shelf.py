@@ -11,8 +11,8 @@ from pathlib import Path
 
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from convfe_core.base.errors import ModelFileError
 from convfe_core.catalog import file_stem
-from convfe_core.errors import ModelFileError
 
 
 class ModelShelf:

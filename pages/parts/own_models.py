@@ -10,9 +10,9 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from convfe_core.architectures import Preprocessing
+from convfe_core.base.errors import ConvfeError, MemoryLimitError, SpecError, WeightsAloneError
+from convfe_core.base.machine_queue import MACHINE
 from convfe_core.catalog import CATALOG, Spec, parse_spec
-from convfe_core.errors import ConvfeError, MemoryLimitError, SpecError, WeightsAloneError
-from convfe_core.gate import MACHINE
 from convfe_core.preprocessing import SCALINGS
 from convfe_core.saved_models import model_stamp
 from convfe_core.user_models.input_scaling import SCALING_WORDS, ScalingGuess

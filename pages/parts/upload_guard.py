@@ -11,8 +11,8 @@ from streamlit import runtime
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 
+from convfe_core.base.memory import memory_limit_mb
 from convfe_core.hosting import VISITOR
-from convfe_core.memory import memory_limit_mb
 from pages.parts.session import is_stranger
 
 Manager = MemoryUploadedFileManager

@@ -7,7 +7,7 @@ import re
 
 import streamlit as st
 
-from convfe_core.errors import ConvfeError
+from convfe_core.base.errors import ConvfeError
 from pages.parts.session import hosted
 
 LOGGER = logging.getLogger("convfe")

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convfe_core.errors import ModelFileError
-from convfe_core.memory import resident_mb
+from convfe_core.base.errors import ModelFileError
+from convfe_core.base.memory import resident_mb
 from convfe_core.model_safety import MOST_CHANNELS
 from convfe_core.user_models.allocation_limits import (
     SPARE_NUMBERS,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from convfe_core.lean import import_tensorflow
+from convfe_core.base.tensorflow_import import import_tensorflow
 
 SETTING = "CONVFE_MEMORY_MB"
 """Environment variable: the memory in megabytes that the whole process may use."""

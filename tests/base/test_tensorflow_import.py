@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-FIRST = "import sys\nfrom convfe_core.lean import TAKEN_ALONG, keep_lean\n"
+FIRST = "import sys\nfrom convfe_core.base.tensorflow_import import TAKEN_ALONG, keep_lean\n"
 
 
 def run(code: str) -> list[str]:

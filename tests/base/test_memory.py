@@ -3,7 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from convfe_core.memory import memory_limit_mb
+from convfe_core.base.memory import memory_limit_mb
 
 
 def test_the_containers_limit_counts_where_it_is_lower(tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_where_tensorflow_keeps_no_count_of_its_memory_a_backbone_is_loaded_and_
     code = """
 import tensorflow as tf
 from convfe_core.catalog import parse_spec
-from convfe_core.memory import room_mb, used_mb
+from convfe_core.base.memory import room_mb, used_mb
 from convfe_core.pool import BackbonePool
 try:
     tf.config.experimental.get_memory_info("CPU:0")

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from convfe_core.ahead import ahead, map_ahead
+from convfe_core.base.background import ahead, map_ahead
 
 
 def threads_ahead() -> list[threading.Thread]:

@@ -17,8 +17,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
-from convfe_core.errors import StoreError
-from convfe_core.files import whole_file, write_whole
+from convfe_core.base.errors import StoreError
+from convfe_core.base.files import whole_file, write_whole
 
 WHOLE_BY_ITSELF = frozenset({"s3", "gcs", "abfs"})
 """Object stores: there a file is seen once all of it is there."""

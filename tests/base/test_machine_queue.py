@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from convfe_core.gate import Gate
+from convfe_core.base.machine_queue import Gate
 
 LIMIT_S = 30
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from convfe_core.annotations import open_boxes, read_dataset
+from convfe_core.base.errors import AnnotationError, ImageError, StoreError
+from convfe_core.base.folders import Folder, LocalFolder, RemoteFolder, is_address, open_folder, split_address
 from convfe_core.cli import main
-from convfe_core.errors import AnnotationError, ImageError, StoreError
 from convfe_core.filesets import AddressFiles, open_files
-from convfe_core.folders import Folder, LocalFolder, RemoteFolder, is_address, open_folder, split_address
 from convfe_core.images import open_photo
 from convfe_core.sources import photos_at_address
 from tests.builders import noise, png

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from convfe_core.phrases import counted
+from convfe_core.base.wording import counted
 
 WAIT_SECONDS = 0.2
 """How often somebody who waits is asked whether they still want to."""

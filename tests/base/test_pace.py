@@ -1,6 +1,6 @@
 import pytest
 
-from convfe_core.pace import Pace, duration
+from convfe_core.base.pace import Pace, duration
 
 
 class Clock:
