@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
 
 from benchmarks.end_to_end import write_photographs
 from benchmarks.machine import describe_machine
-from convfe_core.gallery import SAMPLES
+from convfe_core.photos.gallery import SAMPLES
 from tests.browser.conftest import FLAGS
 from tests.conftest import CHROMIUM
 from tests.servers import serve

@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.machine import describe_machine
-from convfe_core.gallery import SAMPLES, load_sample
+from convfe_core.photos.gallery import SAMPLES, load_sample
 
 BACKBONES = ("ResNet50", "MobileNetV2-1.0", "EfficientNetB0")
 IMAGES = 64

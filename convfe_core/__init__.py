@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from convfe_core.exports import maps_npz
     from convfe_core.extraction import Size, extract_maps, parse_size
     from convfe_core.filesets import open_files
-    from convfe_core.gallery import load_sample
-    from convfe_core.images import Photo, open_photo
     from convfe_core.maps import FeatureMaps
+    from convfe_core.photos.gallery import load_sample
+    from convfe_core.photos.photo import Photo, open_photo
     from convfe_core.pictures import row_png
     from convfe_core.rank import RankRun
     from convfe_core.rank_report import write_reports
@@ -73,8 +73,8 @@ _HOMES = {
     "exports": ("maps_npz",),
     "extraction": ("Size", "extract_maps", "parse_size"),
     "filesets": ("open_files",),
-    "gallery": ("load_sample",),
-    "images": ("Photo", "open_photo"),
+    "photos.gallery": ("load_sample",),
+    "photos.photo": ("Photo", "open_photo"),
     "maps": ("FeatureMaps",),
     "pictures": ("row_png",),
     "rank": ("RankRun",),

@@ -24,8 +24,8 @@ from convfe_core.filesets import (
     Skipped,
     ZipFiles,
 )
-from convfe_core.headers import Header, read_header
-from convfe_core.images import EXTENSIONS
+from convfe_core.photos.image_header import Header, read_header
+from convfe_core.photos.photo import EXTENSIONS
 from convfe_core.readers import Annotation
 
 

@@ -19,11 +19,11 @@ from convfe_core.base.memory import give_back
 from convfe_core.base.tensorflow_import import import_tensorflow
 from convfe_core.catalog import Preprocessing, Spec, build_model, find_architecture
 from convfe_core.folding import Fold, fold_model
-from convfe_core.gallery import SAMPLES, load_sample
 from convfe_core.graphs import freeze, in_bfloat16
-from convfe_core.images import place_on_canvas, plan_frame
 from convfe_core.maps import CellGrid, FloatArray
-from convfe_core.pixels import PixelArray
+from convfe_core.photos.decoding import PixelArray
+from convfe_core.photos.gallery import SAMPLES, load_sample
+from convfe_core.photos.photo import place_on_canvas, plan_frame
 from convfe_core.precision import Precision, computes_in_bfloat16
 from convfe_core.preprocessing import scale_pixels
 from convfe_core.taps import SpatialPath, Tap, resolve_tap, trace_path, values_per_pixel

@@ -10,9 +10,9 @@ from convfe_core.backbones import Network
 from convfe_core.base.machine_queue import MACHINE
 from convfe_core.extraction import Size, cells_on_photo, frame_for
 from convfe_core.graphs import freeze
-from convfe_core.images import Photo, place_on_canvas
 from convfe_core.maps import CellGrid, FloatArray, Frame
-from convfe_core.pixels import PixelArray
+from convfe_core.photos.decoding import PixelArray
+from convfe_core.photos.photo import Photo, place_on_canvas
 from convfe_core.taps import Tap
 
 

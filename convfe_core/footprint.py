@@ -10,7 +10,7 @@ from convfe_core.base.errors import MemoryLimitError
 from convfe_core.base.memory import memory_limit_mb, room_mb, tensorflow_imported
 from convfe_core.catalog import Spec
 from convfe_core.extraction import Described, Size, frame_for
-from convfe_core.images import Photo
+from convfe_core.photos.photo import Photo
 
 TENSORFLOW_MB = 560.0
 """Resident memory that importing TensorFlow and Keras takes: 500 were measured, with `convfe_core.base.tensorflow_import`."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from convfe_core.filesets import DEFAULT_DATASET_LIMITS, DatasetLimits
-from convfe_core.images import DEFAULT_LIMITS, ImageLimits
+from convfe_core.photos.photo import DEFAULT_LIMITS, ImageLimits
 
 SETTING = "CONVFE_HOSTED"
 """Environment variable: 0 treats nobody as a visitor, 1 (or anything else) everyone, unset looks at each connection."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from convfe_core.backbones import Network
 from convfe_core.graphs import freeze
 from convfe_core.norm_fit import Values, is_initial, norm_divergence, stored_statistics
-from convfe_core.pixels import PixelArray
+from convfe_core.photos.decoding import PixelArray
 from convfe_core.taps import operation_of, tensors_in_order
 
 ALIKE = 1e-6

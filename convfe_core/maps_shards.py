@@ -21,8 +21,8 @@ from convfe_core.exports import single_npz
 from convfe_core.extraction import Size, extract_windows
 from convfe_core.filesets import AddressFiles
 from convfe_core.footprint import require_room
-from convfe_core.images import Photo, file_name, photo_bytes, read_photo
 from convfe_core.maps import FeatureMaps
+from convfe_core.photos.photo import Photo, file_name, photo_bytes, read_photo
 from convfe_core.pictures import row_png
 from convfe_core.precision import Precision, require_same_arithmetic
 from convfe_core.shards import Row, Shard, ShardImage

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from convfe_core.colours import BOX_COLOUR, colour_table, colour_values
-from convfe_core.images import Photo
 from convfe_core.maps import REDUCTIONS, FeatureMaps
-from convfe_core.pixels import PixelArray
+from convfe_core.photos.decoding import PixelArray
+from convfe_core.photos.photo import Photo
 from convfe_core.scales import Limits, MapKey, scale_limits
 
 PANEL = 320

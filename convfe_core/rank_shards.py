@@ -33,9 +33,9 @@ from convfe_core.catalog import Spec, control_of
 from convfe_core.diagnostics import Diagnostics, diagnose_map
 from convfe_core.footprint import require_room
 from convfe_core.geometry import SpatialPath
-from convfe_core.images import DEFAULT_LIMITS, Photo, read_photo
 from convfe_core.maps import REDUCTIONS
 from convfe_core.packed_boxes import PackedBoxes
+from convfe_core.photos.photo import DEFAULT_LIMITS, Photo, read_photo
 from convfe_core.precision import computes_in_bfloat16, require_same_arithmetic
 from convfe_core.rank_results import RankOptions
 from convfe_core.scoring import Scored, ScoringBackbone, freeze_for_scoring, score_windows

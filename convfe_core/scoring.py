@@ -15,9 +15,9 @@ from convfe_core.base.machine_queue import MACHINE
 from convfe_core.boxes import BoxArray
 from convfe_core.extraction import Batch, Size, cells_on_photo, in_order, maps_on_photo, sized_windows
 from convfe_core.folding import Fold
-from convfe_core.images import Photo
 from convfe_core.maps import CellGrid, FeatureMaps, FloatArray, Frame, cell_centres
-from convfe_core.pixels import PixelArray
+from convfe_core.photos.decoding import PixelArray
+from convfe_core.photos.photo import Photo
 from convfe_core.precision import Precision
 from convfe_core.roi import roi_weights
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from convfe_core.colours import colour_stops
 from convfe_core.figure_words import escape
 from convfe_core.figures import Look, base_layout
-from convfe_core.images import Photo
 from convfe_core.maps import FloatArray
+from convfe_core.photos.photo import Photo
 from convfe_core.scales import value_range
 
 GAP, HEAD = 12, 20

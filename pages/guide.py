@@ -7,7 +7,7 @@ import streamlit as st
 from convfe_core.catalog import parse_spec
 from convfe_core.extraction import Size
 from convfe_core.figures import Look, row_figure
-from convfe_core.gallery import SAMPLES, load_sample
+from convfe_core.photos.gallery import SAMPLES, load_sample
 from convfe_core.scales import scale_limits
 from pages.parts.choose_look import ink
 from pages.parts.compute_maps import Work, show_failures

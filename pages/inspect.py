@@ -11,8 +11,8 @@ from convfe_core.catalog import Spec, control_of, find_architecture, parse_spec
 from convfe_core.differences import even_limits, smallest_share, subtract_maps, to_unit
 from convfe_core.extraction import Size
 from convfe_core.figures import row_figure
-from convfe_core.images import Photo
 from convfe_core.maps import FeatureMaps
+from convfe_core.photos.photo import Photo
 from convfe_core.scales import scale_limits
 from convfe_core.weights import weights_state
 from pages.parts.choose_backbones import choose_size

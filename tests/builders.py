@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from convfe_core.images import Photo
 from convfe_core.maps import CellGrid, FeatureMaps, Frame
+from convfe_core.photos.photo import Photo
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 

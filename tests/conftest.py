@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convfe_core.images import Photo
 from convfe_core.maps import CellGrid, FeatureMaps, Frame
+from convfe_core.photos.photo import Photo
 from convfe_core.rank_results import RankResult
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

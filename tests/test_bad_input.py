@@ -19,7 +19,7 @@ from convfe_core.base.errors import ImageError
 from convfe_core.catalog import file_stem
 from convfe_core.cli import main
 from convfe_core.hosting import VISITOR
-from convfe_core.images import display_name, open_photo, read_photo
+from convfe_core.photos.photo import display_name, open_photo, read_photo
 from tests.apps import new_app, open_page
 from tests.bad_input import CASES, ODD_NAMES, Case
 from tests.builders import noise, png

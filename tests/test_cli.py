@@ -12,7 +12,7 @@ from convfe_core.backbones import load_backbone
 from convfe_core.catalog import CATALOG, parse_spec
 from convfe_core.cli import main
 from convfe_core.extraction import Size, extract_maps
-from convfe_core.images import open_photo
+from convfe_core.photos.photo import open_photo
 from tests.builders import noise, png
 from tests.conftest import ROOT
 

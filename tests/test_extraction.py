@@ -18,7 +18,7 @@ from convfe_core.extraction import (
     extract_maps,
     sized_windows,
 )
-from convfe_core.images import Photo
+from convfe_core.photos.photo import Photo
 from convfe_core.taps import Tap
 from tests.builders import photo
 

@@ -11,9 +11,9 @@ from convfe_core.catalog import parse_spec
 from convfe_core.channel_statistics import ChannelGatherer, border_lead, effective_rank
 from convfe_core.extraction import Size
 from convfe_core.features import canvas_of
-from convfe_core.gallery import SAMPLES, load_sample
 from convfe_core.health import examine
 from convfe_core.layer_faults import first_not_finite, weight_faults
+from convfe_core.photos.gallery import SAMPLES, load_sample
 from tests.test_model_files import saved, small_model
 
 SIZE = Size("own")

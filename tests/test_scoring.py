@@ -12,8 +12,8 @@ from convfe_core.backbones import freeze_network, open_network
 from convfe_core.catalog import parse_spec
 from convfe_core.cost import PeakMemory, count_flops, time_batches
 from convfe_core.extraction import Size, extract_maps
-from convfe_core.gallery import load_sample
-from convfe_core.images import place_on_canvas
+from convfe_core.photos.gallery import load_sample
+from convfe_core.photos.photo import place_on_canvas
 from convfe_core.roi import roi_weights
 from convfe_core.scoring import freeze_for_scoring, score_windows
 from tests.builders import photo, roi_average

@@ -26,8 +26,8 @@ from convfe_core.builtin import BUILTIN_BUILDERS, WORKING_SIZE, builtin_weight_f
 from convfe_core.catalog import parse_spec
 from convfe_core.extraction import Size, extract_maps
 from convfe_core.filesets import open_files
-from convfe_core.images import DEFAULT_LIMITS, Photo, read_photo
 from convfe_core.maps import REDUCTIONS
+from convfe_core.photos.photo import DEFAULT_LIMITS, Photo, read_photo
 from convfe_core.separation import Comparison
 from training.pictures import as_input, read_pictures
 

@@ -13,7 +13,7 @@ from convfe_core.base.errors import AnnotationError, ConvfeError
 from convfe_core.base.wording import counted
 from convfe_core.boxes import Dataset
 from convfe_core.filesets import DatasetLimits, FileSet, UploadedFiles, ZipFiles, open_files
-from convfe_core.images import display_name
+from convfe_core.photos.photo import display_name
 from pages.parts.choose_images import READING
 from pages.parts.session import allowance
 from pages.parts.uploads import earlier_uploads, uploader_was_emptied

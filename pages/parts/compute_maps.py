@@ -14,8 +14,8 @@ from convfe_core.base.machine_queue import waiting_words
 from convfe_core.catalog import Spec
 from convfe_core.extraction import Size, extract_maps
 from convfe_core.footprint import check_pass
-from convfe_core.images import Photo
 from convfe_core.maps import FeatureMaps
+from convfe_core.photos.photo import Photo
 from convfe_core.precision import Precision
 from convfe_core.store import MapKey, MapStore
 from pages.parts.session import backbone_pool, map_store

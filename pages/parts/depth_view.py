@@ -22,8 +22,8 @@ from convfe_core.extraction import Size, maps_on_photo
 from convfe_core.features import FeatureReader, Features
 from convfe_core.figures import Look, row_figure
 from convfe_core.footprint import check_pass
-from convfe_core.images import Photo
 from convfe_core.maps import FeatureMaps
+from convfe_core.photos.photo import Photo
 from convfe_core.scales import scale_limits
 from convfe_core.stages import StagedNetwork
 from convfe_core.store import MapKey

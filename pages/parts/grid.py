@@ -14,8 +14,8 @@ from convfe_core.base.wording import in_words
 from convfe_core.diagnostics import map_warning
 from convfe_core.exports import maps_npz
 from convfe_core.figures import Look, row_figure
-from convfe_core.images import Photo
 from convfe_core.maps import FeatureMaps
+from convfe_core.photos.photo import Photo
 from convfe_core.pictures import row_png
 from convfe_core.scales import Limits, MapKey, scale_limits
 from pages.parts.compute_maps import Work

@@ -11,7 +11,7 @@ from convfe_core.catalog import Spec
 from convfe_core.extraction import Size
 from convfe_core.footprint import check_pass
 from convfe_core.health import HealthReport, examine
-from convfe_core.images import Photo
+from convfe_core.photos.photo import Photo
 from pages.parts.load_network import load_network
 from pages.parts.words import plain
 

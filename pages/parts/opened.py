@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from convfe_core.images import Photo
+from convfe_core.photos.photo import Photo
 
 BoxArray = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ import streamlit as st
 
 from convfe_core.arrangement import arrange
 from convfe_core.figures import Look
-from convfe_core.images import Photo
+from convfe_core.photos.photo import Photo
 
 SMALL_SCREEN = 1206, 560
 """Pixels across and down that a projector of 1366 x 768 leaves for a figure; larger windows enlarge words too."""

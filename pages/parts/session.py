@@ -10,7 +10,7 @@ import streamlit as st
 
 from convfe_core.base.memory import backbone_budget_mb
 from convfe_core.hosting import LOCAL, VISITOR, Allowance, is_hosted
-from convfe_core.images import Photo, thumbnail_data_uri
+from convfe_core.photos.photo import Photo, thumbnail_data_uri
 from convfe_core.pool import BackbonePool
 from convfe_core.store import MapStore
 

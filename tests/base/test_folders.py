@@ -13,8 +13,8 @@ from convfe_core.base.errors import AnnotationError, ImageError, StoreError
 from convfe_core.base.folders import Folder, LocalFolder, RemoteFolder, is_address, open_folder, split_address
 from convfe_core.cli import main
 from convfe_core.filesets import AddressFiles, open_files
-from convfe_core.images import open_photo
-from convfe_core.sources import photos_at_address
+from convfe_core.photos.photo import open_photo
+from convfe_core.photos.photo_folders import photos_at_address
 from tests.builders import noise, png
 from tests.datasets import coco, told
 from tests.object_store import filled, object_store

@@ -16,7 +16,7 @@ from convfe_core.backbones import load_backbone
 from convfe_core.catalog import parse_spec
 from convfe_core.colours import colour_values
 from convfe_core.extraction import Size, extract_maps
-from convfe_core.gallery import DEFAULT_SAMPLES, SAMPLES, load_sample
+from convfe_core.photos.gallery import DEFAULT_SAMPLES, SAMPLES, load_sample
 from convfe_core.scales import value_range
 from tests.builders import noise, png
 

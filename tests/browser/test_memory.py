@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from convfe_core.backbones import load_backbone
 from convfe_core.catalog import parse_spec
 from convfe_core.extraction import Size, extract_maps
-from convfe_core.images import read_photo
+from convfe_core.photos.photo import read_photo
 from tests.browser.test_visitors import CHART, idle, visiting
 from tests.builders import noise, png
 from tests.conftest import SHARED, need

@@ -9,9 +9,9 @@ from PIL import Image
 from convfe_core.backbones import load_backbone, open_network
 from convfe_core.catalog import parse_spec
 from convfe_core.extraction import Size, extract_maps
-from convfe_core.gallery import SAMPLES, load_sample
 from convfe_core.health import examine
-from convfe_core.images import Photo
+from convfe_core.photos.gallery import SAMPLES, load_sample
+from convfe_core.photos.photo import Photo
 from convfe_core.user_models.open_model import open_model
 
 TRAINED = ("stage4_block3", "features")

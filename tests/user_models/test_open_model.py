@@ -305,7 +305,7 @@ def test_the_command_line_takes_models_and_their_scaling(tmp_path: Path, capsys:
     assert main([*call, "--preprocess", "mine=caffe"]) == 0
     with np.load(out / "in.mine.npz") as arrays:
         (spec,) = choose_preprocessing([parse_spec(f"mine={model}")], ["mine=caffe"])
-        from convfe_core.images import open_photo
+        from convfe_core.photos.photo import open_photo
 
         maps = next(extract_maps(load_backbone(spec), [open_photo(tmp_path / "in.png")], Size("64")))
         np.testing.assert_array_equal(arrays["max"], maps.max)

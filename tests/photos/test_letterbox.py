@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from convfe_core.images import (
+from convfe_core.maps import Frame
+from convfe_core.photos.photo import (
     OWN_SIZE_CAP,
     Photo,
     place_on_canvas,
     plan_frame,
     thumbnail_data_uri,
 )
-from convfe_core.maps import Frame
 
 
 def photo_of(pixels: np.ndarray) -> Photo:

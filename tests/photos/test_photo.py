@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from convfe_core.base.errors import ImageError
-from convfe_core.images import (
+from convfe_core.photos.photo import (
     ImageLimits,
     display_name,
     open_photo,

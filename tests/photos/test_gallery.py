@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from convfe_core import gallery
 from convfe_core.base.errors import ImageError
-from convfe_core.gallery import DEFAULT_SAMPLES, SAMPLES, load_sample
+from convfe_core.photos import gallery
+from convfe_core.photos.gallery import DEFAULT_SAMPLES, SAMPLES, load_sample
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
@@ -49,7 +49,7 @@ def test_a_wheel_without_the_file_says_so(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_loading_a_sample_imports_neither_scikit_image_nor_tensorflow() -> None:
     code = (
-        "import sys; from convfe_core.gallery import load_sample; load_sample('chelsea');"
+        "import sys; from convfe_core.photos.gallery import load_sample; load_sample('chelsea');"
         "print({'skimage', 'tensorflow', 'keras', 'streamlit'} & set(sys.modules))"
     )
     finished = subprocess.run(

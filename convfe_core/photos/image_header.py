@@ -8,7 +8,7 @@ from PIL import ExifTags, Image
 
 from convfe_core.base.errors import AnnotationError, StoreError
 from convfe_core.filesets import FileSet
-from convfe_core.images import FORMATS
+from convfe_core.photos.photo import FORMATS
 
 
 @dataclass(frozen=True)

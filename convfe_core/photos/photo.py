@@ -21,7 +21,7 @@ from PIL import Image
 from convfe_core.base.errors import ImageError
 from convfe_core.base.folders import is_address, known_folder, split_address
 from convfe_core.maps import Frame
-from convfe_core.pixels import PixelArray, upright_rgb
+from convfe_core.photos.decoding import PixelArray, upright_rgb
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
@@ -119,7 +119,7 @@ def read_photo(data: bytes, name: str, limits: ImageLimits = DEFAULT_LIMITS) -> 
     """Decode a picture.
 
     The first frame of several is taken, EXIF orientation is applied, transparency is laid over white, and
-    more than eight bits are scaled to eight (see :func:`convfe_core.pixels.to_eight_bits`).
+    more than eight bits are scaled to eight (see :func:`convfe_core.photos.decoding.to_eight_bits`).
 
     Parameters
     ----------

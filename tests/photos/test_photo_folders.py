@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from convfe_core.base.errors import ImageError
-from convfe_core.images import ImageLimits
-from convfe_core.sources import fetch_photo, photos_in_folder
+from convfe_core.photos.photo import ImageLimits
+from convfe_core.photos.photo_folders import fetch_photo, photos_in_folder
 
 # --- folders -------------------------------------------------------------------------------------
 

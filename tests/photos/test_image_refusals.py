@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from convfe_core.base.errors import ImageError
-from convfe_core.images import (
+from convfe_core.photos.photo import (
     ImageLimits,
     display_name,
     read_photo,
@@ -99,7 +99,7 @@ def test_a_picture_that_does_not_fit_into_memory_is_named(monkeypatch: pytest.Mo
     def full(_image: Image.Image) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("convfe_core.images.upright_rgb", full)
+    monkeypatch.setattr("convfe_core.photos.photo.upright_rgb", full)
     assert refusal(encode(corners())) == (
         "file.jpg: expected a picture that fits into memory, got 24 x 16 pixels; save a smaller copy."
     )

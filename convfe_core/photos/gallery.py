@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convfe_core.base.errors import ImageError
-from convfe_core.images import Photo, read_photo
+from convfe_core.photos.photo import Photo, read_photo
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""From bytes to a photograph, and to the canvas that a network receives."""
