@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from convfe_core.backbones import Backbone, load_backbone
     from convfe_core.base.errors import ConvfeError
     from convfe_core.boxes import Dataset
-    from convfe_core.catalog import CATALOG, Spec, parse_spec
+    from convfe_core.catalog.specs import CATALOG, Spec, parse_spec
     from convfe_core.diagnostics import Diagnostics, diagnose_map
     from convfe_core.exports import maps_npz
     from convfe_core.extraction import Size, extract_maps, parse_size
@@ -67,7 +67,7 @@ _HOMES = {
     "annotations": ("open_boxes", "read_dataset"),
     "backbones": ("Backbone", "load_backbone"),
     "boxes": ("Dataset",),
-    "catalog": ("CATALOG", "Spec", "parse_spec"),
+    "catalog.specs": ("CATALOG", "Spec", "parse_spec"),
     "diagnostics": ("Diagnostics", "diagnose_map"),
     "base.errors": ("ConvfeError",),
     "exports": ("maps_npz",),

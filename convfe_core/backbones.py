@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from convfe_core.base.errors import SpecError
 from convfe_core.base.memory import give_back
 from convfe_core.base.tensorflow_import import import_tensorflow
-from convfe_core.catalog import Preprocessing, Spec, build_model, find_architecture
+from convfe_core.catalog.pixel_scaling import scale_pixels
+from convfe_core.catalog.specs import Preprocessing, Spec, build_model, find_architecture
 from convfe_core.folding import Fold, fold_model
 from convfe_core.graphs import freeze, in_bfloat16
 from convfe_core.maps import CellGrid, FloatArray
@@ -25,7 +26,6 @@ from convfe_core.photos.decoding import PixelArray
 from convfe_core.photos.gallery import SAMPLES, load_sample
 from convfe_core.photos.photo import place_on_canvas, plan_frame
 from convfe_core.precision import Precision, computes_in_bfloat16
-from convfe_core.preprocessing import scale_pixels
 from convfe_core.taps import SpatialPath, Tap, resolve_tap, trace_path, values_per_pixel
 from convfe_core.user_models.input_scaling import to_grey
 from convfe_core.weights import fetch_weights, load_weights
@@ -193,7 +193,7 @@ def open_network(
         keras.utils.set_random_seed(seed)
         model = build_model(architecture)
         if spec.weights == "builtin":
-            from convfe_core.builtin import load_builtin_weights
+            from convfe_core.catalog.builtin_networks import load_builtin_weights
 
             load_builtin_weights(model, architecture.name)
         elif weights is not None:

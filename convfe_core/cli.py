@@ -20,7 +20,7 @@ from convfe_core.base.tensorflow_import import keep_lean
 from convfe_core.progress_lines import DownloadProgress, RankProgress, ReadProgress
 
 if TYPE_CHECKING:
-    from convfe_core.catalog import Spec
+    from convfe_core.catalog.specs import Spec
     from convfe_core.ray_engine import RayEngine
 
 DESCRIPTION = "See what convolutional backbones make of your images, and rank them by boxes around your objects."
@@ -221,7 +221,7 @@ def list_catalog(options: argparse.Namespace) -> int:
 
 def fetch_specs(options: argparse.Namespace) -> int:
     """Fill the weights cache and say what was done."""
-    from convfe_core.catalog import parse_spec
+    from convfe_core.catalog.specs import parse_spec
     from convfe_core.weights import fetch_weights
 
     status = 0
@@ -242,7 +242,7 @@ def fetch_specs(options: argparse.Namespace) -> int:
 
 def write_maps(options: argparse.Namespace) -> int:
     """Write the maps of every image under every backbone, and a manifest last."""
-    from convfe_core.catalog import choose_preprocessing, parse_spec
+    from convfe_core.catalog.specs import choose_preprocessing, parse_spec
     from convfe_core.extraction import parse_size
     from convfe_core.precision import parse_precision
     from convfe_core.results import MapsRun
@@ -265,7 +265,7 @@ def rank_backbones(options: argparse.Namespace) -> int:
     """Print a ranking and its verdict, and write it as JSON, HTML or CSV."""
     from convfe_core.annotations import open_boxes, read_dataset
     from convfe_core.base.memory import settle
-    from convfe_core.catalog import choose_preprocessing, parse_spec
+    from convfe_core.catalog.specs import choose_preprocessing, parse_spec
     from convfe_core.extraction import parse_size
     from convfe_core.filesets import open_files
     from convfe_core.precision import explain_precision, parse_precision
@@ -317,7 +317,7 @@ def _engine(options: argparse.Namespace, specs: Sequence[Spec]) -> RayEngine | N
     SpecError : options for another engine
     EngineError : it is not installed, or its cluster would not do
     """
-    from convfe_core.footprint import worker_mb
+    from convfe_core.catalog.memory_need import worker_mb
     from convfe_core.ray_cluster import require_ray
     from convfe_core.ray_engine import RayEngine
     from convfe_core.ray_workers import Workers

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from convfe_core.backbones import LoadProgress, Network, ignore_progress, open_network
-from convfe_core.catalog import Spec
+from convfe_core.catalog.specs import Spec
 from convfe_core.features import FeatureReader, read_features
 from convfe_core.stages import StagedNetwork, stage_network
 from convfe_core.taps import resolve_tap

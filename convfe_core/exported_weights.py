@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from convfe_core.architectures import ARCHITECTURES, Architecture
-from convfe_core.catalog import build_model
+from convfe_core.catalog.architectures import ARCHITECTURES, Architecture
+from convfe_core.catalog.specs import build_model
 from convfe_core.saved_models import VARIABLES
 
 _GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from convfe_core.catalog import CATALOG, Architecture
+from convfe_core.catalog.specs import CATALOG, Architecture
 from convfe_core.weights import weights_state
 
 COLUMNS = ("name", "family", "weights", "parameters", "native", "working", "stride", "top-1 %", "status")

@@ -23,7 +23,7 @@ from convfe_core.rank_tables import skipped_in_words, table_rows, to_csv, to_jso
 
 if TYPE_CHECKING:
     from convfe_core.backbones import Backbone
-    from convfe_core.catalog import Spec
+    from convfe_core.catalog.specs import Spec
     from convfe_core.precision import Precision
 
     Load = Callable[[Spec, str, Precision], Backbone]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from convfe_core.base.wording import counted
 from convfe_core.box_sizes import BoxSizes
 from convfe_core.boxes import Dataset
-from convfe_core.catalog import Spec
+from convfe_core.catalog.specs import Spec
 from convfe_core.cost import Cost
 from convfe_core.diagnostics import Diagnostics
 from convfe_core.extraction import Size

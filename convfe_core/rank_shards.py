@@ -29,9 +29,9 @@ from convfe_core.base.background import map_ahead
 from convfe_core.base.errors import AnnotationError, ImageError
 from convfe_core.base.memory import give_back
 from convfe_core.boxes import BoxArray, Dataset
-from convfe_core.catalog import Spec, control_of
+from convfe_core.catalog.memory_need import require_room
+from convfe_core.catalog.specs import Spec, control_of
 from convfe_core.diagnostics import Diagnostics, diagnose_map
-from convfe_core.footprint import require_room
 from convfe_core.geometry import SpatialPath
 from convfe_core.maps import REDUCTIONS
 from convfe_core.packed_boxes import PackedBoxes

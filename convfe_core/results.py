@@ -22,10 +22,10 @@ from convfe_core.base.errors import ConvfeError, ImageError, SpecError
 from convfe_core.base.folders import is_address, open_folder
 from convfe_core.base.pace import SECONDS_BETWEEN_LINES, Pace, duration
 from convfe_core.base.wording import counted
-from convfe_core.catalog import Spec, file_stem, from_anywhere, require_different_labels
+from convfe_core.catalog.memory_need import weights_mb, worker_mb
+from convfe_core.catalog.specs import Spec, file_stem, from_anywhere, require_different_labels
 from convfe_core.extraction import Size
 from convfe_core.filesets import Skipped, file_stamp
-from convfe_core.footprint import weights_mb, worker_mb
 from convfe_core.load_ahead import LoadAhead
 from convfe_core.maps_shards import SCHEMA, MapsJob
 from convfe_core.photos.photo import file_name, require_file

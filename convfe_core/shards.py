@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from convfe_core.base.folders import Folder, LocalFolder, open_folder
-from convfe_core.catalog import file_stem
+from convfe_core.catalog.specs import file_stem
 
 SHARD_IMAGES = 256
 LAYOUT = 1

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from convfe_core.architectures import Architecture
 from convfe_core.base.errors import SpecError
+from convfe_core.catalog.architectures import Architecture
 from convfe_core.geometry import Change, Finer, Margin, Pair, SpatialPath, Step, Window
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from convfe_core.catalog import parse_spec
+from convfe_core.catalog.specs import parse_spec
 from convfe_core.extraction import Size
 from convfe_core.figures import Look, row_figure
 from convfe_core.photos.gallery import SAMPLES, load_sample

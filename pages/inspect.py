@@ -7,7 +7,7 @@ from dataclasses import replace
 import streamlit as st
 
 from convfe_core.base.errors import ConvfeError, SpecError
-from convfe_core.catalog import Spec, control_of, find_architecture, parse_spec
+from convfe_core.catalog.specs import Spec, control_of, find_architecture, parse_spec
 from convfe_core.differences import even_limits, smallest_share, subtract_maps, to_unit
 from convfe_core.extraction import Size
 from convfe_core.figures import row_figure

@@ -100,7 +100,7 @@ def plain_photo() -> Photo:
 @pytest.fixture(scope="session")
 def full() -> RankResult:
     """A ranking of two backbones with everything."""
-    from convfe_core.catalog import parse_spec
+    from convfe_core.catalog.specs import parse_spec
     from convfe_core.rank import RankRun
     from tests.rankings import FULL, OTHER, SMALL, dataset, patches
 

@@ -5,7 +5,7 @@ import pytest
 
 from convfe_core.backbones import load_backbone, open_network
 from convfe_core.base.errors import SpecError, WeightsError
-from convfe_core.catalog import find_architecture, parse_spec
+from convfe_core.catalog.specs import find_architecture, parse_spec
 from convfe_core.extraction import Size, extract_maps
 from convfe_core.graphs import freeze
 from convfe_core.pool import BackbonePool

@@ -16,7 +16,7 @@ import pytest
 
 from convfe_core import weights
 from convfe_core.base.errors import ImageError
-from convfe_core.catalog import file_stem
+from convfe_core.catalog.specs import file_stem
 from convfe_core.cli import main
 from convfe_core.hosting import VISITOR
 from convfe_core.photos.photo import display_name, open_photo, read_photo

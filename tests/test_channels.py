@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 import pytest
 
 from convfe_core.backbones import load_backbone, open_network
-from convfe_core.catalog import parse_spec
+from convfe_core.catalog.specs import parse_spec
 from convfe_core.channels import COLLAPSES, cells_in_box, dead_channels, strongest_channels
 from convfe_core.extraction import Size, extract_maps
 from convfe_core.features import read_features

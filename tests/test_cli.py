@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from convfe_core.backbones import load_backbone
-from convfe_core.catalog import CATALOG, parse_spec
+from convfe_core.catalog.specs import CATALOG, parse_spec
 from convfe_core.cli import main
 from convfe_core.extraction import Size, extract_maps
 from convfe_core.photos.photo import open_photo

@@ -17,7 +17,7 @@ import pytest
 
 from convfe_core import weights
 from convfe_core.base.errors import DownloadError, WeightsError
-from convfe_core.catalog import CATALOG, Architecture, WeightFile
+from convfe_core.catalog.specs import CATALOG, Architecture, WeightFile
 from convfe_core.weights import cached_path, fetch_weights, keras_cache_dir, weights_state
 from tests.conftest import need
 from tests.weight_server import WeightServer, serve

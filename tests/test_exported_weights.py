@@ -9,7 +9,7 @@ import pytest
 
 from convfe_core.backbones import load_backbone, open_network
 from convfe_core.base.errors import ModelFileError, SpecError, WeightsAloneError, WeightsError
-from convfe_core.catalog import CATALOG, Spec, build_model, parse_spec
+from convfe_core.catalog.specs import CATALOG, Spec, build_model, parse_spec
 from convfe_core.cli import main
 from convfe_core.exported_weights import identify_export
 from convfe_core.extraction import Size, extract_maps

@@ -7,7 +7,7 @@ import pytest
 
 from convfe_core.backbones import load_backbone
 from convfe_core.base.errors import ImageError
-from convfe_core.catalog import parse_spec
+from convfe_core.catalog.specs import parse_spec
 from convfe_core.extraction import (
     BATCH_MB,
     WINDOW_IMAGES,

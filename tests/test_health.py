@@ -7,7 +7,7 @@ import pytest
 
 from convfe_core.backbones import open_network
 from convfe_core.base.errors import ImageError
-from convfe_core.catalog import parse_spec
+from convfe_core.catalog.specs import parse_spec
 from convfe_core.channel_statistics import ChannelGatherer, border_lead, effective_rank
 from convfe_core.extraction import Size
 from convfe_core.features import canvas_of

@@ -336,7 +336,7 @@ def test_layers_that_are_left_out_change_nothing_outside_training() -> None:
 def test_every_layer_of_the_catalog_is_allowed() -> None:
     import keras
 
-    from convfe_core.catalog import build_model, find_architecture
+    from convfe_core.catalog.specs import build_model, find_architecture
 
     for name in (
         "MobileNetV2-0.35",
@@ -350,7 +350,7 @@ def test_every_layer_of_the_catalog_is_allowed() -> None:
 
 
 def test_a_weight_file_with_external_links_is_refused_too(tmp_path: Path) -> None:
-    from convfe_core.catalog import build_model, find_architecture
+    from convfe_core.catalog.specs import build_model, find_architecture
     from convfe_core.weights import load_weights
 
     path = tmp_path / "w.weights.h5"

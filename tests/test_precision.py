@@ -5,7 +5,7 @@ import pytest
 
 from convfe_core.backbones import load_backbone
 from convfe_core.base.errors import EngineError, SpecError
-from convfe_core.catalog import parse_spec
+from convfe_core.catalog.specs import parse_spec
 from convfe_core.precision import (
     bfloat16_unit,
     computes_in_bfloat16,

@@ -17,7 +17,7 @@ from convfe_core.annotations import read_dataset
 from convfe_core.backbones import open_network
 from convfe_core.base.errors import ConvfeError, SpecError
 from convfe_core.base.machine_queue import MACHINE
-from convfe_core.catalog import Spec, parse_spec
+from convfe_core.catalog.specs import Spec, parse_spec
 from convfe_core.cli import main
 from convfe_core.cost import count_flops
 from convfe_core.extraction import Size
@@ -274,7 +274,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from convfe_core.annotations import read_dataset
-from convfe_core.catalog import parse_spec
+from convfe_core.catalog.specs import parse_spec
 from convfe_core.base.memory import resident_mb
 from convfe_core.extraction import Size
 from convfe_core.filesets import open_files

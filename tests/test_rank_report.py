@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from convfe_core.catalog import parse_spec
+from convfe_core.catalog.specs import parse_spec
 from convfe_core.colours import BOX_COLOUR
 from convfe_core.filesets import UploadedFiles
 from convfe_core.pool import BackbonePool

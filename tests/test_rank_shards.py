@@ -11,7 +11,7 @@ from convfe_core import extraction, shards
 from convfe_core.annotations import read_dataset
 from convfe_core.backbones import open_network
 from convfe_core.boxes import Dataset
-from convfe_core.catalog import parse_spec
+from convfe_core.catalog.specs import parse_spec
 from convfe_core.extraction import Size
 from convfe_core.filesets import UploadedFiles, open_files
 from convfe_core.precision import computes_in_bfloat16

@@ -14,7 +14,7 @@ from convfe_core import shards
 from convfe_core.annotations import read_dataset
 from convfe_core.base.errors import EngineError
 from convfe_core.boxes import Dataset
-from convfe_core.catalog import parse_spec
+from convfe_core.catalog.specs import parse_spec
 from convfe_core.extraction import Size
 from convfe_core.filesets import open_files
 from convfe_core.rank import RankRun

@@ -26,7 +26,7 @@ from convfe_core import shards as shards_module
 from convfe_core.backbones import open_network
 from convfe_core.base.errors import EngineError
 from convfe_core.base.folders import RemoteFolder
-from convfe_core.catalog import parse_spec
+from convfe_core.catalog.specs import parse_spec
 from convfe_core.cli import main
 from convfe_core.filesets import Skipped
 from convfe_core.progress_lines import RankProgress

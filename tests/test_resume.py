@@ -184,7 +184,7 @@ def test_progress_tells_images_a_second_and_time_left(
 MEMORY = """
 import sys
 from pathlib import Path
-from convfe_core.catalog import parse_spec
+from convfe_core.catalog.specs import parse_spec
 from convfe_core.extraction import Size
 from convfe_core.base.memory import resident_mb
 from convfe_core.results import MapsRun

@@ -13,8 +13,8 @@ def _run(code: str) -> str:
 def test_a_half_imported_tensorflow_is_not_used() -> None:
     code = """
 import importlib.machinery, sys, types
-from convfe_core.catalog import parse_spec
-from convfe_core.footprint import TENSORFLOW_MB, peak_mb
+from convfe_core.catalog.specs import parse_spec
+from convfe_core.catalog.memory_need import TENSORFLOW_MB, peak_mb
 from convfe_core.base.memory import tensorflow_imported, used_mb
 module = sys.modules["tensorflow"] = types.ModuleType("tensorflow")
 module.__spec__ = importlib.machinery.ModuleSpec("tensorflow", None)
@@ -54,7 +54,7 @@ print('went on')
 @pytest.mark.slow
 def test_a_network_loaded_during_the_import_waits_for_it() -> None:
     code = """
-from convfe_core.catalog import parse_spec
+from convfe_core.catalog.specs import parse_spec
 from convfe_core.pool import BackbonePool
 from convfe_core.warm_up import start_warm_up
 thread = start_warm_up(0)
@@ -67,8 +67,8 @@ thread.join()
 @pytest.mark.slow
 def test_the_first_backbone_of_a_process_is_not_charged_for_tensorflow() -> None:
     code = """
-from convfe_core.catalog import parse_spec
-from convfe_core.footprint import TENSORFLOW_MB
+from convfe_core.catalog.specs import parse_spec
+from convfe_core.catalog.memory_need import TENSORFLOW_MB
 from convfe_core.pool import BackbonePool
 pool = BackbonePool(1000)
 pool.get(parse_spec('TinyMobileNet'))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from convfe_core.base.errors import WeightsError
-from convfe_core.catalog import CATALOG, build_model
+from convfe_core.catalog.specs import CATALOG, build_model
 from convfe_core.weights import cached_path, fetch_weights, load_weights, weights_state
 
 SMALL = CATALOG["MobileNetV2-0.35"]
@@ -164,7 +164,7 @@ def test_efficientnet_sees_what_keras_own_imagenet_network_sees(
     import keras
     from keras.src.utils import file_utils
 
-    from convfe_core.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+    from convfe_core.catalog.pixel_scaling import IMAGENET_MEAN, IMAGENET_STD
 
     architecture = CATALOG["EfficientNetB0"]
     source = keras.applications.EfficientNetB0(include_top=False, weights=None)

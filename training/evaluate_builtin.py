@@ -22,8 +22,13 @@ from PIL import Image
 from convfe_core.annotations import read_dataset
 from convfe_core.backbones import Network, freeze_network, open_network
 from convfe_core.boxes import ImageBoxes
-from convfe_core.builtin import BUILTIN_BUILDERS, WORKING_SIZE, builtin_weight_file, load_builtin_weights
-from convfe_core.catalog import parse_spec
+from convfe_core.catalog.builtin_networks import (
+    BUILTIN_BUILDERS,
+    WORKING_SIZE,
+    builtin_weight_file,
+    load_builtin_weights,
+)
+from convfe_core.catalog.specs import parse_spec
 from convfe_core.extraction import Size, extract_maps
 from convfe_core.filesets import open_files
 from convfe_core.maps import REDUCTIONS

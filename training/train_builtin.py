@@ -31,7 +31,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from convfe_core.builtin import BUILTIN_BUILDERS, FEATURES, load_builtin_weights, save_builtin_weights
+from convfe_core.catalog.builtin_networks import BUILTIN_BUILDERS, FEATURES, load_builtin_weights, save_builtin_weights
 from training.pictures import Canvases, LabelArray, Pictures, as_input, make_canvases, read_pictures
 
 TEACHER_SCALE = 2.0

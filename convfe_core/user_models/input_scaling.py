@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.architectures import Architecture, Preprocessing
+from convfe_core.catalog.architectures import Architecture, Preprocessing
+from convfe_core.catalog.pixel_scaling import SCALINGS, scale_pixels
 from convfe_core.norm_fit import is_initial, norm_divergence, stored_statistics
 from convfe_core.photos.gallery import DEFAULT_SAMPLES, load_sample
 from convfe_core.photos.photo import Photo, place_on_canvas, plan_frame
-from convfe_core.preprocessing import SCALINGS, scale_pixels
 from convfe_core.taps import operation_of, tensors_in_order
 
 SCALING_WORDS: dict[Preprocessing, str] = {

@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from convfe_core.architectures import Architecture
 from convfe_core.base.errors import ConvfeError, ModelFileError, SpecError
+from convfe_core.catalog.architectures import Architecture
 from convfe_core.taps import last_map, operation_of, trace_path
 from convfe_core.user_models.allocation_limits import check_enlargement, shapes_in_a_pass
 from convfe_core.user_models.flatten import flatten_model

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from convfe_core.architectures import Architecture
 from convfe_core.base.errors import ModelFileError, WeightsAloneError
+from convfe_core.catalog.architectures import Architecture
 from convfe_core.exported_weights import identify_export
 from convfe_core.model_safety import (
     MOST_BYTES,

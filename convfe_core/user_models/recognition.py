@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from convfe_core.architectures import ARCHITECTURES, Architecture
-from convfe_core.catalog import build_model
+from convfe_core.catalog.architectures import ARCHITECTURES, Architecture
+from convfe_core.catalog.specs import build_model
 from convfe_core.taps import operation_of, tensors_in_order
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from convfe_core.base.errors import ConvfeError, SpecError
-from convfe_core.catalog import CATALOG, Architecture, Spec, default_spec, find_architecture, parse_spec
+from convfe_core.catalog.specs import CATALOG, Architecture, Spec, default_spec, find_architecture, parse_spec
 from convfe_core.extraction import Size, parse_size
 from convfe_core.precision import Precision, bfloat16_unit
 from convfe_core.weights import weights_state

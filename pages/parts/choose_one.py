@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from convfe_core.catalog import Spec, parse_spec
+from convfe_core.catalog.specs import Spec, parse_spec
 from pages.parts.choose_backbones import DEFAULT_BACKBONES, backbone_labels
 from pages.parts.own_models import choose_own_models
 

@@ -11,9 +11,9 @@ from streamlit.delta_generator import DeltaGenerator
 from convfe_core.backbones import Backbone
 from convfe_core.base.errors import ConvfeError, MemoryLimitError
 from convfe_core.base.machine_queue import waiting_words
-from convfe_core.catalog import Spec
+from convfe_core.catalog.memory_need import check_pass
+from convfe_core.catalog.specs import Spec
 from convfe_core.extraction import Size, extract_maps
-from convfe_core.footprint import check_pass
 from convfe_core.maps import FeatureMaps
 from convfe_core.photos.photo import Photo
 from convfe_core.precision import Precision

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from convfe_core.catalog import Spec
+from convfe_core.catalog.memory_need import check_pass
+from convfe_core.catalog.specs import Spec
 from convfe_core.channels import (
     COLLAPSE_WORDS,
     COLLAPSES,
@@ -21,7 +22,6 @@ from convfe_core.channels import (
 from convfe_core.extraction import Size, maps_on_photo
 from convfe_core.features import FeatureReader, Features
 from convfe_core.figures import Look, row_figure
-from convfe_core.footprint import check_pass
 from convfe_core.maps import FeatureMaps
 from convfe_core.photos.photo import Photo
 from convfe_core.scales import scale_limits

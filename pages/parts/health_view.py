@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
-from convfe_core.catalog import Spec
+from convfe_core.catalog.memory_need import check_pass
+from convfe_core.catalog.specs import Spec
 from convfe_core.extraction import Size
-from convfe_core.footprint import check_pass
 from convfe_core.health import HealthReport, examine
 from convfe_core.photos.photo import Photo
 from pages.parts.load_network import load_network

@@ -28,7 +28,7 @@ def test_the_setting_decides(tmp_path: Path) -> None:
 def test_where_tensorflow_keeps_no_count_of_its_memory_a_backbone_is_loaded_and_charged_all_the_same() -> None:
     code = """
 import tensorflow as tf
-from convfe_core.catalog import parse_spec
+from convfe_core.catalog.specs import parse_spec
 from convfe_core.base.memory import room_mb, used_mb
 from convfe_core.pool import BackbonePool
 try:

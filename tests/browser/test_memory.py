@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from convfe_core.backbones import load_backbone
-from convfe_core.catalog import parse_spec
+from convfe_core.catalog.specs import parse_spec
 from convfe_core.extraction import Size, extract_maps
 from convfe_core.photos.photo import read_photo
 from tests.browser.test_visitors import CHART, idle, visiting

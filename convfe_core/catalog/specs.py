@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
-from convfe_core.architectures import ARCHITECTURES, Architecture, Preprocessing, WeightFile
 from convfe_core.base.errors import SpecError
+from convfe_core.catalog.architectures import ARCHITECTURES, Architecture, Preprocessing, WeightFile
 
 if TYPE_CHECKING:
     import keras
@@ -86,7 +86,7 @@ def build_model(architecture: Architecture) -> keras.Model:
         Input (n, H, W, 3) of any H and W, output (n, h, w, C).
     """
     if architecture.weight_file is None:
-        from convfe_core.builtin import BUILTIN_BUILDERS
+        from convfe_core.catalog.builtin_networks import BUILTIN_BUILDERS
 
         return BUILTIN_BUILDERS[architecture.name]()
     with _layers_numbered_from_one():

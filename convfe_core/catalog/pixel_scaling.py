@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from convfe_core.architectures import Preprocessing
+from convfe_core.catalog.architectures import Preprocessing
 
 SCALINGS: tuple[Preprocessing, ...] = get_args(Preprocessing)
 """Every way of scaling, the ones that treat all colours alike first."""

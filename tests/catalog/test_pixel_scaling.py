@@ -7,8 +7,8 @@ import importlib
 import numpy as np
 import pytest
 
-from convfe_core.catalog import CATALOG, Architecture
-from convfe_core.preprocessing import scale_pixels
+from convfe_core.catalog.pixel_scaling import scale_pixels
+from convfe_core.catalog.specs import CATALOG, Architecture
 
 MODULES = {
     "VGG16": "vgg16",

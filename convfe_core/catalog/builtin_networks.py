@@ -141,7 +141,7 @@ def builtin_weight_file(name: str) -> Path:
         If there is no built-in backbone of that name.
     """
     _check_name(name)
-    return Path(__file__).parent / "builtin_weights" / f"{name}.npz"
+    return Path(__file__).parents[1] / "builtin_weights" / f"{name}.npz"
 
 
 def load_builtin_weights(model: keras.Model, name: str, file: Path | None = None) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convfe_core import builtin
 from convfe_core.base.errors import SpecError, WeightsError
+from convfe_core.catalog import builtin_networks as builtin
 from tests.conftest import need
 
 NAMES = list(builtin.BUILTIN_BUILDERS)
@@ -159,7 +159,7 @@ def test_importing_the_module_does_not_import_keras():
     import subprocess
     import sys
 
-    code = "import sys, convfe_core.builtin; sys.exit('keras' in sys.modules or 'tensorflow' in sys.modules)"
+    code = "import sys, convfe_core.catalog.builtin_networks; sys.exit('keras' in sys.modules or 'tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[1]).returncode == 0
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from convfe_core.base.errors import SpecError
-from convfe_core.catalog import (
+from convfe_core.catalog.specs import (
     CATALOG,
     Spec,
     build_model,

@@ -1,0 +1,1 @@
+"""Which backbones exist, how they are named and built, and what they need."""
