@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from convfe_core.backbones import Network
-from convfe_core.taps import operation_of, sources_of, tensors_and_strides
+from convfe_core.graph.taps import operation_of, sources_of, tensors_and_strides
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from functools import cached_property
 from convfe_core.backbones import LoadProgress, Network, ignore_progress, open_network
 from convfe_core.catalog.specs import Spec
 from convfe_core.features import FeatureReader, read_features
+from convfe_core.graph.taps import resolve_tap
 from convfe_core.stages import StagedNetwork, stage_network
-from convfe_core.taps import resolve_tap
 
 MOST_READERS = 4
 """Graphs that are kept; they share the network's weights, so that each is small."""

@@ -13,10 +13,10 @@ from convfe_core.backbones import Backbone
 from convfe_core.base.background import ahead
 from convfe_core.base.errors import SpecError
 from convfe_core.base.machine_queue import MACHINE, OnWait, wait_silently
+from convfe_core.graph.taps import Tap
 from convfe_core.maps import CellGrid, FeatureMaps, FloatArray, Frame
 from convfe_core.photos.decoding import PixelArray
 from convfe_core.photos.photo import Photo, place_on_canvas, plan_frame
-from convfe_core.taps import Tap
 
 SIZE_NAMES = ("own", "native", "image")
 SMALLEST_SIZE, LARGEST_SIZE = 32, 2048

@@ -9,11 +9,11 @@ from typing import Any
 from convfe_core.backbones import Network
 from convfe_core.base.machine_queue import MACHINE
 from convfe_core.extraction import Size, cells_on_photo, frame_for
+from convfe_core.graph.taps import Tap
 from convfe_core.graphs import freeze
 from convfe_core.maps import CellGrid, FloatArray, Frame
 from convfe_core.photos.decoding import PixelArray
 from convfe_core.photos.photo import Photo, place_on_canvas
-from convfe_core.taps import Tap
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.backbones import Network
+from convfe_core.graph.batch_norm_statistics import Values, is_initial, norm_divergence, stored_statistics
+from convfe_core.graph.taps import operation_of, tensors_in_order
 from convfe_core.graphs import freeze
-from convfe_core.norm_fit import Values, is_initial, norm_divergence, stored_statistics
 from convfe_core.photos.decoding import PixelArray
-from convfe_core.taps import operation_of, tensors_in_order
 
 ALIKE = 1e-6
 """Filters are equal when they differ by less than this share of their magnitude."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from convfe_core.backbones import Network
-from convfe_core.taps import operation_of, tensors_and_strides
+from convfe_core.graph.taps import operation_of, tensors_and_strides
 
 
 def layer_table(network: Network) -> list[dict[str, Any]]:

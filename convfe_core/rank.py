@@ -25,6 +25,7 @@ from convfe_core.catalog.specs import Spec, find_architecture, from_anywhere, re
 from convfe_core.cost import Cost, PeakMemory, count_flops, count_params, time_batches, warm_up
 from convfe_core.extraction import cells_on_photo, frame_for
 from convfe_core.filesets import Skipped
+from convfe_core.graph.taps import Tap
 from convfe_core.maps import Frame
 from convfe_core.pass_scores import PassScores
 from convfe_core.precision import Precision, computes_in_bfloat16, explain_kept
@@ -38,7 +39,6 @@ from convfe_core.saved_models import model_stamp
 from convfe_core.scoring import ScoringBackbone, freeze_for_scoring
 from convfe_core.separation import SIZE_GROUPS, Comparison
 from convfe_core.shards import Parts, Row, Shard, ShardImage, shard_rows
-from convfe_core.taps import Tap
 
 T = TypeVar("T")
 Values = NDArray[np.float64]

@@ -32,7 +32,7 @@ from convfe_core.boxes import BoxArray, Dataset
 from convfe_core.catalog.memory_need import require_room
 from convfe_core.catalog.specs import Spec, control_of
 from convfe_core.diagnostics import Diagnostics, diagnose_map
-from convfe_core.geometry import SpatialPath
+from convfe_core.graph.cell_geometry import SpatialPath
 from convfe_core.maps import REDUCTIONS
 from convfe_core.packed_boxes import PackedBoxes
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo, read_photo

@@ -18,8 +18,8 @@ from convfe_core.extraction import (
     extract_maps,
     sized_windows,
 )
+from convfe_core.graph.taps import Tap
 from convfe_core.photos.photo import Photo
-from convfe_core.taps import Tap
 from tests.builders import photo
 
 LAST = Tap("auto", "last", 8, 32, False)

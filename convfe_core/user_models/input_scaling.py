@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from convfe_core.catalog.architectures import Architecture, Preprocessing
 from convfe_core.catalog.pixel_scaling import SCALINGS, scale_pixels
-from convfe_core.norm_fit import is_initial, norm_divergence, stored_statistics
+from convfe_core.graph.batch_norm_statistics import is_initial, norm_divergence, stored_statistics
+from convfe_core.graph.taps import operation_of, tensors_in_order
 from convfe_core.photos.gallery import DEFAULT_SAMPLES, load_sample
 from convfe_core.photos.photo import Photo, place_on_canvas, plan_frame
-from convfe_core.taps import operation_of, tensors_in_order
 
 SCALING_WORDS: dict[Preprocessing, str] = {
     "raw": "0..255, as they are",
@@ -107,7 +107,7 @@ def norm_misfits(model: Any, pictures: Iterable[NDArray[Any]] | None = None) -> 
 
     Returns
     -------
-    of each scaling the divergence, in nats, that `convfe_core.norm_fit.norm_divergence` gives
+    of each scaling the divergence, in nats, that `convfe_core.graph.batch_norm_statistics.norm_divergence` gives
     """
     import keras
 

@@ -9,7 +9,7 @@ from convfe_core.base.errors import ModelFileError
 from convfe_core.base.memory import give_back
 from convfe_core.catalog.memory_need import require_room
 from convfe_core.catalog.specs import Spec
-from convfe_core.taps import operation_of, resolve_tap, tensors_and_strides
+from convfe_core.graph.taps import operation_of, resolve_tap, tensors_and_strides
 from convfe_core.user_models.input_scaling import ScalingGuess
 from convfe_core.user_models.open_model import OpenedModel, open_model
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from convfe_core.base.errors import ConvfeError, ModelFileError, SpecError
 from convfe_core.catalog.architectures import Architecture
-from convfe_core.taps import last_map, operation_of, trace_path
+from convfe_core.graph.taps import last_map, operation_of, trace_path
 from convfe_core.user_models.allocation_limits import check_enlargement, shapes_in_a_pass
 from convfe_core.user_models.flatten import flatten_model
 from convfe_core.user_models.input_scaling import ScalingGuess, guess_scaling

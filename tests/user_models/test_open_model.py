@@ -77,7 +77,7 @@ def test_a_teachable_machine_export_is_recognised_and_shows_the_maps_of_its_froz
 
 
 def test_a_resnet8_opens_at_its_own_size_with_three_stages(resnet8: Path) -> None:
-    from convfe_core.taps import stage_taps
+    from convfe_core.graph.taps import stage_taps
 
     opened = open_model(resnet8)
     card = describe_model(opened)

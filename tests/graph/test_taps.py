@@ -5,7 +5,7 @@ import pytest
 
 from convfe_core.base.errors import SpecError
 from convfe_core.catalog.specs import CATALOG, build_model
-from convfe_core.taps import STAGES, resolve_tap, stage_taps, trace_path
+from convfe_core.graph.taps import STAGES, resolve_tap, stage_taps, trace_path
 
 SMALLEST = {
     **{a.family: a for a in sorted(CATALOG.values(), key=lambda a: -a.parameters)},

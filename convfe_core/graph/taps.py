@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from convfe_core.base.errors import SpecError
 from convfe_core.catalog.architectures import Architecture
-from convfe_core.geometry import Change, Finer, Margin, Pair, SpatialPath, Step, Window
+from convfe_core.graph.cell_geometry import Change, Finer, Margin, Pair, SpatialPath, Step, Window
 
 if TYPE_CHECKING:
     import keras

@@ -1,6 +1,6 @@
 """Where the cells of a feature map lie on a network's input, worked out from kernels, strides and paddings.
 
-Nothing here knows Keras: `convfe_core.taps` reads a model into these steps.
+Nothing here knows Keras: `convfe_core.graph.taps` reads a model into these steps.
 """
 
 from __future__ import annotations

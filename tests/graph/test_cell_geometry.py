@@ -3,7 +3,7 @@
 import pytest
 
 from convfe_core.base.errors import SpecError
-from convfe_core.geometry import Finer, Margin, SpatialPath, Step, Window
+from convfe_core.graph.cell_geometry import Finer, Margin, SpatialPath, Step, Window
 from convfe_core.maps import CellGrid
 
 
