@@ -23,12 +23,12 @@ from convfe_core.folding import Fold, fold_model
 from convfe_core.graph.taps import SpatialPath, Tap, resolve_tap, trace_path, values_per_pixel
 from convfe_core.graphs import freeze, in_bfloat16
 from convfe_core.maps import CellGrid, FloatArray
+from convfe_core.model_files.weight_cache import fetch_weights, load_weights
 from convfe_core.photos.decoding import PixelArray
 from convfe_core.photos.gallery import SAMPLES, load_sample
 from convfe_core.photos.photo import place_on_canvas, plan_frame
 from convfe_core.precision import Precision, computes_in_bfloat16
 from convfe_core.user_models.input_scaling import to_grey
-from convfe_core.weights import fetch_weights, load_weights
 
 UNTRAINED_SEED = 0
 

@@ -222,7 +222,7 @@ def list_catalog(options: argparse.Namespace) -> int:
 def fetch_specs(options: argparse.Namespace) -> int:
     """Fill the weights cache and say what was done."""
     from convfe_core.catalog.specs import parse_spec
-    from convfe_core.weights import fetch_weights
+    from convfe_core.model_files.weight_cache import fetch_weights
 
     status = 0
     for spec in [parse_spec(text) for text in options.specs]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from convfe_core.catalog.specs import CATALOG, Architecture
-from convfe_core.weights import weights_state
+from convfe_core.model_files.weight_cache import weights_state
 
 COLUMNS = ("name", "family", "weights", "parameters", "native", "working", "stride", "top-1 %", "status")
 

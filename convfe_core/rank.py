@@ -27,6 +27,7 @@ from convfe_core.extraction import cells_on_photo, frame_for
 from convfe_core.filesets import Skipped
 from convfe_core.graph.taps import Tap
 from convfe_core.maps import Frame
+from convfe_core.model_files.saved_model_folder import model_stamp
 from convfe_core.pass_scores import PassScores
 from convfe_core.precision import Precision, computes_in_bfloat16, explain_kept
 from convfe_core.probe import NO_PROBE, plan_probe, probe_boxes
@@ -35,7 +36,6 @@ from convfe_core.rank_results import CONTROL_SEEDS, Progress, RankedResult, Rank
 from convfe_core.rank_shards import SCHEMA, Pass, RankJob, Scorer
 from convfe_core.ranking import BackboneScores, rank_backbones
 from convfe_core.ray_engine import RayEngine, RayProgress
-from convfe_core.saved_models import model_stamp
 from convfe_core.scoring import ScoringBackbone, freeze_for_scoring
 from convfe_core.separation import SIZE_GROUPS, Comparison
 from convfe_core.shards import Parts, Row, Shard, ShardImage, shard_rows

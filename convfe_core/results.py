@@ -28,11 +28,11 @@ from convfe_core.extraction import Size
 from convfe_core.filesets import Skipped, file_stamp
 from convfe_core.load_ahead import LoadAhead
 from convfe_core.maps_shards import SCHEMA, MapsJob
+from convfe_core.model_files.saved_model_folder import model_stamp
 from convfe_core.photos.photo import file_name, require_file
 from convfe_core.photos.photo_folders import photos_at_address, photos_in_folder
 from convfe_core.precision import Precision, computes_in_bfloat16, explain_kept, explain_precision
 from convfe_core.ray_engine import RayEngine, RayProgress, missing_in_words
-from convfe_core.saved_models import model_stamp
 from convfe_core.shards import Parts, Shard, ShardImage, cut_shards
 
 MANIFEST = "manifest.json"

@@ -12,9 +12,9 @@ from convfe_core.differences import even_limits, smallest_share, subtract_maps, 
 from convfe_core.extraction import Size
 from convfe_core.figures import row_figure
 from convfe_core.maps import FeatureMaps
+from convfe_core.model_files.weight_cache import weights_state
 from convfe_core.photos.photo import Photo
 from convfe_core.scales import scale_limits
-from convfe_core.weights import weights_state
 from pages.parts.choose_backbones import choose_size
 from pages.parts.choose_images import choose_images, show_need_of_photos
 from pages.parts.choose_look import choose_look

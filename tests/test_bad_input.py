@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from convfe_core import weights
 from convfe_core.base.errors import ImageError
 from convfe_core.catalog.specs import file_stem
 from convfe_core.cli import main
 from convfe_core.hosting import VISITOR
+from convfe_core.model_files import weight_cache as weights
 from convfe_core.photos.photo import display_name, open_photo, read_photo
 from tests.apps import new_app, open_page
 from tests.bad_input import CASES, ODD_NAMES, Case

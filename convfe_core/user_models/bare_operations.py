@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from convfe_core.model_allowed import OPERATIONS
+from convfe_core.model_files.allowed_names import OPERATIONS
 from convfe_core.user_models.allocation_limits import build_old_keras
 
 _MODULES = ("numpy", "nn", "core", "math", "image")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from convfe_core.base.errors import ModelFileError
-from convfe_core.model_allowed import ONLY_IN_TRAINING, TF_OPERATIONS
+from convfe_core.model_files.allowed_names import ONLY_IN_TRAINING, TF_OPERATIONS
 
 _RENAMED = {"SyncBatchNormalization": "BatchNormalization", "ThresholdedReLU": "ReLU"}
 _CALLING_ARGUMENTS = ("training", "mask", "name")

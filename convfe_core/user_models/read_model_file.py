@@ -17,15 +17,23 @@ from typing import Any
 
 from convfe_core.base.errors import ModelFileError, WeightsAloneError
 from convfe_core.catalog.architectures import Architecture
-from convfe_core.exported_weights import identify_export
-from convfe_core.model_safety import (
+from convfe_core.model_files.exported_weights import identify_export
+from convfe_core.model_files.safety import (
     MOST_BYTES,
     MOST_CONFIG_BYTES,
     check_archive,
     check_config,
     check_hdf5,
 )
-from convfe_core.saved_models import METADATA, SAVED_MODEL, VARIABLES, extract, saved_model_root, unpacked
+from convfe_core.model_files.saved_model_folder import (
+    METADATA,
+    SAVED_MODEL,
+    VARIABLES,
+    extract,
+    saved_model_root,
+    unpacked,
+)
+from convfe_core.model_files.weight_cache import identify_weights
 from convfe_core.user_models.allocation_limits import (
     bounded_in_tf_keras,
     check_allocation,
@@ -33,7 +41,6 @@ from convfe_core.user_models.allocation_limits import (
     numbers_in_old_keras,
 )
 from convfe_core.user_models.bare_operations import load_with_operations, name_operations
-from convfe_core.weights import identify_weights
 
 EXPECTED = "a Keras model: .keras, .h5, .hdf5, or a SavedModel as a folder or zip"
 

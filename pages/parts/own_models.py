@@ -14,7 +14,7 @@ from convfe_core.base.machine_queue import MACHINE
 from convfe_core.catalog.architectures import Preprocessing
 from convfe_core.catalog.pixel_scaling import SCALINGS
 from convfe_core.catalog.specs import CATALOG, Spec, parse_spec
-from convfe_core.saved_models import model_stamp
+from convfe_core.model_files.saved_model_folder import model_stamp
 from convfe_core.user_models.input_scaling import SCALING_WORDS, ScalingGuess
 from convfe_core.user_models.model_card import ModelCard, card_of
 from pages.parts.model_shelf import ModelShelf

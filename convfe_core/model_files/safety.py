@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from convfe_core.base.errors import ModelFileError
-from convfe_core.model_allowed import ACTIVATIONS, CLASSES, LAYERS, MODULES, TF_OPERATIONS
+from convfe_core.model_files.allowed_names import ACTIVATIONS, CLASSES, LAYERS, MODULES, TF_OPERATIONS
 
 MOST_BYTES = 2_000_000_000
 """Of a model file, and of everything in it once unpacked."""

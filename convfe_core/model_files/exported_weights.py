@@ -18,7 +18,7 @@ import numpy as np
 
 from convfe_core.catalog.architectures import ARCHITECTURES, Architecture
 from convfe_core.catalog.specs import build_model
-from convfe_core.saved_models import VARIABLES
+from convfe_core.model_files.saved_model_folder import VARIABLES
 
 _GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _LIST = "variables"

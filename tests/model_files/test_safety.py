@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from convfe_core.base.errors import ModelFileError, WeightsError
-from convfe_core.model_allowed import CLASSES, ONLY_IN_TRAINING
-from convfe_core.model_safety import MOST_LAYERS, MOST_PIXELS, check_config
+from convfe_core.model_files.allowed_names import CLASSES, ONLY_IN_TRAINING
+from convfe_core.model_files.safety import MOST_LAYERS, MOST_PIXELS, check_config
 from convfe_core.user_models import read_model_file as model_formats
 from convfe_core.user_models.read_model_file import load_model_file
 
@@ -210,7 +210,7 @@ def test_an_archive_with_a_link_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("convfe_core.model_safety.MOST_BYTES", 1000)
+    monkeypatch.setattr("convfe_core.model_files.safety.MOST_BYTES", 1000)
     path = tmp_path / "m.keras"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("config.json", " " * 10**6)
@@ -220,7 +220,7 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypa
 def test_what_unpacks_to_many_times_its_size_is_refused_before_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("convfe_core.model_safety.HARMLESS_BYTES", 10**5)
+    monkeypatch.setattr("convfe_core.model_files.safety.HARMLESS_BYTES", 10**5)
     path = tmp_path / "m.keras"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("config.json", json.dumps(sequential()))
@@ -351,7 +351,7 @@ def test_every_layer_of_the_catalog_is_allowed() -> None:
 
 def test_a_weight_file_with_external_links_is_refused_too(tmp_path: Path) -> None:
     from convfe_core.catalog.specs import build_model, find_architecture
-    from convfe_core.weights import load_weights
+    from convfe_core.model_files.weight_cache import load_weights
 
     path = tmp_path / "w.weights.h5"
     with h5py.File(path, "w") as file:

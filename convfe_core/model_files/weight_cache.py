@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from convfe_core.base.errors import DownloadError, ModelFileError, WeightsError
 from convfe_core.catalog.architectures import ARCHITECTURES, Architecture, WeightFile
 from convfe_core.catalog.pixel_scaling import IMAGENET_STD
-from convfe_core.downloads import STALL_SECONDS, MegabyteProgress, download, hash_file
-from convfe_core.exported_weights import count_exported, load_exported
-from convfe_core.model_safety import check_weight_file
-from convfe_core.saved_models import saved_model_folder
+from convfe_core.model_files.download import STALL_SECONDS, MegabyteProgress, download, hash_file
+from convfe_core.model_files.exported_weights import count_exported, load_exported
+from convfe_core.model_files.safety import check_weight_file
+from convfe_core.model_files.saved_model_folder import saved_model_folder
 
 if TYPE_CHECKING:
     import keras

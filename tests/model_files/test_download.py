@@ -15,10 +15,10 @@ import h5py
 import numpy as np
 import pytest
 
-from convfe_core import weights
 from convfe_core.base.errors import DownloadError, WeightsError
 from convfe_core.catalog.specs import CATALOG, Architecture, WeightFile
-from convfe_core.weights import cached_path, fetch_weights, keras_cache_dir, weights_state
+from convfe_core.model_files import weight_cache as weights
+from convfe_core.model_files.weight_cache import cached_path, fetch_weights, keras_cache_dir, weights_state
 from tests.conftest import need
 from tests.weight_server import WeightServer, serve
 
@@ -220,7 +220,7 @@ def test_the_cache_is_where_keras_has_it(tmp_path: Path) -> None:
     """In a process of its own, since Keras reads the environment when it is imported."""
     environment = {key: value for key, value in os.environ.items() if key != "KERAS_HOME"} | {"HOME": str(tmp_path)}
     script = (
-        "import importlib, os; from keras.src.backend import config; from convfe_core.weights import keras_cache_dir\n"
+        "import importlib, os; from keras.src.backend import config; from convfe_core.model_files.weight_cache import keras_cache_dir\n"
         "print(config.keras_home(), keras_cache_dir())\n"
         "os.environ['KERAS_HOME'] = os.path.expanduser('~/elsewhere')\n"
         "print(importlib.reload(config).keras_home(), keras_cache_dir())"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from convfe_core.base.errors import ModelFileError
-from convfe_core.model_safety import check_weight_file
+from convfe_core.model_files.safety import check_weight_file
 from convfe_core.user_models.open_model import open_model
 from convfe_core.user_models.read_model_file import load_model_file
 from tests.builders import noise

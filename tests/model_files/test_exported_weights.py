@@ -11,11 +11,11 @@ from convfe_core.backbones import load_backbone, open_network
 from convfe_core.base.errors import ModelFileError, SpecError, WeightsAloneError, WeightsError
 from convfe_core.catalog.specs import CATALOG, Spec, build_model, parse_spec
 from convfe_core.cli import main
-from convfe_core.exported_weights import identify_export
 from convfe_core.extraction import Size, extract_maps
-from convfe_core.saved_models import model_stamp
+from convfe_core.model_files.exported_weights import identify_export
+from convfe_core.model_files.saved_model_folder import model_stamp
+from convfe_core.model_files.weight_cache import load_weights
 from convfe_core.user_models.open_model import open_model
-from convfe_core.weights import load_weights
 from tests.builders import noise, photo, png
 from tests.test_weights import assert_same_weights
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from convfe_core.filesets import file_stamp
-from convfe_core.model_safety import check_archive
+from convfe_core.model_files.safety import check_archive
 
 SAVED_MODEL, METADATA, VARIABLES = "saved_model.pb", "keras_metadata.pb", "variables"
 """The graph, the description of Keras 2's layers, and the folder and beginning of the files with the numbers."""
