@@ -18,15 +18,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from convfe_core.annotations import open_boxes, read_dataset
     from convfe_core.backbones import Backbone, load_backbone
     from convfe_core.base.errors import ConvfeError
-    from convfe_core.boxes import Dataset
     from convfe_core.catalog.specs import CATALOG, Spec, parse_spec
+    from convfe_core.datasets.boxes import Dataset
+    from convfe_core.datasets.file_sets import open_files
+    from convfe_core.datasets.read_dataset import open_boxes, read_dataset
     from convfe_core.diagnostics import Diagnostics, diagnose_map
     from convfe_core.exports import maps_npz
     from convfe_core.extraction import Size, extract_maps, parse_size
-    from convfe_core.filesets import open_files
     from convfe_core.maps import FeatureMaps
     from convfe_core.photos.gallery import load_sample
     from convfe_core.photos.photo import Photo, open_photo
@@ -64,15 +64,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "annotations": ("open_boxes", "read_dataset"),
+    "datasets.read_dataset": ("open_boxes", "read_dataset"),
     "backbones": ("Backbone", "load_backbone"),
-    "boxes": ("Dataset",),
+    "datasets.boxes": ("Dataset",),
     "catalog.specs": ("CATALOG", "Spec", "parse_spec"),
     "diagnostics": ("Diagnostics", "diagnose_map"),
     "base.errors": ("ConvfeError",),
     "exports": ("maps_npz",),
     "extraction": ("Size", "extract_maps", "parse_size"),
-    "filesets": ("open_files",),
+    "datasets.file_sets": ("open_files",),
     "photos.gallery": ("load_sample",),
     "photos.photo": ("Photo", "open_photo"),
     "maps": ("FeatureMaps",),

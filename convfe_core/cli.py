@@ -263,11 +263,11 @@ def write_maps(options: argparse.Namespace) -> int:
 
 def rank_backbones(options: argparse.Namespace) -> int:
     """Print a ranking and its verdict, and write it as JSON, HTML or CSV."""
-    from convfe_core.annotations import open_boxes, read_dataset
     from convfe_core.base.memory import settle
     from convfe_core.catalog.specs import choose_preprocessing, parse_spec
+    from convfe_core.datasets.file_sets import open_files
+    from convfe_core.datasets.read_dataset import open_boxes, read_dataset
     from convfe_core.extraction import parse_size
-    from convfe_core.filesets import open_files
     from convfe_core.precision import explain_precision, parse_precision
     from convfe_core.rank import RankRun
     from convfe_core.rank_report import write_reports

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.bootstrap import SEED, Estimate, image_draws, interval
-from convfe_core.boxes import BoxArray, ImageBoxes, box_overlap
+from convfe_core.datasets.boxes import BoxArray, ImageBoxes, box_overlap
 
 BACKGROUND = "background"
 NEIGHBOURS = 5

@@ -19,12 +19,12 @@ from convfe_core.base.errors import AnnotationError, ConvfeError, EngineError, S
 from convfe_core.base.folders import Folder
 from convfe_core.base.pace import Pace
 from convfe_core.box_sizes import box_sizes
-from convfe_core.boxes import Dataset
 from convfe_core.catalog.memory_need import require_room, worker_mb
 from convfe_core.catalog.specs import Spec, find_architecture, from_anywhere, require_different_labels
 from convfe_core.cost import Cost, PeakMemory, count_flops, count_params, time_batches, warm_up
+from convfe_core.datasets.boxes import Dataset
+from convfe_core.datasets.file_sets import Skipped
 from convfe_core.extraction import cells_on_photo, frame_for
-from convfe_core.filesets import Skipped
 from convfe_core.graph.taps import Tap
 from convfe_core.maps import Frame
 from convfe_core.model_files.saved_model_folder import model_stamp

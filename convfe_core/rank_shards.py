@@ -28,13 +28,13 @@ from convfe_core.backbones import open_network
 from convfe_core.base.background import map_ahead
 from convfe_core.base.errors import AnnotationError, ImageError
 from convfe_core.base.memory import give_back
-from convfe_core.boxes import BoxArray, Dataset
 from convfe_core.catalog.memory_need import require_room
 from convfe_core.catalog.specs import Spec, control_of
+from convfe_core.datasets.boxes import BoxArray, Dataset
+from convfe_core.datasets.packed_boxes import PackedBoxes
 from convfe_core.diagnostics import Diagnostics, diagnose_map
 from convfe_core.graph.cell_geometry import SpatialPath
 from convfe_core.maps import REDUCTIONS
-from convfe_core.packed_boxes import PackedBoxes
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo, read_photo
 from convfe_core.precision import computes_in_bfloat16, require_same_arithmetic
 from convfe_core.rank_results import RankOptions

@@ -18,7 +18,7 @@ from typing import Any
 
 from convfe_core.base.pace import Pace
 from convfe_core.base.tensorflow_import import keep_lean
-from convfe_core.filesets import Skipped
+from convfe_core.datasets.file_sets import Skipped
 from convfe_core.ray_cluster import (
     check_machines,
     cluster_address,

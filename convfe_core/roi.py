@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.boxes import BoxArray
+from convfe_core.datasets.boxes import BoxArray
 
 Values = NDArray[np.float64]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from convfe_core.backbones import FrozenNetwork, Network, freeze_maps
 from convfe_core.base.machine_queue import MACHINE
-from convfe_core.boxes import BoxArray
+from convfe_core.datasets.boxes import BoxArray
 from convfe_core.extraction import Batch, Size, cells_on_photo, in_order, maps_on_photo, sized_windows
 from convfe_core.folding import Fold
 from convfe_core.maps import CellGrid, FeatureMaps, FloatArray, Frame, cell_centres

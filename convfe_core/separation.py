@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from convfe_core.boxes import BoxArray, ImageBoxes, box_areas, scale_boxes
+from convfe_core.datasets.boxes import BoxArray, ImageBoxes, box_areas, scale_boxes
 
 COMPARISONS = 64
 """Most other images that a map is compared with."""

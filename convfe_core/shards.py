@@ -41,7 +41,7 @@ class ShardImage:
     path : where it is
     place : its place in the request
     name : what its results are called, if they have a name
-    stamp : changes when the file does, see `convfe_core.filesets.file_stamp`
+    stamp : changes when the file does, see `convfe_core.datasets.file_sets.file_stamp`
     """
 
     path: str

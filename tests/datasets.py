@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from convfe_core.boxes import Dataset
+from convfe_core.datasets.boxes import Dataset
 
 Boxes = Sequence[tuple[float, float, float, float]]
 

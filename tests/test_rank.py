@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convfe_core.annotations import read_dataset
 from convfe_core.backbones import open_network
 from convfe_core.base.errors import ConvfeError, SpecError
 from convfe_core.base.machine_queue import MACHINE
 from convfe_core.catalog.specs import Spec, parse_spec
 from convfe_core.cli import main
 from convfe_core.cost import count_flops
+from convfe_core.datasets.file_sets import open_files
+from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.extraction import Size
-from convfe_core.filesets import open_files
 from convfe_core.rank import RankRun
 from convfe_core.rank_results import Progress, RankOptions, RankResult
 from convfe_core.rank_tables import to_json, to_text
@@ -273,11 +273,11 @@ MEMORY = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from convfe_core.annotations import read_dataset
+from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.base.memory import resident_mb
 from convfe_core.extraction import Size
-from convfe_core.filesets import open_files
+from convfe_core.datasets.file_sets import open_files
 from convfe_core.rank import RankRun
 from convfe_core.rank_results import RankOptions
 seen = []

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from convfe_core import shards
-from convfe_core.annotations import read_dataset
 from convfe_core.base.errors import EngineError
-from convfe_core.boxes import Dataset
 from convfe_core.catalog.specs import parse_spec
+from convfe_core.datasets.boxes import Dataset
+from convfe_core.datasets.file_sets import open_files
+from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.extraction import Size
-from convfe_core.filesets import open_files
 from convfe_core.rank import RankRun
 from convfe_core.rank_results import Progress, RankOptions, RankResult
 from convfe_core.rank_tables import to_json

@@ -28,7 +28,7 @@ from convfe_core.base.errors import EngineError
 from convfe_core.base.folders import RemoteFolder
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.cli import main
-from convfe_core.filesets import Skipped
+from convfe_core.datasets.file_sets import Skipped
 from convfe_core.progress_lines import RankProgress
 from convfe_core.rank_results import Progress
 from convfe_core.ray_cluster import package_versions

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from convfe_core.boxes import ImageBoxes
+from convfe_core.datasets.boxes import ImageBoxes
 from convfe_core.separation import (
     COMPARISONS,
     Comparison,

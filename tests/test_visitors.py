@@ -10,9 +10,9 @@ import pytest
 from streamlit import config
 from streamlit.testing.v1 import AppTest
 
-from convfe_core.annotations import read_dataset
+from convfe_core.datasets.file_sets import UploadedFiles
+from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.faults import STRUCK_OUT
-from convfe_core.filesets import UploadedFiles
 from convfe_core.hosting import VISITOR
 from pages.parts.rank_results import photo_with_boxes
 from pages.parts.session import is_stranger
@@ -205,8 +205,8 @@ def test_a_download_that_fails_names_no_file_in_the_log(caplog: pytest.LogCaptur
         def make() -> bytes:
             raise ValueError("cannot draw aunt mary.png after uncle.png, whose file is street/mary.png in the archive")
 
-        from convfe_core.annotations import read_dataset
-        from convfe_core.filesets import UploadedFiles
+        from convfe_core.datasets.file_sets import UploadedFiles
+        from convfe_core.datasets.read_dataset import read_dataset
         from tests.builders import photo
         from tests.test_visitors import RANKED
 

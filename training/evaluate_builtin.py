@@ -19,9 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from convfe_core.annotations import read_dataset
 from convfe_core.backbones import Network, freeze_network, open_network
-from convfe_core.boxes import ImageBoxes
 from convfe_core.catalog.builtin_networks import (
     BUILTIN_BUILDERS,
     WORKING_SIZE,
@@ -29,8 +27,10 @@ from convfe_core.catalog.builtin_networks import (
     load_builtin_weights,
 )
 from convfe_core.catalog.specs import parse_spec
+from convfe_core.datasets.boxes import ImageBoxes
+from convfe_core.datasets.file_sets import open_files
+from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.extraction import Size, extract_maps
-from convfe_core.filesets import open_files
 from convfe_core.maps import REDUCTIONS
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo, read_photo
 from convfe_core.separation import Comparison

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from PIL import ExifTags, Image
 
 from convfe_core.base.errors import AnnotationError, StoreError
-from convfe_core.filesets import FileSet
+from convfe_core.datasets.file_sets import FileSet
 from convfe_core.photos.photo import FORMATS
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from convfe_core.annotations import open_boxes, read_dataset
 from convfe_core.base.errors import AnnotationError, ConvfeError
 from convfe_core.base.wording import counted
-from convfe_core.boxes import Dataset
-from convfe_core.filesets import DatasetLimits, FileSet, UploadedFiles, ZipFiles, open_files
+from convfe_core.datasets.boxes import Dataset
+from convfe_core.datasets.file_sets import DatasetLimits, FileSet, UploadedFiles, ZipFiles, open_files
+from convfe_core.datasets.read_dataset import open_boxes, read_dataset
 from convfe_core.photos.photo import display_name
 from pages.parts.choose_images import READING
 from pages.parts.session import allowance

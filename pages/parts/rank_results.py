@@ -11,7 +11,7 @@ import streamlit as st
 
 from convfe_core.base.errors import ConvfeError
 from convfe_core.base.wording import counted
-from convfe_core.boxes import BoxArray, Dataset
+from convfe_core.datasets.boxes import BoxArray, Dataset
 from convfe_core.photos.photo import Photo, read_photo, reduce_photo
 from convfe_core.precision import explain_precision
 from convfe_core.rank_figures import duel_figure, pareto_figure, separation_figure, size_figure

@@ -10,8 +10,8 @@ from typing import Any
 
 from convfe_core.base.background import map_ahead
 from convfe_core.base.errors import AnnotationError
-from convfe_core.filesets import DatasetLimits, FileSet, Skipped
-from convfe_core.readers import (
+from convfe_core.datasets.file_sets import DatasetLimits, FileSet, Skipped
+from convfe_core.datasets.readers import (
     Annotation,
     coco_annotations,
     parse_class_names,

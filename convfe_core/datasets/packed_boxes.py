@@ -8,7 +8,7 @@ from typing import overload
 
 import numpy as np
 
-from convfe_core.boxes import ImageBoxes
+from convfe_core.datasets.boxes import ImageBoxes
 
 
 class PackedBoxes(Sequence[ImageBoxes]):

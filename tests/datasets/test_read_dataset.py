@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convfe_core.annotations import open_boxes, read_dataset
 from convfe_core.base.errors import AnnotationError
-from convfe_core.boxes import Dataset
-from convfe_core.filesets import FileSet, UploadedFiles, ZipFiles, open_files
-from convfe_core.readers import parse_class_names, parse_coco, parse_voc, parse_yolo
+from convfe_core.datasets.boxes import Dataset
+from convfe_core.datasets.file_sets import FileSet, UploadedFiles, ZipFiles, open_files
+from convfe_core.datasets.read_dataset import open_boxes, read_dataset
+from convfe_core.datasets.readers import parse_class_names, parse_coco, parse_voc, parse_yolo
 from tests.datasets import coco, jpeg, told, voc, zipped
 
 PICTURE = jpeg()

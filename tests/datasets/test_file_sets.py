@@ -13,9 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from convfe_core.annotations import open_boxes, read_dataset
 from convfe_core.base.errors import AnnotationError
-from convfe_core.filesets import DatasetLimits, FileSet, FolderFiles, Skipped, UploadedFiles, ZipFiles, open_files
+from convfe_core.datasets.file_sets import (
+    DatasetLimits,
+    FileSet,
+    FolderFiles,
+    Skipped,
+    UploadedFiles,
+    ZipFiles,
+    open_files,
+)
+from convfe_core.datasets.read_dataset import open_boxes, read_dataset
 from tests.datasets import zipped
 from tests.rankings import patches
 

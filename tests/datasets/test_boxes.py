@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from convfe_core.boxes import ImageBoxes, box_areas, box_overlap, clip_boxes, scale_boxes, upright_boxes
-from convfe_core.packed_boxes import PackedBoxes
+from convfe_core.datasets.boxes import ImageBoxes, box_areas, box_overlap, clip_boxes, scale_boxes, upright_boxes
+from convfe_core.datasets.packed_boxes import PackedBoxes
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.base.wording import counted
-from convfe_core.filesets import FileSet, Skipped
+from convfe_core.datasets.file_sets import FileSet, Skipped
 
 BoxArray = NDArray[np.float64]
 

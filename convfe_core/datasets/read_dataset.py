@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from convfe_core.annotation_formats import Pictures, find_formats
 from convfe_core.base.background import map_ahead
 from convfe_core.base.errors import AnnotationError
 from convfe_core.base.folders import is_address, split_address
-from convfe_core.boxes import Dataset, ImageBoxes, clip_boxes, upright_boxes
-from convfe_core.filesets import (
+from convfe_core.datasets.annotation_formats import Pictures, find_formats
+from convfe_core.datasets.boxes import Dataset, ImageBoxes, clip_boxes, upright_boxes
+from convfe_core.datasets.file_sets import (
     DEFAULT_DATASET_LIMITS,
     AddressFiles,
     DatasetLimits,
@@ -24,9 +24,9 @@ from convfe_core.filesets import (
     Skipped,
     ZipFiles,
 )
+from convfe_core.datasets.readers import Annotation
 from convfe_core.photos.image_header import Header, read_header
 from convfe_core.photos.photo import EXTENSIONS
-from convfe_core.readers import Annotation
 
 
 def read_dataset(

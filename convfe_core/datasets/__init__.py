@@ -1,0 +1,1 @@
+"""Photographs with boxes, in the formats that annotation tools write."""
