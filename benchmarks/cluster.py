@@ -27,11 +27,11 @@ import pyarrow as pa
 from PIL import Image
 
 from benchmarks.machine import describe_machine
+from convfe_core.backbones.precision import computes_in_bfloat16
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.file_sets import open_files
 from convfe_core.datasets.read_dataset import read_dataset
-from convfe_core.precision import computes_in_bfloat16
 from convfe_core.rank_results import RankOptions
 from convfe_core.rank_shards import Pass, RankJob, Scorer
 from convfe_core.ray_engine import RayEngine, RayProgress

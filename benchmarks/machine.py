@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from convfe_core.backbones.frozen_graph import freeze
+from convfe_core.backbones.precision import Precision, explain_precision
 from convfe_core.base.memory import memory_limit_mb
-from convfe_core.graphs import freeze
-from convfe_core.precision import Precision, explain_precision
 
 ROUNDS = 7
 

@@ -15,10 +15,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import argparse
 
 from benchmarks.machine import describe_machine
+from convfe_core.backbones.measured_cost import PeakMemory
 from convfe_core.base.memory import backbone_budget_mb, resident_mb
 from convfe_core.base.tensorflow_import import keep_lean
 from convfe_core.catalog.specs import parse_spec
-from convfe_core.cost import PeakMemory
 from convfe_core.pool import BackbonePool
 
 BACKBONES = (

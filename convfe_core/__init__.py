@@ -18,7 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from convfe_core.backbones import Backbone, load_backbone
+    from convfe_core.backbones.backbone import Backbone, load_backbone
     from convfe_core.base.errors import ConvfeError
     from convfe_core.catalog.specs import CATALOG, Spec, parse_spec
     from convfe_core.datasets.boxes import Dataset
@@ -65,7 +65,7 @@ __all__ = [
 
 _HOMES = {
     "datasets.read_dataset": ("open_boxes", "read_dataset"),
-    "backbones": ("Backbone", "load_backbone"),
+    "backbones.backbone": ("Backbone", "load_backbone"),
     "datasets.boxes": ("Dataset",),
     "catalog.specs": ("CATALOG", "Spec", "parse_spec"),
     "diagnostics": ("Diagnostics", "diagnose_map"),

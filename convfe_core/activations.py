@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from convfe_core.backbones import Network
+from convfe_core.backbones.backbone import Network
+from convfe_core.backbones.frozen_graph import freeze
 from convfe_core.graph.taps import operation_of, tensors_and_strides
-from convfe_core.graphs import freeze
 from convfe_core.layer_faults import layers_of, tensors_of
 from convfe_core.maps import FloatArray
 from convfe_core.photos.decoding import PixelArray

@@ -242,9 +242,9 @@ def fetch_specs(options: argparse.Namespace) -> int:
 
 def write_maps(options: argparse.Namespace) -> int:
     """Write the maps of every image under every backbone, and a manifest last."""
+    from convfe_core.backbones.precision import parse_precision
     from convfe_core.catalog.specs import choose_preprocessing, parse_spec
     from convfe_core.extraction import parse_size
-    from convfe_core.precision import parse_precision
     from convfe_core.results import MapsRun
 
     specs = choose_preprocessing([parse_spec(text) for text in options.backbones], options.preprocessing)
@@ -263,12 +263,12 @@ def write_maps(options: argparse.Namespace) -> int:
 
 def rank_backbones(options: argparse.Namespace) -> int:
     """Print a ranking and its verdict, and write it as JSON, HTML or CSV."""
+    from convfe_core.backbones.precision import explain_precision, parse_precision
     from convfe_core.base.memory import settle
     from convfe_core.catalog.specs import choose_preprocessing, parse_spec
     from convfe_core.datasets.file_sets import open_files
     from convfe_core.datasets.read_dataset import open_boxes, read_dataset
     from convfe_core.extraction import parse_size
-    from convfe_core.precision import explain_precision, parse_precision
     from convfe_core.rank import RankRun
     from convfe_core.rank_report import write_reports
     from convfe_core.rank_results import RankOptions

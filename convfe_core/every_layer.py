@@ -7,7 +7,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from convfe_core.backbones import LoadProgress, Network, ignore_progress, open_network
+from convfe_core.backbones.backbone import LoadProgress, Network, ignore_progress, open_network
 from convfe_core.catalog.specs import Spec
 from convfe_core.features import FeatureReader, read_features
 from convfe_core.graph.taps import resolve_tap
@@ -21,7 +21,7 @@ MOST_READERS = 4
 class EveryLayer:
     """A network whose every layer can be looked at; it can be shared between threads.
 
-    Its graphs hold no copy of its weights, and run somewhat slower than a `convfe_core.backbones.Backbone`.
+    Its graphs hold no copy of its weights, and run somewhat slower than a `convfe_core.backbones.backbone.Backbone`.
     """
 
     network: Network
@@ -58,5 +58,5 @@ class EveryLayer:
 
 
 def open_every_layer(spec: Spec, on_progress: LoadProgress = ignore_progress) -> EveryLayer:
-    """Open a network; errors as in `convfe_core.backbones.open_network`."""
+    """Open a network; errors as in `convfe_core.backbones.backbone.open_network`."""
     return EveryLayer(open_network(spec, on_progress=on_progress))

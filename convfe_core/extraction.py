@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from convfe_core.backbones import Backbone
+from convfe_core.backbones.backbone import Backbone
 from convfe_core.base.background import ahead
 from convfe_core.base.errors import SpecError
 from convfe_core.base.machine_queue import MACHINE, OnWait, wait_silently

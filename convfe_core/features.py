@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from convfe_core.backbones import Network
+from convfe_core.backbones.backbone import Network
+from convfe_core.backbones.frozen_graph import freeze
 from convfe_core.base.machine_queue import MACHINE
 from convfe_core.extraction import Size, cells_on_photo, frame_for
 from convfe_core.graph.taps import Tap
-from convfe_core.graphs import freeze
 from convfe_core.maps import CellGrid, FloatArray, Frame
 from convfe_core.photos.decoding import PixelArray
 from convfe_core.photos.photo import Photo, place_on_canvas

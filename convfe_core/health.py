@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from convfe_core.activations import Activity, ActivityGatherer
-from convfe_core.backbones import Network
+from convfe_core.backbones.backbone import Network
 from convfe_core.base.errors import ImageError
 from convfe_core.catalog.architectures import Preprocessing
 from convfe_core.channel_statistics import ChannelGatherer, ChannelStatistics

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from convfe_core.backbones import Backbone, load_backbone
+from convfe_core.backbones.backbone import Backbone, load_backbone
+from convfe_core.backbones.precision import Precision, require_same_arithmetic
 from convfe_core.base.background import ahead, map_ahead
 from convfe_core.base.errors import ImageError
 from convfe_core.base.folders import Folder, is_address
@@ -24,7 +25,6 @@ from convfe_core.extraction import Size, extract_windows
 from convfe_core.maps import FeatureMaps
 from convfe_core.photos.photo import Photo, file_name, photo_bytes, read_photo
 from convfe_core.pictures import row_png
-from convfe_core.precision import Precision, require_same_arithmetic
 from convfe_core.shards import Row, Shard, ShardImage
 
 TEXT_COLUMNS = ("image", "sha256", "backbone", "weights", "tap", "png", "npz", "reason")
@@ -58,7 +58,7 @@ class MapsJob:
         return SCHEMA
 
     def load(self, backbone: str) -> Backbone:
-        """Load a backbone; errors as in `convfe_core.backbones.load_backbone`."""
+        """Load a backbone; errors as in `convfe_core.backbones.backbone.load_backbone`."""
         spec = self.specs[backbone]
         require_same_arithmetic(self.precision, self.bfloat16)
         settle()

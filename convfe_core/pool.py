@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from convfe_core.backbones import Backbone, LoadProgress, ignore_progress, load_backbone, weight_path
+from convfe_core.backbones.backbone import Backbone, LoadProgress, ignore_progress, load_backbone, weight_path
+from convfe_core.backbones.precision import Precision
 from convfe_core.base.machine_queue import MACHINE, waiting_words
 from convfe_core.base.memory import give_back, room_mb, used_mb
 from convfe_core.base.tensorflow_import import import_tensorflow
 from convfe_core.catalog.memory_need import peak_mb, refusal
 from convfe_core.catalog.specs import Spec
 from convfe_core.every_layer import EveryLayer, open_every_layer
-from convfe_core.precision import Precision
 
 EVERY_LAYER = "every layer"
 """Stands for the tap of a network that is held as `EveryLayer`."""

@@ -14,14 +14,15 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.backbones import open_network, weight_path
+from convfe_core.backbones.backbone import open_network, weight_path
+from convfe_core.backbones.measured_cost import Cost, PeakMemory, count_flops, count_params, time_batches, warm_up
+from convfe_core.backbones.precision import Precision, computes_in_bfloat16, explain_kept
 from convfe_core.base.errors import AnnotationError, ConvfeError, EngineError, SpecError
 from convfe_core.base.folders import Folder
 from convfe_core.base.pace import Pace
 from convfe_core.box_sizes import box_sizes
 from convfe_core.catalog.memory_need import require_room, worker_mb
 from convfe_core.catalog.specs import Spec, find_architecture, from_anywhere, require_different_labels
-from convfe_core.cost import Cost, PeakMemory, count_flops, count_params, time_batches, warm_up
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.file_sets import Skipped
 from convfe_core.extraction import cells_on_photo, frame_for
@@ -29,7 +30,6 @@ from convfe_core.graph.taps import Tap
 from convfe_core.maps import Frame
 from convfe_core.model_files.saved_model_folder import model_stamp
 from convfe_core.pass_scores import PassScores
-from convfe_core.precision import Precision, computes_in_bfloat16, explain_kept
 from convfe_core.probe import NO_PROBE, plan_probe, probe_boxes
 from convfe_core.rank_pace import RankPace, Stopped
 from convfe_core.rank_results import CONTROL_SEEDS, Progress, RankedResult, RankOptions, RankResult

@@ -22,9 +22,9 @@ from convfe_core.rank_results import RankResult
 from convfe_core.rank_tables import skipped_in_words, table_rows, to_csv, to_json
 
 if TYPE_CHECKING:
-    from convfe_core.backbones import Backbone
+    from convfe_core.backbones.backbone import Backbone
+    from convfe_core.backbones.precision import Precision
     from convfe_core.catalog.specs import Spec
-    from convfe_core.precision import Precision
 
     Load = Callable[[Spec, str, Precision], Backbone]
 
@@ -167,7 +167,7 @@ def _plot(number: int, title: str, figure: dict[str, Any]) -> str:
 
 
 def _load_anew(spec: Spec, tap: str, precision: Precision) -> Backbone:
-    from convfe_core.backbones import load_backbone
+    from convfe_core.backbones.backbone import load_backbone
 
     return load_backbone(spec, tap, precision=precision)
 

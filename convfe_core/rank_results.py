@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from convfe_core.backbones.measured_cost import Cost
+from convfe_core.backbones.precision import Precision, explain_kept
 from convfe_core.base.wording import counted
 from convfe_core.box_sizes import BoxSizes
 from convfe_core.catalog.specs import Spec
-from convfe_core.cost import Cost
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.file_sets import Skipped
 from convfe_core.diagnostics import Diagnostics
 from convfe_core.extraction import Size
-from convfe_core.precision import Precision, explain_kept
 from convfe_core.probe import ProbeResult
 from convfe_core.ranking import BackboneScores, Ranking
 

@@ -24,7 +24,8 @@ import numpy as np
 import pyarrow as pa
 from platformdirs import user_cache_dir
 
-from convfe_core.backbones import open_network
+from convfe_core.backbones.backbone import open_network
+from convfe_core.backbones.precision import computes_in_bfloat16, require_same_arithmetic
 from convfe_core.base.background import map_ahead
 from convfe_core.base.errors import AnnotationError, ImageError
 from convfe_core.base.memory import give_back
@@ -36,7 +37,6 @@ from convfe_core.diagnostics import Diagnostics, diagnose_map
 from convfe_core.graph.cell_geometry import SpatialPath
 from convfe_core.maps import REDUCTIONS
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo, read_photo
-from convfe_core.precision import computes_in_bfloat16, require_same_arithmetic
 from convfe_core.rank_results import RankOptions
 from convfe_core.scoring import Scored, ScoringBackbone, freeze_for_scoring, score_windows
 from convfe_core.separation import Comparison, box_cells
@@ -242,7 +242,7 @@ class Pass:
         return self.stamp if self.path is None else f"{self.path.shift} {self.stamp}"
 
     def load(self, options: RankOptions) -> ScoringBackbone:
-        """Open the network and freeze it, errors as in `convfe_core.backbones.open_network`."""
+        """Open the network and freeze it, errors as in `convfe_core.backbones.backbone.open_network`."""
         give_back()
         require_room(self.spec)
         if self.seed is None:

@@ -8,9 +8,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from convfe_core.backbones.measured_cost import Cost
 from convfe_core.base.wording import counted
 from convfe_core.bootstrap import CONFIDENCE, RESAMPLES, Estimate
-from convfe_core.cost import Cost
 from convfe_core.probe import ProbeResult
 from convfe_core.rank_results import CONTROL_SEEDS, RankedResult, RankResult
 from convfe_core.ranking import RankedBackbone, Separation

@@ -17,7 +17,9 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from convfe_core.backbones import Backbone
+from convfe_core.backbones.backbone import Backbone
+from convfe_core.backbones.load_ahead import LoadAhead
+from convfe_core.backbones.precision import Precision, computes_in_bfloat16, explain_kept, explain_precision
 from convfe_core.base.errors import ConvfeError, ImageError, SpecError
 from convfe_core.base.folders import is_address, open_folder
 from convfe_core.base.pace import SECONDS_BETWEEN_LINES, Pace, duration
@@ -26,12 +28,10 @@ from convfe_core.catalog.memory_need import weights_mb, worker_mb
 from convfe_core.catalog.specs import Spec, file_stem, from_anywhere, require_different_labels
 from convfe_core.datasets.file_sets import Skipped, file_stamp
 from convfe_core.extraction import Size
-from convfe_core.load_ahead import LoadAhead
 from convfe_core.maps_shards import SCHEMA, MapsJob
 from convfe_core.model_files.saved_model_folder import model_stamp
 from convfe_core.photos.photo import file_name, require_file
 from convfe_core.photos.photo_folders import photos_at_address, photos_in_folder
-from convfe_core.precision import Precision, computes_in_bfloat16, explain_kept, explain_precision
 from convfe_core.ray_engine import RayEngine, RayProgress, missing_in_words
 from convfe_core.shards import Parts, Shard, ShardImage, cut_shards
 

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.backbones import FrozenNetwork, Network, freeze_maps
+from convfe_core.backbones.backbone import FrozenNetwork, Network, freeze_maps
+from convfe_core.backbones.batch_norm_folding import Fold
+from convfe_core.backbones.precision import Precision
 from convfe_core.base.machine_queue import MACHINE
 from convfe_core.datasets.boxes import BoxArray
 from convfe_core.extraction import Batch, Size, cells_on_photo, in_order, maps_on_photo, sized_windows
-from convfe_core.folding import Fold
 from convfe_core.maps import CellGrid, FeatureMaps, FloatArray, Frame, cell_centres
 from convfe_core.photos.decoding import PixelArray
 from convfe_core.photos.photo import Photo
-from convfe_core.precision import Precision
 from convfe_core.roi import roi_weights
 
 Float32 = NDArray[np.float32]
@@ -71,7 +71,7 @@ class ScoringBackbone(FrozenNetwork):
 
 
 def freeze_for_scoring(network: Network, precision: Precision = "float32", fold: Fold = "copy") -> ScoringBackbone:
-    """Turn a network into a graph that scores photographs; see `convfe_core.backbones.freeze_network`."""
+    """Turn a network into a graph that scores photographs; see `convfe_core.backbones.backbone.freeze_network`."""
     import tensorflow as tf
 
     def reduce_channels(pixels: Any, rows: Any, columns: Any) -> tuple[Any, Any, Any, Any]:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from convfe_core.backbones import Network
+from convfe_core.backbones.backbone import Network
+from convfe_core.backbones.frozen_graph import freeze
 from convfe_core.base.machine_queue import MACHINE
 from convfe_core.extraction import Size, frame_for, maps_on_photo
 from convfe_core.graph.taps import Tap, resolve_tap, stage_taps
-from convfe_core.graphs import freeze
 from convfe_core.maps import FeatureMaps
 from convfe_core.photos.photo import Photo, place_on_canvas
 

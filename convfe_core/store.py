@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from convfe_core.backbones.precision import Precision
 from convfe_core.catalog.specs import Spec
 from convfe_core.extraction import Size
 from convfe_core.maps import FeatureMaps
-from convfe_core.precision import Precision
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from convfe_core.backbones import load_backbone, open_network
+from convfe_core.backbones.backbone import load_backbone, open_network
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.channels import COLLAPSES, cells_in_box, dead_channels, strongest_channels
 from convfe_core.extraction import Size, extract_maps

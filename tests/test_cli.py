@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convfe_core.backbones import load_backbone
+from convfe_core.backbones.backbone import load_backbone
 from convfe_core.catalog.specs import CATALOG, parse_spec
 from convfe_core.cli import main
 from convfe_core.extraction import Size, extract_maps

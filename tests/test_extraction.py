@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from convfe_core.backbones import load_backbone
+from convfe_core.backbones.backbone import load_backbone
 from convfe_core.base.errors import ImageError
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.extraction import (

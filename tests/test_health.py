@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from convfe_core.backbones import open_network
+from convfe_core.backbones.backbone import open_network
 from convfe_core.base.errors import ImageError
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.channel_statistics import ChannelGatherer, border_lead, effective_rank

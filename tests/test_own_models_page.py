@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from convfe_core.backbones import open_network
+from convfe_core.backbones.backbone import open_network
 from convfe_core.catalog.specs import Spec, build_model, find_architecture, parse_spec
 from convfe_core.hosting import VISITOR
 from convfe_core.pool import BackbonePool

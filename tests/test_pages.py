@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from convfe_core.backbones.precision import Precision, bfloat16_unit, explain_precision
 from convfe_core.base.machine_queue import MACHINE
 from convfe_core.colours import BOX_COLOUR
 from convfe_core.photos.gallery import SAMPLES
-from convfe_core.precision import Precision, bfloat16_unit, explain_precision
 from tests.apps import charts, new_app
 from tests.builders import noise, png, voc_folder
 

@@ -23,7 +23,7 @@ import pytest
 
 from convfe_core import cli, ray_engine
 from convfe_core import shards as shards_module
-from convfe_core.backbones import open_network
+from convfe_core.backbones.backbone import open_network
 from convfe_core.base.errors import EngineError
 from convfe_core.base.folders import RemoteFolder
 from convfe_core.catalog.specs import parse_spec

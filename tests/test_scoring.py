@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convfe_core.backbones import freeze_network, open_network
+from convfe_core.backbones.backbone import freeze_network, open_network
+from convfe_core.backbones.measured_cost import PeakMemory, count_flops, time_batches
 from convfe_core.catalog.specs import parse_spec
-from convfe_core.cost import PeakMemory, count_flops, time_batches
 from convfe_core.extraction import Size, extract_maps
 from convfe_core.photos.gallery import load_sample
 from convfe_core.photos.photo import place_on_canvas

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from convfe_core.backbones import Backbone
+from convfe_core.backbones.backbone import Backbone
+from convfe_core.backbones.precision import Precision
 from convfe_core.base.errors import ConvfeError, MemoryLimitError
 from convfe_core.base.machine_queue import waiting_words
 from convfe_core.catalog.memory_need import check_pass
@@ -16,7 +17,6 @@ from convfe_core.catalog.specs import Spec
 from convfe_core.extraction import Size, extract_maps
 from convfe_core.maps import FeatureMaps
 from convfe_core.photos.photo import Photo
-from convfe_core.precision import Precision
 from convfe_core.store import MapKey, MapStore
 from pages.parts.session import backbone_pool, map_store
 from pages.parts.words import plain, told

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, TimeoutError, expect
 
-from convfe_core.backbones import load_backbone
+from convfe_core.backbones.backbone import load_backbone
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.colours import colour_values
 from convfe_core.extraction import Size, extract_maps

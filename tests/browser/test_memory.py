@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from convfe_core.backbones import load_backbone
+from convfe_core.backbones.backbone import load_backbone
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.extraction import Size, extract_maps
 from convfe_core.photos.photo import read_photo

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convfe_core.backbones import load_backbone, open_network
+from convfe_core.backbones.backbone import load_backbone, open_network
 from convfe_core.base.errors import ModelFileError, SpecError, WeightsAloneError, WeightsError
 from convfe_core.catalog.specs import CATALOG, Spec, build_model, parse_spec
 from convfe_core.cli import main

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convfe_core.backbones import load_backbone, open_network
+from convfe_core.backbones.backbone import load_backbone, open_network
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.extraction import Size, extract_maps
 from convfe_core.health import examine

@@ -3,10 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convfe_core.backbones import load_backbone
-from convfe_core.base.errors import EngineError, SpecError
-from convfe_core.catalog.specs import parse_spec
-from convfe_core.precision import (
+from convfe_core.backbones.backbone import load_backbone
+from convfe_core.backbones.precision import (
     bfloat16_unit,
     computes_in_bfloat16,
     explain_kept,
@@ -14,6 +12,8 @@ from convfe_core.precision import (
     parse_precision,
     require_same_arithmetic,
 )
+from convfe_core.base.errors import EngineError, SpecError
+from convfe_core.catalog.specs import parse_spec
 from tests.builders import noise
 
 SMALL = "MobileNetV2-0.35:untrained"

@@ -2,7 +2,7 @@
 
 bfloat16 keeps float32's range and 8 of its 24 significant bits. Convolutions and matrix products take it, sums stay in
 float32; a map's values move by about half a percent of their range. Networks whose maps would move by more than
-`convfe_core.backbones.BFLOAT16_SHIFT` stay with float32.
+`convfe_core.backbones.backbone.BFLOAT16_SHIFT` stay with float32.
 """
 
 from __future__ import annotations

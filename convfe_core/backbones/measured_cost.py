@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.backbones import Network
+from convfe_core.backbones.backbone import Network
 from convfe_core.base.memory import give_back, used_mb
 from convfe_core.base.tensorflow_import import import_tensorflow
 

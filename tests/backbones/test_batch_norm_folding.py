@@ -13,11 +13,11 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from convfe_core.backbones import freeze_network, open_network
+from convfe_core.backbones.backbone import freeze_network, open_network
+from convfe_core.backbones.batch_norm_folding import fold_model
+from convfe_core.backbones.frozen_graph import freeze
 from convfe_core.catalog.pixel_scaling import scale_pixels
 from convfe_core.catalog.specs import parse_spec
-from convfe_core.folding import fold_model
-from convfe_core.graphs import freeze
 
 SHARED = layers.Conv2D(3, 3, padding="same", name="shared")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from convfe_core.precision import Precision, computes_in_bfloat16
+from convfe_core.backbones.precision import Precision, computes_in_bfloat16
 
 
 def freeze(function: Callable[..., Any], signature: list[Any], precision: Precision = "float32") -> Callable[..., Any]:
