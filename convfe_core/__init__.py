@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from convfe_core.datasets.boxes import Dataset
     from convfe_core.datasets.file_sets import open_files
     from convfe_core.datasets.read_dataset import open_boxes, read_dataset
-    from convfe_core.diagnostics import Diagnostics, diagnose_map
-    from convfe_core.exports import maps_npz
-    from convfe_core.extraction import Size, extract_maps, parse_size
-    from convfe_core.maps import FeatureMaps
+    from convfe_core.maps.extraction import Size, extract_maps, parse_size
+    from convfe_core.maps.feature_maps import FeatureMaps
+    from convfe_core.maps.map_diagnostics import Diagnostics, diagnose_map
+    from convfe_core.maps.npz import maps_npz
     from convfe_core.photos.gallery import load_sample
     from convfe_core.photos.photo import Photo, open_photo
     from convfe_core.pictures import row_png
@@ -68,14 +68,14 @@ _HOMES = {
     "backbones.backbone": ("Backbone", "load_backbone"),
     "datasets.boxes": ("Dataset",),
     "catalog.specs": ("CATALOG", "Spec", "parse_spec"),
-    "diagnostics": ("Diagnostics", "diagnose_map"),
+    "maps.map_diagnostics": ("Diagnostics", "diagnose_map"),
     "base.errors": ("ConvfeError",),
-    "exports": ("maps_npz",),
-    "extraction": ("Size", "extract_maps", "parse_size"),
+    "maps.npz": ("maps_npz",),
+    "maps.extraction": ("Size", "extract_maps", "parse_size"),
     "datasets.file_sets": ("open_files",),
     "photos.gallery": ("load_sample",),
     "photos.photo": ("Photo", "open_photo"),
-    "maps": ("FeatureMaps",),
+    "maps.feature_maps": ("FeatureMaps",),
     "pictures": ("row_png",),
     "rank": ("RankRun",),
     "rank_report": ("write_reports",),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.maps import FloatArray
+from convfe_core.maps.feature_maps import FloatArray
 from convfe_core.separation import auroc
 
 Values = NDArray[np.float64]

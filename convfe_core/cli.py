@@ -244,7 +244,7 @@ def write_maps(options: argparse.Namespace) -> int:
     """Write the maps of every image under every backbone, and a manifest last."""
     from convfe_core.backbones.precision import parse_precision
     from convfe_core.catalog.specs import choose_preprocessing, parse_spec
-    from convfe_core.extraction import parse_size
+    from convfe_core.maps.extraction import parse_size
     from convfe_core.results import MapsRun
 
     specs = choose_preprocessing([parse_spec(text) for text in options.backbones], options.preprocessing)
@@ -268,7 +268,7 @@ def rank_backbones(options: argparse.Namespace) -> int:
     from convfe_core.catalog.specs import choose_preprocessing, parse_spec
     from convfe_core.datasets.file_sets import open_files
     from convfe_core.datasets.read_dataset import open_boxes, read_dataset
-    from convfe_core.extraction import parse_size
+    from convfe_core.maps.extraction import parse_size
     from convfe_core.rank import RankRun
     from convfe_core.rank_report import write_reports
     from convfe_core.rank_results import RankOptions

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.colours import BOX_COLOUR, colour_ramp_uri, colour_stops
-from convfe_core.diagnostics import map_warning
 from convfe_core.figure_words import Word, escape, words_trace
-from convfe_core.maps import FeatureMaps
+from convfe_core.maps.feature_maps import FeatureMaps
+from convfe_core.maps.map_diagnostics import map_warning
 from convfe_core.photos.photo import Photo
 from convfe_core.scales import Limits, MapKey, percentiles
 

@@ -13,8 +13,6 @@ from convfe_core.backbones.backbone import Network
 from convfe_core.base.errors import ImageError
 from convfe_core.catalog.architectures import Preprocessing
 from convfe_core.channel_statistics import ChannelGatherer, ChannelStatistics
-from convfe_core.extraction import Size
-from convfe_core.features import canvas_of, read_features
 from convfe_core.layer_faults import (
     NormGatherer,
     NormMisfit,
@@ -23,6 +21,8 @@ from convfe_core.layer_faults import (
     layers_of,
     weight_faults,
 )
+from convfe_core.maps.extraction import Size
+from convfe_core.maps.whole_features import canvas_of, read_features
 from convfe_core.photos.photo import Photo
 from convfe_core.user_models.input_scaling import SCALING_WORDS, InputAudit, audit_input, norm_misfits
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from convfe_core.diagnostics import Diagnostics
-from convfe_core.maps import REDUCTIONS
+from convfe_core.maps.feature_maps import REDUCTIONS
+from convfe_core.maps.map_diagnostics import Diagnostics
 from convfe_core.rank_shards import NUMBERS
 from convfe_core.ranking import MapScores
 from convfe_core.separation import SIZE_GROUPS

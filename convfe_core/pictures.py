@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from convfe_core.colours import BOX_COLOUR, colour_table, colour_values
-from convfe_core.maps import REDUCTIONS, FeatureMaps
+from convfe_core.maps.feature_maps import REDUCTIONS, FeatureMaps
 from convfe_core.photos.decoding import PixelArray
 from convfe_core.photos.photo import Photo
 from convfe_core.scales import Limits, MapKey, scale_limits

@@ -16,7 +16,7 @@ from convfe_core.base.memory import give_back, room_mb, used_mb
 from convfe_core.base.tensorflow_import import import_tensorflow
 from convfe_core.catalog.memory_need import peak_mb, refusal
 from convfe_core.catalog.specs import Spec
-from convfe_core.every_layer import EveryLayer, open_every_layer
+from convfe_core.maps.layer_access import EveryLayer, open_every_layer
 
 EVERY_LAYER = "every layer"
 """Stands for the tap of a network that is held as `EveryLayer`."""

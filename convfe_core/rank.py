@@ -25,9 +25,9 @@ from convfe_core.catalog.memory_need import require_room, worker_mb
 from convfe_core.catalog.specs import Spec, find_architecture, from_anywhere, require_different_labels
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.file_sets import Skipped
-from convfe_core.extraction import cells_on_photo, frame_for
 from convfe_core.graph.taps import Tap
-from convfe_core.maps import Frame
+from convfe_core.maps.extraction import cells_on_photo, frame_for
+from convfe_core.maps.feature_maps import Frame
 from convfe_core.model_files.saved_model_folder import model_stamp
 from convfe_core.pass_scores import PassScores
 from convfe_core.probe import NO_PROBE, plan_probe, probe_boxes

@@ -15,7 +15,7 @@ import numpy as np
 
 from convfe_core.base.errors import ConvfeError
 from convfe_core.base.files import write_whole
-from convfe_core.maps import FeatureMaps
+from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo, read_photo
 from convfe_core.rank_figures import pareto_figure, separation_figure, size_figure
 from convfe_core.rank_results import RankResult
@@ -174,7 +174,7 @@ def _load_anew(spec: Spec, tap: str, precision: Precision) -> Backbone:
 
 def _pictures(result: RankResult, names: Sequence[str], load: Load | None) -> dict[str, str]:
     """By image, an HTML figure with the photograph, its boxes, and the map that ranks of all backbones that load."""
-    from convfe_core.extraction import extract_maps
+    from convfe_core.maps.extraction import extract_maps
     from convfe_core.pictures import row_png
 
     options = result.options

@@ -12,8 +12,8 @@ from convfe_core.box_sizes import BoxSizes
 from convfe_core.catalog.specs import Spec
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.file_sets import Skipped
-from convfe_core.diagnostics import Diagnostics
-from convfe_core.extraction import Size
+from convfe_core.maps.extraction import Size
+from convfe_core.maps.map_diagnostics import Diagnostics
 from convfe_core.probe import ProbeResult
 from convfe_core.ranking import BackboneScores, Ranking
 

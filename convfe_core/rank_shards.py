@@ -33,9 +33,9 @@ from convfe_core.catalog.memory_need import require_room
 from convfe_core.catalog.specs import Spec, control_of
 from convfe_core.datasets.boxes import BoxArray, Dataset
 from convfe_core.datasets.packed_boxes import PackedBoxes
-from convfe_core.diagnostics import Diagnostics, diagnose_map
 from convfe_core.graph.cell_geometry import SpatialPath
-from convfe_core.maps import REDUCTIONS
+from convfe_core.maps.feature_maps import REDUCTIONS
+from convfe_core.maps.map_diagnostics import Diagnostics, diagnose_map
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo, read_photo
 from convfe_core.rank_results import RankOptions
 from convfe_core.scoring import Scored, ScoringBackbone, freeze_for_scoring, score_windows

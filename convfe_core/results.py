@@ -27,7 +27,7 @@ from convfe_core.base.wording import counted
 from convfe_core.catalog.memory_need import weights_mb, worker_mb
 from convfe_core.catalog.specs import Spec, file_stem, from_anywhere, require_different_labels
 from convfe_core.datasets.file_sets import Skipped, file_stamp
-from convfe_core.extraction import Size
+from convfe_core.maps.extraction import Size
 from convfe_core.maps_shards import SCHEMA, MapsJob
 from convfe_core.model_files.saved_model_folder import model_stamp
 from convfe_core.photos.photo import file_name, require_file

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.maps import REDUCTIONS, FeatureMaps, FloatArray
+from convfe_core.maps.feature_maps import REDUCTIONS, FeatureMaps, FloatArray
 
 SCOPES = ("map", "image", "backbone", "all")
 

@@ -15,8 +15,8 @@ from convfe_core.backbones.batch_norm_folding import Fold
 from convfe_core.backbones.precision import Precision
 from convfe_core.base.machine_queue import MACHINE
 from convfe_core.datasets.boxes import BoxArray
-from convfe_core.extraction import Batch, Size, cells_on_photo, in_order, maps_on_photo, sized_windows
-from convfe_core.maps import CellGrid, FeatureMaps, FloatArray, Frame, cell_centres
+from convfe_core.maps.extraction import Batch, Size, cells_on_photo, in_order, maps_on_photo, sized_windows
+from convfe_core.maps.feature_maps import CellGrid, FeatureMaps, FloatArray, Frame, cell_centres
 from convfe_core.photos.decoding import PixelArray
 from convfe_core.photos.photo import Photo
 from convfe_core.roi import roi_weights

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from convfe_core.colours import colour_stops
 from convfe_core.figure_words import escape
 from convfe_core.figures import Look, base_layout
-from convfe_core.maps import FloatArray
+from convfe_core.maps.feature_maps import FloatArray
 from convfe_core.photos.photo import Photo
 from convfe_core.scales import value_range
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import streamlit as st
 
 from convfe_core.base.errors import ConvfeError
-from convfe_core.channels import COLLAPSES
+from convfe_core.maps.channel_collapses import COLLAPSES
 from convfe_core.user_models.model_card import map_layers
 from pages.parts.architecture_view import show_architecture
 from pages.parts.choose_backbones import choose_size

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from convfe_core.maps import CellGrid, FeatureMaps, Frame
+from convfe_core.maps.feature_maps import CellGrid, FeatureMaps, Frame
 from convfe_core.photos.photo import Photo
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convfe_core.maps import CellGrid, FeatureMaps, Frame
+from convfe_core.maps.feature_maps import CellGrid, FeatureMaps, Frame
 from convfe_core.photos.photo import Photo
 from convfe_core.rank_results import RankResult
 

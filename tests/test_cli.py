@@ -11,7 +11,7 @@ import pytest
 from convfe_core.backbones.backbone import load_backbone
 from convfe_core.catalog.specs import CATALOG, parse_spec
 from convfe_core.cli import main
-from convfe_core.extraction import Size, extract_maps
+from convfe_core.maps.extraction import Size, extract_maps
 from convfe_core.photos.photo import open_photo
 from tests.builders import noise, png
 from tests.conftest import ROOT

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageColor
 
 from convfe_core.colours import BOX_COLOUR, NO_VALUE, colour_table
-from convfe_core.maps import CellGrid, FeatureMaps, Frame
+from convfe_core.maps.feature_maps import CellGrid, FeatureMaps, Frame
 from convfe_core.photos.photo import Photo
 from convfe_core.pictures import cell_borders, row_png
 

@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convfe_core import extraction, shards
+from convfe_core import shards
 from convfe_core.backbones.backbone import open_network
 from convfe_core.backbones.precision import computes_in_bfloat16
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.file_sets import UploadedFiles, open_files
 from convfe_core.datasets.read_dataset import read_dataset
-from convfe_core.extraction import Size
+from convfe_core.maps import extraction
+from convfe_core.maps.extraction import Size
 from convfe_core.rank import RankRun
 from convfe_core.rank_results import Progress, RankOptions, RankResult
 from convfe_core.rank_shards import SCHEMA, Scorer, work_folder

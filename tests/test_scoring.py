@@ -11,7 +11,7 @@ from PIL import Image
 from convfe_core.backbones.backbone import freeze_network, open_network
 from convfe_core.backbones.measured_cost import PeakMemory, count_flops, time_batches
 from convfe_core.catalog.specs import parse_spec
-from convfe_core.extraction import Size, extract_maps
+from convfe_core.maps.extraction import Size, extract_maps
 from convfe_core.photos.gallery import load_sample
 from convfe_core.photos.photo import place_on_canvas
 from convfe_core.roi import roi_weights

@@ -23,7 +23,7 @@ from convfe_core.base.tensorflow_import import import_tensorflow
 from convfe_core.catalog.pixel_scaling import scale_pixels
 from convfe_core.catalog.specs import Preprocessing, Spec, build_model, find_architecture
 from convfe_core.graph.taps import SpatialPath, Tap, resolve_tap, trace_path, values_per_pixel
-from convfe_core.maps import CellGrid, FloatArray
+from convfe_core.maps.feature_maps import CellGrid, FloatArray
 from convfe_core.model_files.weight_cache import fetch_weights, load_weights
 from convfe_core.photos.decoding import PixelArray
 from convfe_core.photos.gallery import SAMPLES, load_sample

@@ -9,7 +9,7 @@ from pathlib import Path
 from convfe_core.base.errors import MemoryLimitError
 from convfe_core.base.memory import memory_limit_mb, room_mb, tensorflow_imported
 from convfe_core.catalog.specs import Spec
-from convfe_core.extraction import Described, Size, frame_for
+from convfe_core.maps.extraction import Described, Size, frame_for
 from convfe_core.photos.photo import Photo
 
 TENSORFLOW_MB = 560.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from convfe_core.base.errors import SpecError
-from convfe_core.maps import CellGrid
+from convfe_core.maps.feature_maps import CellGrid
 
 _T = TypeVar("_T")
 Pair = tuple[_T, _T]

@@ -20,7 +20,7 @@ from PIL import Image
 
 from convfe_core.base.errors import ImageError
 from convfe_core.base.folders import is_address, known_folder, split_address
-from convfe_core.maps import Frame
+from convfe_core.maps.feature_maps import Frame
 from convfe_core.photos.decoding import PixelArray, upright_rgb
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")

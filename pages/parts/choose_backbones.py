@@ -7,7 +7,7 @@ import streamlit as st
 from convfe_core.backbones.precision import Precision, bfloat16_unit
 from convfe_core.base.errors import ConvfeError, SpecError
 from convfe_core.catalog.specs import CATALOG, Architecture, Spec, default_spec, find_architecture, parse_spec
-from convfe_core.extraction import Size, parse_size
+from convfe_core.maps.extraction import Size, parse_size
 from convfe_core.model_files.weight_cache import weights_state
 from pages.parts.choose_named import choose_named
 from pages.parts.own_models import choose_own_models

@@ -6,7 +6,7 @@ import streamlit as st
 
 from convfe_core.colours import COLOUR_MAPS
 from convfe_core.figures import Look
-from convfe_core.maps import REDUCTIONS
+from convfe_core.maps.feature_maps import REDUCTIONS
 from pages.parts.choose_named import choose_named
 
 PANEL_WIDTHS = {"S": 130, "M": 180, "L": 340, "XL": 480}

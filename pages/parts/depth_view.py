@@ -11,7 +11,8 @@ import streamlit as st
 
 from convfe_core.catalog.memory_need import check_pass
 from convfe_core.catalog.specs import Spec
-from convfe_core.channels import (
+from convfe_core.figures import Look, row_figure
+from convfe_core.maps.channel_collapses import (
     COLLAPSE_WORDS,
     COLLAPSES,
     ORDERS,
@@ -19,13 +20,12 @@ from convfe_core.channels import (
     dead_channels,
     strongest_channels,
 )
-from convfe_core.extraction import Size, maps_on_photo
-from convfe_core.features import FeatureReader, Features
-from convfe_core.figures import Look, row_figure
-from convfe_core.maps import FeatureMaps
+from convfe_core.maps.extraction import Size, maps_on_photo
+from convfe_core.maps.feature_maps import FeatureMaps
+from convfe_core.maps.stage_maps import StagedNetwork
+from convfe_core.maps.whole_features import FeatureReader, Features
 from convfe_core.photos.photo import Photo
 from convfe_core.scales import scale_limits
-from convfe_core.stages import StagedNetwork
 from convfe_core.store import MapKey
 from convfe_core.tile_figures import Tile, tile_figure
 from pages.parts.choose_look import PANEL_WIDTHS

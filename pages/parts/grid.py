@@ -11,10 +11,10 @@ import streamlit as st
 from plotly.basedatatypes import BaseFigure
 
 from convfe_core.base.wording import in_words
-from convfe_core.diagnostics import map_warning
-from convfe_core.exports import maps_npz
 from convfe_core.figures import Look, row_figure
-from convfe_core.maps import FeatureMaps
+from convfe_core.maps.feature_maps import FeatureMaps
+from convfe_core.maps.map_diagnostics import map_warning
+from convfe_core.maps.npz import maps_npz
 from convfe_core.photos.photo import Photo
 from convfe_core.pictures import row_png
 from convfe_core.scales import Limits, MapKey, scale_limits

@@ -9,8 +9,8 @@ import streamlit as st
 
 from convfe_core.catalog.memory_need import check_pass
 from convfe_core.catalog.specs import Spec
-from convfe_core.extraction import Size
 from convfe_core.health import HealthReport, examine
+from convfe_core.maps.extraction import Size
 from convfe_core.photos.photo import Photo
 from pages.parts.load_network import load_network
 from pages.parts.words import plain

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from convfe_core.catalog.specs import Spec
-from convfe_core.every_layer import EveryLayer
+from convfe_core.maps.layer_access import EveryLayer
 from pages.parts.session import backbone_pool
 from pages.parts.words import plain
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from convfe_core.backbones.backbone import load_backbone
 from convfe_core.catalog.specs import parse_spec
-from convfe_core.extraction import Size, extract_maps
+from convfe_core.maps.extraction import Size, extract_maps
 from convfe_core.photos.photo import read_photo
 from tests.browser.test_visitors import CHART, idle, visiting
 from tests.builders import noise, png

@@ -4,7 +4,7 @@ import pytest
 
 from convfe_core.base.errors import SpecError
 from convfe_core.graph.cell_geometry import Finer, Margin, SpatialPath, Step, Window
-from convfe_core.maps import CellGrid
+from convfe_core.maps.feature_maps import CellGrid
 
 
 def path(*changes) -> SpatialPath:

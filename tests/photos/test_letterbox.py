@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from convfe_core.maps import Frame
+from convfe_core.maps.feature_maps import Frame
 from convfe_core.photos.photo import (
     OWN_SIZE_CAP,
     Photo,

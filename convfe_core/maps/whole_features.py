@@ -9,9 +9,9 @@ from typing import Any
 from convfe_core.backbones.backbone import Network
 from convfe_core.backbones.frozen_graph import freeze
 from convfe_core.base.machine_queue import MACHINE
-from convfe_core.extraction import Size, cells_on_photo, frame_for
 from convfe_core.graph.taps import Tap
-from convfe_core.maps import CellGrid, FloatArray, Frame
+from convfe_core.maps.extraction import Size, cells_on_photo, frame_for
+from convfe_core.maps.feature_maps import CellGrid, FloatArray, Frame
 from convfe_core.photos.decoding import PixelArray
 from convfe_core.photos.photo import Photo, place_on_canvas
 
@@ -23,7 +23,7 @@ class Features:
     Attributes
     ----------
     values : (h, w, C) float32
-    frame, grid : as in `convfe_core.maps.FeatureMaps`
+    frame, grid : as in `convfe_core.maps.feature_maps.FeatureMaps`
     """
 
     photo: Photo

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from convfe_core.base.errors import SpecError
-from convfe_core.differences import even_limits, smallest_share, subtract_maps, to_unit
+from convfe_core.maps.differences import even_limits, smallest_share, subtract_maps, to_unit
 from tests.builders import feature_maps
 
 

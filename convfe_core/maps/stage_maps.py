@@ -9,9 +9,9 @@ from typing import Any
 from convfe_core.backbones.backbone import Network
 from convfe_core.backbones.frozen_graph import freeze
 from convfe_core.base.machine_queue import MACHINE
-from convfe_core.extraction import Size, frame_for, maps_on_photo
 from convfe_core.graph.taps import Tap, resolve_tap, stage_taps
-from convfe_core.maps import FeatureMaps
+from convfe_core.maps.extraction import Size, frame_for, maps_on_photo
+from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.photos.photo import Photo, place_on_canvas
 
 

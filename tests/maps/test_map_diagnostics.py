@@ -8,7 +8,7 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 from skimage.measure import shannon_entropy
 
-from convfe_core.diagnostics import (
+from convfe_core.maps.map_diagnostics import (
     diagnose_map,
     gini_index,
     map_warning,

@@ -14,7 +14,7 @@ from convfe_core.base.background import ahead
 from convfe_core.base.errors import SpecError
 from convfe_core.base.machine_queue import MACHINE, OnWait, wait_silently
 from convfe_core.graph.taps import Tap
-from convfe_core.maps import CellGrid, FeatureMaps, FloatArray, Frame
+from convfe_core.maps.feature_maps import CellGrid, FeatureMaps, FloatArray, Frame
 from convfe_core.photos.decoding import PixelArray
 from convfe_core.photos.photo import Photo, place_on_canvas, plan_frame
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from convfe_core.exports import maps_npz, single_npz
-from convfe_core.maps import CellGrid, FeatureMaps, Frame
+from convfe_core.maps.feature_maps import CellGrid, FeatureMaps, Frame
+from convfe_core.maps.npz import maps_npz, single_npz
 
 MakeMaps = Callable[..., FeatureMaps]
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.maps import FeatureMaps
+from convfe_core.maps.feature_maps import FeatureMaps
 
 
 def single_npz(maps: FeatureMaps) -> bytes:

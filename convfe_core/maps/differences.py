@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from convfe_core.base.errors import SpecError
-from convfe_core.maps import REDUCTIONS, FeatureMaps, FloatArray
+from convfe_core.maps.feature_maps import REDUCTIONS, FeatureMaps, FloatArray
 from convfe_core.scales import Limits, MapKey, value_range
 
 

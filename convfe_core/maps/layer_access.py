@@ -9,9 +9,9 @@ from functools import cached_property
 
 from convfe_core.backbones.backbone import LoadProgress, Network, ignore_progress, open_network
 from convfe_core.catalog.specs import Spec
-from convfe_core.features import FeatureReader, read_features
 from convfe_core.graph.taps import resolve_tap
-from convfe_core.stages import StagedNetwork, stage_network
+from convfe_core.maps.stage_maps import StagedNetwork, stage_network
+from convfe_core.maps.whole_features import FeatureReader, read_features
 
 MOST_READERS = 4
 """Graphs that are kept; they share the network's weights, so that each is small."""

@@ -8,7 +8,8 @@ import pytest
 from convfe_core.backbones.backbone import load_backbone
 from convfe_core.base.errors import ImageError
 from convfe_core.catalog.specs import parse_spec
-from convfe_core.extraction import (
+from convfe_core.graph.taps import Tap
+from convfe_core.maps.extraction import (
     BATCH_MB,
     WINDOW_IMAGES,
     WINDOW_LAYERS_MB,
@@ -18,7 +19,6 @@ from convfe_core.extraction import (
     extract_maps,
     sized_windows,
 )
-from convfe_core.graph.taps import Tap
 from convfe_core.photos.photo import Photo
 from tests.builders import photo
 

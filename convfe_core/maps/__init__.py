@@ -1,0 +1,1 @@
+"""From a backbone and photographs to feature maps."""
