@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from convfe_core.datasets.boxes import Dataset
     from convfe_core.datasets.file_sets import open_files
     from convfe_core.datasets.read_dataset import open_boxes, read_dataset
+    from convfe_core.drawing.row_picture import row_png
     from convfe_core.maps.extraction import Size, extract_maps, parse_size
     from convfe_core.maps.feature_maps import FeatureMaps
     from convfe_core.maps.map_diagnostics import Diagnostics, diagnose_map
     from convfe_core.maps.npz import maps_npz
     from convfe_core.photos.gallery import load_sample
     from convfe_core.photos.photo import Photo, open_photo
-    from convfe_core.pictures import row_png
     from convfe_core.rank import RankRun
     from convfe_core.rank_report import write_reports
     from convfe_core.rank_results import RankOptions, RankResult
@@ -76,7 +76,7 @@ _HOMES = {
     "photos.gallery": ("load_sample",),
     "photos.photo": ("Photo", "open_photo"),
     "maps.feature_maps": ("FeatureMaps",),
-    "pictures": ("row_png",),
+    "drawing.row_picture": ("row_png",),
     "rank": ("RankRun",),
     "rank_report": ("write_reports",),
     "rank_results": ("RankOptions", "RankResult"),

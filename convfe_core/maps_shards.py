@@ -20,11 +20,11 @@ from convfe_core.base.memory import give_back, settle
 from convfe_core.catalog.memory_need import require_room
 from convfe_core.catalog.specs import Spec, file_stem
 from convfe_core.datasets.file_sets import AddressFiles
+from convfe_core.drawing.row_picture import row_png
 from convfe_core.maps.extraction import Size, extract_windows
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.maps.npz import single_npz
 from convfe_core.photos.photo import Photo, file_name, photo_bytes, read_photo
-from convfe_core.pictures import row_png
 from convfe_core.shards import Row, Shard, ShardImage
 
 TEXT_COLUMNS = ("image", "sha256", "backbone", "weights", "tap", "png", "npz", "reason")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from convfe_core.figure_words import escape
+from convfe_core.drawing.figure_text import escape
 from convfe_core.rank_results import RankResult
 from convfe_core.rank_tables import table_rows
 from convfe_core.ranking import RankedBackbone

@@ -174,8 +174,8 @@ def _load_anew(spec: Spec, tap: str, precision: Precision) -> Backbone:
 
 def _pictures(result: RankResult, names: Sequence[str], load: Load | None) -> dict[str, str]:
     """By image, an HTML figure with the photograph, its boxes, and the map that ranks of all backbones that load."""
+    from convfe_core.drawing.row_picture import row_png
     from convfe_core.maps.extraction import extract_maps
-    from convfe_core.pictures import row_png
 
     options = result.options
     boxes = {entry.image: entry.boxes.tolist() for entry in result.dataset.images}

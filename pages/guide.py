@@ -5,10 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from convfe_core.catalog.specs import parse_spec
-from convfe_core.figures import Look, row_figure
+from convfe_core.drawing.colour_scales import scale_limits
+from convfe_core.drawing.map_figure import Look, row_figure
 from convfe_core.maps.extraction import Size
 from convfe_core.photos.gallery import SAMPLES, load_sample
-from convfe_core.scales import scale_limits
 from pages.parts.choose_look import ink
 from pages.parts.compute_maps import Work, show_failures
 from pages.parts.grid import show_figure

@@ -8,13 +8,13 @@ import streamlit as st
 
 from convfe_core.base.errors import ConvfeError, SpecError
 from convfe_core.catalog.specs import Spec, control_of, find_architecture, parse_spec
-from convfe_core.figures import row_figure
+from convfe_core.drawing.colour_scales import scale_limits
+from convfe_core.drawing.map_figure import row_figure
 from convfe_core.maps.differences import even_limits, smallest_share, subtract_maps, to_unit
 from convfe_core.maps.extraction import Size
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.model_files.weight_cache import weights_state
 from convfe_core.photos.photo import Photo
-from convfe_core.scales import scale_limits
 from pages.parts.choose_backbones import choose_size
 from pages.parts.choose_images import choose_images, show_need_of_photos
 from pages.parts.choose_look import choose_look

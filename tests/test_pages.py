@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from convfe_core.backbones.precision import Precision, bfloat16_unit, explain_precision
 from convfe_core.base.machine_queue import MACHINE
-from convfe_core.colours import BOX_COLOUR
+from convfe_core.drawing.colour_maps import BOX_COLOUR
 from convfe_core.photos.gallery import SAMPLES
 from tests.apps import charts, new_app
 from tests.builders import noise, png, voc_folder

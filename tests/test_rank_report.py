@@ -13,8 +13,8 @@ import pytest
 from PIL import Image, ImageColor
 
 from convfe_core.catalog.specs import parse_spec
-from convfe_core.colours import BOX_COLOUR
 from convfe_core.datasets.file_sets import UploadedFiles
+from convfe_core.drawing.colour_maps import BOX_COLOUR
 from convfe_core.pool import BackbonePool
 from convfe_core.rank import RankRun
 from convfe_core.rank_figures import COSTS, duel_figure, pareto_figure, pareto_front, separation_figure, size_figure

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from convfe_core.base.errors import SpecError
+from convfe_core.drawing.colour_scales import Limits, MapKey, value_range
 from convfe_core.maps.feature_maps import REDUCTIONS, FeatureMaps, FloatArray
-from convfe_core.scales import Limits, MapKey, value_range
 
 
 def subtract_maps(one: FeatureMaps, other: FeatureMaps) -> FeatureMaps:

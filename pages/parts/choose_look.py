@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from convfe_core.colours import COLOUR_MAPS
-from convfe_core.figures import Look
+from convfe_core.drawing.colour_maps import COLOUR_MAPS
+from convfe_core.drawing.map_figure import Look
 from convfe_core.maps.feature_maps import REDUCTIONS
 from pages.parts.choose_named import choose_named
 

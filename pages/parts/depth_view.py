@@ -11,7 +11,9 @@ import streamlit as st
 
 from convfe_core.catalog.memory_need import check_pass
 from convfe_core.catalog.specs import Spec
-from convfe_core.figures import Look, row_figure
+from convfe_core.drawing.colour_scales import scale_limits
+from convfe_core.drawing.map_figure import Look, row_figure
+from convfe_core.drawing.tile_figure import Tile, tile_figure
 from convfe_core.maps.channel_collapses import (
     COLLAPSE_WORDS,
     COLLAPSES,
@@ -25,9 +27,7 @@ from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.maps.stage_maps import StagedNetwork
 from convfe_core.maps.whole_features import FeatureReader, Features
 from convfe_core.photos.photo import Photo
-from convfe_core.scales import scale_limits
 from convfe_core.store import MapKey
-from convfe_core.tile_figures import Tile, tile_figure
 from pages.parts.choose_look import PANEL_WIDTHS
 from pages.parts.grid import show_figure
 from pages.parts.session import allowance, map_store, thumbnail

@@ -11,13 +11,13 @@ import streamlit as st
 from plotly.basedatatypes import BaseFigure
 
 from convfe_core.base.wording import in_words
-from convfe_core.figures import Look, row_figure
+from convfe_core.drawing.colour_scales import Limits, MapKey, scale_limits
+from convfe_core.drawing.map_figure import Look, row_figure
+from convfe_core.drawing.row_picture import row_png
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.maps.map_diagnostics import map_warning
 from convfe_core.maps.npz import maps_npz
 from convfe_core.photos.photo import Photo
-from convfe_core.pictures import row_png
-from convfe_core.scales import Limits, MapKey, scale_limits
 from pages.parts.compute_maps import Work
 from pages.parts.guard import guarded_download
 from pages.parts.opened import boxes_of

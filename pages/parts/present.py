@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import streamlit as st
 
-from convfe_core.arrangement import arrange
-from convfe_core.figures import Look
+from convfe_core.drawing.map_figure import Look
+from convfe_core.drawing.window_fit import arrange
 from convfe_core.photos.photo import Photo
 
 SMALL_SCREEN = 1206, 560

@@ -14,10 +14,10 @@ from playwright.sync_api import Page, TimeoutError, expect
 
 from convfe_core.backbones.backbone import load_backbone
 from convfe_core.catalog.specs import parse_spec
-from convfe_core.colours import colour_values
+from convfe_core.drawing.colour_maps import colour_values
+from convfe_core.drawing.colour_scales import value_range
 from convfe_core.maps.extraction import Size, extract_maps
 from convfe_core.photos.gallery import DEFAULT_SAMPLES, SAMPLES, load_sample
-from convfe_core.scales import value_range
 from tests.builders import noise, png
 
 pytestmark = pytest.mark.slow

@@ -6,12 +6,12 @@ import pytest
 
 from convfe_core.backbones.backbone import load_backbone, open_network
 from convfe_core.catalog.specs import parse_spec
-from convfe_core.figures import Look
+from convfe_core.drawing.map_figure import Look
+from convfe_core.drawing.tile_figure import Tile, tile_figure
 from convfe_core.maps.channel_collapses import COLLAPSES, cells_in_box, dead_channels, strongest_channels
 from convfe_core.maps.extraction import Size, extract_maps
 from convfe_core.maps.stage_maps import stage_network
 from convfe_core.maps.whole_features import read_features
-from convfe_core.tile_figures import Tile, tile_figure
 from tests.builders import photo
 
 FEATURES = np.zeros((2, 3, 4), np.float32)

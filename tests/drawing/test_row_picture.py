@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from convfe_core.colours import BOX_COLOUR, NO_VALUE, colour_table
+from convfe_core.drawing.colour_maps import BOX_COLOUR, NO_VALUE, colour_table
+from convfe_core.drawing.row_picture import cell_borders, row_png
 from convfe_core.maps.feature_maps import CellGrid, FeatureMaps, Frame
 from convfe_core.photos.photo import Photo
-from convfe_core.pictures import cell_borders, row_png
 
 MakeMaps = Callable[..., FeatureMaps]
 NO_CELL = (236, 239, 242)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convfe_core.colours import COLOUR_MAPS, NO_VALUE, colour_table, colour_values
+from convfe_core.drawing.colour_maps import COLOUR_MAPS, NO_VALUE, colour_table, colour_values
 
 
 @pytest.mark.parametrize("name", COLOUR_MAPS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from convfe_core.figures import FOOT_HEIGHT, HEAD_HEIGHT, PANEL_GAP
+from convfe_core.drawing.map_figure import FOOT_HEIGHT, HEAD_HEIGHT, PANEL_GAP
 
 NARROWEST = 60
 """Pixels across a panel, however many there are."""

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.colours import BOX_COLOUR, colour_ramp_uri, colour_stops
-from convfe_core.figure_words import Word, escape, words_trace
+from convfe_core.drawing.colour_maps import BOX_COLOUR, colour_ramp_uri, colour_stops
+from convfe_core.drawing.colour_scales import Limits, MapKey, percentiles
+from convfe_core.drawing.figure_text import Word, escape, words_trace
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.maps.map_diagnostics import map_warning
 from convfe_core.photos.photo import Photo
-from convfe_core.scales import Limits, MapKey, percentiles
 
 PANEL_GAP = 14
 """Pixels between two panels."""
@@ -51,8 +51,8 @@ class Look:
     Attributes
     ----------
     reductions : which maps, of ``max`` and ``mean``
-    colour_map : a key of `convfe_core.colours.COLOUR_MAPS` or ``DIFFERENCES``
-    scope : what shares a scale, see `convfe_core.scales`
+    colour_map : a key of `convfe_core.drawing.colour_maps.COLOUR_MAPS` or ``DIFFERENCES``
+    scope : what shares a scale, see `convfe_core.drawing.colour_scales`
     smoothed : interpolate between cells instead of showing them
     overlay : opacity of the map over the photograph, 0..1; 1 hides the photograph
     panel_width : pixels across one panel

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from convfe_core.colours import BOX_COLOUR, colour_table, colour_values
+from convfe_core.drawing.colour_maps import BOX_COLOUR, colour_table, colour_values
+from convfe_core.drawing.colour_scales import Limits, MapKey, scale_limits
 from convfe_core.maps.feature_maps import REDUCTIONS, FeatureMaps
 from convfe_core.photos.decoding import PixelArray
 from convfe_core.photos.photo import Photo
-from convfe_core.scales import Limits, MapKey, scale_limits
 
 PANEL = 320
 """Longest side, in pixels, of a photograph in a row."""
@@ -47,8 +47,8 @@ def row_png(
     photo : the photograph
     maps : its maps, one entry for each backbone, in the order of the columns
     reductions : which of ``max`` and ``mean`` to draw
-    colour_map : a key of :data:`convfe_core.colours.COLOUR_MAPS`
-    limits : the ends of the colour scales as :func:`convfe_core.scales.scale_limits` gives them; None for
+    colour_map : a key of :data:`convfe_core.drawing.colour_maps.COLOUR_MAPS`
+    limits : the ends of the colour scales as :func:`convfe_core.drawing.colour_scales.scale_limits` gives them; None for
         each map its own
     panel : longest side of the photograph in the picture, in pixels; letters grow with it
     boxes : (x_min, y_min, x_max, y_max) in pixels of the photograph, drawn on every panel
