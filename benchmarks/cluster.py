@@ -36,7 +36,7 @@ from convfe_core.rank_results import RankOptions
 from convfe_core.rank_shards import Pass, RankJob, Scorer
 from convfe_core.ray_engine import RayEngine, RayProgress
 from convfe_core.ray_workers import Workers
-from convfe_core.separation import Comparison
+from convfe_core.scoring.separation import Comparison
 from convfe_core.shards import Parts, Row, Shard, ShardImage, cut_shards, shard_table
 
 HERE = "here"

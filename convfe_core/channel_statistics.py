@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.maps.feature_maps import FloatArray
-from convfe_core.separation import auroc
+from convfe_core.scoring.separation import auroc
 
 Values = NDArray[np.float64]
 

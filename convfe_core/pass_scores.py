@@ -8,7 +8,7 @@ from convfe_core.maps.feature_maps import REDUCTIONS
 from convfe_core.maps.map_diagnostics import Diagnostics
 from convfe_core.rank_shards import NUMBERS
 from convfe_core.ranking import MapScores
-from convfe_core.separation import SIZE_GROUPS
+from convfe_core.scoring.separation import SIZE_GROUPS
 from convfe_core.shards import Row
 
 

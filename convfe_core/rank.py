@@ -20,7 +20,6 @@ from convfe_core.backbones.precision import Precision, computes_in_bfloat16, exp
 from convfe_core.base.errors import AnnotationError, ConvfeError, EngineError, SpecError
 from convfe_core.base.folders import Folder
 from convfe_core.base.pace import Pace
-from convfe_core.box_sizes import box_sizes
 from convfe_core.catalog.memory_need import require_room, worker_mb
 from convfe_core.catalog.specs import Spec, find_architecture, from_anywhere, require_different_labels
 from convfe_core.datasets.boxes import Dataset
@@ -30,14 +29,15 @@ from convfe_core.maps.extraction import cells_on_photo, frame_for
 from convfe_core.maps.feature_maps import Frame
 from convfe_core.model_files.saved_model_folder import model_stamp
 from convfe_core.pass_scores import PassScores
-from convfe_core.probe import NO_PROBE, plan_probe, probe_boxes
 from convfe_core.rank_pace import RankPace, Stopped
 from convfe_core.rank_results import CONTROL_SEEDS, Progress, RankedResult, RankOptions, RankResult
 from convfe_core.rank_shards import SCHEMA, Pass, RankJob, Scorer
 from convfe_core.ranking import BackboneScores, rank_backbones
 from convfe_core.ray_engine import RayEngine, RayProgress
-from convfe_core.scoring import ScoringBackbone, freeze_for_scoring
-from convfe_core.separation import SIZE_GROUPS, Comparison
+from convfe_core.scoring.box_probe import NO_PROBE, plan_probe, probe_boxes
+from convfe_core.scoring.box_sizes import box_sizes
+from convfe_core.scoring.scoring_graph import ScoringBackbone, freeze_for_scoring
+from convfe_core.scoring.separation import SIZE_GROUPS, Comparison
 from convfe_core.shards import Parts, Row, Shard, ShardImage, shard_rows
 
 T = TypeVar("T")

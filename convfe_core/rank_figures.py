@@ -11,7 +11,7 @@ from convfe_core.drawing.figure_text import escape
 from convfe_core.rank_results import RankResult
 from convfe_core.rank_tables import table_rows
 from convfe_core.ranking import RankedBackbone
-from convfe_core.separation import SIZE_GROUPS
+from convfe_core.scoring.separation import SIZE_GROUPS
 
 COSTS = {
     "ms_batch_1": "milliseconds per image, one at a time",

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from convfe_core.backbones.measured_cost import Cost
 from convfe_core.backbones.precision import Precision, explain_kept
 from convfe_core.base.wording import counted
-from convfe_core.box_sizes import BoxSizes
 from convfe_core.catalog.specs import Spec
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.file_sets import Skipped
 from convfe_core.maps.extraction import Size
 from convfe_core.maps.map_diagnostics import Diagnostics
-from convfe_core.probe import ProbeResult
 from convfe_core.ranking import BackboneScores, Ranking
+from convfe_core.scoring.box_probe import ProbeResult
+from convfe_core.scoring.box_sizes import BoxSizes
 
 CONTROL_SEEDS = (0, 1, 2)
 """Of the untrained controls, whose scores are averaged."""

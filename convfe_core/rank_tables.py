@@ -10,11 +10,11 @@ from typing import Any
 
 from convfe_core.backbones.measured_cost import Cost
 from convfe_core.base.wording import counted
-from convfe_core.bootstrap import CONFIDENCE, RESAMPLES, Estimate
-from convfe_core.probe import ProbeResult
 from convfe_core.rank_results import CONTROL_SEEDS, RankedResult, RankResult
 from convfe_core.ranking import RankedBackbone, Separation
-from convfe_core.separation import COMPARISONS
+from convfe_core.scoring.bootstrap import CONFIDENCE, RESAMPLES, Estimate
+from convfe_core.scoring.box_probe import ProbeResult
+from convfe_core.scoring.separation import COMPARISONS
 
 COLUMNS = (
     *("spec", "weights", "tap", "stride"),

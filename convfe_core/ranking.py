@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.base.wording import counted, in_words
-from convfe_core.bootstrap import SEED, Estimate, estimate, holm_intervals, resampled_means
+from convfe_core.scoring.bootstrap import SEED, Estimate, estimate, holm_intervals, resampled_means
 
 Values = NDArray[np.float64]
 

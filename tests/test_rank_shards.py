@@ -20,8 +20,8 @@ from convfe_core.rank import RankRun
 from convfe_core.rank_results import Progress, RankOptions, RankResult
 from convfe_core.rank_shards import SCHEMA, Scorer, work_folder
 from convfe_core.rank_tables import to_json
-from convfe_core.scoring import freeze_for_scoring
-from convfe_core.separation import Comparison
+from convfe_core.scoring.scoring_graph import freeze_for_scoring
+from convfe_core.scoring.separation import Comparison
 from convfe_core.shards import shard_table
 from tests.rankings import patches
 

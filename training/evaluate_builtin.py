@@ -33,7 +33,7 @@ from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.maps.extraction import Size, extract_maps
 from convfe_core.maps.feature_maps import REDUCTIONS
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo, read_photo
-from convfe_core.separation import Comparison
+from convfe_core.scoring.separation import Comparison
 from training.pictures import as_input, read_pictures
 
 CONTROL_SEEDS = (0, 1, 2)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
 
-from convfe_core.roi import SAMPLES, roi_weights
+from convfe_core.scoring.roi_align import SAMPLES, roi_weights
 from tests.builders import roi_average
 
 CENTRES_Y, CENTRES_X = np.arange(5) * 16.0 + 8, np.arange(7) * 16.0 + 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convfe_core.box_sizes import box_sizes
+from convfe_core.scoring.box_sizes import box_sizes
 
 
 @pytest.mark.parametrize(

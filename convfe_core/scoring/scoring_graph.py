@@ -19,7 +19,7 @@ from convfe_core.maps.extraction import Batch, Size, cells_on_photo, in_order, m
 from convfe_core.maps.feature_maps import CellGrid, FeatureMaps, FloatArray, Frame, cell_centres
 from convfe_core.photos.decoding import PixelArray
 from convfe_core.photos.photo import Photo
-from convfe_core.roi import roi_weights
+from convfe_core.scoring.roi_align import roi_weights
 
 Float32 = NDArray[np.float32]
 
@@ -51,7 +51,7 @@ class ScoringBackbone(FrozenNetwork):
         Parameters
         ----------
         batch : (B, H, W, 3) RGB
-        rows, columns : (B, N, h) and (B, N, w) weights of the averages, see `convfe_core.roi`
+        rows, columns : (B, N, h) and (B, N, w) weights of the averages, see `convfe_core.scoring.roi_align`
 
         Returns
         -------

@@ -34,7 +34,7 @@ def box_sizes(sides: NDArray[np.float64], stride: float) -> BoxSizes:
 
     Parameters
     ----------
-    sides : (N,) of all boxes, in cells, see `convfe_core.separation.box_cells`; N at least 1
+    sides : (N,) of all boxes, in cells, see `convfe_core.scoring.separation.box_cells`; N at least 1
     stride : of the map, in input pixels
 
     Examples

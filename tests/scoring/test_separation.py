@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from convfe_core.datasets.boxes import ImageBoxes
-from convfe_core.separation import (
+from convfe_core.scoring.separation import (
     COMPARISONS,
     Comparison,
     auroc,

@@ -14,8 +14,8 @@ from convfe_core.catalog.specs import parse_spec
 from convfe_core.maps.extraction import Size, extract_maps
 from convfe_core.photos.gallery import load_sample
 from convfe_core.photos.photo import place_on_canvas
-from convfe_core.roi import roi_weights
-from convfe_core.scoring import freeze_for_scoring, score_windows
+from convfe_core.scoring.roi_align import roi_weights
+from convfe_core.scoring.scoring_graph import freeze_for_scoring, score_windows
 from tests.builders import photo, roi_average
 
 SMALL = parse_spec("MobileNet-0.25:untrained")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from convfe_core import bootstrap
-from convfe_core.bootstrap import Estimate, estimate, holm_intervals, image_draws, interval, resampled_means
+from convfe_core.scoring import bootstrap
+from convfe_core.scoring.bootstrap import Estimate, estimate, holm_intervals, image_draws, interval, resampled_means
 
 SCORES = np.random.default_rng(4).normal(0.2, 0.1, (60, 3))
 

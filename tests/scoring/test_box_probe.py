@@ -9,7 +9,7 @@ from sklearn.model_selection import GroupKFold
 from sklearn.neighbors import KNeighborsClassifier
 
 from convfe_core.datasets.boxes import ImageBoxes, box_overlap
-from convfe_core.probe import BACKGROUND, MOST_BOXES_PER_IMAGE, background_boxes, plan_probe, probe_boxes
+from convfe_core.scoring.box_probe import BACKGROUND, MOST_BOXES_PER_IMAGE, background_boxes, plan_probe, probe_boxes
 
 BOXES = np.array([[10.0, 10, 30, 40], [60, 20, 90, 30]])
 
