@@ -19,7 +19,7 @@ from convfe_core.backbones.measured_cost import PeakMemory
 from convfe_core.base.memory import backbone_budget_mb, resident_mb
 from convfe_core.base.tensorflow_import import keep_lean
 from convfe_core.catalog.specs import parse_spec
-from convfe_core.pool import BackbonePool
+from convfe_core.serving.backbone_pool import BackbonePool
 
 BACKBONES = (
     "TinyMobileNet",

@@ -17,9 +17,9 @@ import pytest
 from convfe_core.base.errors import ImageError
 from convfe_core.catalog.specs import file_stem
 from convfe_core.cli import main
-from convfe_core.hosting import VISITOR
 from convfe_core.model_files import weight_cache as weights
 from convfe_core.photos.photo import display_name, open_photo, read_photo
+from convfe_core.serving.visitors import VISITOR
 from tests.apps import new_app, open_page
 from tests.bad_input import CASES, ODD_NAMES, Case
 from tests.builders import noise, png

@@ -12,8 +12,8 @@ from streamlit.testing.v1 import AppTest
 
 from convfe_core.datasets.file_sets import UploadedFiles
 from convfe_core.datasets.read_dataset import read_dataset
-from convfe_core.faults import STRUCK_OUT
-from convfe_core.hosting import VISITOR
+from convfe_core.serving.fault_log import STRUCK_OUT
+from convfe_core.serving.visitors import VISITOR
 from pages.parts.rank_results import photo_with_boxes
 from pages.parts.session import is_stranger
 from tests.apps import TIME_LIMIT_S, new_app

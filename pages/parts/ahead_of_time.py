@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from convfe_core.warm_up import start_warm_up
+from convfe_core.serving.warm_up import start_warm_up
 
 
 @st.cache_resource(show_spinner=False)

@@ -27,7 +27,7 @@ from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.maps.stage_maps import StagedNetwork
 from convfe_core.maps.whole_features import FeatureReader, Features
 from convfe_core.photos.photo import Photo
-from convfe_core.store import MapKey
+from convfe_core.serving.map_cache import MapKey
 from pages.parts.choose_look import PANEL_WIDTHS
 from pages.parts.grid import show_figure
 from pages.parts.session import allowance, map_store, thumbnail

@@ -11,7 +11,7 @@ from pages.parts.words import plain
 
 
 def load_network(spec: Spec) -> EveryLayer:
-    """The network with all its layers; errors as in `convfe_core.pool.BackbonePool.get`."""
+    """The network with all its layers; errors as in `convfe_core.serving.backbone_pool.BackbonePool.get`."""
     slot = st.empty()
 
     def report(phrase: str, share: float | None) -> None:

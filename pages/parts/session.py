@@ -9,10 +9,10 @@ from pathlib import Path
 import streamlit as st
 
 from convfe_core.base.memory import backbone_budget_mb
-from convfe_core.hosting import LOCAL, VISITOR, Allowance, is_hosted
 from convfe_core.photos.photo import Photo, thumbnail_data_uri
-from convfe_core.pool import BackbonePool
-from convfe_core.store import MapStore
+from convfe_core.serving.backbone_pool import BackbonePool
+from convfe_core.serving.map_cache import MapStore
+from convfe_core.serving.visitors import LOCAL, VISITOR, Allowance, is_hosted
 
 
 @st.cache_resource(show_spinner=False)
@@ -51,7 +51,7 @@ def hosted() -> bool:
 
 
 def is_stranger(ip_address: str | None, headers: Mapping[str, str]) -> bool:
-    """Judge one connection; see `convfe_core.hosting.is_hosted`."""
+    """Judge one connection; see `convfe_core.serving.visitors.is_hosted`."""
     # Neither a Unix socket nor Streamlit's interface for programs tells where somebody comes from.
     socket = (st.get_option("server.address") or "").startswith("unix:")
     direct = not socket and not st.get_option("server.enableAgentApi")

@@ -12,7 +12,7 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 
 from convfe_core.base.memory import memory_limit_mb
-from convfe_core.hosting import VISITOR
+from convfe_core.serving.visitors import VISITOR
 from pages.parts.session import is_stranger
 
 Manager = MemoryUploadedFileManager

@@ -30,7 +30,7 @@ def test_where_tensorflow_keeps_no_count_of_its_memory_a_backbone_is_loaded_and_
 import tensorflow as tf
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.base.memory import room_mb, used_mb
-from convfe_core.pool import BackbonePool
+from convfe_core.serving.backbone_pool import BackbonePool
 try:
     tf.config.experimental.get_memory_info("CPU:0")
 except ValueError:

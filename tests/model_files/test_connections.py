@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from convfe_core.hosting import VISITOR
+from convfe_core.serving.visitors import VISITOR
 from tests.servers import Server, serve
 from tests.visitor_client import upload, visit
 

@@ -29,7 +29,7 @@ def test_the_warm_up_imports_tensorflow_and_keras_without_keeping_the_process() 
     code = """
 import sys
 from convfe_core.base.memory import tensorflow_imported, used_mb
-from convfe_core.warm_up import start_warm_up
+from convfe_core.serving.warm_up import start_warm_up
 thread = start_warm_up(0)
 assert thread.daemon
 while thread.is_alive():
@@ -44,7 +44,7 @@ def test_a_broken_tensorflow_raises_nothing() -> None:
     code = """
 import sys
 sys.modules['tensorflow'] = sys.modules['keras'] = None
-from convfe_core.warm_up import start_warm_up
+from convfe_core.serving.warm_up import start_warm_up
 start_warm_up(0).join()
 print('went on')
 """
@@ -55,8 +55,8 @@ print('went on')
 def test_a_network_loaded_during_the_import_waits_for_it() -> None:
     code = """
 from convfe_core.catalog.specs import parse_spec
-from convfe_core.pool import BackbonePool
-from convfe_core.warm_up import start_warm_up
+from convfe_core.serving.backbone_pool import BackbonePool
+from convfe_core.serving.warm_up import start_warm_up
 thread = start_warm_up(0)
 print(BackbonePool(1000).get(parse_spec('TinyMobileNet')).label)
 thread.join()
@@ -69,7 +69,7 @@ def test_the_first_backbone_of_a_process_is_not_charged_for_tensorflow() -> None
     code = """
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.catalog.memory_need import TENSORFLOW_MB
-from convfe_core.pool import BackbonePool
+from convfe_core.serving.backbone_pool import BackbonePool
 pool = BackbonePool(1000)
 pool.get(parse_spec('TinyMobileNet'))
 print(pool.held()[0].megabytes < TENSORFLOW_MB / 4)

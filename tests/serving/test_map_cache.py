@@ -2,7 +2,7 @@ import numpy as np
 
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.maps.extraction import Size
-from convfe_core.store import MapKey, MapStore
+from convfe_core.serving.map_cache import MapKey, MapStore
 from tests.builders import feature_maps
 
 

@@ -2,7 +2,7 @@ from dataclasses import fields
 
 import pytest
 
-from convfe_core.hosting import LOCAL, VISITOR, is_hosted
+from convfe_core.serving.visitors import LOCAL, VISITOR, is_hosted
 
 AT_HOME = {"Host": "localhost:8501"}
 

@@ -8,7 +8,7 @@ import time
 from convfe_core.base.machine_queue import MACHINE
 from convfe_core.base.memory import tensorflow_imported
 from convfe_core.base.tensorflow_import import import_tensorflow
-from convfe_core.faults import LOGGER
+from convfe_core.serving.fault_log import LOGGER
 
 DELAY_S = 1.0
 """By then a browser has fetched the page and its scripts, which a busy process would serve more slowly."""

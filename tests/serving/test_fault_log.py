@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from convfe_core.faults import LOGGER, STRUCK_OUT, configure_log, record_fault
+from convfe_core.serving.fault_log import LOGGER, STRUCK_OUT, configure_log, record_fault
 
 
 @pytest.fixture
