@@ -5,9 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from convfe_core.backbones.backbone import Network
-from convfe_core.blocks import blocks_dot
 from convfe_core.catalog.specs import file_stem
-from convfe_core.layer_table import can_plot, layer_table, plot_layers, summary_text
+from convfe_core.inspection.block_diagram import blocks_dot
+from convfe_core.inspection.layer_table import can_plot, layer_table, plot_layers, summary_text
 from pages.parts.choose_look import ink
 from pages.parts.guard import guarded_download
 

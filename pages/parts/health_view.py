@@ -9,7 +9,7 @@ import streamlit as st
 
 from convfe_core.catalog.memory_need import check_pass
 from convfe_core.catalog.specs import Spec
-from convfe_core.health import HealthReport, examine
+from convfe_core.inspection.health_report import HealthReport, examine
 from convfe_core.maps.extraction import Size
 from convfe_core.photos.photo import Photo
 from pages.parts.load_network import load_network
@@ -31,7 +31,7 @@ MEANINGS = {
     "far those of your images are from them (Kullback-Leibler divergence): below 0.5 they fit.",
     "Border artefacts": "Whether cells on the border, where the network sees padding, are stronger than those inside.",
 }
-"""What each check of `convfe_core.health` looks at, for a tooltip."""
+"""What each check of `convfe_core.inspection.health_report` looks at, for a tooltip."""
 MOST_LISTED = 200
 
 

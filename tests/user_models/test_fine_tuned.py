@@ -8,7 +8,7 @@ from PIL import Image
 
 from convfe_core.backbones.backbone import load_backbone, open_network
 from convfe_core.catalog.specs import parse_spec
-from convfe_core.health import examine
+from convfe_core.inspection.health_report import examine
 from convfe_core.maps.extraction import Size, extract_maps
 from convfe_core.photos.gallery import SAMPLES, load_sample
 from convfe_core.photos.photo import Photo

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convfe_core.activations import Activity, ActivityGatherer
 from convfe_core.backbones.backbone import Network
 from convfe_core.base.errors import ImageError
 from convfe_core.catalog.architectures import Preprocessing
-from convfe_core.channel_statistics import ChannelGatherer, ChannelStatistics
-from convfe_core.layer_faults import (
+from convfe_core.inspection.activation_watch import Activity, ActivityGatherer
+from convfe_core.inspection.channel_statistics import ChannelGatherer, ChannelStatistics
+from convfe_core.inspection.layer_faults import (
     NormGatherer,
     NormMisfit,
     WeightFault,
