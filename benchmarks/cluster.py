@@ -32,12 +32,12 @@ from convfe_core.catalog.specs import parse_spec
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.file_sets import open_files
 from convfe_core.datasets.read_dataset import read_dataset
+from convfe_core.jobs.ray_engine import RayEngine, RayProgress
+from convfe_core.jobs.ray_workers import Workers
+from convfe_core.jobs.shards import Parts, Row, Shard, ShardImage, cut_shards, shard_table
 from convfe_core.rank_results import RankOptions
 from convfe_core.rank_shards import Pass, RankJob, Scorer
-from convfe_core.ray_engine import RayEngine, RayProgress
-from convfe_core.ray_workers import Workers
 from convfe_core.scoring.separation import Comparison
-from convfe_core.shards import Parts, Row, Shard, ShardImage, cut_shards, shard_table
 
 HERE = "here"
 WAYS = {"1x2": (1, 2), "1x1": (1, 1), "2x1": (2, 1)}
@@ -124,7 +124,7 @@ def cluster_of_two_cpus() -> Iterator[None]:
     """A Ray cluster of this machine, so that its start counts for nobody."""
     import ray
 
-    from convfe_core.ray_cluster import guard_own_cluster
+    from convfe_core.jobs.ray_cluster import guard_own_cluster
 
     guard_own_cluster()
     ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)

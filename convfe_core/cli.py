@@ -21,7 +21,7 @@ from convfe_core.progress_lines import DownloadProgress, RankProgress, ReadProgr
 
 if TYPE_CHECKING:
     from convfe_core.catalog.specs import Spec
-    from convfe_core.ray_engine import RayEngine
+    from convfe_core.jobs.ray_engine import RayEngine
 
 DESCRIPTION = "See what convolutional backbones make of your images, and rank them by boxes around your objects."
 SPECS = """\
@@ -244,8 +244,8 @@ def write_maps(options: argparse.Namespace) -> int:
     """Write the maps of every image under every backbone, and a manifest last."""
     from convfe_core.backbones.precision import parse_precision
     from convfe_core.catalog.specs import choose_preprocessing, parse_spec
+    from convfe_core.jobs.maps_run import MapsRun
     from convfe_core.maps.extraction import parse_size
-    from convfe_core.results import MapsRun
 
     specs = choose_preprocessing([parse_spec(text) for text in options.backbones], options.preprocessing)
     run = MapsRun(
@@ -268,13 +268,13 @@ def rank_backbones(options: argparse.Namespace) -> int:
     from convfe_core.catalog.specs import choose_preprocessing, parse_spec
     from convfe_core.datasets.file_sets import open_files
     from convfe_core.datasets.read_dataset import open_boxes, read_dataset
+    from convfe_core.jobs.ray_engine import missing_in_words
     from convfe_core.maps.extraction import parse_size
     from convfe_core.rank import RankRun
     from convfe_core.rank_report import write_reports
     from convfe_core.rank_results import RankOptions
     from convfe_core.rank_shards import work_folder
     from convfe_core.rank_tables import skipped_in_words, to_text
-    from convfe_core.ray_engine import missing_in_words
 
     for kind in REPORTS:
         path = getattr(options, kind)
@@ -318,9 +318,9 @@ def _engine(options: argparse.Namespace, specs: Sequence[Spec]) -> RayEngine | N
     EngineError : it is not installed, or its cluster would not do
     """
     from convfe_core.catalog.memory_need import worker_mb
-    from convfe_core.ray_cluster import require_ray
-    from convfe_core.ray_engine import RayEngine
-    from convfe_core.ray_workers import Workers
+    from convfe_core.jobs.ray_cluster import require_ray
+    from convfe_core.jobs.ray_engine import RayEngine
+    from convfe_core.jobs.ray_workers import Workers
 
     named = ("address", "workers", "worker_cpus", "worker_gpus", "worker_memory")
     if options.engine == "local":

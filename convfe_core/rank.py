@@ -25,6 +25,8 @@ from convfe_core.catalog.specs import Spec, find_architecture, from_anywhere, re
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.file_sets import Skipped
 from convfe_core.graph.taps import Tap
+from convfe_core.jobs.ray_engine import RayEngine, RayProgress
+from convfe_core.jobs.shards import Parts, Row, Shard, ShardImage, shard_rows
 from convfe_core.maps.extraction import cells_on_photo, frame_for
 from convfe_core.maps.feature_maps import Frame
 from convfe_core.model_files.saved_model_folder import model_stamp
@@ -33,12 +35,10 @@ from convfe_core.rank_pace import RankPace, Stopped
 from convfe_core.rank_results import CONTROL_SEEDS, Progress, RankedResult, RankOptions, RankResult
 from convfe_core.rank_shards import SCHEMA, Pass, RankJob, Scorer
 from convfe_core.ranking import BackboneScores, rank_backbones
-from convfe_core.ray_engine import RayEngine, RayProgress
 from convfe_core.scoring.box_probe import NO_PROBE, plan_probe, probe_boxes
 from convfe_core.scoring.box_sizes import box_sizes
 from convfe_core.scoring.scoring_graph import ScoringBackbone, freeze_for_scoring
 from convfe_core.scoring.separation import SIZE_GROUPS, Comparison
-from convfe_core.shards import Parts, Row, Shard, ShardImage, shard_rows
 
 T = TypeVar("T")
 Values = NDArray[np.float64]

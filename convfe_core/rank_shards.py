@@ -1,7 +1,7 @@
 """A pass of a ranking over the photographs of a data set, by shards: what a photograph scored becomes a row.
 
 A pass has one set of weights: a backbone's own or those of an untrained control. Its rows depend on the shard, the
-data set and the options alone (see `convfe_core.shards`), so that passes can go on after a crash, or run elsewhere.
+data set and the options alone (see `convfe_core.jobs.shards`), so that passes can go on after a crash, or run elsewhere.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from convfe_core.catalog.specs import Spec, control_of
 from convfe_core.datasets.boxes import BoxArray, Dataset
 from convfe_core.datasets.packed_boxes import PackedBoxes
 from convfe_core.graph.cell_geometry import SpatialPath
+from convfe_core.jobs.shards import Row, Shard, ShardImage, cut_shards
 from convfe_core.maps.feature_maps import REDUCTIONS
 from convfe_core.maps.map_diagnostics import Diagnostics, diagnose_map
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo, read_photo
 from convfe_core.rank_results import RankOptions
 from convfe_core.scoring.scoring_graph import Scored, ScoringBackbone, freeze_for_scoring, score_windows
 from convfe_core.scoring.separation import Comparison, box_cells
-from convfe_core.shards import Row, Shard, ShardImage, cut_shards
 
 MONTH_SECONDS = 30 * 24 * 3600
 NUMBERS = tuple(f.name for f in fields(Diagnostics) if f.name not in ("flat", "finite"))
@@ -108,7 +108,7 @@ class Scorer:
         control: bool = False,
         check: Callable[[], None] = lambda: None,
     ) -> Iterator[tuple[int, list[Row]]]:
-        """Score the photographs of a shard window by window; see `convfe_core.shards.ComputeRows`.
+        """Score the photographs of a shard window by window; see `convfe_core.jobs.shards.ComputeRows`.
 
         Parameters
         ----------
@@ -255,7 +255,7 @@ class Pass:
 
 @dataclass(frozen=True, eq=False)
 class RankJob:
-    """The passes of a ranking as an engine maps them over shards, see `convfe_core.shards.Job`.
+    """The passes of a ranking as an engine maps them over shards, see `convfe_core.jobs.shards.Job`.
 
     Attributes
     ----------

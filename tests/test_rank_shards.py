@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convfe_core import shards
 from convfe_core.backbones.backbone import open_network
 from convfe_core.backbones.precision import computes_in_bfloat16
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.file_sets import UploadedFiles, open_files
 from convfe_core.datasets.read_dataset import read_dataset
+from convfe_core.jobs import shards
+from convfe_core.jobs.shards import shard_table
 from convfe_core.maps import extraction
 from convfe_core.maps.extraction import Size
 from convfe_core.rank import RankRun
@@ -22,7 +23,6 @@ from convfe_core.rank_shards import SCHEMA, Scorer, work_folder
 from convfe_core.rank_tables import to_json
 from convfe_core.scoring.scoring_graph import freeze_for_scoring
 from convfe_core.scoring.separation import Comparison
-from convfe_core.shards import shard_table
 from tests.rankings import patches
 
 SPEC = "TinyMobileNet"

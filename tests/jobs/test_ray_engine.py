@@ -21,20 +21,21 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from convfe_core import cli, ray_engine
-from convfe_core import shards as shards_module
+from convfe_core import cli
 from convfe_core.backbones.backbone import open_network
 from convfe_core.base.errors import EngineError
 from convfe_core.base.folders import RemoteFolder
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.cli import main
 from convfe_core.datasets.file_sets import Skipped
+from convfe_core.jobs import ray_engine
+from convfe_core.jobs import shards as shards_module
+from convfe_core.jobs.ray_cluster import package_versions
+from convfe_core.jobs.ray_engine import ATTEMPTS, LOST, RayEngine, RayProgress, missing_in_words
+from convfe_core.jobs.ray_workers import Workers
+from convfe_core.jobs.shards import Parts, Row, Shard, ShardImage, cut_shards
 from convfe_core.progress_lines import RankProgress
 from convfe_core.rank_results import Progress
-from convfe_core.ray_cluster import package_versions
-from convfe_core.ray_engine import ATTEMPTS, LOST, RayEngine, RayProgress, missing_in_words
-from convfe_core.ray_workers import Workers
-from convfe_core.shards import Parts, Row, Shard, ShardImage, cut_shards
 from tests.conftest import ROOT, need
 from tests.object_store import filled, object_store
 from tests.rankings import patches

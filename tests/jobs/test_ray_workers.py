@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from convfe_core.base.errors import EngineError
-from convfe_core.ray_workers import Workers, plan_workers
+from convfe_core.jobs.ray_workers import Workers, plan_workers
 
 GB = 2.0**30
 SMALL = {"CPU": 2.0, "memory": 4 * GB}

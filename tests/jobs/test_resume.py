@@ -187,7 +187,7 @@ from pathlib import Path
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.maps.extraction import Size
 from convfe_core.base.memory import resident_mb
-from convfe_core.results import MapsRun
+from convfe_core.jobs.maps_run import MapsRun
 seen = []
 def watch(line):
     if ": image " in line:

@@ -19,7 +19,7 @@ from typing import Any
 from convfe_core.base.pace import Pace
 from convfe_core.base.tensorflow_import import keep_lean
 from convfe_core.datasets.file_sets import Skipped
-from convfe_core.ray_cluster import (
+from convfe_core.jobs.ray_cluster import (
     check_machines,
     cluster_address,
     connected,
@@ -27,8 +27,8 @@ from convfe_core.ray_cluster import (
     package_versions,
     require_same_packages,
 )
-from convfe_core.ray_workers import WorkerPlan, Workers, plan_workers
-from convfe_core.shards import Job, Parts, Shard, packed, shard_table
+from convfe_core.jobs.ray_workers import WorkerPlan, Workers, plan_workers
+from convfe_core.jobs.shards import Job, Parts, Shard, packed, shard_table
 
 ATTEMPTS = 3
 """How often a shard may fail, and how often in succession Ray may break off with nothing finished."""

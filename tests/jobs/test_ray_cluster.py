@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from convfe_core import shards
 from convfe_core.base.errors import EngineError
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.file_sets import open_files
 from convfe_core.datasets.read_dataset import read_dataset
+from convfe_core.jobs import shards
+from convfe_core.jobs.ray_engine import RayEngine
+from convfe_core.jobs.ray_workers import Workers
 from convfe_core.maps.extraction import Size
 from convfe_core.rank import RankRun
 from convfe_core.rank_results import Progress, RankOptions, RankResult
 from convfe_core.rank_tables import to_json
-from convfe_core.ray_engine import RayEngine
-from convfe_core.ray_workers import Workers
 from tests.conftest import need
 from tests.rankings import patches
 

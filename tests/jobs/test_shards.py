@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from convfe_core.datasets.file_sets import file_stamp
-from convfe_core.shards import Parts, Row, Shard, ShardImage, cut_shards, shard_table
+from convfe_core.jobs.shards import Parts, Row, Shard, ShardImage, cut_shards, shard_table
 
 SCHEMA = pa.schema([("image", pa.string()), ("value", pa.float64())])
 BATCH = 3

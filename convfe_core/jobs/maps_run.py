@@ -1,6 +1,6 @@
 """A run of ``convfe maps``: for each image and backbone a PNG and an NPZ file, and a manifest when all are there.
 
-The run goes shard by shard (see `convfe_core.shards`). A run that was killed goes on when it is started again with the
+The run goes shard by shard (see `convfe_core.jobs.shards`). A run that was killed goes on when it is started again with the
 same arguments; finished shards and batches are not computed again.
 """
 
@@ -27,13 +27,13 @@ from convfe_core.base.wording import counted
 from convfe_core.catalog.memory_need import weights_mb, worker_mb
 from convfe_core.catalog.specs import Spec, file_stem, from_anywhere, require_different_labels
 from convfe_core.datasets.file_sets import Skipped, file_stamp
+from convfe_core.jobs.maps_job import SCHEMA, MapsJob
+from convfe_core.jobs.ray_engine import RayEngine, RayProgress, missing_in_words
+from convfe_core.jobs.shards import Parts, Shard, ShardImage, cut_shards
 from convfe_core.maps.extraction import Size
-from convfe_core.maps_shards import SCHEMA, MapsJob
 from convfe_core.model_files.saved_model_folder import model_stamp
 from convfe_core.photos.photo import file_name, require_file
 from convfe_core.photos.photo_folders import photos_at_address, photos_in_folder
-from convfe_core.ray_engine import RayEngine, RayProgress, missing_in_words
-from convfe_core.shards import Parts, Shard, ShardImage, cut_shards
 
 MANIFEST = "manifest.json"
 PARTS = "parts"

@@ -21,11 +21,11 @@ from convfe_core.catalog.memory_need import require_room
 from convfe_core.catalog.specs import Spec, file_stem
 from convfe_core.datasets.file_sets import AddressFiles
 from convfe_core.drawing.row_picture import row_png
+from convfe_core.jobs.shards import Row, Shard, ShardImage
 from convfe_core.maps.extraction import Size, extract_windows
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.maps.npz import single_npz
 from convfe_core.photos.photo import Photo, file_name, photo_bytes, read_photo
-from convfe_core.shards import Row, Shard, ShardImage
 
 TEXT_COLUMNS = ("image", "sha256", "backbone", "weights", "tap", "png", "npz", "reason")
 SCHEMA = pa.schema([*((name, pa.string()) for name in TEXT_COLUMNS), ("cells", pa.list_(pa.int64()))])
@@ -34,7 +34,7 @@ SCHEMA = pa.schema([*((name, pa.string()) for name in TEXT_COLUMNS), ("cells", p
 
 @dataclass(frozen=True, eq=False)
 class MapsJob:
-    """What drawing maps needs to know besides a shard, see `convfe_core.shards.Job`.
+    """What drawing maps needs to know besides a shard, see `convfe_core.jobs.shards.Job`.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class MapsJob:
         return load_backbone(spec, self.tap, precision=self.precision)
 
     def rows(self, loaded: Backbone, shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
-        """Write the files of a shard window by window; see `convfe_core.shards.ComputeRows`."""
+        """Write the files of a shard window by window; see `convfe_core.jobs.shards.ComputeRows`."""
         unreadable: dict[int, str] = {}  # filled by the thread that decodes, always ahead of what is yielded here
 
         def photos() -> Iterator[tuple[int, Photo]]:

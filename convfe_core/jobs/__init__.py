@@ -1,0 +1,1 @@
+"""Long runs in shards, on this machine or on a Ray cluster."""
