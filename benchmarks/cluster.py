@@ -35,8 +35,8 @@ from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.jobs.ray_engine import RayEngine, RayProgress
 from convfe_core.jobs.ray_workers import Workers
 from convfe_core.jobs.shards import Parts, Row, Shard, ShardImage, cut_shards, shard_table
-from convfe_core.rank_results import RankOptions
-from convfe_core.rank_shards import Pass, RankJob, Scorer
+from convfe_core.ranking.results import RankOptions
+from convfe_core.ranking.score_rows import Pass, RankJob, Scorer
 from convfe_core.scoring.separation import Comparison
 
 HERE = "here"

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from convfe_core.maps.npz import maps_npz
     from convfe_core.photos.gallery import load_sample
     from convfe_core.photos.photo import Photo, open_photo
-    from convfe_core.rank import RankRun
-    from convfe_core.rank_report import write_reports
-    from convfe_core.rank_results import RankOptions, RankResult
+    from convfe_core.ranking.html_report import write_reports
+    from convfe_core.ranking.results import RankOptions, RankResult
+    from convfe_core.ranking.run import RankRun
 
 __all__ = [
     "CATALOG",
@@ -77,9 +77,9 @@ _HOMES = {
     "photos.photo": ("Photo", "open_photo"),
     "maps.feature_maps": ("FeatureMaps",),
     "drawing.row_picture": ("row_png",),
-    "rank": ("RankRun",),
-    "rank_report": ("write_reports",),
-    "rank_results": ("RankOptions", "RankResult"),
+    "ranking.run": ("RankRun",),
+    "ranking.html_report": ("write_reports",),
+    "ranking.results": ("RankOptions", "RankResult"),
 }
 """Which module has which names; the same as `__all__` and as type checkers read above."""
 

@@ -270,11 +270,11 @@ def rank_backbones(options: argparse.Namespace) -> int:
     from convfe_core.datasets.read_dataset import open_boxes, read_dataset
     from convfe_core.jobs.ray_engine import missing_in_words
     from convfe_core.maps.extraction import parse_size
-    from convfe_core.rank import RankRun
-    from convfe_core.rank_report import write_reports
-    from convfe_core.rank_results import RankOptions
-    from convfe_core.rank_shards import work_folder
-    from convfe_core.rank_tables import skipped_in_words, to_text
+    from convfe_core.ranking.html_report import write_reports
+    from convfe_core.ranking.results import RankOptions
+    from convfe_core.ranking.run import RankRun
+    from convfe_core.ranking.score_rows import work_folder
+    from convfe_core.ranking.tables import skipped_in_words, to_text
 
     for kind in REPORTS:
         path = getattr(options, kind)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from convfe_core.base.pace import SECONDS_BETWEEN_LINES, duration
 
 if TYPE_CHECKING:
-    from convfe_core.rank_results import Progress
+    from convfe_core.ranking.results import Progress
 
 
 class ReadProgress:

@@ -7,9 +7,9 @@ import streamlit as st
 from convfe_core.base.errors import ConvfeError
 from convfe_core.base.pace import duration
 from convfe_core.base.wording import counted
-from convfe_core.rank import RankRun
-from convfe_core.rank_results import Progress, RankOptions
-from convfe_core.ranking import FEWEST_IMAGES
+from convfe_core.ranking.results import Progress, RankOptions
+from convfe_core.ranking.run import RankRun
+from convfe_core.ranking.verdict import FEWEST_IMAGES
 from pages.parts.choose_backbones import choose_backbones, choose_precision, choose_size
 from pages.parts.choose_dataset import choose_dataset, show_dataset
 from pages.parts.navigation import enter

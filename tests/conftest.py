@@ -12,7 +12,7 @@ import pytest
 
 from convfe_core.maps.feature_maps import CellGrid, FeatureMaps, Frame
 from convfe_core.photos.photo import Photo
-from convfe_core.rank_results import RankResult
+from convfe_core.ranking.results import RankResult
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Ray listens on all addresses of the machine: this lets in who knows it, and leaves the home folder as it is.
@@ -101,7 +101,7 @@ def plain_photo() -> Photo:
 def full() -> RankResult:
     """A ranking of two backbones with everything."""
     from convfe_core.catalog.specs import parse_spec
-    from convfe_core.rank import RankRun
+    from convfe_core.ranking.run import RankRun
     from tests.rankings import FULL, OTHER, SMALL, dataset, patches
 
     return RankRun(dataset(patches(24)), [parse_spec(SMALL), parse_spec(OTHER)], FULL).run()

@@ -11,7 +11,7 @@ from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.file_sets import UploadedFiles
 from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.maps.extraction import Size
-from convfe_core.rank_results import RankOptions
+from convfe_core.ranking.results import RankOptions
 
 SMALL, OTHER = "TinyMobileNet", "TinyResNet"
 QUICK = RankOptions(size=Size("96"), probe=False, control=False, cost=False)

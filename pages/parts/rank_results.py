@@ -14,10 +14,10 @@ from convfe_core.base.errors import ConvfeError
 from convfe_core.base.wording import counted
 from convfe_core.datasets.boxes import BoxArray, Dataset
 from convfe_core.photos.photo import Photo, read_photo, reduce_photo
-from convfe_core.rank_figures import duel_figure, pareto_figure, separation_figure, size_figure
-from convfe_core.rank_report import best_and_worst, html_report
-from convfe_core.rank_results import RankResult
-from convfe_core.rank_tables import table_rows, to_csv, to_json
+from convfe_core.ranking.html_report import best_and_worst, html_report
+from convfe_core.ranking.plots import duel_figure, pareto_figure, separation_figure, size_figure
+from convfe_core.ranking.results import RankResult
+from convfe_core.ranking.tables import table_rows, to_csv, to_json
 from pages.parts.choose_look import ink
 from pages.parts.guard import guarded_download
 from pages.parts.opened import open_in_compare

@@ -19,9 +19,9 @@ from convfe_core.jobs import shards
 from convfe_core.jobs.ray_engine import RayEngine
 from convfe_core.jobs.ray_workers import Workers
 from convfe_core.maps.extraction import Size
-from convfe_core.rank import RankRun
-from convfe_core.rank_results import Progress, RankOptions, RankResult
-from convfe_core.rank_tables import to_json
+from convfe_core.ranking.results import Progress, RankOptions, RankResult
+from convfe_core.ranking.run import RankRun
+from convfe_core.ranking.tables import to_json
 from tests.conftest import need
 from tests.rankings import patches
 

@@ -35,7 +35,7 @@ from convfe_core.jobs.ray_engine import ATTEMPTS, LOST, RayEngine, RayProgress, 
 from convfe_core.jobs.ray_workers import Workers
 from convfe_core.jobs.shards import Parts, Row, Shard, ShardImage, cut_shards
 from convfe_core.progress_lines import RankProgress
-from convfe_core.rank_results import Progress
+from convfe_core.ranking.results import Progress
 from tests.conftest import ROOT, need
 from tests.object_store import filled, object_store
 from tests.rankings import patches

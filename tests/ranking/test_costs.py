@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from convfe_core.rank_results import CONTROL_SEEDS
+from convfe_core.ranking.results import CONTROL_SEEDS
 from tests.conftest import ROOT
 
 IMAGES = 1_000_000

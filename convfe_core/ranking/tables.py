@@ -10,8 +10,8 @@ from typing import Any
 
 from convfe_core.backbones.measured_cost import Cost
 from convfe_core.base.wording import counted
-from convfe_core.rank_results import CONTROL_SEEDS, RankedResult, RankResult
-from convfe_core.ranking import RankedBackbone, Separation
+from convfe_core.ranking.results import CONTROL_SEEDS, RankedResult, RankResult
+from convfe_core.ranking.verdict import RankedBackbone, Separation
 from convfe_core.scoring.bootstrap import CONFIDENCE, RESAMPLES, Estimate
 from convfe_core.scoring.box_probe import ProbeResult
 from convfe_core.scoring.separation import COMPARISONS

@@ -15,11 +15,11 @@ from PIL import Image, ImageColor
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.datasets.file_sets import UploadedFiles
 from convfe_core.drawing.colour_maps import BOX_COLOUR
-from convfe_core.rank import RankRun
-from convfe_core.rank_figures import COSTS, duel_figure, pareto_figure, pareto_front, separation_figure, size_figure
-from convfe_core.rank_report import best_and_worst, html_report, wins_and_losses
-from convfe_core.rank_results import RankResult
-from convfe_core.rank_tables import COLUMNS, to_csv, to_text
+from convfe_core.ranking.html_report import best_and_worst, html_report, wins_and_losses
+from convfe_core.ranking.plots import COSTS, duel_figure, pareto_figure, pareto_front, separation_figure, size_figure
+from convfe_core.ranking.results import RankResult
+from convfe_core.ranking.run import RankRun
+from convfe_core.ranking.tables import COLUMNS, to_csv, to_text
 from convfe_core.serving.backbone_pool import BackbonePool
 from tests.rankings import OTHER, QUICK, SMALL, dataset, patches
 

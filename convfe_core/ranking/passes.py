@@ -7,8 +7,8 @@ import numpy as np
 from convfe_core.jobs.shards import Row
 from convfe_core.maps.feature_maps import REDUCTIONS
 from convfe_core.maps.map_diagnostics import Diagnostics
-from convfe_core.rank_shards import NUMBERS
-from convfe_core.ranking import MapScores
+from convfe_core.ranking.score_rows import NUMBERS
+from convfe_core.ranking.verdict import MapScores
 from convfe_core.scoring.separation import SIZE_GROUPS
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from convfe_core.drawing.figure_text import escape
-from convfe_core.rank_results import RankResult
-from convfe_core.rank_tables import table_rows
-from convfe_core.ranking import RankedBackbone
+from convfe_core.ranking.results import RankResult
+from convfe_core.ranking.tables import table_rows
+from convfe_core.ranking.verdict import RankedBackbone
 from convfe_core.scoring.separation import SIZE_GROUPS
 
 COSTS = {

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from convfe_core.base.machine_queue import MACHINE, waiting_words
 from convfe_core.base.pace import Pace
-from convfe_core.rank_results import Progress
+from convfe_core.ranking.results import Progress
 
 ENOUGH = 0.02
 """Share of the run that must be computed before the time left is estimated."""

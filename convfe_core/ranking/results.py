@@ -13,7 +13,7 @@ from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.file_sets import Skipped
 from convfe_core.maps.extraction import Size
 from convfe_core.maps.map_diagnostics import Diagnostics
-from convfe_core.ranking import BackboneScores, Ranking
+from convfe_core.ranking.verdict import BackboneScores, Ranking
 from convfe_core.scoring.box_probe import ProbeResult
 from convfe_core.scoring.box_sizes import BoxSizes
 

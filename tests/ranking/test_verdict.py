@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from convfe_core.base.wording import in_words
-from convfe_core.ranking import BackboneScores, MapScores, Ranking, rank_backbones
+from convfe_core.ranking.verdict import BackboneScores, MapScores, Ranking, rank_backbones
 
 IMAGES = 60
 NOISE = np.random.default_rng(0).normal(0, 0.1, IMAGES)

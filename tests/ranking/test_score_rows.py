@@ -17,10 +17,10 @@ from convfe_core.jobs import shards
 from convfe_core.jobs.shards import shard_table
 from convfe_core.maps import extraction
 from convfe_core.maps.extraction import Size
-from convfe_core.rank import RankRun
-from convfe_core.rank_results import Progress, RankOptions, RankResult
-from convfe_core.rank_shards import SCHEMA, Scorer, work_folder
-from convfe_core.rank_tables import to_json
+from convfe_core.ranking.results import Progress, RankOptions, RankResult
+from convfe_core.ranking.run import RankRun
+from convfe_core.ranking.score_rows import SCHEMA, Scorer, work_folder
+from convfe_core.ranking.tables import to_json
 from convfe_core.scoring.scoring_graph import freeze_for_scoring
 from convfe_core.scoring.separation import Comparison
 from tests.rankings import patches

@@ -22,9 +22,9 @@ from convfe_core.cli import main
 from convfe_core.datasets.file_sets import open_files
 from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.maps.extraction import Size
-from convfe_core.rank import RankRun
-from convfe_core.rank_results import Progress, RankOptions, RankResult
-from convfe_core.rank_tables import to_json, to_text
+from convfe_core.ranking.results import Progress, RankOptions, RankResult
+from convfe_core.ranking.run import RankRun
+from convfe_core.ranking.tables import to_json, to_text
 from tests.conftest import ROOT
 from tests.datasets import told
 from tests.rankings import OTHER, QUICK, SMALL, dataset, patches
@@ -278,8 +278,8 @@ from convfe_core.catalog.specs import parse_spec
 from convfe_core.base.memory import resident_mb
 from convfe_core.maps.extraction import Size
 from convfe_core.datasets.file_sets import open_files
-from convfe_core.rank import RankRun
-from convfe_core.rank_results import RankOptions
+from convfe_core.ranking.run import RankRun
+from convfe_core.ranking.results import RankOptions
 seen = []
 def watch(progress):
     if "image" in progress.doing:

@@ -30,11 +30,11 @@ from convfe_core.jobs.shards import Parts, Row, Shard, ShardImage, shard_rows
 from convfe_core.maps.extraction import cells_on_photo, frame_for
 from convfe_core.maps.feature_maps import Frame
 from convfe_core.model_files.saved_model_folder import model_stamp
-from convfe_core.pass_scores import PassScores
-from convfe_core.rank_pace import RankPace, Stopped
-from convfe_core.rank_results import CONTROL_SEEDS, Progress, RankedResult, RankOptions, RankResult
-from convfe_core.rank_shards import SCHEMA, Pass, RankJob, Scorer
-from convfe_core.ranking import BackboneScores, rank_backbones
+from convfe_core.ranking.passes import PassScores
+from convfe_core.ranking.progress import RankPace, Stopped
+from convfe_core.ranking.results import CONTROL_SEEDS, Progress, RankedResult, RankOptions, RankResult
+from convfe_core.ranking.score_rows import SCHEMA, Pass, RankJob, Scorer
+from convfe_core.ranking.verdict import BackboneScores, rank_backbones
 from convfe_core.scoring.box_probe import NO_PROBE, plan_probe, probe_boxes
 from convfe_core.scoring.box_sizes import box_sizes
 from convfe_core.scoring.scoring_graph import ScoringBackbone, freeze_for_scoring

@@ -17,9 +17,9 @@ from convfe_core.base.errors import ConvfeError
 from convfe_core.base.files import write_whole
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo, read_photo
-from convfe_core.rank_figures import pareto_figure, separation_figure, size_figure
-from convfe_core.rank_results import RankResult
-from convfe_core.rank_tables import skipped_in_words, table_rows, to_csv, to_json
+from convfe_core.ranking.plots import pareto_figure, separation_figure, size_figure
+from convfe_core.ranking.results import RankResult
+from convfe_core.ranking.tables import skipped_in_words, table_rows, to_csv, to_json
 
 if TYPE_CHECKING:
     from convfe_core.backbones.backbone import Backbone

@@ -38,7 +38,7 @@ from convfe_core.jobs.shards import Row, Shard, ShardImage, cut_shards
 from convfe_core.maps.feature_maps import REDUCTIONS
 from convfe_core.maps.map_diagnostics import Diagnostics, diagnose_map
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo, read_photo
-from convfe_core.rank_results import RankOptions
+from convfe_core.ranking.results import RankOptions
 from convfe_core.scoring.scoring_graph import Scored, ScoringBackbone, freeze_for_scoring, score_windows
 from convfe_core.scoring.separation import Comparison, box_cells
 
