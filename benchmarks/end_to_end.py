@@ -83,7 +83,7 @@ def notebook_loop(images: Path, out: Path, names: list[str]) -> None:
 
 def our_command(images: Path, out: Path, names: list[str], precision: str) -> None:
     """The command line, called as a shell would."""
-    from convfe_core.cli import main as convfe
+    from convfe_core.cli.commands import main as convfe
 
     backbones = [word for name in names for word in ("--backbone", f"{name}:untrained")]
     sys.argv = ["convfe", "maps", str(images), *backbones, "--size", "native", "--precision", precision]

@@ -10,7 +10,7 @@ import pytest
 
 from convfe_core.base.errors import AnnotationError, ImageError, StoreError
 from convfe_core.base.folders import Folder, LocalFolder, RemoteFolder, is_address, open_folder, split_address
-from convfe_core.cli import main
+from convfe_core.cli.commands import main
 from convfe_core.datasets.file_sets import AddressFiles, open_files
 from convfe_core.datasets.read_dataset import open_boxes, read_dataset
 from convfe_core.photos.photo import open_photo

@@ -37,7 +37,7 @@ def test_the_command_line_asks_for_it_and_says_nothing_but_its_own_lines(tmp_pat
     image, out = tmp_path / "teal.png", tmp_path / "out"
     Image.new("RGB", (64, 64), "teal").save(image)
     code = f"""
-from convfe_core.cli import main
+from convfe_core.cli.commands import main
 sys.argv = ["convfe", "maps", {str(image)!r}, "--backbone", "TinyMobileNet", "--out", {str(out)!r}]
 print(main(), sorted(TAKEN_ALONG & set(sys.modules)))
 """

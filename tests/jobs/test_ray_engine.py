@@ -21,12 +21,13 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from convfe_core import cli
 from convfe_core.backbones.backbone import open_network
 from convfe_core.base.errors import EngineError
 from convfe_core.base.folders import RemoteFolder
 from convfe_core.catalog.specs import parse_spec
-from convfe_core.cli import main
+from convfe_core.cli import commands as cli
+from convfe_core.cli.commands import main
+from convfe_core.cli.progress_lines import RankProgress
 from convfe_core.datasets.file_sets import Skipped
 from convfe_core.jobs import ray_engine
 from convfe_core.jobs import shards as shards_module
@@ -34,7 +35,6 @@ from convfe_core.jobs.ray_cluster import package_versions
 from convfe_core.jobs.ray_engine import ATTEMPTS, LOST, RayEngine, RayProgress, missing_in_words
 from convfe_core.jobs.ray_workers import Workers
 from convfe_core.jobs.shards import Parts, Row, Shard, ShardImage, cut_shards
-from convfe_core.progress_lines import RankProgress
 from convfe_core.ranking.results import Progress
 from tests.conftest import ROOT, need
 from tests.object_store import filled, object_store
@@ -249,7 +249,7 @@ def test_ctrl_c_ends_a_run_with_every_process_of_it_and_the_next_call_goes_on(
     call = ["--engine", "ray", "--workers", "1", "--parts", str(parts)]
     environment = {name: text for name, text in os.environ.items() if not name.startswith("RAY_")}
     code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # CI may ignore it
-    code += "from convfe_core.cli import main\nsys.exit(main(sys.argv[1:]))"
+    code += "from convfe_core.cli.commands import main\nsys.exit(main(sys.argv[1:]))"
     run = subprocess.Popen(
         [sys.executable, "-c", code, "rank", str(dataset), "--backbone", "TinyMobileNet", "--size", "96", *call],
         cwd=ROOT,
@@ -307,7 +307,7 @@ def test_maps_are_the_local_ones(here: Any, dataset: Path, tmp_path: Path, monke
 
 def knock(address: str, *options: str, first: str = "", **environment: str) -> str:
     """The last line, after Ray's own, that a ranking says whose cluster would not do."""
-    code = f"{first}\nimport sys\nfrom convfe_core.cli import main\nsys.exit(main(sys.argv[1:]))"
+    code = f"{first}\nimport sys\nfrom convfe_core.cli.commands import main\nsys.exit(main(sys.argv[1:]))"
     call = ["rank", "nowhere", "--backbone", "TinyMobileNet", "--engine", "ray", "--address", address, *options]
     found = subprocess.run(
         [sys.executable, "-c", code, *call],
@@ -358,7 +358,7 @@ class Refusal:
             asked.append(name)
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Refusal())
-from convfe_core.cli import main
+from convfe_core.cli.commands import main
 print(main(sys.argv[1:]), asked, file=sys.stderr)
 print(main([*sys.argv[1:], "--engine", "ray"]), file=sys.stderr)
 """

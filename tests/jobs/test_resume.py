@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convfe_core.cli import main
+from convfe_core.cli.commands import main
 from tests.builders import noise, png
 from tests.conftest import ROOT
 from tests.rankings import patches

@@ -10,7 +10,7 @@ import pytest
 from convfe_core.backbones.backbone import load_backbone, open_network
 from convfe_core.base.errors import ModelFileError, SpecError, WeightsAloneError, WeightsError
 from convfe_core.catalog.specs import CATALOG, Spec, build_model, parse_spec
-from convfe_core.cli import main
+from convfe_core.cli.commands import main
 from convfe_core.maps.extraction import Size, extract_maps
 from convfe_core.model_files.exported_weights import identify_export
 from convfe_core.model_files.saved_model_folder import model_stamp

@@ -18,7 +18,7 @@ from convfe_core.backbones.measured_cost import count_flops
 from convfe_core.base.errors import ConvfeError, SpecError
 from convfe_core.base.machine_queue import MACHINE
 from convfe_core.catalog.specs import Spec, parse_spec
-from convfe_core.cli import main
+from convfe_core.cli.commands import main
 from convfe_core.datasets.file_sets import open_files
 from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.maps.extraction import Size

@@ -10,7 +10,7 @@ import pytest
 from convfe_core.backbones.backbone import load_backbone, open_network
 from convfe_core.base.errors import ModelFileError, SpecError
 from convfe_core.catalog.specs import choose_preprocessing, parse_spec
-from convfe_core.cli import main
+from convfe_core.cli.commands import main
 from convfe_core.maps.extraction import Size, extract_maps
 from convfe_core.user_models.input_scaling import audit_input
 from convfe_core.user_models.model_card import describe_model

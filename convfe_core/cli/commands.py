@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from convfe_core.base.errors import ConvfeError, SpecError
 from convfe_core.base.tensorflow_import import keep_lean
-from convfe_core.progress_lines import DownloadProgress, RankProgress, ReadProgress
+from convfe_core.cli.progress_lines import DownloadProgress, RankProgress, ReadProgress
 
 if TYPE_CHECKING:
     from convfe_core.catalog.specs import Spec
@@ -213,7 +213,7 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
 
 def list_catalog(options: argparse.Namespace) -> int:
     """Print the catalog."""
-    from convfe_core.listing import catalog_records, catalog_table
+    from convfe_core.cli.catalog_table import catalog_records, catalog_table
 
     print(json.dumps(catalog_records(), indent=1) if options.json else catalog_table())
     return 0

@@ -10,7 +10,7 @@ import pytest
 
 from convfe_core.backbones.backbone import load_backbone
 from convfe_core.catalog.specs import CATALOG, parse_spec
-from convfe_core.cli import main
+from convfe_core.cli.commands import main
 from convfe_core.maps.extraction import Size, extract_maps
 from convfe_core.photos.photo import open_photo
 from tests.builders import noise, png
@@ -87,7 +87,7 @@ MISSING = "convfe: gone.png: expected a picture, got a path where there is no fi
 
 def test_a_path_without_a_file_is_said_before_any_backbone_is_loaded(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    script = "import sys; from convfe_core.cli import main; print(main(), 'tensorflow' in sys.modules)"
+    script = "import sys; from convfe_core.cli.commands import main; print(main(), 'tensorflow' in sys.modules)"
     call = [sys.executable, "-c", script, "maps", str(tmp_path / "gone.png"), "--backbone", SMALL, "--out", str(out)]
     done = subprocess.run(call, capture_output=True, text=True, cwd=ROOT)
     assert done.stdout == "1 False\n"
