@@ -3,10 +3,10 @@
 import streamlit as st
 
 from convfe_core.base.tensorflow_import import keep_lean
-from pages.parts.ahead_of_time import warmed_up_afterwards
-from pages.parts.guard import guarded
-from pages.parts.navigation import ENTERED, configure_page, pages
-from pages.parts.upload_guard import guard_uploads
+from pages.app.ahead_of_time import warmed_up_afterwards
+from pages.app.guard import guarded
+from pages.app.navigation import ENTERED, configure_page, pages
+from pages.app.upload_guard import guard_uploads
 
 keep_lean()
 guard_uploads()

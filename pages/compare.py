@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.parts.choose_backbones import choose_backbones, choose_precision, choose_size, choose_tap
-from pages.parts.choose_images import choose_images, show_need_of_photos
-from pages.parts.choose_look import choose_look
-from pages.parts.compute_maps import Work, show_failures
-from pages.parts.grid import draw_rows, page_of, turn_page_below
-from pages.parts.navigation import enter
-from pages.parts.present import present_one
-from pages.parts.share import share_link
+from pages.app.compute_maps import Work, show_failures
+from pages.app.navigation import enter
+from pages.app.share import share_link
+from pages.sidebar.choose_backbones import choose_backbones, choose_precision, choose_size, choose_tap
+from pages.sidebar.choose_images import choose_images, show_need_of_photos
+from pages.sidebar.choose_look import choose_look
+from pages.views.grid import draw_rows, page_of, turn_page_below
+from pages.views.present import present_one
 
 enter()
 

@@ -9,22 +9,22 @@ import streamlit as st
 from convfe_core.base.errors import ConvfeError
 from convfe_core.maps.channel_collapses import COLLAPSES
 from convfe_core.user_models.model_card import map_layers
-from pages.parts.architecture_view import show_architecture
-from pages.parts.choose_backbones import choose_size
-from pages.parts.choose_images import choose_images, show_need_of_photos
-from pages.parts.choose_look import choose_look
-from pages.parts.choose_one import choose_backbone
-from pages.parts.depth_view import (
+from pages.app.load_network import load_network
+from pages.app.navigation import enter
+from pages.app.words import plain, show_error
+from pages.sidebar.choose_backbones import choose_size
+from pages.sidebar.choose_images import choose_images, show_need_of_photos
+from pages.sidebar.choose_look import choose_look
+from pages.sidebar.choose_one import choose_backbone
+from pages.views.architecture_view import show_architecture
+from pages.views.depth_view import (
     read_layer,
     show_channels,
     show_layer,
     show_stage_table,
     show_stages,
 )
-from pages.parts.grid import page_of, turn_page_below
-from pages.parts.load_network import load_network
-from pages.parts.navigation import enter
-from pages.parts.words import plain, show_error
+from pages.views.grid import page_of, turn_page_below
 
 enter()
 with st.sidebar:

@@ -9,11 +9,11 @@ from convfe_core.drawing.colour_scales import scale_limits
 from convfe_core.drawing.map_figure import Look, row_figure
 from convfe_core.maps.extraction import Size
 from convfe_core.photos.gallery import SAMPLES, load_sample
-from pages.parts.choose_look import ink
-from pages.parts.compute_maps import Work, show_failures
-from pages.parts.grid import show_figure
-from pages.parts.navigation import enter
-from pages.parts.session import thumbnail
+from pages.app.compute_maps import Work, show_failures
+from pages.app.navigation import enter
+from pages.app.session import thumbnail
+from pages.sidebar.choose_look import ink
+from pages.views.grid import show_figure
 
 enter()
 

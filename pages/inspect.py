@@ -15,17 +15,17 @@ from convfe_core.maps.extraction import Size
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.model_files.weight_cache import weights_state
 from convfe_core.photos.photo import Photo
-from pages.parts.choose_backbones import choose_size
-from pages.parts.choose_images import choose_images, show_need_of_photos
-from pages.parts.choose_look import choose_look
-from pages.parts.choose_one import choose_backbone
-from pages.parts.compute_maps import Work, show_failures
-from pages.parts.grid import page_of, show_figure, turn_page_below
-from pages.parts.health_view import health_report, show_checks, show_verdict
-from pages.parts.navigation import enter
-from pages.parts.own_models import known_card
-from pages.parts.session import thumbnail
-from pages.parts.words import plain, show_error
+from pages.app.compute_maps import Work, show_failures
+from pages.app.navigation import enter
+from pages.app.session import thumbnail
+from pages.app.words import plain, show_error
+from pages.sidebar.choose_backbones import choose_size
+from pages.sidebar.choose_images import choose_images, show_need_of_photos
+from pages.sidebar.choose_look import choose_look
+from pages.sidebar.choose_one import choose_backbone
+from pages.sidebar.own_models import known_card
+from pages.views.grid import page_of, show_figure, turn_page_below
+from pages.views.health_view import health_report, show_checks, show_verdict
 
 SCALES = {"auto": "Auto", "one": "One", "own": "Own"}
 LEAST_SHARE = 1 / 3  # of one scale for all; with less of it a map would lose its shapes

@@ -10,12 +10,12 @@ from convfe_core.base.wording import counted
 from convfe_core.ranking.results import Progress, RankOptions
 from convfe_core.ranking.run import RankRun
 from convfe_core.ranking.verdict import FEWEST_IMAGES
-from pages.parts.choose_backbones import choose_backbones, choose_precision, choose_size
-from pages.parts.choose_dataset import choose_dataset, show_dataset
-from pages.parts.navigation import enter
-from pages.parts.rank_results import show_result
-from pages.parts.session import backbone_pool
-from pages.parts.words import plain, show_error, told
+from pages.app.navigation import enter
+from pages.app.session import backbone_pool
+from pages.app.words import plain, show_error, told
+from pages.sidebar.choose_backbones import choose_backbones, choose_precision, choose_size
+from pages.sidebar.choose_dataset import choose_dataset, show_dataset
+from pages.views.rank_results import show_result
 
 enter()
 

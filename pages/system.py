@@ -7,8 +7,8 @@ import streamlit as st
 from convfe_core.backbones.precision import explain_precision
 from convfe_core.base.machine_queue import MACHINE
 from convfe_core.base.memory import memory_limit_mb, resident_mb, used_mb
-from pages.parts.navigation import enter
-from pages.parts.session import backbone_pool, hosted, map_store
+from pages.app.navigation import enter
+from pages.app.session import backbone_pool, hosted, map_store
 
 enter()
 

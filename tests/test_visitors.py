@@ -14,8 +14,8 @@ from convfe_core.datasets.file_sets import UploadedFiles
 from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.serving.fault_log import STRUCK_OUT
 from convfe_core.serving.visitors import VISITOR
-from pages.parts.rank_results import photo_with_boxes
-from pages.parts.session import is_stranger
+from pages.app.session import is_stranger
+from pages.views.rank_results import photo_with_boxes
 from tests.apps import TIME_LIMIT_S, new_app
 from tests.builders import noise, png
 from tests.datasets import zipped
@@ -183,7 +183,7 @@ def test_an_unexpected_error_does_not_name_the_visitors_files_in_the_log(caplog:
     def page() -> None:
         import streamlit as st
 
-        from pages.parts.guard import guarded
+        from pages.app.guard import guarded
 
         with guarded():
             for upload in st.file_uploader("Images", key="images", accept_multiple_files=True):
@@ -200,7 +200,7 @@ def test_a_download_that_fails_names_no_file_in_the_log(caplog: pytest.LogCaptur
     def page() -> None:
         import streamlit as st
 
-        from pages.parts.guard import guarded_download
+        from pages.app.guard import guarded_download
 
         def make() -> bytes:
             raise ValueError("cannot draw aunt mary.png after uncle.png, whose file is street/mary.png in the archive")

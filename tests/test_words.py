@@ -1,6 +1,6 @@
 import pytest
 
-from pages.parts.words import plain
+from pages.app.words import plain
 
 
 @pytest.mark.parametrize(

@@ -28,9 +28,9 @@ from convfe_core.maps.stage_maps import StagedNetwork
 from convfe_core.maps.whole_features import FeatureReader, Features
 from convfe_core.photos.photo import Photo
 from convfe_core.serving.map_cache import MapKey
-from pages.parts.choose_look import PANEL_WIDTHS
-from pages.parts.grid import show_figure
-from pages.parts.session import allowance, map_store, thumbnail
+from pages.app.session import allowance, map_store, thumbnail
+from pages.sidebar.choose_look import PANEL_WIDTHS
+from pages.views.grid import show_figure
 
 MOST_LISTED = 200
 STAGES_WIDTH, SMALLEST_PANEL = 950, 80

@@ -8,8 +8,8 @@ from convfe_core.backbones.backbone import Network
 from convfe_core.catalog.specs import file_stem
 from convfe_core.inspection.block_diagram import blocks_dot
 from convfe_core.inspection.layer_table import can_plot, layer_table, plot_layers, summary_text
-from pages.parts.choose_look import ink
-from pages.parts.guard import guarded_download
+from pages.app.guard import guarded_download
+from pages.sidebar.choose_look import ink
 
 SMALLEST_DRAWING = 640
 """Pixels below which a drawing of blocks scrolls sideways instead of shrinking further."""

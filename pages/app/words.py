@@ -8,7 +8,7 @@ import re
 import streamlit as st
 
 from convfe_core.base.errors import ConvfeError
-from pages.parts.session import hosted
+from pages.app.session import hosted
 
 LOGGER = logging.getLogger("convfe")
 

@@ -18,8 +18,8 @@ from convfe_core.maps.extraction import Size, extract_maps
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.photos.photo import Photo
 from convfe_core.serving.map_cache import MapKey, MapStore
-from pages.parts.session import backbone_pool, map_store
-from pages.parts.words import plain, told
+from pages.app.session import backbone_pool, map_store
+from pages.app.words import plain, told
 
 
 @dataclass

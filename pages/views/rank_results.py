@@ -18,11 +18,11 @@ from convfe_core.ranking.html_report import best_and_worst, html_report
 from convfe_core.ranking.plots import duel_figure, pareto_figure, separation_figure, size_figure
 from convfe_core.ranking.results import RankResult
 from convfe_core.ranking.tables import table_rows, to_csv, to_json
-from pages.parts.choose_look import ink
-from pages.parts.guard import guarded_download
-from pages.parts.opened import open_in_compare
-from pages.parts.session import allowance, backbone_pool
-from pages.parts.words import plain, show_error
+from pages.app.guard import guarded_download
+from pages.app.session import allowance, backbone_pool
+from pages.app.words import plain, show_error
+from pages.sidebar.choose_look import ink
+from pages.views.opened import open_in_compare
 
 MOST_OPENED = 8
 COST_NAMES = {"ms_batch_8": "Latency", "flops": "Operations", "params": "Parameters", "memory_mb": "Memory"}

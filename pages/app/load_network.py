@@ -6,8 +6,8 @@ import streamlit as st
 
 from convfe_core.catalog.specs import Spec
 from convfe_core.maps.layer_access import EveryLayer
-from pages.parts.session import backbone_pool
-from pages.parts.words import plain
+from pages.app.session import backbone_pool
+from pages.app.words import plain
 
 
 def load_network(spec: Spec) -> EveryLayer:

@@ -9,10 +9,10 @@ from convfe_core.base.errors import ConvfeError, SpecError
 from convfe_core.catalog.specs import CATALOG, Architecture, Spec, default_spec, find_architecture, parse_spec
 from convfe_core.maps.extraction import Size, parse_size
 from convfe_core.model_files.weight_cache import weights_state
-from pages.parts.choose_named import choose_named
-from pages.parts.own_models import choose_own_models
-from pages.parts.session import allowance
-from pages.parts.words import plain, show_error
+from pages.app.session import allowance
+from pages.app.words import plain, show_error
+from pages.sidebar.choose_named import choose_named
+from pages.sidebar.own_models import choose_own_models
 
 DEFAULT_BACKBONES = ("TinyResNet", "TinyMobileNet")
 TAPS = {

@@ -17,9 +17,9 @@ from convfe_core.catalog.specs import CATALOG, Spec, parse_spec
 from convfe_core.model_files.saved_model_folder import model_stamp
 from convfe_core.user_models.input_scaling import SCALING_WORDS, ScalingGuess
 from convfe_core.user_models.model_card import ModelCard, card_of
-from pages.parts.model_shelf import ModelShelf
-from pages.parts.session import allowance, backbone_pool
-from pages.parts.words import plain, show_error, told
+from pages.app.session import allowance, backbone_pool
+from pages.app.words import plain, show_error, told
+from pages.sidebar.model_shelf import ModelShelf
 
 MODEL_TYPES = ["keras", "h5", "hdf5", "zip"]
 

@@ -13,7 +13,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 
 from convfe_core.base.memory import memory_limit_mb
 from convfe_core.serving.visitors import VISITOR
-from pages.parts.session import is_stranger
+from pages.app.session import is_stranger
 
 Manager = MemoryUploadedFileManager
 AddFile = Callable[[str, UploadedFileRec], None]

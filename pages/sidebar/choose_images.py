@@ -16,10 +16,10 @@ from convfe_core.photos.gallery import DEFAULT_SAMPLES, SAMPLES, load_sample
 from convfe_core.photos.photo import Photo, open_photo, read_photo, reduce_photo
 from convfe_core.photos.photo_folders import fetch_photo, photos_in_folder
 from convfe_core.serving.visitors import Allowance
-from pages.parts.opened import opened_images
-from pages.parts.session import allowance, forget_others
-from pages.parts.uploads import earlier_uploads, uploader_was_emptied
-from pages.parts.words import show_error, told
+from pages.app.session import allowance, forget_others
+from pages.app.words import show_error, told
+from pages.sidebar.uploads import earlier_uploads, uploader_was_emptied
+from pages.views.opened import opened_images
 
 READING = Gate()
 """Large photographs take much memory while they are decoded: one at a time in the whole process."""

@@ -7,7 +7,7 @@ import streamlit as st
 from convfe_core.drawing.colour_maps import COLOUR_MAPS
 from convfe_core.drawing.map_figure import Look
 from convfe_core.maps.feature_maps import REDUCTIONS
-from pages.parts.choose_named import choose_named
+from pages.sidebar.choose_named import choose_named
 
 PANEL_WIDTHS = {"S": 130, "M": 180, "L": 340, "XL": 480}
 INK = {"light": "#1c2b2a", "dark": "#e3eceb"}

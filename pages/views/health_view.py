@@ -12,8 +12,8 @@ from convfe_core.catalog.specs import Spec
 from convfe_core.inspection.health_report import HealthReport, examine
 from convfe_core.maps.extraction import Size
 from convfe_core.photos.photo import Photo
-from pages.parts.load_network import load_network
-from pages.parts.words import plain
+from pages.app.load_network import load_network
+from pages.app.words import plain
 
 STATES = {"fine": ":material/check_circle:", "look": ":material/visibility:", "bad": ":material/error:"}
 MEANINGS = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from convfe_core.catalog.specs import Spec, parse_spec
-from pages.parts.choose_backbones import DEFAULT_BACKBONES, backbone_labels
-from pages.parts.own_models import choose_own_models
+from pages.sidebar.choose_backbones import DEFAULT_BACKBONES, backbone_labels
+from pages.sidebar.own_models import choose_own_models
 
 
 def choose_backbone(key: str) -> tuple[Spec, list[Spec]]:

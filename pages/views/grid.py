@@ -18,12 +18,12 @@ from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.maps.map_diagnostics import map_warning
 from convfe_core.maps.npz import maps_npz
 from convfe_core.photos.photo import Photo
-from pages.parts.compute_maps import Work
-from pages.parts.guard import guarded_download
-from pages.parts.opened import boxes_of
-from pages.parts.present import arranged, window_style
-from pages.parts.session import thumbnail
-from pages.parts.words import plain
+from pages.app.compute_maps import Work
+from pages.app.guard import guarded_download
+from pages.app.session import thumbnail
+from pages.app.words import plain
+from pages.views.opened import boxes_of
+from pages.views.present import arranged, window_style
 
 ROWS_PER_PAGE = 8
 PAGER, PAGER_BELOW, TURNED_BELOW = "page", "page_below", "page_turned_below"

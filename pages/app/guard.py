@@ -15,7 +15,7 @@ from convfe_core.catalog.specs import file_stem
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.photos.photo import Photo, display_name
 from convfe_core.serving.fault_log import configure_log, record_fault
-from pages.parts.words import show_error
+from pages.app.words import show_error
 
 T = TypeVar("T")
 

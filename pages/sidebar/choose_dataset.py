@@ -14,10 +14,10 @@ from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.file_sets import DatasetLimits, FileSet, UploadedFiles, ZipFiles, open_files
 from convfe_core.datasets.read_dataset import open_boxes, read_dataset
 from convfe_core.photos.photo import display_name
-from pages.parts.choose_images import READING
-from pages.parts.session import allowance
-from pages.parts.uploads import earlier_uploads, uploader_was_emptied
-from pages.parts.words import plain, show_error, told
+from pages.app.session import allowance
+from pages.app.words import plain, show_error, told
+from pages.sidebar.choose_images import READING
+from pages.sidebar.uploads import earlier_uploads, uploader_was_emptied
 
 FILE_TYPES = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif", "xml", "txt", "json", "yaml", "yml", "zip"]
 

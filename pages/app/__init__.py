@@ -1,0 +1,1 @@
+"""What all pages stand on: session, guards, navigation."""
