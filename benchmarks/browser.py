@@ -25,7 +25,7 @@ from benchmarks.machine import describe_machine
 from convfe_core.photos.gallery import SAMPLES
 from tests.browser.conftest import FLAGS
 from tests.conftest import CHROMIUM
-from tests.servers import serve
+from tests.support.servers import serve
 
 CHART = ".js-plotly-plot"
 HEADING = "Compare"

@@ -17,9 +17,9 @@ from pathlib import Path
 from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 from tests.browser.conftest import FLAGS
-from tests.builders import noise, png
 from tests.conftest import CHROMIUM
-from tests.servers import Server, serve
+from tests.support.builders import noise, png
+from tests.support.servers import Server, serve
 
 BACKBONES = (
     "TinyResNet",

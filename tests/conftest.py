@@ -102,6 +102,6 @@ def full() -> RankResult:
     """A ranking of two backbones with everything."""
     from convfe_core.catalog.specs import parse_spec
     from convfe_core.ranking.run import RankRun
-    from tests.rankings import FULL, OTHER, SMALL, dataset, patches
+    from tests.support.rankings import FULL, OTHER, SMALL, dataset, patches
 
     return RankRun(dataset(patches(24)), [parse_spec(SMALL), parse_spec(OTHER)], FULL).run()

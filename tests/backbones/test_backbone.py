@@ -9,7 +9,7 @@ from convfe_core.base.errors import SpecError, WeightsError
 from convfe_core.catalog.specs import find_architecture, parse_spec
 from convfe_core.maps.extraction import Size, extract_maps
 from convfe_core.serving.backbone_pool import BackbonePool
-from tests.builders import noise, photo
+from tests.support.builders import noise, photo
 
 SMALL = "MobileNetV2-0.35:untrained"
 

@@ -14,7 +14,7 @@ from convfe_core.backbones.precision import (
 )
 from convfe_core.base.errors import EngineError, SpecError
 from convfe_core.catalog.specs import parse_spec
-from tests.builders import noise
+from tests.support.builders import noise
 
 SMALL = "MobileNetV2-0.35:untrained"
 

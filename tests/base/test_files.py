@@ -40,7 +40,7 @@ def test_a_write_that_breaks_off_half_way_leaves_the_old_file_and_no_other(tmp_p
     )
     finished = subprocess.run(
         [sys.executable, "-c", code, str(path)],
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         check=False,

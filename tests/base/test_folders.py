@@ -15,10 +15,10 @@ from convfe_core.datasets.file_sets import AddressFiles, open_files
 from convfe_core.datasets.read_dataset import open_boxes, read_dataset
 from convfe_core.photos.photo import open_photo
 from convfe_core.photos.photo_folders import photos_at_address
-from tests.builders import noise, png
-from tests.datasets import coco, told
-from tests.object_store import filled, object_store
-from tests.rankings import patches
+from tests.support.builders import noise, png
+from tests.support.datasets import coco, told
+from tests.support.object_store import filled, object_store
+from tests.support.rankings import patches
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.conftest import CHROMIUM, need
-from tests.servers import serve
+from tests.support.servers import serve
 
 FLAGS = [
     "--no-sandbox",

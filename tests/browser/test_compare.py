@@ -18,7 +18,7 @@ from convfe_core.drawing.colour_maps import colour_values
 from convfe_core.drawing.colour_scales import value_range
 from convfe_core.maps.extraction import Size, extract_maps
 from convfe_core.photos.gallery import DEFAULT_SAMPLES, SAMPLES, load_sample
-from tests.builders import noise, png
+from tests.support.builders import noise, png
 
 pytestmark = pytest.mark.slow
 

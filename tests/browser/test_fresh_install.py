@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.conftest import ROOT, need
-from tests.servers import serve
+from tests.support.servers import serve
 
 pytestmark = pytest.mark.slow
 

@@ -15,9 +15,9 @@ from convfe_core.catalog.specs import parse_spec
 from convfe_core.maps.extraction import Size, extract_maps
 from convfe_core.photos.photo import read_photo
 from tests.browser.test_visitors import CHART, idle, visiting
-from tests.builders import noise, png
 from tests.conftest import SHARED, need
-from tests.servers import Server, serve
+from tests.support.builders import noise, png
+from tests.support.servers import Server, serve
 
 pytestmark = pytest.mark.slow
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.builders import noise, png, voc_folder
-from tests.datasets import zipped
-from tests.servers import Server, serve
+from tests.support.builders import noise, png, voc_folder
+from tests.support.datasets import zipped
+from tests.support.servers import Server, serve
 
 pytestmark = pytest.mark.slow
 

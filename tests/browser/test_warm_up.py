@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.conftest import need
-from tests.servers import Server, serve
+from tests.support.servers import Server, serve
 
 pytestmark = pytest.mark.slow
 

@@ -160,14 +160,14 @@ def test_importing_the_module_does_not_import_keras():
     import sys
 
     code = "import sys, convfe_core.catalog.builtin_networks; sys.exit('keras' in sys.modules or 'tensorflow' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[1]).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[2]).returncode == 0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("dataset", "margin"), [("coco128", 0.05), ("raccoon", 0.03)])
 def test_trained_maps_find_boxes_better_than_untrained_ones(name, dataset, margin):
-    folder = Path(__file__).parents[2] / "shared" / "datasets" / dataset
+    folder = Path(__file__).parents[3] / "shared" / "datasets" / dataset
     need(folder.is_dir(), f"the data set {dataset}")
     from training.evaluate_builtin import separation_of
 

@@ -20,11 +20,11 @@ from convfe_core.cli.commands import main
 from convfe_core.model_files import weight_cache as weights
 from convfe_core.photos.photo import display_name, open_photo, read_photo
 from convfe_core.serving.visitors import VISITOR
-from tests.apps import new_app, open_page
-from tests.bad_input import CASES, ODD_NAMES, Case
-from tests.builders import noise, png
 from tests.conftest import ROOT
-from tests.datasets import voc, zipped
+from tests.support.apps import new_app, open_page
+from tests.support.bad_input import CASES, ODD_NAMES, Case
+from tests.support.builders import noise, png
+from tests.support.datasets import voc, zipped
 
 GOOD = [case for case in CASES if case.says is None]
 BAD = [case for case in CASES if case.says is not None]

@@ -13,8 +13,8 @@ from convfe_core.catalog.specs import CATALOG, parse_spec
 from convfe_core.cli.commands import main
 from convfe_core.maps.extraction import Size, extract_maps
 from convfe_core.photos.photo import open_photo
-from tests.builders import noise, png
 from tests.conftest import ROOT
+from tests.support.builders import noise, png
 
 SMALL = "MobileNetV2-0.35:untrained"
 

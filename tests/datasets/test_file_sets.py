@@ -24,8 +24,8 @@ from convfe_core.datasets.file_sets import (
     open_files,
 )
 from convfe_core.datasets.read_dataset import open_boxes, read_dataset
-from tests.datasets import zipped
-from tests.rankings import patches
+from tests.support.datasets import zipped
+from tests.support.rankings import patches
 
 NOBODY = 65534
 FILES = {"a.jpg": b"picture", "labels/a.txt": b"0 1 1 1 1", "labels/deep/b.txt": b""}

@@ -15,7 +15,7 @@ from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.file_sets import FileSet, UploadedFiles, ZipFiles, open_files
 from convfe_core.datasets.read_dataset import open_boxes, read_dataset
 from convfe_core.datasets.readers import parse_class_names, parse_coco, parse_voc, parse_yolo
-from tests.datasets import coco, jpeg, told, voc, zipped
+from tests.support.datasets import coco, jpeg, told, voc, zipped
 
 PICTURE = jpeg()
 BOX = (6.0, 4.0, 36.0, 24.0)

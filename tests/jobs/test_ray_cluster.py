@@ -23,7 +23,7 @@ from convfe_core.ranking.results import Progress, RankOptions, RankResult
 from convfe_core.ranking.run import RankRun
 from convfe_core.ranking.tables import to_json
 from tests.conftest import need
-from tests.rankings import patches
+from tests.support.rankings import patches
 
 pytestmark = pytest.mark.slow
 

@@ -37,9 +37,9 @@ from convfe_core.jobs.ray_workers import Workers
 from convfe_core.jobs.shards import Parts, Row, Shard, ShardImage, cut_shards
 from convfe_core.ranking.results import Progress
 from tests.conftest import ROOT, need
-from tests.object_store import filled, object_store
-from tests.rankings import patches
-from tests.servers import free_port
+from tests.support.object_store import filled, object_store
+from tests.support.rankings import patches
+from tests.support.servers import free_port
 
 pytestmark = pytest.mark.slow
 

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from convfe_core.cli.commands import main
-from tests.builders import noise, png
 from tests.conftest import ROOT
-from tests.rankings import patches
+from tests.support.builders import noise, png
+from tests.support.rankings import patches
 
 SMALL = "MobileNetV2-0.35:untrained"
 OTHER = "MobileNet-0.25:untrained"

@@ -12,7 +12,7 @@ from convfe_core.maps.channel_collapses import COLLAPSES, cells_in_box, dead_cha
 from convfe_core.maps.extraction import Size, extract_maps
 from convfe_core.maps.stage_maps import stage_network
 from convfe_core.maps.whole_features import read_features
-from tests.builders import photo
+from tests.support.builders import photo
 
 FEATURES = np.zeros((2, 3, 4), np.float32)
 FEATURES[0, 0] = (1, 0, 5, 2)

@@ -3,7 +3,7 @@ import pytest
 
 from convfe_core.base.errors import SpecError
 from convfe_core.maps.differences import even_limits, smallest_share, subtract_maps, to_unit
-from tests.builders import feature_maps
+from tests.support.builders import feature_maps
 
 
 def test_maps_are_subtracted_cell_by_cell() -> None:

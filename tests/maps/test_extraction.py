@@ -20,7 +20,7 @@ from convfe_core.maps.extraction import (
     sized_windows,
 )
 from convfe_core.photos.photo import Photo
-from tests.builders import photo
+from tests.support.builders import photo
 
 LAST = Tap("auto", "last", 8, 32, False)
 

@@ -20,7 +20,7 @@ from convfe_core.catalog.specs import CATALOG, Architecture, WeightFile
 from convfe_core.model_files import weight_cache as weights
 from convfe_core.model_files.weight_cache import cached_path, fetch_weights, keras_cache_dir, weights_state
 from tests.conftest import need
-from tests.weight_server import WeightServer, serve
+from tests.support.weight_server import WeightServer, serve
 
 BODY = np.random.default_rng(0).bytes(1_000_000)
 PARAMETERS = 250_000
@@ -173,7 +173,7 @@ def test_two_who_want_a_file_share_one_download(server: WeightServer) -> None:
 def test_a_download_killed_in_the_middle_is_begun_again(server: WeightServer, home: Path) -> None:
     server.manner = "held"
     script = "from tests.test_downloads import *; fetch_weights(architecture_of(BODY))"
-    child = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parent.parent, env=os.environ)
+    child = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[2], env=os.environ)
     try:
         assert server.half_sent.wait(60)
         part = home / "models" / ".body.h5.part"
@@ -227,7 +227,7 @@ def test_the_cache_is_where_keras_has_it(tmp_path: Path) -> None:
     )
     run = subprocess.run(
         [sys.executable, "-c", script],
-        cwd=Path(__file__).parent.parent,
+        cwd=Path(__file__).parents[2],
         env=environment,
         capture_output=True,
         text=True,

@@ -54,7 +54,7 @@ def test_loading_a_sample_imports_neither_scikit_image_nor_tensorflow() -> None:
     )
     finished = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         check=True,

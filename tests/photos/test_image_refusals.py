@@ -18,7 +18,7 @@ from convfe_core.photos.photo import (
     display_name,
     read_photo,
 )
-from tests.builders import corners, encode
+from tests.support.builders import corners, encode
 
 
 def png_chunk(kind: bytes, body: bytes) -> bytes:

@@ -18,7 +18,7 @@ from convfe_core.photos.photo import (
     open_photo,
     read_photo,
 )
-from tests.builders import RED, WHITE, corners, encode
+from tests.support.builders import RED, WHITE, corners, encode
 
 # --- every format and mode ----------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from convfe_core.ranking.results import RankResult
 from convfe_core.ranking.run import RankRun
 from convfe_core.ranking.tables import COLUMNS, to_csv, to_text
 from convfe_core.serving.backbone_pool import BackbonePool
-from tests.rankings import OTHER, QUICK, SMALL, dataset, patches
+from tests.support.rankings import OTHER, QUICK, SMALL, dataset, patches
 
 
 def test_tables_have_a_line_for_each_backbone(full: RankResult) -> None:

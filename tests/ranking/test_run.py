@@ -26,8 +26,8 @@ from convfe_core.ranking.results import Progress, RankOptions, RankResult
 from convfe_core.ranking.run import RankRun
 from convfe_core.ranking.tables import to_json, to_text
 from tests.conftest import ROOT
-from tests.datasets import told
-from tests.rankings import OTHER, QUICK, SMALL, dataset, patches
+from tests.support.datasets import told
+from tests.support.rankings import OTHER, QUICK, SMALL, dataset, patches
 
 
 def test_a_run_gives_every_number_of_the_schema(full: RankResult) -> None:

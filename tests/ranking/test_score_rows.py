@@ -23,7 +23,7 @@ from convfe_core.ranking.score_rows import SCHEMA, Scorer, work_folder
 from convfe_core.ranking.tables import to_json
 from convfe_core.scoring.scoring_graph import freeze_for_scoring
 from convfe_core.scoring.separation import Comparison
-from tests.rankings import patches
+from tests.support.rankings import patches
 
 SPEC = "TinyMobileNet"
 OPTIONS = RankOptions(size=Size("96"), cost=False)

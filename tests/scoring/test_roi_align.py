@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import map_coordinates
 
 from convfe_core.scoring.roi_align import SAMPLES, roi_weights
-from tests.builders import roi_average
+from tests.support.builders import roi_average
 
 CENTRES_Y, CENTRES_X = np.arange(5) * 16.0 + 8, np.arange(7) * 16.0 + 4
 FEATURES = np.random.default_rng(0).random((5, 7, 3)).astype(np.float32)

@@ -16,7 +16,7 @@ from convfe_core.photos.gallery import load_sample
 from convfe_core.photos.photo import place_on_canvas
 from convfe_core.scoring.roi_align import roi_weights
 from convfe_core.scoring.scoring_graph import freeze_for_scoring, score_windows
-from tests.builders import photo, roi_average
+from tests.support.builders import photo, roi_average
 
 SMALL = parse_spec("MobileNet-0.25:untrained")
 BOXES = {0: np.array([[3.0, 5, 60, 70], [20, 20, 90, 80]]), 2: np.array([[0.0, 0, 128, 96]])}

@@ -13,8 +13,8 @@ from convfe_core.base.errors import DownloadError, MemoryLimitError, SpecError
 from convfe_core.catalog.memory_need import peak_mb, weights_mb
 from convfe_core.catalog.specs import CATALOG, parse_spec
 from convfe_core.serving.backbone_pool import BackbonePool
-from tests.builders import noise
-from tests.weight_server import serve
+from tests.support.builders import noise
+from tests.support.weight_server import serve
 
 SMALL = parse_spec("TinyResNet:untrained")
 OTHER = parse_spec("TinyMobileNet:untrained")

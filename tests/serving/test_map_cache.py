@@ -3,7 +3,7 @@ import numpy as np
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.maps.extraction import Size
 from convfe_core.serving.map_cache import MapKey, MapStore
-from tests.builders import feature_maps
+from tests.support.builders import feature_maps
 
 
 def key(digest: str, spec: str = "VGG16:untrained", size: str = "own") -> MapKey:

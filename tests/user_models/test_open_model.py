@@ -15,7 +15,7 @@ from convfe_core.maps.extraction import Size, extract_maps
 from convfe_core.user_models.input_scaling import audit_input
 from convfe_core.user_models.model_card import describe_model
 from convfe_core.user_models.open_model import open_model
-from tests.builders import noise, photo, png
+from tests.support.builders import noise, photo, png
 
 
 def small_model(*, side: int | None = 64, front: tuple = (), head: bool = True):

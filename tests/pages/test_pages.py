@@ -9,8 +9,8 @@ from convfe_core.backbones.precision import Precision, bfloat16_unit, explain_pr
 from convfe_core.base.machine_queue import MACHINE
 from convfe_core.drawing.colour_maps import BOX_COLOUR
 from convfe_core.photos.gallery import SAMPLES
-from tests.apps import charts, new_app
-from tests.builders import noise, png, voc_folder
+from tests.support.apps import charts, new_app
+from tests.support.builders import noise, png, voc_folder
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.apps import charts, open_page
+from tests.support.apps import charts, open_page
 from tests.test_model_files import saved, small_model
 
 

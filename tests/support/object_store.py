@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from convfe_core.base.folders import RemoteFolder
-from tests.servers import free_port, wait_for
+from tests.support.servers import free_port, wait_for
 
 BUCKET = "pictures"
 

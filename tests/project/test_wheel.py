@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.builders import noise, png
 from tests.conftest import ROOT
+from tests.support.builders import noise, png
 
 
 @pytest.mark.slow

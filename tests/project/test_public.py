@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 import convfe_core
-from tests.builders import noise, png
 from tests.conftest import ROOT
+from tests.support.builders import noise, png
 
 
 def python(code: str, folder: Path) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from tests.builders import noise, png
+from tests.support.builders import noise, png
 
 SIDE = 48
 
