@@ -13,7 +13,7 @@ from convfe_core.maps.extraction import Described, Size, frame_for
 from convfe_core.photos.photo import Photo
 
 TENSORFLOW_MB = 560.0
-"""Resident memory that importing TensorFlow and Keras takes: 500 were measured, with `convfe_core.base.tensorflow_import`."""
+"""Resident memory that importing TensorFlow and Keras takes: 500 were measured, with `tensorflow_import`."""
 
 PHOTOS_AND_BOXES_MB = 400.0
 """What else a process takes that runs backbones over photographs: a few batches, and the boxes of the data set."""

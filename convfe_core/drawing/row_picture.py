@@ -48,8 +48,8 @@ def row_png(
     maps : its maps, one entry for each backbone, in the order of the columns
     reductions : which of ``max`` and ``mean`` to draw
     colour_map : a key of :data:`convfe_core.drawing.colour_maps.COLOUR_MAPS`
-    limits : the ends of the colour scales as :func:`convfe_core.drawing.colour_scales.scale_limits` gives them; None for
-        each map its own
+    limits : the ends of the colour scales as :func:`convfe_core.drawing.colour_scales.scale_limits` gives them; None
+        for each map its own
     panel : longest side of the photograph in the picture, in pixels; letters grow with it
     boxes : (x_min, y_min, x_max, y_max) in pixels of the photograph, drawn on every panel
 

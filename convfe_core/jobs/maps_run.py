@@ -1,7 +1,7 @@
 """A run of ``convfe maps``: for each image and backbone a PNG and an NPZ file, and a manifest when all are there.
 
-The run goes shard by shard (see `convfe_core.jobs.shards`). A run that was killed goes on when it is started again with the
-same arguments; finished shards and batches are not computed again.
+The run goes shard by shard (see `convfe_core.jobs.shards`). A run that was killed goes on when it is started again with
+the same arguments; finished shards and batches are not computed again.
 """
 
 from __future__ import annotations

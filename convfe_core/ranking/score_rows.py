@@ -1,7 +1,8 @@
 """A pass of a ranking over the photographs of a data set, by shards: what a photograph scored becomes a row.
 
 A pass has one set of weights: a backbone's own or those of an untrained control. Its rows depend on the shard, the
-data set and the options alone (see `convfe_core.jobs.shards`), so that passes can go on after a crash, or run elsewhere.
+data set and the options alone (see `convfe_core.jobs.shards`), so that passes can go on after a crash, or run
+elsewhere.
 """
 
 from __future__ import annotations

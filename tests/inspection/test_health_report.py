@@ -14,7 +14,7 @@ from convfe_core.inspection.layer_faults import first_not_finite, weight_faults
 from convfe_core.maps.extraction import Size
 from convfe_core.maps.whole_features import canvas_of
 from convfe_core.photos.gallery import SAMPLES, load_sample
-from tests.test_model_files import saved, small_model
+from tests.user_models.test_open_model import saved, small_model
 
 SIZE = Size("own")
 

@@ -172,7 +172,7 @@ def test_two_who_want_a_file_share_one_download(server: WeightServer) -> None:
 
 def test_a_download_killed_in_the_middle_is_begun_again(server: WeightServer, home: Path) -> None:
     server.manner = "held"
-    script = "from tests.test_downloads import *; fetch_weights(architecture_of(BODY))"
+    script = "from tests.model_files.test_download import *; fetch_weights(architecture_of(BODY))"
     child = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[2], env=os.environ)
     try:
         assert server.half_sent.wait(60)
@@ -220,7 +220,8 @@ def test_the_cache_is_where_keras_has_it(tmp_path: Path) -> None:
     """In a process of its own, since Keras reads the environment when it is imported."""
     environment = {key: value for key, value in os.environ.items() if key != "KERAS_HOME"} | {"HOME": str(tmp_path)}
     script = (
-        "import importlib, os; from keras.src.backend import config; from convfe_core.model_files.weight_cache import keras_cache_dir\n"
+        "import importlib, os; from keras.src.backend import config\n"
+        "from convfe_core.model_files.weight_cache import keras_cache_dir\n"
         "print(config.keras_home(), keras_cache_dir())\n"
         "os.environ['KERAS_HOME'] = os.path.expanduser('~/elsewhere')\n"
         "print(importlib.reload(config).keras_home(), keras_cache_dir())"

@@ -6,7 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.support.apps import charts, open_page
-from tests.test_model_files import saved, small_model
+from tests.user_models.test_open_model import saved, small_model
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from convfe_core.catalog.specs import Spec, build_model, find_architecture, pars
 from convfe_core.serving.backbone_pool import BackbonePool
 from convfe_core.serving.visitors import VISITOR
 from pages.sidebar.model_shelf import ModelShelf
+from tests.model_files.test_exported_weights import exported, with_head, zipped
 from tests.support.apps import charts, new_app
-from tests.test_exported_weights import exported, with_head, zipped
-from tests.test_model_files import saved, small_model
+from tests.user_models.test_open_model import saved, small_model
 
 
 @pytest.fixture

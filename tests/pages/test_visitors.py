@@ -16,10 +16,10 @@ from convfe_core.serving.fault_log import STRUCK_OUT
 from convfe_core.serving.visitors import VISITOR
 from pages.app.session import is_stranger
 from pages.views.rank_results import photo_with_boxes
+from tests.photos.test_image_refusals import png_of_size
 from tests.support.apps import TIME_LIMIT_S, new_app
 from tests.support.builders import noise, png
 from tests.support.datasets import zipped
-from tests.test_image_refusals import png_of_size
 
 RANKED = {"a.png": png(noise(96, 128)), "a.txt": b"0 0.5 0.5 0.5 0.5\n"}
 VGG16_FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
@@ -207,8 +207,8 @@ def test_a_download_that_fails_names_no_file_in_the_log(caplog: pytest.LogCaptur
 
         from convfe_core.datasets.file_sets import UploadedFiles
         from convfe_core.datasets.read_dataset import read_dataset
+        from tests.pages.test_visitors import RANKED
         from tests.support.builders import photo
-        from tests.test_visitors import RANKED
 
         st.session_state.datasets = {1: read_dataset(UploadedFiles([("street/mary.png", b""), *RANKED.items()]))}
         st.session_state.decoded = {"taken before the page was changed": photo(name="uncle.png")}

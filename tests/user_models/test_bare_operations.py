@@ -14,7 +14,7 @@ from convfe_core.maps.extraction import Size, extract_maps
 from convfe_core.user_models.open_model import open_model
 from convfe_core.user_models.read_model_file import load_model_file
 from tests.support.builders import photo
-from tests.test_model_files import saved
+from tests.user_models.test_open_model import saved
 
 FORMATS = ("m.keras", "m.h5")
 
