@@ -60,8 +60,9 @@ def notebook_loop(images: Path, out: Path, names: list[str]) -> None:
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
+    from convfe_core.catalog.builders import build_model
     from convfe_core.catalog.pixel_scaling import scale_pixels
-    from convfe_core.catalog.specs import build_model, find_architecture
+    from convfe_core.catalog.specs import find_architecture
 
     for name in names:
         architecture = find_architecture(name)

@@ -25,8 +25,9 @@ import numpy as np
 from benchmarks.machine import ROUNDS, convolution_gflops, describe_machine, matmul_gflops, seconds
 from convfe_core.backbones.backbone import load_backbone
 from convfe_core.backbones.precision import PRECISIONS
+from convfe_core.catalog.builders import build_model
 from convfe_core.catalog.pixel_scaling import scale_pixels
-from convfe_core.catalog.specs import Architecture, build_model, find_architecture, parse_spec
+from convfe_core.catalog.specs import Architecture, find_architecture, parse_spec
 
 BACKBONES = ("VGG16", "ResNet50", "MobileNetV2-1.0", "EfficientNetB0")
 SIDE = 224

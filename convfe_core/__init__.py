@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from convfe_core.datasets.file_sets import open_files
     from convfe_core.datasets.read_dataset import open_boxes, read_dataset
     from convfe_core.drawing.row_picture import row_png
-    from convfe_core.maps.extraction import Size, extract_maps, parse_size
+    from convfe_core.maps.extraction import extract_maps
     from convfe_core.maps.feature_maps import FeatureMaps
+    from convfe_core.maps.input_size import Size, parse_size
     from convfe_core.maps.map_diagnostics import Diagnostics, diagnose_map
     from convfe_core.maps.npz import maps_npz
     from convfe_core.photos.gallery import load_sample

@@ -7,7 +7,7 @@ import streamlit as st
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.drawing.colour_scales import scale_limits
 from convfe_core.drawing.map_figure import Look, row_figure
-from convfe_core.maps.extraction import Size
+from convfe_core.maps.input_size import Size
 from convfe_core.photos.gallery import SAMPLES, load_sample
 from pages.app.compute_maps import Work, show_failures
 from pages.app.navigation import enter

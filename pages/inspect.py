@@ -8,11 +8,10 @@ import streamlit as st
 
 from convfe_core.base.errors import ConvfeError, SpecError
 from convfe_core.catalog.specs import Spec, control_of, find_architecture, parse_spec
-from convfe_core.drawing.colour_scales import scale_limits
+from convfe_core.drawing.colour_scales import even_limits, scale_limits
 from convfe_core.drawing.map_figure import row_figure
-from convfe_core.maps.differences import even_limits, smallest_share, subtract_maps, to_unit
-from convfe_core.maps.extraction import Size
-from convfe_core.maps.feature_maps import FeatureMaps
+from convfe_core.maps.feature_maps import FeatureMaps, smallest_share, subtract_maps, to_unit
+from convfe_core.maps.input_size import Size
 from convfe_core.model_files.weight_cache import weights_state
 from convfe_core.photos.photo import Photo
 from pages.app.compute_maps import Work, show_failures

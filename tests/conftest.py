@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convfe_core.maps.feature_maps import CellGrid, FeatureMaps, Frame
+from convfe_core.graph.cell_geometry import CellGrid
+from convfe_core.maps.feature_maps import FeatureMaps
+from convfe_core.photos.letterbox import Frame
 from convfe_core.photos.photo import Photo
 from convfe_core.ranking.results import RankResult
 

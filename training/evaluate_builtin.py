@@ -30,8 +30,9 @@ from convfe_core.catalog.specs import parse_spec
 from convfe_core.datasets.boxes import ImageBoxes
 from convfe_core.datasets.file_sets import open_files
 from convfe_core.datasets.read_dataset import read_dataset
-from convfe_core.maps.extraction import Size, extract_maps
+from convfe_core.maps.extraction import extract_maps
 from convfe_core.maps.feature_maps import REDUCTIONS
+from convfe_core.maps.input_size import Size
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo, read_photo
 from convfe_core.scoring.separation import Comparison
 from training.pictures import as_input, read_pictures

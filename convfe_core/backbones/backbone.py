@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 from convfe_core.backbones.batch_norm_folding import Fold, fold_model
 from convfe_core.backbones.frozen_graph import freeze, in_bfloat16
 from convfe_core.backbones.precision import Precision, computes_in_bfloat16
+from convfe_core.base.arrays import FloatArray, PixelArray
 from convfe_core.base.errors import SpecError
 from convfe_core.base.memory import give_back
 from convfe_core.base.tensorflow_import import import_tensorflow
-from convfe_core.catalog.pixel_scaling import scale_pixels
-from convfe_core.catalog.specs import Preprocessing, Spec, build_model, find_architecture
+from convfe_core.catalog.builders import build_model
+from convfe_core.catalog.pixel_scaling import scale_pixels, to_grey
+from convfe_core.catalog.specs import Preprocessing, Spec, find_architecture
+from convfe_core.graph.cell_geometry import CellGrid
 from convfe_core.graph.taps import SpatialPath, Tap, resolve_tap, trace_path, values_per_pixel
-from convfe_core.maps.feature_maps import CellGrid, FloatArray
 from convfe_core.model_files.weight_cache import fetch_weights, load_weights
-from convfe_core.photos.decoding import PixelArray
 from convfe_core.photos.gallery import SAMPLES, load_sample
-from convfe_core.photos.photo import place_on_canvas, plan_frame
-from convfe_core.user_models.input_scaling import to_grey
+from convfe_core.photos.letterbox import place_on_canvas, plan_frame
 
 UNTRAINED_SEED = 0
 

@@ -13,6 +13,8 @@ ConvfeError
 └── MemoryLimitError  a backbone that does not fit into the memory there is
 """
 
+from dataclasses import dataclass
+
 
 class ConvfeError(Exception):
     """Anything a user can put right; ``str(error)`` is one line fit to show them."""
@@ -86,3 +88,11 @@ class EngineError(ConvfeError):
 
 class MemoryLimitError(ConvfeError):
     """A backbone that does not fit into the memory there is."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Something in a data set that was not used, and why."""
+
+    file: str
+    reason: str

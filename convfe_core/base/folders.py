@@ -15,10 +15,9 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, cast
+from typing import IO, Any, BinaryIO, cast
 
 from convfe_core.base.errors import StoreError
-from convfe_core.base.files import whole_file, write_whole
 
 WHOLE_BY_ITSELF = frozenset({"s3", "gcs", "abfs"})
 """Object stores: there a file is seen once all of it is there."""
@@ -309,3 +308,50 @@ def _connect(address: str) -> tuple[Any, str]:
     if not path:
         raise StoreError(f"{address}: expected an address with a bucket and a folder, such as s3://bucket/folder.")
     return files, path
+
+
+def write_whole(path: str | Path, data: bytes) -> None:
+    """Write a file so that nobody ever sees half of it.
+
+    The bytes go to a hidden file in the same folder, which then takes the name in one step. When that fails,
+    what was there before stays as it was, and nothing else is left behind.
+
+    Raises
+    ------
+    OSError
+        When the folder is missing or cannot be written, or the disk is full.
+    """
+    with whole_file(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def whole_file(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a file to be written piece by piece, which takes its name when the block ends; see `write_whole`.
+
+    Raises
+    ------
+    OSError
+        As in `write_whole`.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".convfe-{secrets.token_hex(8)}.part")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def file_stamp(path: Path) -> str:
+    """Size and time of the last change, or nothing for a file that cannot be asked."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return ""
+    return f"{found.st_size}:{found.st_mtime_ns}"

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
+from pathlib import Path
+
+from convfe_core.base.folders import is_address, split_address
 
 
 def in_words(names: Sequence[str]) -> str:
@@ -19,3 +24,58 @@ def counted(number: int, thing: str, things: str = "") -> str:
     ('1 class', '1,200 boxes', '0 images')
     """
     return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"
+
+
+_LONGEST_NAME = 80
+
+
+_ZERO_WIDTH_JOINER = "\u200d"  # holds emoji such as an astronaut together
+
+
+def display_name(name: str) -> str:
+    r"""Make a file name fit for one line of text.
+
+    The folder goes, control and direction-changing characters become spaces, bytes that are no text become
+    ``\ufffd``, and a long name keeps its beginning and its end. Emoji stay. Markup is not escaped: that is
+    for whoever writes HTML.
+
+    Examples
+    --------
+    >>> display_name("../../etc/pass\nwd.jpg")
+    'pass wd.jpg'
+    """
+    last = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    shown = "".join(_shown_character(character) for character in last)
+    shown = " ".join(shown.split()) or "unnamed"
+    if len(shown) > _LONGEST_NAME:
+        tail = 20
+        shown = shown[: _LONGEST_NAME - tail - 1] + "…" + shown[-tail:]
+    return shown
+
+
+def file_name(where: str | Path) -> str:
+    """The last part of a path or an address."""
+    return split_address(str(where))[1] if is_address(where) else Path(where).name
+
+
+def _shown_character(character: str) -> str:
+    category = unicodedata.category(character)
+    if category == "Cs":
+        return "\ufffd"
+    if character == _ZERO_WIDTH_JOINER or category not in {"Cc", "Cf", "Zl", "Zp"}:
+        return character
+    return " "
+
+
+_UNFIT_FOR_FILES = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
+
+
+def file_stem(label: str) -> str:
+    """Make a label fit for a file's name: characters that file systems dislike become ``_``.
+
+    Examples
+    --------
+    >>> file_stem("VGG16:untrained")
+    'VGG16_untrained'
+    """
+    return _UNFIT_FOR_FILES.sub("_", label).strip(" .") or "_"

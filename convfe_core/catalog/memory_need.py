@@ -9,8 +9,6 @@ from pathlib import Path
 from convfe_core.base.errors import MemoryLimitError
 from convfe_core.base.memory import memory_limit_mb, room_mb, tensorflow_imported
 from convfe_core.catalog.specs import Spec
-from convfe_core.maps.extraction import Described, Size, frame_for
-from convfe_core.photos.photo import Photo
 
 TENSORFLOW_MB = 560.0
 """Resident memory that importing TensorFlow and Keras takes: 500 were measured, with `tensorflow_import`."""
@@ -53,23 +51,6 @@ def worker_mb(specs: Iterable[Spec]) -> float:
     """Megabytes for a process of its own that runs these backbones one after the other."""
     largest = max((weights_mb(spec) for spec in specs), default=0.0)
     return TENSORFLOW_MB + _BASE_MB + _TIMES_WEIGHTS * largest + PHOTOS_AND_BOXES_MB
-
-
-def check_pass(backbone: Described, photo: Photo, size: Size) -> None:
-    """Refuse a pass whose layers would not fit.
-
-    Raises
-    ------
-    MemoryLimitError : with both sizes
-    """
-    frame = frame_for(photo.height, photo.width, backbone, size)
-    need, room = frame.input_height * frame.input_width * backbone.activation_bytes / 2**20, room_mb()
-    if need > room:
-        raise MemoryLimitError(
-            f"{backbone.label} at {frame.content_width} x {frame.content_height} pixels does not fit into memory: its "
-            f"layers take {need:,.0f} MB, and of the {memory_limit_mb():,.0f} MB that this process may use "
-            f"{max(room, 0):,.0f} MB are free; choose a smaller size."
-        )
 
 
 def require_room(spec: Spec) -> None:

@@ -60,3 +60,8 @@ def _swap_colours(pixels: Any) -> Any:
     import tensorflow as tf
 
     return tf.reverse(pixels, [-1])
+
+
+def to_grey(pixels: Any) -> Any:
+    """(..., 3) to (..., 1) by ITU-R BT.601's luma, for networks that take one colour; arrays and tensors alike."""
+    return 0.299 * pixels[..., 0:1] + 0.587 * pixels[..., 1:2] + 0.114 * pixels[..., 2:3]

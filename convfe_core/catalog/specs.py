@@ -1,21 +1,17 @@
-"""Which backbones exist, and how they are named: looking up architectures, reading specs, building models."""
+"""Which backbones exist, and how they are named: looking up architectures, reading specs."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast, get_args
+from typing import cast, get_args
 
 from convfe_core.base.errors import SpecError
+from convfe_core.base.wording import file_stem
 from convfe_core.catalog.architectures import ARCHITECTURES, Architecture, Preprocessing, WeightFile
-
-if TYPE_CHECKING:
-    import keras
 
 __all__ = [
     "CATALOG",
@@ -23,11 +19,9 @@ __all__ = [
     "Preprocessing",
     "Spec",
     "WeightFile",
-    "build_model",
     "choose_preprocessing",
     "control_of",
     "default_spec",
-    "file_stem",
     "find_architecture",
     "from_anywhere",
     "parse_spec",
@@ -40,7 +34,6 @@ CATALOG: dict[str, Architecture] = {architecture.name: architecture for architec
 WEIGHT_SUFFIXES = (".h5", ".hdf5", ".keras", ".zip")
 
 _NAME = re.compile(r"(?P<name>.+?)(?:-(?P<width>[0-9]*\.?[0-9]+))?(?P<minimalistic>-minimalistic)?", re.IGNORECASE)
-_UNFIT_FOR_FILES = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
 
 
 def find_architecture(name: str) -> Architecture:
@@ -72,54 +65,6 @@ def _suggest(name: str) -> str:
     if not near:
         return " `convfe list` shows every name."
     return f" Did you mean {', '.join(names[key] for key in near)}?"
-
-
-def build_model(architecture: Architecture) -> keras.Model:
-    """Build an architecture without its head, with random weights drawn from Keras' global seed.
-
-    NASNet must be fed sides that are multiples of 32; all others take any size of at least ``minimum_size``.
-    Layers that Keras numbers are called alike in every build, so that a tap's name means the same layer each time.
-
-    Returns
-    -------
-    keras.Model
-        Input (n, H, W, 3) of any H and W, output (n, h, w, C).
-    """
-    if architecture.weight_file is None:
-        from convfe_core.catalog.builtin_networks import BUILTIN_BUILDERS
-
-        return BUILTIN_BUILDERS[architecture.name]()
-    with _layers_numbered_from_one():
-        return _build_from_keras(architecture)
-
-
-def _build_from_keras(architecture: Architecture) -> keras.Model:
-    import keras
-
-    def build(side: int | None) -> keras.Model:
-        builder = getattr(keras.applications, architecture.keras_name)
-        return builder(include_top=False, weights=None, input_shape=(side, side, 3), **architecture.keras_arguments)
-
-    if architecture.family != "NASNet":
-        return build(None)
-    # NASNet compares heights while it is built to see where it must halve, so an open size gives a network
-    # that cannot run. Built at one multiple of 32, its paddings are right for every other one.
-    config = build(224).get_config()
-    config["layers"][0]["config"]["batch_shape"] = (None, None, None, 3)
-    return keras.Model.from_config(config)
-
-
-@contextmanager
-def _layers_numbered_from_one() -> Iterator[None]:
-    """Set this thread's count of layer names aside, which Keras offers no public way to do."""
-    from keras.src.backend.common import global_state
-
-    counts = global_state.get_global_attribute("object_name_uids")
-    global_state.set_global_attribute("object_name_uids", defaultdict(int))
-    try:
-        yield
-    finally:
-        global_state.set_global_attribute("object_name_uids", counts)
 
 
 @dataclass(frozen=True)
@@ -279,14 +224,3 @@ def require_different_labels(specs: Sequence[Spec]) -> None:
                 f"Expected backbones that go by different names. Received: {other.text} and {spec.text}; "
                 "give one of them another label, or its file another name."
             )
-
-
-def file_stem(label: str) -> str:
-    """Make a label fit for a file's name: characters that file systems dislike become ``_``.
-
-    Examples
-    --------
-    >>> file_stem("VGG16:untrained")
-    'VGG16_untrained'
-    """
-    return _UNFIT_FOR_FILES.sub("_", label).strip(" .") or "_"

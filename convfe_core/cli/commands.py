@@ -245,7 +245,7 @@ def write_maps(options: argparse.Namespace) -> int:
     from convfe_core.backbones.precision import parse_precision
     from convfe_core.catalog.specs import choose_preprocessing, parse_spec
     from convfe_core.jobs.maps_run import MapsRun
-    from convfe_core.maps.extraction import parse_size
+    from convfe_core.maps.input_size import parse_size
 
     specs = choose_preprocessing([parse_spec(text) for text in options.backbones], options.preprocessing)
     run = MapsRun(
@@ -269,7 +269,7 @@ def rank_backbones(options: argparse.Namespace) -> int:
     from convfe_core.datasets.file_sets import open_files
     from convfe_core.datasets.read_dataset import open_boxes, read_dataset
     from convfe_core.jobs.ray_engine import missing_in_words
-    from convfe_core.maps.extraction import parse_size
+    from convfe_core.maps.input_size import parse_size
     from convfe_core.ranking.html_report import write_reports
     from convfe_core.ranking.results import RankOptions
     from convfe_core.ranking.run import RankRun

@@ -9,8 +9,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from convfe_core.base.background import map_ahead
-from convfe_core.base.errors import AnnotationError
-from convfe_core.datasets.file_sets import DatasetLimits, FileSet, Skipped
+from convfe_core.base.errors import AnnotationError, Skipped
+from convfe_core.datasets.file_sets import DatasetLimits, FileSet
 from convfe_core.datasets.readers import (
     Annotation,
     coco_annotations,

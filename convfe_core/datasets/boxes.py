@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from convfe_core.base.arrays import BoxArray
+from convfe_core.base.errors import Skipped
 from convfe_core.base.wording import counted
-from convfe_core.datasets.file_sets import FileSet, Skipped
-
-BoxArray = NDArray[np.float64]
+from convfe_core.datasets.file_sets import FileSet
 
 CLIP_TOLERANCE = 0.5
 """Pixels that a box may reach over the edge without counting as clipped: rounding does that."""

@@ -15,18 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from convfe_core.base.errors import AnnotationError, StoreError
-from convfe_core.base.folders import RemoteFolder, is_address
+from convfe_core.base.errors import AnnotationError, Skipped, StoreError
+from convfe_core.base.folders import RemoteFolder, file_stamp, is_address
 
 _LEFT_ALONE = ("__MACOSX", "Thumbs.db", "desktop.ini")
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """Something in a data set that was not used, and why."""
-
-    file: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -317,15 +309,6 @@ def open_files(where: str | Path) -> FileSet:
     if path.is_file() and path.suffix.lower() == ".zip":
         return ZipFiles(path, label=path.name)
     return FolderFiles(path)
-
-
-def file_stamp(path: Path) -> str:
-    """Size and time of the last change, or nothing for a file that cannot be asked."""
-    try:
-        found = path.stat()
-    except (OSError, ValueError):
-        return ""
-    return f"{found.st_size}:{found.st_mtime_ns}"
 
 
 def _check_amount(label: str, sizes: Sequence[int], limits: DatasetLimits) -> None:

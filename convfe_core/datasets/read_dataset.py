@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from convfe_core.base.background import map_ahead
-from convfe_core.base.errors import AnnotationError
+from convfe_core.base.errors import AnnotationError, Skipped
 from convfe_core.base.folders import is_address, split_address
 from convfe_core.datasets.annotation_formats import Pictures, find_formats
 from convfe_core.datasets.boxes import Dataset, ImageBoxes, clip_boxes, upright_boxes
@@ -21,7 +21,6 @@ from convfe_core.datasets.file_sets import (
     DatasetLimits,
     FileSet,
     FolderFiles,
-    Skipped,
     ZipFiles,
 )
 from convfe_core.datasets.readers import Annotation

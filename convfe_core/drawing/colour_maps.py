@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from plotly.colors import get_colorscale, sample_colorscale
 
-from convfe_core.photos.decoding import PixelArray
+from convfe_core.base.arrays import PixelArray
 
 COLOUR_MAPS = {
     "Viridis": "Viridis",

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.maps.feature_maps import REDUCTIONS, FeatureMaps, FloatArray
+from convfe_core.base.arrays import FloatArray
+from convfe_core.maps.feature_maps import REDUCTIONS, FeatureMaps, Limits, value_range
 
 SCOPES = ("map", "image", "backbone", "all")
 
-MapKey = tuple[str, str, str]
+ScaleKey = tuple[str, str, str]
 """(digest of the photograph, label of the backbone, reduction)"""
 
-Limits = tuple[float, float]
-"""(lowest, highest) value of a colour scale, lowest < highest"""
 
 _GROUPS: dict[str, Callable[[FeatureMaps], Hashable]] = {
     "map": lambda maps: (maps.digest, maps.label),
@@ -26,7 +25,7 @@ _GROUPS: dict[str, Callable[[FeatureMaps], Hashable]] = {
 }
 
 
-def scale_limits(maps: Iterable[FeatureMaps], scope: str) -> dict[MapKey, Limits]:
+def scale_limits(maps: Iterable[FeatureMaps], scope: str) -> dict[ScaleKey, Limits]:
     """Work out the ends of every map's colour scale.
 
     Maximum and mean of one feature map differ by an order of magnitude, and one scale for both would paint
@@ -58,28 +57,6 @@ def scale_limits(maps: Iterable[FeatureMaps], scope: str) -> dict[MapKey, Limits
     }
 
 
-def value_range(members: Sequence[FloatArray]) -> Limits:
-    """Lowest and highest finite value of several maps.
-
-    Where all values are equal, the range is opened evenly, so that they take the middle of the scale and not
-    one of its ends; where there are none it is (0, 1).
-
-    Examples
-    --------
-    >>> value_range([np.float32([[3, 3]])])
-    (1.5, 4.5)
-    """
-    finite = [values[np.isfinite(values)] for values in members]
-    if not any(values.size for values in finite):
-        return 0.0, 1.0
-    lowest = min(float(values.min()) for values in finite if values.size)
-    highest = max(float(values.max()) for values in finite if values.size)
-    if lowest < highest:
-        return lowest, highest
-    half = abs(lowest) / 2 or 0.5
-    return lowest - half, highest + half
-
-
 def percentiles(values: FloatArray) -> NDArray[np.float64]:
     """Percentile of every cell within its map: its rank, ties averaged, in percent of the number of cells.
 
@@ -105,3 +82,15 @@ def percentiles(values: FloatArray) -> NDArray[np.float64]:
         ranks = np.cumsum(counts) - (counts - 1) / 2
         result[finite] = ranks[places] / finite.sum() * 100
     return result
+
+
+def even_limits(differences: Iterable[FeatureMaps]) -> dict[ScaleKey, Limits]:
+    """Scales that are as long below zero as above, so that the middle colour means no change."""
+    limits = {}
+    for maps in differences:
+        for reduction in REDUCTIONS:
+            values = np.abs(getattr(maps, reduction))
+            finite = values[np.isfinite(values)]
+            half = float(finite.max()) if finite.size and finite.max() > 0 else 1.0
+            limits[maps.digest, maps.label, reduction] = (-half, half)
+    return limits

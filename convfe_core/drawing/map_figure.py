@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.drawing.colour_maps import BOX_COLOUR, colour_ramp_uri, colour_stops
-from convfe_core.drawing.colour_scales import Limits, MapKey, percentiles
+from convfe_core.drawing.colour_scales import ScaleKey, percentiles
 from convfe_core.drawing.figure_text import Word, escape, words_trace
-from convfe_core.maps.feature_maps import FeatureMaps
+from convfe_core.maps.feature_maps import FeatureMaps, Limits
 from convfe_core.maps.map_diagnostics import map_warning
 from convfe_core.photos.photo import Photo
 
@@ -154,7 +154,7 @@ def row_figure(
     photo: Photo,
     thumbnail: str,
     rows: Sequence[FeatureMaps],
-    limits: Mapping[MapKey, Limits],
+    limits: Mapping[ScaleKey, Limits],
     look: Look,
     boxes: Iterable[Sequence[float]] = (),
     receptive_fields: Mapping[str, float] | None = None,

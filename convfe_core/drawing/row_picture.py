@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from convfe_core.base.arrays import PixelArray
 from convfe_core.drawing.colour_maps import BOX_COLOUR, colour_table, colour_values
-from convfe_core.drawing.colour_scales import Limits, MapKey, scale_limits
-from convfe_core.maps.feature_maps import REDUCTIONS, FeatureMaps
-from convfe_core.photos.decoding import PixelArray
+from convfe_core.drawing.colour_scales import ScaleKey, scale_limits
+from convfe_core.maps.feature_maps import REDUCTIONS, FeatureMaps, Limits
 from convfe_core.photos.photo import Photo
 
 PANEL = 320
@@ -33,7 +33,7 @@ def row_png(
     *,
     reductions: Sequence[str] = REDUCTIONS,
     colour_map: str = "Viridis",
-    limits: Mapping[MapKey, Limits] | None = None,
+    limits: Mapping[ScaleKey, Limits] | None = None,
     panel: int = PANEL,
     boxes: Iterable[Sequence[float]] = (),
 ) -> bytes:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convfe_core.base.arrays import FloatArray
 from convfe_core.drawing.colour_maps import colour_stops
-from convfe_core.drawing.colour_scales import value_range
 from convfe_core.drawing.figure_text import escape
 from convfe_core.drawing.map_figure import Look, base_layout
-from convfe_core.maps.feature_maps import FloatArray
+from convfe_core.maps.feature_maps import value_range
 from convfe_core.photos.photo import Photo
 
 GAP, HEAD = 12, 20

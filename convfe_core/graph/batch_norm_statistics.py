@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Values = NDArray[np.float64]
+from convfe_core.base.arrays import Values
 
 
 def is_initial(layer: Any) -> bool:

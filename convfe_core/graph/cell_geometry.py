@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from convfe_core.base.errors import SpecError
-from convfe_core.maps.feature_maps import CellGrid
 
 _T = TypeVar("_T")
 Pair = tuple[_T, _T]
@@ -236,3 +235,19 @@ def _meet(branches: list[Axis]) -> Axis | None:
         offset=sum(branch.offset for branch in branches) / len(branches),
         reach=max(branch.reach for branch in branches),
     )
+
+
+@dataclass(frozen=True)
+class CellGrid:
+    """The cells of a feature map on a network's input.
+
+    Coordinates are continuous: input pixel ``i`` covers ``[i, i + 1)``. The centre of cell ``(row, column)`` is
+    ``(offset_y + row * stride_y, offset_x + column * stride_x)``.
+    """
+
+    rows: int
+    columns: int
+    stride_y: float
+    stride_x: float
+    offset_y: float
+    offset_x: float

@@ -9,10 +9,9 @@ import numpy as np
 
 from convfe_core.backbones.backbone import Network
 from convfe_core.backbones.frozen_graph import freeze
+from convfe_core.base.arrays import FloatArray, PixelArray
 from convfe_core.graph.taps import operation_of, tensors_and_strides
 from convfe_core.inspection.layer_faults import layers_of, tensors_of
-from convfe_core.maps.feature_maps import FloatArray
-from convfe_core.photos.decoding import PixelArray
 
 _CAPS = {"relu6": 6.0, "sigmoid": 1.0, "hard_sigmoid": 1.0, "tanh": 1.0, "hard_tanh": 1.0, "softsign": 1.0}
 _RECTIFIERS = ("relu", "relu6")

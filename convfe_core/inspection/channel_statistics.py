@@ -7,10 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.maps.feature_maps import FloatArray
+from convfe_core.base.arrays import FloatArray, Values
 from convfe_core.scoring.separation import auroc
-
-Values = NDArray[np.float64]
 
 POOLED = 4
 """Side of the grid on which maps of different photographs are compared."""

@@ -21,7 +21,7 @@ from convfe_core.inspection.layer_faults import (
     layers_of,
     weight_faults,
 )
-from convfe_core.maps.extraction import Size
+from convfe_core.maps.input_size import Size
 from convfe_core.maps.whole_features import canvas_of, read_features
 from convfe_core.photos.photo import Photo
 from convfe_core.user_models.input_scaling import SCALING_WORDS, InputAudit, audit_input, norm_misfits

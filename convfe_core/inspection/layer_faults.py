@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from convfe_core.backbones.backbone import Network
 from convfe_core.backbones.frozen_graph import freeze
-from convfe_core.graph.batch_norm_statistics import Values, is_initial, norm_divergence, stored_statistics
+from convfe_core.base.arrays import PixelArray, Values
+from convfe_core.graph.batch_norm_statistics import is_initial, norm_divergence, stored_statistics
 from convfe_core.graph.taps import operation_of, tensors_in_order
-from convfe_core.photos.decoding import PixelArray
 
 ALIKE = 1e-6
 """Filters are equal when they differ by less than this share of their magnitude."""

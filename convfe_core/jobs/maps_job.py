@@ -17,15 +17,17 @@ from convfe_core.base.background import ahead, map_ahead
 from convfe_core.base.errors import ImageError
 from convfe_core.base.folders import Folder, is_address
 from convfe_core.base.memory import give_back, settle
+from convfe_core.base.wording import file_name, file_stem
 from convfe_core.catalog.memory_need import require_room
-from convfe_core.catalog.specs import Spec, file_stem
+from convfe_core.catalog.specs import Spec
 from convfe_core.datasets.file_sets import AddressFiles
 from convfe_core.drawing.row_picture import row_png
 from convfe_core.jobs.shards import Row, Shard, ShardImage
-from convfe_core.maps.extraction import Size, extract_windows
+from convfe_core.maps.extraction import extract_windows
 from convfe_core.maps.feature_maps import FeatureMaps
+from convfe_core.maps.input_size import Size
 from convfe_core.maps.npz import single_npz
-from convfe_core.photos.photo import Photo, file_name, photo_bytes, read_photo
+from convfe_core.photos.photo import Photo, photo_bytes, read_photo
 
 TEXT_COLUMNS = ("image", "sha256", "backbone", "weights", "tap", "png", "npz", "reason")
 SCHEMA = pa.schema([*((name, pa.string()) for name in TEXT_COLUMNS), ("cells", pa.list_(pa.int64()))])

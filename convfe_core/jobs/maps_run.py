@@ -20,19 +20,18 @@ import pyarrow as pa
 from convfe_core.backbones.backbone import Backbone
 from convfe_core.backbones.load_ahead import LoadAhead
 from convfe_core.backbones.precision import Precision, computes_in_bfloat16, explain_kept, explain_precision
-from convfe_core.base.errors import ConvfeError, ImageError, SpecError
-from convfe_core.base.folders import is_address, open_folder
+from convfe_core.base.errors import ConvfeError, ImageError, Skipped, SpecError
+from convfe_core.base.folders import file_stamp, is_address, open_folder
 from convfe_core.base.pace import SECONDS_BETWEEN_LINES, Pace, duration
-from convfe_core.base.wording import counted
+from convfe_core.base.wording import counted, file_name, file_stem
 from convfe_core.catalog.memory_need import weights_mb, worker_mb
-from convfe_core.catalog.specs import Spec, file_stem, from_anywhere, require_different_labels
-from convfe_core.datasets.file_sets import Skipped, file_stamp
+from convfe_core.catalog.specs import Spec, from_anywhere, require_different_labels
 from convfe_core.jobs.maps_job import SCHEMA, MapsJob
 from convfe_core.jobs.ray_engine import RayEngine, RayProgress, missing_in_words
 from convfe_core.jobs.shards import Parts, Shard, ShardImage, cut_shards
-from convfe_core.maps.extraction import Size
+from convfe_core.maps.input_size import Size
 from convfe_core.model_files.saved_model_folder import model_stamp
-from convfe_core.photos.photo import file_name, require_file
+from convfe_core.photos.photo import require_file
 from convfe_core.photos.photo_folders import photos_at_address, photos_in_folder
 
 MANIFEST = "manifest.json"

@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from convfe_core.base.errors import Skipped
 from convfe_core.base.pace import Pace
 from convfe_core.base.tensorflow_import import keep_lean
-from convfe_core.datasets.file_sets import Skipped
 from convfe_core.jobs.ray_cluster import (
     check_machines,
     cluster_address,

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from convfe_core.base.folders import Folder, LocalFolder, open_folder
-from convfe_core.catalog.specs import file_stem
+from convfe_core.base.wording import file_stem
 
 SHARD_IMAGES = 256
 LAYOUT = 1
@@ -41,7 +41,7 @@ class ShardImage:
     path : where it is
     place : its place in the request
     name : what its results are called, if they have a name
-    stamp : changes when the file does, see `convfe_core.datasets.file_sets.file_stamp`
+    stamp : changes when the file does, see `convfe_core.base.folders.file_stamp`
     """
 
     path: str

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.maps.feature_maps import FloatArray
+from convfe_core.base.arrays import FloatArray
 
 ORDERS = ("maximum", "mean", "variance")
 

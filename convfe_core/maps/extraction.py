@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from convfe_core.backbones.backbone import Backbone
+from convfe_core.base.arrays import FloatArray, PixelArray
 from convfe_core.base.background import ahead
-from convfe_core.base.errors import SpecError
 from convfe_core.base.machine_queue import MACHINE, OnWait, wait_silently
-from convfe_core.graph.taps import Tap
-from convfe_core.maps.feature_maps import CellGrid, FeatureMaps, FloatArray, Frame
-from convfe_core.photos.decoding import PixelArray
-from convfe_core.photos.photo import Photo, place_on_canvas, plan_frame
+from convfe_core.graph.cell_geometry import CellGrid
+from convfe_core.maps.feature_maps import FeatureMaps
+from convfe_core.maps.input_size import Described, Size, frame_for
+from convfe_core.photos.letterbox import Frame, place_on_canvas
+from convfe_core.photos.photo import Photo
 
-SIZE_NAMES = ("own", "native", "image")
-SMALLEST_SIZE, LARGEST_SIZE = 32, 2048
 BATCH_MB = 16.0
 """Megabytes that the layers which one batch passes may take; one photograph always may."""
 WINDOW_IMAGES, WINDOW_PHOTOS_MB, WINDOW_LAYERS_MB = 32, 12.0, 512.0
@@ -28,77 +27,6 @@ windows are decoded, in work or being drawn at once, and progress stands still f
 
 Key = TypeVar("Key")
 Result = TypeVar("Result")
-
-
-class Described(Protocol):
-    """What sizing photographs and naming maps needs to know of a backbone."""
-
-    @property
-    def label(self) -> str:
-        """How it is called."""
-
-    @property
-    def weights(self) -> str:
-        """Where its weights come from."""
-
-    @property
-    def tap(self) -> Tap:
-        """The layer that is looked at."""
-
-    @property
-    def working_size(self) -> int:
-        """Longest side it does best at."""
-
-    @property
-    def native_size(self) -> int:
-        """Longest side it was trained at."""
-
-    @property
-    def fixed(self) -> tuple[int, int] | None:
-        """(height, width) of its input where it takes no other."""
-
-    @property
-    def activation_bytes(self) -> float:
-        """Memory that a forward pass holds at once, for each pixel of its input."""
-
-
-@dataclass(frozen=True)
-class Size:
-    """How large a photograph enters a network.
-
-    Attributes
-    ----------
-    name : ``own`` (the backbone's working size), ``native`` (the size it was trained at), ``image`` (the photograph's
-        own, capped) or the longest side in pixels as text
-    """
-
-    name: str
-
-    def longest_side(self, backbone: Described) -> int | None:
-        """Longest side in input pixels, or None for the photograph's own."""
-        named = {"own": backbone.working_size, "native": backbone.native_size, "image": None}
-        return named[self.name] if self.name in named else int(self.name)
-
-
-def parse_size(text: str) -> Size:
-    """``own``, ``native``, ``image`` or a number of pixels.
-
-    Raises
-    ------
-    SpecError : anything else
-    """
-    name = text.strip().lower()
-    if name in SIZE_NAMES or (name.isdecimal() and SMALLEST_SIZE <= int(name) <= LARGEST_SIZE):
-        return Size(name)
-    raise SpecError(
-        f"Expected a size: own, native, image or pixels from {SMALLEST_SIZE} to {LARGEST_SIZE}. Received: {text!r}."
-    )
-
-
-def frame_for(height: int, width: int, backbone: Described, size: Size) -> Frame:
-    """Where a photograph of `height` x `width` pixels lies on this backbone's input at this size."""
-    multiple = max(32, int(backbone.tap.stride))
-    return plan_frame(height, width, size.longest_side(backbone), multiple, fixed=backbone.fixed)
 
 
 def extract_maps(

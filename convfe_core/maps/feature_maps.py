@@ -2,45 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float32]
+from convfe_core.base.arrays import FloatArray
+from convfe_core.base.errors import SpecError
+from convfe_core.graph.cell_geometry import CellGrid
+from convfe_core.photos.letterbox import Frame
 
 REDUCTIONS = ("max", "mean")
-
-
-@dataclass(frozen=True)
-class Frame:
-    """Where a photograph lies on the canvas that a network receives.
-
-    The resized photograph sits in the top left corner; what is right of it and below it is padding.
-    """
-
-    image_height: int
-    image_width: int
-    content_height: int
-    content_width: int
-    input_height: int
-    input_width: int
-
-
-@dataclass(frozen=True)
-class CellGrid:
-    """The cells of a feature map on a network's input.
-
-    Coordinates are continuous: input pixel ``i`` covers ``[i, i + 1)``. The centre of cell ``(row, column)`` is
-    ``(offset_y + row * stride_y, offset_x + column * stride_x)``.
-    """
-
-    rows: int
-    columns: int
-    stride_y: float
-    stride_x: float
-    offset_y: float
-    offset_x: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,3 +58,84 @@ def cell_centres(frame: Frame, grid: CellGrid) -> tuple[NDArray[np.float64], NDA
     y = grid.offset_y + np.arange(grid.rows, dtype=np.float64) * grid.stride_y
     x = grid.offset_x + np.arange(grid.columns, dtype=np.float64) * grid.stride_x
     return y * (frame.image_height / frame.content_height), x * (frame.image_width / frame.content_width)
+
+
+def subtract_maps(one: FeatureMaps, other: FeatureMaps) -> FeatureMaps:
+    """Subtract one photograph's maps under another network from those under this one.
+
+    Cells are told by their place in the map. Where training has moved what they see, as `SpatialPath.centred` has it,
+    a row or column that is on the photograph for one network alone is left out.
+
+    Raises
+    ------
+    SpecError : the cells are not the same: another size of input, layer or stride
+    """
+    strides = [(maps.grid.stride_y, maps.grid.stride_x) for maps in (one, other)]
+    if one.frame != other.frame or strides[0] != strides[1] or one.digest != other.digest:
+        raise SpecError(
+            f"Expected maps with the same cells to subtract. Received: {one.label} with {_cells(one)}, "
+            f"{other.label} with {_cells(other)}; give both one size, and layers of one stride."
+        )
+    rows, columns = (min(sides) for sides in zip(one.max.shape, other.max.shape, strict=True))
+    return replace(
+        one,
+        label=f"{one.label} − {other.label}",
+        max=one.max[:rows, :columns] - other.max[:rows, :columns],
+        mean=one.mean[:rows, :columns] - other.mean[:rows, :columns],
+        grid=replace(one.grid, rows=rows, columns=columns),
+    )
+
+
+def smallest_share(found: Sequence[FeatureMaps]) -> float:
+    """How much of one scale for all networks the map would get that gets least, 1 for a map alone."""
+    shares = [1.0]
+    for reduction in REDUCTIONS if found else ():
+        every = [getattr(one, reduction) for one in found]
+        low, high = value_range(every)
+        shares += [_width(values) / (high - low) for values in every]
+    return min(shares) if len(found) > 1 else 1.0
+
+
+def _width(values: FloatArray) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.max() - finite.min()) if finite.size else 0.0
+
+
+def to_unit(maps: FeatureMaps) -> FeatureMaps:
+    """Maps stretched to 0..1 each, so that their shapes can be compared whatever their magnitudes."""
+    stretched = {}
+    for reduction in REDUCTIONS:
+        values = getattr(maps, reduction)
+        low, high = value_range([values])
+        stretched[reduction] = (values - low) / (high - low)
+    return replace(maps, **stretched)
+
+
+def _cells(maps: FeatureMaps) -> str:
+    return f"{maps.max.shape[1]} x {maps.max.shape[0]} cells of {maps.grid.stride_x:g} pixels"
+
+
+Limits = tuple[float, float]
+"""(lowest, highest) value of a colour scale, lowest < highest"""
+
+
+def value_range(members: Sequence[FloatArray]) -> Limits:
+    """Lowest and highest finite value of several maps.
+
+    Where all values are equal, the range is opened evenly, so that they take the middle of the scale and not
+    one of its ends; where there are none it is (0, 1).
+
+    Examples
+    --------
+    >>> value_range([np.float32([[3, 3]])])
+    (1.5, 4.5)
+    """
+    finite = [values[np.isfinite(values)] for values in members]
+    if not any(values.size for values in finite):
+        return 0.0, 1.0
+    lowest = min(float(values.min()) for values in finite if values.size)
+    highest = max(float(values.max()) for values in finite if values.size)
+    if lowest < highest:
+        return lowest, highest
+    half = abs(lowest) / 2 or 0.5
+    return lowest - half, highest + half

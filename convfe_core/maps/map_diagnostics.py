@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import entropy as shannon_entropy
 
-FloatArray = NDArray[np.floating]
-Values = NDArray[np.float64]
+from convfe_core.base.arrays import Values
+
+AnyFloats = NDArray[np.floating]
 
 LEVELS = 32
 """Grey levels that entropy is counted over; a map has tens to hundreds of cells, too few for 256."""
@@ -51,7 +52,7 @@ class Diagnostics:
     finite: bool
 
 
-def diagnose_map(values: FloatArray, dead: float = 0.0) -> Diagnostics:
+def diagnose_map(values: AnyFloats, dead: float = 0.0) -> Diagnostics:
     """Put one map into numbers.
 
     Parameters
@@ -78,7 +79,7 @@ def diagnose_map(values: FloatArray, dead: float = 0.0) -> Diagnostics:
     )
 
 
-def map_warning(values: FloatArray) -> str | None:
+def map_warning(values: AnyFloats) -> str | None:
     """Say in plain words why a map cannot be trusted, or None where nothing speaks against it.
 
     Parameters
@@ -98,7 +99,7 @@ def map_warning(values: FloatArray) -> str | None:
     return None
 
 
-def scale_to_unit(values: FloatArray) -> Values:
+def scale_to_unit(values: AnyFloats) -> Values:
     """Scale finite values from lowest to highest to 0..1; a constant map becomes 0."""
     exact = values.astype(np.float64)
     low, high = exact.min(), exact.max()
@@ -107,7 +108,7 @@ def scale_to_unit(values: FloatArray) -> Values:
     return np.zeros_like(exact) if span <= 0 else (exact / 2 - low / 2) / span
 
 
-def gini_index(values: FloatArray) -> float:
+def gini_index(values: AnyFloats) -> float:
     """Gini coefficient of values >= 0: half the mean absolute difference of all pairs over the mean; 0 if all are 0."""
     ordered = np.sort(values, axis=None).astype(np.float64)
     n, total = ordered.size, ordered.sum()
@@ -117,7 +118,7 @@ def gini_index(values: FloatArray) -> float:
     return float((places * ordered).sum() / (n * total))
 
 
-def morans_i(values: FloatArray) -> float:
+def morans_i(values: AnyFloats) -> float:
     """Moran's I with rook neighbours of weight one (P. Moran, Biometrika 37, 1950); 0 for a constant map."""
     deviations = values.astype(np.float64) - values.mean(dtype=np.float64)
     variance = (deviations**2).sum()
@@ -128,7 +129,7 @@ def morans_i(values: FloatArray) -> float:
     return float(values.size / neighbours * products / variance)
 
 
-def otsu_separability(values: FloatArray) -> float:
+def otsu_separability(values: AnyFloats) -> float:
     """Variance between the two groups of Otsu's threshold over the whole variance (N. Otsu, 1979); 0 if constant."""
     from skimage.filters import threshold_otsu
 
@@ -144,19 +145,19 @@ def otsu_separability(values: FloatArray) -> float:
     return float(share * (1 - share) * gap**2 / variance)
 
 
-def value_entropy(values: FloatArray) -> float:
+def value_entropy(values: AnyFloats) -> float:
     """Shannon entropy, in bits, of values in 0..1 over `LEVELS` equal levels: 0..5."""
     counts, _ = np.histogram(values, bins=LEVELS, range=(0.0, 1.0))
     return float(shannon_entropy(counts, base=2))
 
 
-def saturated_share(values: FloatArray) -> float:
+def saturated_share(values: AnyFloats) -> float:
     """Share of the cells that have the highest value, beyond the one that always has it; 0..1."""
     at_top = int((values == values.max()).sum())
     return at_top / values.size if at_top > 1 else 0.0
 
 
-def _is_flat(values: FloatArray) -> bool:
+def _is_flat(values: AnyFloats) -> bool:
     low, high = float(values.min()), float(values.max())
     return high - low <= FLATNESS * max(abs(low), abs(high))
 

@@ -10,9 +10,11 @@ from convfe_core.backbones.backbone import Network
 from convfe_core.backbones.frozen_graph import freeze
 from convfe_core.base.machine_queue import MACHINE
 from convfe_core.graph.taps import Tap, resolve_tap, stage_taps
-from convfe_core.maps.extraction import Size, frame_for, maps_on_photo
+from convfe_core.maps.extraction import maps_on_photo
 from convfe_core.maps.feature_maps import FeatureMaps
-from convfe_core.photos.photo import Photo, place_on_canvas
+from convfe_core.maps.input_size import Size, frame_for
+from convfe_core.photos.letterbox import place_on_canvas
+from convfe_core.photos.photo import Photo
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,14 @@ from typing import Any
 
 from convfe_core.backbones.backbone import Network
 from convfe_core.backbones.frozen_graph import freeze
+from convfe_core.base.arrays import FloatArray, PixelArray
 from convfe_core.base.machine_queue import MACHINE
+from convfe_core.graph.cell_geometry import CellGrid
 from convfe_core.graph.taps import Tap
-from convfe_core.maps.extraction import Size, cells_on_photo, frame_for
-from convfe_core.maps.feature_maps import CellGrid, FloatArray, Frame
-from convfe_core.photos.decoding import PixelArray
-from convfe_core.photos.photo import Photo, place_on_canvas
+from convfe_core.maps.extraction import cells_on_photo
+from convfe_core.maps.input_size import Size, frame_for
+from convfe_core.photos.letterbox import Frame, place_on_canvas
+from convfe_core.photos.photo import Photo
 
 
 @dataclass(frozen=True, eq=False)

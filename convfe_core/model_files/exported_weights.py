@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from convfe_core.catalog.architectures import ARCHITECTURES, Architecture
-from convfe_core.catalog.specs import build_model
+from convfe_core.catalog.builders import build_model
 from convfe_core.model_files.saved_model_folder import VARIABLES
 
 _GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from convfe_core.datasets.file_sets import file_stamp
+from convfe_core.base.folders import file_stamp
 from convfe_core.model_files.safety import check_archive
 
 SAVED_MODEL, METADATA, VARIABLES = "saved_model.pb", "keras_metadata.pb", "variables"

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-PixelArray = NDArray[np.uint8]
+from convfe_core.base.arrays import PixelArray
 
 _BAND = 256  # rows
 _SENSOR_DEPTHS = (8, 10, 12, 14, 16)

@@ -17,7 +17,8 @@ from requests.certs import where as certificates
 
 from convfe_core.base.errors import ImageError
 from convfe_core.base.folders import known_folder, split_address
-from convfe_core.photos.photo import DEFAULT_LIMITS, EXTENSIONS, ImageLimits, Photo, display_name, read_photo
+from convfe_core.base.wording import display_name
+from convfe_core.photos.photo import DEFAULT_LIMITS, EXTENSIONS, ImageLimits, Photo, read_photo
 
 FETCH_SECONDS = 10.0
 """How long fetching one address may take, from name to last byte."""

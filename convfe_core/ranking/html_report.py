@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convfe_core.base.errors import ConvfeError
-from convfe_core.base.files import write_whole
+from convfe_core.base.folders import write_whole
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo, read_photo
 from convfe_core.ranking.plots import pareto_figure, separation_figure, size_figure

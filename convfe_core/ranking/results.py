@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from convfe_core.backbones.measured_cost import Cost
 from convfe_core.backbones.precision import Precision, explain_kept
+from convfe_core.base.errors import Skipped
 from convfe_core.base.wording import counted
 from convfe_core.catalog.specs import Spec
 from convfe_core.datasets.boxes import Dataset
-from convfe_core.datasets.file_sets import Skipped
-from convfe_core.maps.extraction import Size
+from convfe_core.maps.input_size import Size
 from convfe_core.maps.map_diagnostics import Diagnostics
 from convfe_core.ranking.verdict import BackboneScores, Ranking
 from convfe_core.scoring.box_probe import ProbeResult

@@ -17,19 +17,20 @@ from numpy.typing import NDArray
 from convfe_core.backbones.backbone import open_network, weight_path
 from convfe_core.backbones.measured_cost import Cost, PeakMemory, count_flops, count_params, time_batches, warm_up
 from convfe_core.backbones.precision import Precision, computes_in_bfloat16, explain_kept
-from convfe_core.base.errors import AnnotationError, ConvfeError, EngineError, SpecError
+from convfe_core.base.arrays import Values
+from convfe_core.base.errors import AnnotationError, ConvfeError, EngineError, Skipped, SpecError
 from convfe_core.base.folders import Folder
 from convfe_core.base.pace import Pace
 from convfe_core.catalog.memory_need import require_room, worker_mb
 from convfe_core.catalog.specs import Spec, find_architecture, from_anywhere, require_different_labels
 from convfe_core.datasets.boxes import Dataset
-from convfe_core.datasets.file_sets import Skipped
 from convfe_core.graph.taps import Tap
 from convfe_core.jobs.ray_engine import RayEngine, RayProgress
 from convfe_core.jobs.shards import Parts, Row, Shard, ShardImage, shard_rows
-from convfe_core.maps.extraction import cells_on_photo, frame_for
-from convfe_core.maps.feature_maps import Frame
+from convfe_core.maps.extraction import cells_on_photo
+from convfe_core.maps.input_size import frame_for
 from convfe_core.model_files.saved_model_folder import model_stamp
+from convfe_core.photos.letterbox import Frame
 from convfe_core.ranking.passes import PassScores
 from convfe_core.ranking.progress import RankPace, Stopped
 from convfe_core.ranking.results import CONTROL_SEEDS, Progress, RankedResult, RankOptions, RankResult
@@ -41,7 +42,6 @@ from convfe_core.scoring.scoring_graph import ScoringBackbone, freeze_for_scorin
 from convfe_core.scoring.separation import SIZE_GROUPS, Comparison
 
 T = TypeVar("T")
-Values = NDArray[np.float64]
 
 DIAGNOSED = 200
 """Most images whose maps are put into numbers; means of more would not differ."""

@@ -27,12 +27,13 @@ from platformdirs import user_cache_dir
 
 from convfe_core.backbones.backbone import open_network
 from convfe_core.backbones.precision import computes_in_bfloat16, require_same_arithmetic
+from convfe_core.base.arrays import BoxArray
 from convfe_core.base.background import map_ahead
 from convfe_core.base.errors import AnnotationError, ImageError
 from convfe_core.base.memory import give_back
 from convfe_core.catalog.memory_need import require_room
 from convfe_core.catalog.specs import Spec, control_of
-from convfe_core.datasets.boxes import BoxArray, Dataset
+from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.packed_boxes import PackedBoxes
 from convfe_core.graph.cell_geometry import SpatialPath
 from convfe_core.jobs.shards import Row, Shard, ShardImage, cut_shards

@@ -9,10 +9,9 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from convfe_core.base.arrays import Values
 from convfe_core.base.wording import counted, in_words
 from convfe_core.scoring.bootstrap import SEED, Estimate, estimate, holm_intervals, resampled_means
-
-Values = NDArray[np.float64]
 
 FEWEST_IMAGES = 20
 """Under so many usable images no winner is named, among backbones or between one and its control."""

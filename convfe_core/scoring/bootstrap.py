@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Values = NDArray[np.float64]
+from convfe_core.base.arrays import Values
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.datasets.boxes import BoxArray, ImageBoxes, box_overlap
+from convfe_core.base.arrays import BoxArray
+from convfe_core.datasets.boxes import ImageBoxes, box_overlap
 from convfe_core.scoring.bootstrap import SEED, Estimate, image_draws, interval
 
 BACKGROUND = "background"

@@ -8,11 +8,8 @@ column, so a whole map is averaged with two small matrix products, inside or out
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from convfe_core.datasets.boxes import BoxArray
-
-Values = NDArray[np.float64]
+from convfe_core.base.arrays import BoxArray, Values
 
 SAMPLES = 14
 """Points a side of a box: 7 x 7 bins of 2 x 2 points, as detectors take."""

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from convfe_core.backbones.backbone import FrozenNetwork, Network, freeze_maps
 from convfe_core.backbones.batch_norm_folding import Fold
 from convfe_core.backbones.precision import Precision
+from convfe_core.base.arrays import BoxArray, FloatArray, PixelArray
 from convfe_core.base.machine_queue import MACHINE
-from convfe_core.datasets.boxes import BoxArray
-from convfe_core.maps.extraction import Batch, Size, cells_on_photo, in_order, maps_on_photo, sized_windows
-from convfe_core.maps.feature_maps import CellGrid, FeatureMaps, FloatArray, Frame, cell_centres
-from convfe_core.photos.decoding import PixelArray
+from convfe_core.graph.cell_geometry import CellGrid
+from convfe_core.maps.extraction import Batch, cells_on_photo, in_order, maps_on_photo, sized_windows
+from convfe_core.maps.feature_maps import FeatureMaps, cell_centres
+from convfe_core.maps.input_size import Size
+from convfe_core.photos.letterbox import Frame
 from convfe_core.photos.photo import Photo
 from convfe_core.scoring.roi_align import roi_weights
 

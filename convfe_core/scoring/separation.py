@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from convfe_core.datasets.boxes import BoxArray, ImageBoxes, box_areas, scale_boxes
+from convfe_core.base.arrays import BoxArray, Values
+from convfe_core.datasets.boxes import ImageBoxes, box_areas, scale_boxes
 
 COMPARISONS = 64
 """Most other images that a map is compared with."""
@@ -24,7 +25,6 @@ SIZE_GROUPS = {"small": (0.0, 2.0), "medium": (2.0, 4.0), "large": (4.0, float("
 """Boxes by the side, in cells of a map, of a square of their area: from, up to but not including."""
 
 BoolArray = NDArray[np.bool_]
-Values = NDArray[np.float64]
 
 
 def auroc(values: NDArray[np.floating], inside: BoolArray) -> float:

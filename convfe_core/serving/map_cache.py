@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from convfe_core.backbones.precision import Precision
 from convfe_core.catalog.specs import Spec
-from convfe_core.maps.extraction import Size
 from convfe_core.maps.feature_maps import FeatureMaps
+from convfe_core.maps.input_size import Size
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.catalog.architectures import Architecture, Preprocessing
-from convfe_core.catalog.pixel_scaling import SCALINGS, scale_pixels
+from convfe_core.catalog.pixel_scaling import SCALINGS, scale_pixels, to_grey
 from convfe_core.graph.batch_norm_statistics import is_initial, norm_divergence, stored_statistics
 from convfe_core.graph.taps import operation_of, tensors_in_order
 from convfe_core.photos.gallery import DEFAULT_SAMPLES, load_sample
-from convfe_core.photos.photo import Photo, place_on_canvas, plan_frame
+from convfe_core.photos.letterbox import place_on_canvas, plan_frame
+from convfe_core.photos.photo import Photo
 
 SCALING_WORDS: dict[Preprocessing, str] = {
     "raw": "0..255, as they are",
@@ -147,11 +148,6 @@ def _canvas(photo: Photo, height: int, width: int) -> NDArray[np.float32]:
 
 def _colours(scaled: Any, model: Any) -> Any:
     return scaled if model.inputs[0].shape[-1] == 3 else to_grey(scaled)
-
-
-def to_grey(pixels: Any) -> Any:
-    """(..., 3) to (..., 1) by ITU-R BT.601's luma, for networks that take one colour; arrays and tensors alike."""
-    return 0.299 * pixels[..., 0:1] + 0.587 * pixels[..., 1:2] + 0.114 * pixels[..., 2:3]
 
 
 def audit_input(model: Any, mode: Preprocessing, photo: Photo, size: tuple[int, int]) -> InputAudit:

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from convfe_core.catalog.architectures import ARCHITECTURES, Architecture
-from convfe_core.catalog.specs import build_model
+from convfe_core.catalog.builders import build_model
 from convfe_core.graph.taps import operation_of, tensors_in_order
 
 

@@ -12,10 +12,10 @@ from convfe_core.backbones.backbone import Backbone
 from convfe_core.backbones.precision import Precision
 from convfe_core.base.errors import ConvfeError, MemoryLimitError
 from convfe_core.base.machine_queue import waiting_words
-from convfe_core.catalog.memory_need import check_pass
 from convfe_core.catalog.specs import Spec
-from convfe_core.maps.extraction import Size, extract_maps
+from convfe_core.maps.extraction import extract_maps
 from convfe_core.maps.feature_maps import FeatureMaps
+from convfe_core.maps.input_size import Size, check_pass
 from convfe_core.photos.photo import Photo
 from convfe_core.serving.map_cache import MapKey, MapStore
 from pages.app.session import backbone_pool, map_store

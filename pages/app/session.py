@@ -9,7 +9,8 @@ from pathlib import Path
 import streamlit as st
 
 from convfe_core.base.memory import backbone_budget_mb
-from convfe_core.photos.photo import Photo, thumbnail_data_uri
+from convfe_core.photos.letterbox import thumbnail_data_uri
+from convfe_core.photos.photo import Photo
 from convfe_core.serving.backbone_pool import BackbonePool
 from convfe_core.serving.map_cache import MapStore
 from convfe_core.serving.visitors import LOCAL, VISITOR, Allowance, is_hosted

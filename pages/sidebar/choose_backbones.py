@@ -7,7 +7,7 @@ import streamlit as st
 from convfe_core.backbones.precision import Precision, bfloat16_unit
 from convfe_core.base.errors import ConvfeError, SpecError
 from convfe_core.catalog.specs import CATALOG, Architecture, Spec, default_spec, find_architecture, parse_spec
-from convfe_core.maps.extraction import Size, parse_size
+from convfe_core.maps.input_size import Size, parse_size
 from convfe_core.model_files.weight_cache import weights_state
 from pages.app.session import allowance
 from pages.app.words import plain, show_error

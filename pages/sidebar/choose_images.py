@@ -13,7 +13,8 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from convfe_core.base.errors import ConvfeError
 from convfe_core.base.machine_queue import Gate
 from convfe_core.photos.gallery import DEFAULT_SAMPLES, SAMPLES, load_sample
-from convfe_core.photos.photo import Photo, open_photo, read_photo, reduce_photo
+from convfe_core.photos.letterbox import reduce_photo
+from convfe_core.photos.photo import Photo, open_photo, read_photo
 from convfe_core.photos.photo_folders import fetch_photo, photos_in_folder
 from convfe_core.serving.visitors import Allowance
 from pages.app.session import allowance, forget_others

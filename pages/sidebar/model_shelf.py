@@ -12,7 +12,7 @@ from pathlib import Path
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from convfe_core.base.errors import ModelFileError
-from convfe_core.catalog.specs import file_stem
+from convfe_core.base.wording import file_stem
 
 
 class ModelShelf:

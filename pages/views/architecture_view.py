@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from convfe_core.backbones.backbone import Network
-from convfe_core.catalog.specs import file_stem
+from convfe_core.base.wording import file_stem
 from convfe_core.inspection.block_diagram import blocks_dot
 from convfe_core.inspection.layer_table import can_plot, layer_table, plot_layers, summary_text
 from pages.app.guard import guarded_download

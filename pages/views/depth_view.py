@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from convfe_core.catalog.memory_need import check_pass
 from convfe_core.catalog.specs import Spec
 from convfe_core.drawing.colour_scales import scale_limits
 from convfe_core.drawing.map_figure import Look, row_figure
@@ -22,8 +21,9 @@ from convfe_core.maps.channel_collapses import (
     dead_channels,
     strongest_channels,
 )
-from convfe_core.maps.extraction import Size, maps_on_photo
+from convfe_core.maps.extraction import maps_on_photo
 from convfe_core.maps.feature_maps import FeatureMaps
+from convfe_core.maps.input_size import Size, check_pass
 from convfe_core.maps.stage_maps import StagedNetwork
 from convfe_core.maps.whole_features import FeatureReader, Features
 from convfe_core.photos.photo import Photo

@@ -11,10 +11,10 @@ import streamlit as st
 from plotly.basedatatypes import BaseFigure
 
 from convfe_core.base.wording import in_words
-from convfe_core.drawing.colour_scales import Limits, MapKey, scale_limits
+from convfe_core.drawing.colour_scales import ScaleKey, scale_limits
 from convfe_core.drawing.map_figure import Look, row_figure
 from convfe_core.drawing.row_picture import row_png
-from convfe_core.maps.feature_maps import FeatureMaps
+from convfe_core.maps.feature_maps import FeatureMaps, Limits
 from convfe_core.maps.map_diagnostics import map_warning
 from convfe_core.maps.npz import maps_npz
 from convfe_core.photos.photo import Photo
@@ -141,7 +141,7 @@ def _draw_row(
     place: int,
     photo: Photo,
     found: Sequence[FeatureMaps],
-    limits: Mapping[MapKey, Limits],
+    limits: Mapping[ScaleKey, Limits],
     look: Look,
     presenting: bool,
 ) -> None:

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
-from convfe_core.catalog.memory_need import check_pass
 from convfe_core.catalog.specs import Spec
 from convfe_core.inspection.health_report import HealthReport, examine
-from convfe_core.maps.extraction import Size
+from convfe_core.maps.input_size import Size, check_pass
 from convfe_core.photos.photo import Photo
 from pages.app.load_network import load_network
 from pages.app.words import plain

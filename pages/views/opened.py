@@ -6,11 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import streamlit as st
-from numpy.typing import NDArray
 
+from convfe_core.base.arrays import BoxArray
 from convfe_core.photos.photo import Photo
-
-BoxArray = NDArray[np.float64]
 
 
 def open_in_compare(images: Sequence[tuple[Photo, BoxArray]]) -> None:

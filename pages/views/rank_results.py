@@ -10,10 +10,12 @@ from typing import Any
 import streamlit as st
 
 from convfe_core.backbones.precision import explain_precision
+from convfe_core.base.arrays import BoxArray
 from convfe_core.base.errors import ConvfeError
 from convfe_core.base.wording import counted
-from convfe_core.datasets.boxes import BoxArray, Dataset
-from convfe_core.photos.photo import Photo, read_photo, reduce_photo
+from convfe_core.datasets.boxes import Dataset
+from convfe_core.photos.letterbox import reduce_photo
+from convfe_core.photos.photo import Photo, read_photo
 from convfe_core.ranking.html_report import best_and_worst, html_report
 from convfe_core.ranking.plots import duel_figure, pareto_figure, separation_figure, size_figure
 from convfe_core.ranking.results import RankResult

@@ -7,7 +7,8 @@ from convfe_core.backbones.backbone import load_backbone, open_network
 from convfe_core.backbones.frozen_graph import freeze
 from convfe_core.base.errors import SpecError, WeightsError
 from convfe_core.catalog.specs import find_architecture, parse_spec
-from convfe_core.maps.extraction import Size, extract_maps
+from convfe_core.maps.extraction import extract_maps
+from convfe_core.maps.input_size import Size
 from convfe_core.serving.backbone_pool import BackbonePool
 from tests.support.builders import noise, photo
 

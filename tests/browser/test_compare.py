@@ -15,8 +15,9 @@ from playwright.sync_api import Page, TimeoutError, expect
 from convfe_core.backbones.backbone import load_backbone
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.drawing.colour_maps import colour_values
-from convfe_core.drawing.colour_scales import value_range
-from convfe_core.maps.extraction import Size, extract_maps
+from convfe_core.maps.extraction import extract_maps
+from convfe_core.maps.feature_maps import value_range
+from convfe_core.maps.input_size import Size
 from convfe_core.photos.gallery import DEFAULT_SAMPLES, SAMPLES, load_sample
 from tests.support.builders import noise, png
 

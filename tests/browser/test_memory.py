@@ -12,7 +12,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from convfe_core.backbones.backbone import load_backbone
 from convfe_core.catalog.specs import parse_spec
-from convfe_core.maps.extraction import Size, extract_maps
+from convfe_core.maps.extraction import extract_maps
+from convfe_core.maps.input_size import Size
 from convfe_core.photos.photo import read_photo
 from tests.browser.test_visitors import CHART, idle, visiting
 from tests.conftest import SHARED, need

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from convfe_core.base.errors import SpecError
+from convfe_core.base.wording import file_stem
+from convfe_core.catalog.builders import build_model
 from convfe_core.catalog.specs import (
     CATALOG,
     Spec,
-    build_model,
     default_spec,
-    file_stem,
     find_architecture,
     parse_spec,
     require_different_labels,

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from convfe_core.base.errors import ImageError
-from convfe_core.catalog.specs import file_stem
+from convfe_core.base.wording import display_name, file_stem
 from convfe_core.cli.commands import main
 from convfe_core.model_files import weight_cache as weights
-from convfe_core.photos.photo import display_name, open_photo, read_photo
+from convfe_core.photos.photo import open_photo, read_photo
 from convfe_core.serving.visitors import VISITOR
 from tests.conftest import ROOT
 from tests.support.apps import new_app, open_page

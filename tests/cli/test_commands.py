@@ -11,7 +11,8 @@ import pytest
 from convfe_core.backbones.backbone import load_backbone
 from convfe_core.catalog.specs import CATALOG, parse_spec
 from convfe_core.cli.commands import main
-from convfe_core.maps.extraction import Size, extract_maps
+from convfe_core.maps.extraction import extract_maps
+from convfe_core.maps.input_size import Size
 from convfe_core.photos.photo import open_photo
 from tests.conftest import ROOT
 from tests.support.builders import noise, png

@@ -13,16 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from convfe_core.base.errors import AnnotationError
-from convfe_core.datasets.file_sets import (
-    DatasetLimits,
-    FileSet,
-    FolderFiles,
-    Skipped,
-    UploadedFiles,
-    ZipFiles,
-    open_files,
-)
+from convfe_core.base.errors import AnnotationError, Skipped
+from convfe_core.datasets.file_sets import DatasetLimits, FileSet, FolderFiles, UploadedFiles, ZipFiles, open_files
 from convfe_core.datasets.read_dataset import open_boxes, read_dataset
 from tests.support.datasets import zipped
 from tests.support.rankings import patches

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import rankdata
 
-from convfe_core.drawing.colour_scales import SCOPES, percentiles, scale_limits, value_range
-from convfe_core.maps.feature_maps import FeatureMaps
+from convfe_core.drawing.colour_scales import SCOPES, percentiles, scale_limits
+from convfe_core.maps.feature_maps import FeatureMaps, value_range
 
 MakeMaps = Callable[..., FeatureMaps]
 

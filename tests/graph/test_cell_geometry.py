@@ -3,8 +3,7 @@
 import pytest
 
 from convfe_core.base.errors import SpecError
-from convfe_core.graph.cell_geometry import Finer, Margin, SpatialPath, Step, Window
-from convfe_core.maps.feature_maps import CellGrid
+from convfe_core.graph.cell_geometry import CellGrid, Finer, Margin, SpatialPath, Step, Window
 
 
 def path(*changes) -> SpatialPath:

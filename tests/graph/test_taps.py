@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from convfe_core.base.errors import SpecError
-from convfe_core.catalog.specs import CATALOG, build_model
+from convfe_core.catalog.builders import build_model
+from convfe_core.catalog.specs import CATALOG
 from convfe_core.graph.taps import STAGES, resolve_tap, stage_taps, trace_path
 
 SMALLEST = {

@@ -11,7 +11,7 @@ from convfe_core.catalog.specs import parse_spec
 from convfe_core.inspection.channel_statistics import ChannelGatherer, border_lead, effective_rank
 from convfe_core.inspection.health_report import examine
 from convfe_core.inspection.layer_faults import first_not_finite, weight_faults
-from convfe_core.maps.extraction import Size
+from convfe_core.maps.input_size import Size
 from convfe_core.maps.whole_features import canvas_of
 from convfe_core.photos.gallery import SAMPLES, load_sample
 from tests.user_models.test_open_model import saved, small_model

@@ -18,7 +18,7 @@ from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.jobs import shards
 from convfe_core.jobs.ray_engine import RayEngine
 from convfe_core.jobs.ray_workers import Workers
-from convfe_core.maps.extraction import Size
+from convfe_core.maps.input_size import Size
 from convfe_core.ranking.results import Progress, RankOptions, RankResult
 from convfe_core.ranking.run import RankRun
 from convfe_core.ranking.tables import to_json

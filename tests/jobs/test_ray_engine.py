@@ -22,13 +22,12 @@ import pyarrow as pa
 import pytest
 
 from convfe_core.backbones.backbone import open_network
-from convfe_core.base.errors import EngineError
+from convfe_core.base.errors import EngineError, Skipped
 from convfe_core.base.folders import RemoteFolder
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.cli import commands as cli
 from convfe_core.cli.commands import main
 from convfe_core.cli.progress_lines import RankProgress
-from convfe_core.datasets.file_sets import Skipped
 from convfe_core.jobs import ray_engine
 from convfe_core.jobs import shards as shards_module
 from convfe_core.jobs.ray_cluster import package_versions

@@ -185,7 +185,7 @@ MEMORY = """
 import sys
 from pathlib import Path
 from convfe_core.catalog.specs import parse_spec
-from convfe_core.maps.extraction import Size
+from convfe_core.maps.input_size import Size
 from convfe_core.base.memory import resident_mb
 from convfe_core.jobs.maps_run import MapsRun
 seen = []

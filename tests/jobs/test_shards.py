@@ -4,7 +4,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from convfe_core.datasets.file_sets import file_stamp
+from convfe_core.base.folders import file_stamp
 from convfe_core.jobs.shards import Parts, Row, Shard, ShardImage, cut_shards, shard_table
 
 SCHEMA = pa.schema([("image", pa.string()), ("value", pa.float64())])

@@ -9,7 +9,8 @@ from convfe_core.catalog.specs import parse_spec
 from convfe_core.drawing.map_figure import Look
 from convfe_core.drawing.tile_figure import Tile, tile_figure
 from convfe_core.maps.channel_collapses import COLLAPSES, cells_in_box, dead_channels, strongest_channels
-from convfe_core.maps.extraction import Size, extract_maps
+from convfe_core.maps.extraction import extract_maps
+from convfe_core.maps.input_size import Size
 from convfe_core.maps.stage_maps import stage_network
 from convfe_core.maps.whole_features import read_features
 from tests.support.builders import photo

@@ -15,10 +15,10 @@ from convfe_core.maps.extraction import (
     WINDOW_LAYERS_MB,
     WINDOW_PHOTOS_MB,
     Batch,
-    Size,
     extract_maps,
     sized_windows,
 )
+from convfe_core.maps.input_size import Size
 from convfe_core.photos.photo import Photo
 from tests.support.builders import photo
 

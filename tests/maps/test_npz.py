@@ -8,8 +8,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from convfe_core.maps.feature_maps import CellGrid, FeatureMaps, Frame
+from convfe_core.graph.cell_geometry import CellGrid
+from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.maps.npz import maps_npz, single_npz
+from convfe_core.photos.letterbox import Frame
 
 MakeMaps = Callable[..., FeatureMaps]
 

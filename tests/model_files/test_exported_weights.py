@@ -9,9 +9,11 @@ import pytest
 
 from convfe_core.backbones.backbone import load_backbone, open_network
 from convfe_core.base.errors import ModelFileError, SpecError, WeightsAloneError, WeightsError
-from convfe_core.catalog.specs import CATALOG, Spec, build_model, parse_spec
+from convfe_core.catalog.builders import build_model
+from convfe_core.catalog.specs import CATALOG, Spec, parse_spec
 from convfe_core.cli.commands import main
-from convfe_core.maps.extraction import Size, extract_maps
+from convfe_core.maps.extraction import extract_maps
+from convfe_core.maps.input_size import Size
 from convfe_core.model_files.exported_weights import identify_export
 from convfe_core.model_files.saved_model_folder import model_stamp
 from convfe_core.model_files.weight_cache import load_weights

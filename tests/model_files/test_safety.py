@@ -336,7 +336,8 @@ def test_layers_that_are_left_out_change_nothing_outside_training() -> None:
 def test_every_layer_of_the_catalog_is_allowed() -> None:
     import keras
 
-    from convfe_core.catalog.specs import build_model, find_architecture
+    from convfe_core.catalog.builders import build_model
+    from convfe_core.catalog.specs import find_architecture
 
     for name in (
         "MobileNetV2-0.35",
@@ -350,7 +351,8 @@ def test_every_layer_of_the_catalog_is_allowed() -> None:
 
 
 def test_a_weight_file_with_external_links_is_refused_too(tmp_path: Path) -> None:
-    from convfe_core.catalog.specs import build_model, find_architecture
+    from convfe_core.catalog.builders import build_model
+    from convfe_core.catalog.specs import find_architecture
     from convfe_core.model_files.weight_cache import load_weights
 
     path = tmp_path / "w.weights.h5"

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from convfe_core.base.errors import WeightsError
-from convfe_core.catalog.specs import CATALOG, build_model
+from convfe_core.catalog.builders import build_model
+from convfe_core.catalog.specs import CATALOG
 from convfe_core.model_files.weight_cache import cached_path, fetch_weights, load_weights, weights_state
 
 SMALL = CATALOG["MobileNetV2-0.35"]

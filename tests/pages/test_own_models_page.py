@@ -9,7 +9,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from convfe_core.backbones.backbone import open_network
-from convfe_core.catalog.specs import Spec, build_model, find_architecture, parse_spec
+from convfe_core.catalog.builders import build_model
+from convfe_core.catalog.specs import Spec, find_architecture, parse_spec
 from convfe_core.serving.backbone_pool import BackbonePool
 from convfe_core.serving.visitors import VISITOR
 from pages.sidebar.model_shelf import ModelShelf

@@ -13,11 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from convfe_core.base.errors import ImageError
-from convfe_core.photos.photo import (
-    ImageLimits,
-    display_name,
-    read_photo,
-)
+from convfe_core.base.wording import display_name
+from convfe_core.photos.photo import ImageLimits, read_photo
 from tests.support.builders import corners, encode
 
 

@@ -11,14 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from convfe_core.maps.feature_maps import Frame
-from convfe_core.photos.photo import (
-    OWN_SIZE_CAP,
-    Photo,
-    place_on_canvas,
-    plan_frame,
-    thumbnail_data_uri,
-)
+from convfe_core.photos.letterbox import OWN_SIZE_CAP, Frame, place_on_canvas, plan_frame, thumbnail_data_uri
+from convfe_core.photos.photo import Photo
 
 
 def photo_of(pixels: np.ndarray) -> Photo:

@@ -21,7 +21,7 @@ from convfe_core.catalog.specs import Spec, parse_spec
 from convfe_core.cli.commands import main
 from convfe_core.datasets.file_sets import open_files
 from convfe_core.datasets.read_dataset import read_dataset
-from convfe_core.maps.extraction import Size
+from convfe_core.maps.input_size import Size
 from convfe_core.ranking.results import Progress, RankOptions, RankResult
 from convfe_core.ranking.run import RankRun
 from convfe_core.ranking.tables import to_json, to_text
@@ -276,7 +276,7 @@ from pathlib import Path
 from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.base.memory import resident_mb
-from convfe_core.maps.extraction import Size
+from convfe_core.maps.input_size import Size
 from convfe_core.datasets.file_sets import open_files
 from convfe_core.ranking.run import RankRun
 from convfe_core.ranking.results import RankOptions

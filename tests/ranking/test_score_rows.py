@@ -16,7 +16,7 @@ from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.jobs import shards
 from convfe_core.jobs.shards import shard_table
 from convfe_core.maps import extraction
-from convfe_core.maps.extraction import Size
+from convfe_core.maps.input_size import Size
 from convfe_core.ranking.results import Progress, RankOptions, RankResult
 from convfe_core.ranking.run import RankRun
 from convfe_core.ranking.score_rows import SCHEMA, Scorer, work_folder

@@ -11,9 +11,10 @@ from PIL import Image
 from convfe_core.backbones.backbone import freeze_network, open_network
 from convfe_core.backbones.measured_cost import PeakMemory, count_flops, time_batches
 from convfe_core.catalog.specs import parse_spec
-from convfe_core.maps.extraction import Size, extract_maps
+from convfe_core.maps.extraction import extract_maps
+from convfe_core.maps.input_size import Size
 from convfe_core.photos.gallery import load_sample
-from convfe_core.photos.photo import place_on_canvas
+from convfe_core.photos.letterbox import place_on_canvas
 from convfe_core.scoring.roi_align import roi_weights
 from convfe_core.scoring.scoring_graph import freeze_for_scoring, score_windows
 from tests.support.builders import photo, roi_average

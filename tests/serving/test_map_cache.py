@@ -1,7 +1,7 @@
 import numpy as np
 
 from convfe_core.catalog.specs import parse_spec
-from convfe_core.maps.extraction import Size
+from convfe_core.maps.input_size import Size
 from convfe_core.serving.map_cache import MapKey, MapStore
 from tests.support.builders import feature_maps
 

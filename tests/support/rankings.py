@@ -10,7 +10,7 @@ from PIL import Image
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.file_sets import UploadedFiles
 from convfe_core.datasets.read_dataset import read_dataset
-from convfe_core.maps.extraction import Size
+from convfe_core.maps.input_size import Size
 from convfe_core.ranking.results import RankOptions
 
 SMALL, OTHER = "TinyMobileNet", "TinyResNet"

@@ -10,7 +10,8 @@ import pytest
 from convfe_core.backbones.backbone import load_backbone, open_network
 from convfe_core.base.errors import ModelFileError
 from convfe_core.catalog.specs import parse_spec
-from convfe_core.maps.extraction import Size, extract_maps
+from convfe_core.maps.extraction import extract_maps
+from convfe_core.maps.input_size import Size
 from convfe_core.user_models.open_model import open_model
 from convfe_core.user_models.read_model_file import load_model_file
 from tests.support.builders import photo

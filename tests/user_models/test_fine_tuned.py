@@ -9,7 +9,8 @@ from PIL import Image
 from convfe_core.backbones.backbone import load_backbone, open_network
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.inspection.health_report import examine
-from convfe_core.maps.extraction import Size, extract_maps
+from convfe_core.maps.extraction import extract_maps
+from convfe_core.maps.input_size import Size
 from convfe_core.photos.gallery import SAMPLES, load_sample
 from convfe_core.photos.photo import Photo
 from convfe_core.user_models.open_model import open_model

@@ -11,7 +11,8 @@ from convfe_core.backbones.backbone import load_backbone, open_network
 from convfe_core.base.errors import ModelFileError, SpecError
 from convfe_core.catalog.specs import choose_preprocessing, parse_spec
 from convfe_core.cli.commands import main
-from convfe_core.maps.extraction import Size, extract_maps
+from convfe_core.maps.extraction import extract_maps
+from convfe_core.maps.input_size import Size
 from convfe_core.user_models.input_scaling import audit_input
 from convfe_core.user_models.model_card import describe_model
 from convfe_core.user_models.open_model import open_model

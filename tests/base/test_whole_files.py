@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from convfe_core.base.files import write_whole
+from convfe_core.base.folders import write_whole
 from tests.conftest import need
 
 

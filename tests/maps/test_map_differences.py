@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from convfe_core.base.errors import SpecError
-from convfe_core.maps.differences import even_limits, smallest_share, subtract_maps, to_unit
+from convfe_core.drawing.colour_scales import even_limits
+from convfe_core.maps.feature_maps import smallest_share, subtract_maps, to_unit
 from tests.support.builders import feature_maps
 
 

@@ -1,0 +1,61 @@
+"""From an architecture's row in the catalog to a Keras model."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from convfe_core.catalog.architectures import Architecture
+
+if TYPE_CHECKING:
+    import keras
+
+
+def build_model(architecture: Architecture) -> keras.Model:
+    """Build an architecture without its head, with random weights drawn from Keras' global seed.
+
+    NASNet must be fed sides that are multiples of 32; all others take any size of at least ``minimum_size``.
+    Layers that Keras numbers are called alike in every build, so that a tap's name means the same layer each time.
+
+    Returns
+    -------
+    keras.Model
+        Input (n, H, W, 3) of any H and W, output (n, h, w, C).
+    """
+    if architecture.weight_file is None:
+        from convfe_core.catalog.builtin_networks import BUILTIN_BUILDERS
+
+        return BUILTIN_BUILDERS[architecture.name]()
+    with _layers_numbered_from_one():
+        return _build_from_keras(architecture)
+
+
+def _build_from_keras(architecture: Architecture) -> keras.Model:
+    import keras
+
+    def build(side: int | None) -> keras.Model:
+        builder = getattr(keras.applications, architecture.keras_name)
+        return builder(include_top=False, weights=None, input_shape=(side, side, 3), **architecture.keras_arguments)
+
+    if architecture.family != "NASNet":
+        return build(None)
+    # NASNet compares heights while it is built to see where it must halve, so an open size gives a network
+    # that cannot run. Built at one multiple of 32, its paddings are right for every other one.
+    config = build(224).get_config()
+    config["layers"][0]["config"]["batch_shape"] = (None, None, None, 3)
+    return keras.Model.from_config(config)
+
+
+@contextmanager
+def _layers_numbered_from_one() -> Iterator[None]:
+    """Set this thread's count of layer names aside, which Keras offers no public way to do."""
+    from keras.src.backend.common import global_state
+
+    counts = global_state.get_global_attribute("object_name_uids")
+    global_state.set_global_attribute("object_name_uids", defaultdict(int))
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute("object_name_uids", counts)

@@ -1,0 +1,105 @@
+"""How large a photograph enters a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from convfe_core.base.errors import MemoryLimitError, SpecError
+from convfe_core.base.memory import memory_limit_mb, room_mb
+from convfe_core.graph.taps import Tap
+from convfe_core.photos.letterbox import Frame, plan_frame
+from convfe_core.photos.photo import Photo
+
+SIZE_NAMES = ("own", "native", "image")
+
+
+SMALLEST_SIZE, LARGEST_SIZE = 32, 2048
+
+
+class Described(Protocol):
+    """What sizing photographs and naming maps needs to know of a backbone."""
+
+    @property
+    def label(self) -> str:
+        """How it is called."""
+
+    @property
+    def weights(self) -> str:
+        """Where its weights come from."""
+
+    @property
+    def tap(self) -> Tap:
+        """The layer that is looked at."""
+
+    @property
+    def working_size(self) -> int:
+        """Longest side it does best at."""
+
+    @property
+    def native_size(self) -> int:
+        """Longest side it was trained at."""
+
+    @property
+    def fixed(self) -> tuple[int, int] | None:
+        """(height, width) of its input where it takes no other."""
+
+    @property
+    def activation_bytes(self) -> float:
+        """Memory that a forward pass holds at once, for each pixel of its input."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a photograph enters a network.
+
+    Attributes
+    ----------
+    name : ``own`` (the backbone's working size), ``native`` (the size it was trained at), ``image`` (the photograph's
+        own, capped) or the longest side in pixels as text
+    """
+
+    name: str
+
+    def longest_side(self, backbone: Described) -> int | None:
+        """Longest side in input pixels, or None for the photograph's own."""
+        named = {"own": backbone.working_size, "native": backbone.native_size, "image": None}
+        return named[self.name] if self.name in named else int(self.name)
+
+
+def parse_size(text: str) -> Size:
+    """``own``, ``native``, ``image`` or a number of pixels.
+
+    Raises
+    ------
+    SpecError : anything else
+    """
+    name = text.strip().lower()
+    if name in SIZE_NAMES or (name.isdecimal() and SMALLEST_SIZE <= int(name) <= LARGEST_SIZE):
+        return Size(name)
+    raise SpecError(
+        f"Expected a size: own, native, image or pixels from {SMALLEST_SIZE} to {LARGEST_SIZE}. Received: {text!r}."
+    )
+
+
+def frame_for(height: int, width: int, backbone: Described, size: Size) -> Frame:
+    """Where a photograph of `height` x `width` pixels lies on this backbone's input at this size."""
+    multiple = max(32, int(backbone.tap.stride))
+    return plan_frame(height, width, size.longest_side(backbone), multiple, fixed=backbone.fixed)
+
+
+def check_pass(backbone: Described, photo: Photo, size: Size) -> None:
+    """Refuse a pass whose layers would not fit.
+
+    Raises
+    ------
+    MemoryLimitError : with both sizes
+    """
+    frame = frame_for(photo.height, photo.width, backbone, size)
+    need, room = frame.input_height * frame.input_width * backbone.activation_bytes / 2**20, room_mb()
+    if need > room:
+        raise MemoryLimitError(
+            f"{backbone.label} at {frame.content_width} x {frame.content_height} pixels does not fit into memory: its "
+            f"layers take {need:,.0f} MB, and of the {memory_limit_mb():,.0f} MB that this process may use "
+            f"{max(room, 0):,.0f} MB are free; choose a smaller size."
+        )
