@@ -35,7 +35,7 @@ def test_a_write_that_breaks_off_half_way_leaves_the_old_file_and_no_other(tmp_p
     path = tmp_path / "maps.npz"
     path.write_bytes(b"old")
     code = (
-        "import resource, sys; from convfe_core.base.files import write_whole;"
+        "import resource, sys; from convfe_core.base.folders import write_whole;"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); write_whole(sys.argv[1], bytes(100_000))"
     )
     finished = subprocess.run(
