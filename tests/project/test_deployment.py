@@ -27,11 +27,11 @@ def test_no_file_that_community_cloud_prefers_stands_before_it() -> None:
     assert not [name for name in ("uv.lock", "Pipfile", "environment.yml") if (ROOT / name).exists()]
 
 
-def test_the_image_runs_the_python_that_the_readme_states_for_hosting() -> None:
+def test_the_image_runs_the_python_that_the_page_on_hosting_states() -> None:
     assert "FROM python:3.12-slim" in lines("Dockerfile")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["requires-python"] == ">=3.11,<3.14"
-    assert "Python 3.12" in (ROOT / "README.md").read_text()
+    assert "Python 3.12" in (ROOT / "docs" / "hosting.md").read_text()
 
 
 def test_the_dockerfile_passes_its_linter() -> None:
