@@ -18,7 +18,7 @@ from typing import IO, Any
 from convfe_core.base.errors import AnnotationError, Skipped, StoreError
 from convfe_core.base.folders import RemoteFolder, file_stamp, is_address
 
-_LEFT_ALONE = ("__MACOSX", "Thumbs.db", "desktop.ini")
+_LEFT_ALONE = ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin")
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class AddressFiles(FileSet):
         found = self._folder.stamps(recursive=True)
         if not found:
             raise AnnotationError(f"{self.label}: expected a folder with files, got an address where there are none.")
-        self._stamps = {name: found[name] for name in sorted(found) if _counts(name) and (keep is None or keep(name))}
+        self._stamps = {name: found[name] for name in sorted(found) if counts(name) and (keep is None or keep(name))}
         self.names = tuple(self._stamps)
 
     def open(self, name: str) -> IO[bytes]:
@@ -221,7 +221,7 @@ class UploadedFiles(FileSet):
                 problems.append(Skipped(name, "a second file of this name; the first one is used"))
             else:
                 self._files[name] = data
-        self.names = tuple(sorted(name for name in self._files if _counts(name)))
+        self.names = tuple(sorted(name for name in self._files if counts(name)))
         self.problems = tuple(problems)
 
     def open(self, name: str) -> IO[bytes]:
@@ -261,7 +261,7 @@ class ZipFiles(FileSet):
             reason = self._refusal(entry)
             if reason is not None:
                 problems.append(Skipped(entry.filename, reason))
-            elif _counts(entry.filename):
+            elif counts(entry.filename):
                 self._entries[entry.filename] = entry
         self.names = tuple(sorted(self._entries))
         self.problems = tuple(problems)
@@ -327,10 +327,10 @@ def _open_archive(file: bytes | Path) -> zipfile.ZipFile:
 
 def _walk(root: Path, on_error: Callable[[OSError], None]) -> Iterable[str]:
     for folder, folders, files in os.walk(root, onerror=on_error):
-        folders[:] = [name for name in folders if _counts(name)]
+        folders[:] = [name for name in folders if counts(name)]
         below = Path(folder).relative_to(root)
         for name in files:
-            if _counts(name):
+            if counts(name):
                 yield (below / name).as_posix()
 
 
@@ -342,5 +342,6 @@ def _unread(root: Path, error: OSError) -> Skipped:
     return Skipped(f"{folder.relative_to(root).as_posix()}/", f"cannot be read ({reason})")
 
 
-def _counts(name: str) -> bool:
-    return not any(part.startswith(".") or part in _LEFT_ALONE for part in PurePosixPath(name).parts)
+def counts(name: str) -> bool:
+    """Whether a file or folder is somebody's, neither hidden nor left behind by an operating system."""
+    return not any(part.startswith(".") or part.lower() in _LEFT_ALONE for part in PurePosixPath(name).parts)

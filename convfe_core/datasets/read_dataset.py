@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from convfe_core.base.background import map_ahead
-from convfe_core.base.errors import AnnotationError, Skipped
+from convfe_core.base.errors import AnnotationError, ImageError, Skipped, StoreError
 from convfe_core.base.folders import is_address, split_address
 from convfe_core.datasets.annotation_formats import Pictures, find_formats
 from convfe_core.datasets.boxes import Dataset, ImageBoxes, clip_boxes, upright_boxes
@@ -24,8 +24,10 @@ from convfe_core.datasets.file_sets import (
     ZipFiles,
 )
 from convfe_core.datasets.readers import Annotation
-from convfe_core.photos.image_header import Header, read_header
-from convfe_core.photos.photo import EXTENSIONS
+from convfe_core.photos.image_header import Header, look
+from convfe_core.picture_formats import BEGINNING, others_in_words, sort_out
+
+_BOX_FILES = (".xml", ".txt", ".json", ".yaml", ".yml", ".names", ".labels")
 
 
 def read_dataset(
@@ -55,11 +57,12 @@ def read_dataset(
     StoreError
         When the store of the files does not answer.
     """
-    pictures = Pictures(name for name in source.names if name.lower().endswith(EXTENSIONS))
+    pictures, strangers = _find_pictures(source)
     annotated = boxes or source
     if not pictures.names:
         why = f" ({source.problems[0].file}: {source.problems[0].reason})" if source.problems else ""
-        raise AnnotationError(f"{source.label}: expected pictures with boxes, got no picture{why}.")
+        named = f"; {others_in_words(strangers)}" if strangers else ""
+        raise AnnotationError(f"{source.label}: expected pictures with boxes, got no picture{why}{named}.")
     found, skipped = find_formats(annotated, pictures, limits)
     if not found:
         why = f" ({skipped[0].file}: {skipped[0].reason})" if skipped else ""
@@ -85,11 +88,30 @@ def read_dataset(
                 break
     if not collection.full:
         collection.list_unmatched(chosen.name)
+    if strangers:
+        skipped.append(Skipped(source.label, others_in_words(strangers)))
     unread = dict.fromkeys([*source.problems, *(boxes.problems if boxes else ())])  # both may be in one folder
     skipped = [*unread, *skipped, *collection.skipped]
     if not any(len(image.boxes) for image in collection.images):
         raise AnnotationError(_nothing_usable(annotated.label, chosen.name, skipped))
     return collection.dataset(chosen.name, tuple(skipped))
+
+
+def _find_pictures(source: FileSet) -> tuple[Pictures, list[str]]:
+    """The pictures of a data set, and what is neither one of them nor of a kind that boxes are stored in."""
+
+    def beginning(name: str) -> bytes:
+        try:
+            with source.open(name) as file:
+                return file.read(BEGINNING)
+        except StoreError:
+            raise
+        except Exception:  # what cannot be read is no picture; archives have error types of their own
+            return b""
+
+    names = [name for name in source.names if not name.lower().endswith(_BOX_FILES)]
+    pictures, others = sort_out(names, lambda unclear: map_ahead(beginning, unclear, source.readers))
+    return Pictures(name for name in names if name in pictures), others
 
 
 def open_boxes(where: str | Path) -> FileSet:
@@ -174,7 +196,14 @@ class _Collection:
             return _Seen(item, found, error)
 
     def _header(self, name: str) -> Header:
-        header = read_header(self.source, name)
+        try:
+            with self.source.open(name) as file:
+                header = look(file, name)
+        except StoreError:
+            raise
+        except Exception as error:  # of the file's own, of an archive's decompressor, of Pillow's bomb guard
+            why = f" ({str(error).rstrip('.')})" if isinstance(error, ImageError) else ""
+            raise AnnotationError(f"is no picture that can be read{why}") from error
         height, width = header.upright
         if height * width > self.max_pixels:
             raise AnnotationError(
@@ -203,6 +232,8 @@ class _Collection:
             self.skipped.append(Skipped(item.file, f"a second annotation for {found[0]}; the first one is used"))
         elif isinstance(seen.header, Header):
             self._pair(found[0], item, seen.header)
+            if seen.header.note:
+                self.skipped.append(Skipped(found[0], seen.header.note))
         else:
             self.skipped.append(Skipped(found[0], str(seen.header)))
 

@@ -23,15 +23,18 @@ from convfe_core.catalog.specs import Spec
 from convfe_core.datasets.file_sets import AddressFiles
 from convfe_core.drawing.row_picture import row_png
 from convfe_core.jobs.shards import Row, Shard, ShardImage
-from convfe_core.maps.extraction import extract_windows
+from convfe_core.maps.extraction import extract_windows, require_cells
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.maps.input_size import Size
 from convfe_core.maps.npz import single_npz
 from convfe_core.photos.photo import Photo, photo_bytes, read_photo
 
-TEXT_COLUMNS = ("image", "sha256", "backbone", "weights", "tap", "png", "npz", "reason")
+TEXT_COLUMNS = ("image", "sha256", "backbone", "weights", "tap", "png", "npz", "note", "reason")
 SCHEMA = pa.schema([*((name, pa.string()) for name in TEXT_COLUMNS), ("cells", pa.list_(pa.int64()))])
-"""One row for each image under one backbone: its files, or in ``reason`` why there are none."""
+"""One row for each image under one backbone: its files, or in ``reason`` why there are none.
+
+``note`` says what of the image they leave out, such as its further pages.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +81,9 @@ class MapsJob:
             with closing(map_ahead(self._read, images, readers)) as files:
                 for position, data in enumerate(files, first):
                     try:
-                        yield position, self._photo(shard.images[position], data)
+                        photo = self._photo(shard.images[position], data)
+                        require_cells(loaded, photo, self.size)
+                        yield position, photo
                     except ImageError as error:
                         unreadable[position] = str(error)
 
@@ -121,6 +126,7 @@ class MapsJob:
             "png": f"{name}.png",
             "npz": f"{name}.npz",
             "cells": list(maps.max.shape),
+            "note": photo.note or None,
             "reason": None,
         }
 

@@ -23,12 +23,12 @@ from convfe_core.backbones.precision import Precision, computes_in_bfloat16, exp
 from convfe_core.base.errors import ConvfeError, ImageError, Skipped, SpecError
 from convfe_core.base.folders import file_stamp, is_address, open_folder
 from convfe_core.base.pace import SECONDS_BETWEEN_LINES, Pace, duration
-from convfe_core.base.wording import counted, file_name, file_stem
+from convfe_core.base.wording import counted, display_name, file_name, file_stem
 from convfe_core.catalog.memory_need import weights_mb, worker_mb
 from convfe_core.catalog.specs import Spec, from_anywhere, require_different_labels
 from convfe_core.jobs.maps_job import SCHEMA, MapsJob
 from convfe_core.jobs.ray_engine import RayEngine, RayProgress, missing_in_words
-from convfe_core.jobs.shards import Parts, Shard, ShardImage, cut_shards
+from convfe_core.jobs.shards import Parts, Row, Shard, ShardImage, cut_shards
 from convfe_core.maps.input_size import Size
 from convfe_core.model_files.saved_model_folder import model_stamp
 from convfe_core.photos.photo import require_file
@@ -138,7 +138,7 @@ class MapsRun:
         stamps: dict[str, str] = {}
         for path in self.paths:
             try:
-                stamps |= _pictures(path)
+                stamps |= _pictures(path, self._tell_reason)
             except ImageError as error:
                 self._fail(str(path), "", str(error))
         taken: set[str] = set()
@@ -191,8 +191,7 @@ class MapsRun:
             for rows in parts.compute(shard, partial(job.rows, backbone)):
                 pace.count(len(rows))
                 for row in rows:
-                    if row["reason"]:
-                        self._tell_reason(row["reason"])
+                    self._tell_of(row)
                 if pace.due():
                     done = (pace.done - 1) % images + 1
                     words = pace.words()
@@ -201,6 +200,13 @@ class MapsRun:
     def _fail(self, image: str, spec: str, reason: str) -> None:
         self._failed[image, spec, reason] = None
         self._tell_reason(reason)
+
+    def _tell_of(self, row: Row) -> None:
+        """Say what is off about an image, unless that was said."""
+        if row["reason"]:
+            self._tell_reason(row["reason"])
+        elif row["note"]:
+            self._tell_reason(f"{display_name(row['image'])}: {row['note']}.")
 
     def _tell_reason(self, reason: str) -> None:
         if reason not in self._told:
@@ -219,7 +225,10 @@ class MapsRun:
         written = 0
         for table in tables:
             for row in table.to_pylist():
+                self._tell_of(row)
                 reason = row.pop("reason")
+                if not row["note"]:
+                    del row["note"]
                 if reason:
                     self._fail(row["image"], "", reason)
                     continue
@@ -230,8 +239,10 @@ class MapsRun:
         return written
 
 
-def _pictures(where: Path | str) -> dict[str, str]:
+def _pictures(where: Path | str, tell: Callable[[str], None]) -> dict[str, str]:
     """An image, or those of a folder, by path or address, each with what changes when it does.
+
+    `tell` takes a sentence that names what else is in the folder.
 
     Raises
     ------
@@ -239,10 +250,10 @@ def _pictures(where: Path | str) -> dict[str, str]:
     StoreError : the address cannot be reached
     """
     if is_address(where):
-        return photos_at_address(str(where))
+        return photos_at_address(str(where), tell)
     path = Path(where)
     if path.is_dir():
-        return {str(one): file_stamp(one) for one in photos_in_folder(path)}
+        return {str(one): file_stamp(one) for one in photos_in_folder(path, tell=tell)}
     require_file(path)
     return {str(path): file_stamp(path)}
 

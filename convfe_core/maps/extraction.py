@@ -9,9 +9,10 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from convfe_core.backbones.backbone import Backbone
+from convfe_core.backbones.backbone import Backbone, FrozenNetwork
 from convfe_core.base.arrays import FloatArray, PixelArray
 from convfe_core.base.background import ahead
+from convfe_core.base.errors import ImageError, SpecError
 from convfe_core.base.machine_queue import MACHINE, OnWait, wait_silently
 from convfe_core.graph.cell_geometry import CellGrid
 from convfe_core.maps.feature_maps import FeatureMaps
@@ -27,6 +28,24 @@ windows are decoded, in work or being drawn at once, and progress stands still f
 
 Key = TypeVar("Key")
 Result = TypeVar("Result")
+
+
+def require_cells(backbone: FrozenNetwork, photo: Photo, size: Size) -> None:
+    """Refuse a photograph of which a backbone makes no map at this size: too small for its unpadded layers, mostly.
+
+    Raises
+    ------
+    ImageError : with the photograph's name
+    """
+    frame = frame_for(photo.height, photo.width, backbone, size)
+    try:
+        backbone.grid(frame.input_height, frame.input_width)
+    except SpecError as error:
+        raise ImageError(
+            f"{photo.name}: expected an image that {backbone.label} makes a map of, got one that enters it at "
+            f"{frame.input_width} x {frame.input_height} pixels; choose a larger size or an earlier layer "
+            f"({str(error).rstrip('.')})."
+        ) from error
 
 
 def extract_maps(

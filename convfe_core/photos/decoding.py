@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import Image
 
 from convfe_core.base.arrays import PixelArray
 
 _BAND = 256  # rows
 _SENSOR_DEPTHS = (8, 10, 12, 14, 16)
+_FEWEST_FOR_EIGHT_BITS = 16.0
 _TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -21,8 +22,13 @@ _TRANSPOSITIONS = {
 }
 
 
-def upright_rgb(image: Image.Image) -> PixelArray:
+def upright_rgb(image: Image.Image, orientation: int) -> PixelArray:
     """Turn a decoded picture upright and into RGB, transparency laid over white.
+
+    Parameters
+    ----------
+    image : as it is stored
+    orientation : how it is to be turned, as EXIF counts, 1 to 8
 
     Returns
     -------
@@ -33,20 +39,9 @@ def upright_rgb(image: Image.Image) -> PixelArray:
     ValueError
         When Pillow knows no way from the picture's mode to RGB.
     """
-    # The conversion decodes where that has not happened; TIFF is then upright already and says so.
-    colours = _to_rgb(image)
-    pixels = np.asarray(_upright(colours, _orientation(image)))
+    pixels = np.asarray(_upright(_to_rgb(image), orientation))
     pixels.setflags(write=False)
     return pixels
-
-
-def _orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1 to 8, of a loaded picture; 1 where the EXIF block makes no sense."""
-    try:
-        value = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # damaged EXIF raises nearly everything, and is no reason to refuse a sound picture
-        return 1
-    return value if isinstance(value, int) else 1
 
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:
@@ -57,6 +52,8 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
         return Image.fromarray(to_eight_bits(np.asarray(image))).convert("RGB")
+    if image.mode == "La":  # grey multiplied by its alpha, from which Pillow knows one way only
+        image = image.convert("LA")
     if image.has_transparency_data:
         colours = image.convert("RGBA")
         white = Image.new("RGBA", colours.size, "white")
@@ -64,34 +61,30 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def to_eight_bits(values: NDArray[np.generic]) -> PixelArray:
-    """Scale deep greyscale values to 0..255.
+def to_eight_bits(values: NDArray[np.generic], missing: float | None = None) -> PixelArray:
+    """Scale deep values to 0..255.
 
-    Zero stays black and the top of the smallest usual sensor depth (8, 10, 12, 14 or 16 bits) that holds the
-    brightest pixel becomes white, because cameras and microscopes store 12 bits in 16; floats within 0..1 are
-    multiplied by 255. Values that fit neither (negative ones, heights in metres) are stretched from lowest to
-    highest. What is not finite becomes the lowest value.
+    Zero stays black, and white is where the sensor or the type ends (see `_black_and_white`). What is not finite, or
+    `missing`, becomes the lowest value.
 
     Parameters
     ----------
-    values : (H, W) integers or floats
+    values : (H, W) or (H, W, C) integers or floats; channels are scaled alike
+    missing : a value that stands for none
 
     Returns
     -------
-    (H, W) uint8
+    of the same shape, uint8
     """
     finite = np.isfinite(values)
+    if missing is not None:
+        finite &= values != missing
     if not finite.any():
         return np.zeros(values.shape, np.uint8)
     some = values.flat[finite.argmax()]
     lowest = float(np.min(values, where=finite, initial=some))
     highest = float(np.max(values, where=finite, initial=some))
-    if lowest >= 0 and highest <= 1 and values.dtype.kind == "f":
-        black, white = 0.0, 1.0
-    elif lowest >= 0 and highest < 2 ** _SENSOR_DEPTHS[-1]:
-        black, white = 0.0, float(next(2**depth - 1 for depth in _SENSOR_DEPTHS if highest < 2**depth))
-    else:
-        black, white = lowest, highest
+    black, white = _black_and_white(values.dtype, lowest, highest)
     # Halves keep the difference of two huge floats finite.
     half_span = max(white / 2 - black / 2, np.finfo(np.float64).tiny)
     result = np.empty(values.shape, np.uint8)
@@ -100,3 +93,24 @@ def to_eight_bits(values: NDArray[np.generic]) -> PixelArray:
         floats = np.where(finite[band], values[band], lowest).astype(np.float64)
         result[band] = np.clip(np.rint((floats / 2 - black / 2) / half_span * 255), 0, 255)
     return result
+
+
+def _black_and_white(dtype: np.dtype[np.generic], lowest: float, highest: float) -> tuple[float, float]:
+    """Which values are shown black and white.
+
+    Integers that use the upper half of their type are white at its end. Cameras and microscopes store 12 bits in 16,
+    so others are white at the top of the smallest usual sensor depth that holds the brightest. Floats within 0..1 are
+    white at 1. What fits none of these (negative values, heights in metres, floats a little above 1, which would be
+    black as eight bits) is stretched from lowest to highest.
+    """
+    if lowest < 0:
+        return lowest, highest
+    if dtype.kind == "f" and highest <= 1:
+        return 0.0, 1.0
+    if dtype.kind == "f" and highest < _FEWEST_FOR_EIGHT_BITS:
+        return lowest, highest
+    if dtype.kind in "iu" and highest > np.iinfo(dtype).max // 2:  # type: ignore[type-var]
+        return 0.0, float(np.iinfo(dtype).max)  # type: ignore[type-var]
+    if highest < 2 ** _SENSOR_DEPTHS[-1]:
+        return 0.0, float(next(2**depth - 1 for depth in _SENSOR_DEPTHS if highest < 2**depth))
+    return lowest, highest

@@ -1,46 +1,85 @@
-"""Sizes of pictures, read without decoding them."""
+"""What a picture's file says of it, read without decoding its pixels."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import IO
 
-from PIL import ExifTags, Image
+from PIL import Image
 
-from convfe_core.base.errors import AnnotationError, StoreError
-from convfe_core.datasets.file_sets import FileSet
-from convfe_core.photos.photo import FORMATS
+from convfe_core.base.errors import ImageError, StoreError
+from convfe_core.orientation import stored_orientation
+from convfe_core.picture_formats import FORMATS_IN_WORDS, formats_for, is_tiff, what_came
+from convfe_core.tiff import TiffLayout, read_layout
+
+_BEGINNING = 1 << 16  # where the EXIF block of a JPEG ends at the latest
+_SEVERAL_FRAMES = ("GIF", "PNG", "WEBP", "AVIF")
 
 
 @dataclass(frozen=True)
 class Header:
-    """A picture's size before and after it is turned upright, as (height, width), and its EXIF orientation."""
+    """A picture before it is decoded.
+
+    Attributes
+    ----------
+    stored, upright : (height, width) before and after it is turned
+    orientation : how it is to be turned, as EXIF counts, 1 to 8
+    format : as Pillow calls it
+    deep : whether it is a TIFF that only `convfe_core.tiff` can decode
+    note : what of the file is not shown, or nothing
+    """
 
     stored: tuple[int, int]
     upright: tuple[int, int]
     orientation: int
+    format: str
+    deep: bool = False
+    note: str = ""
 
 
-def read_header(source: FileSet, name: str) -> Header:
-    """Read a picture's size without decoding it.
+def look(file: IO[bytes], name: str) -> Header:
+    """Read a picture's header.
+
+    Parameters
+    ----------
+    file : at its beginning; it can be read from any place
+    name : its name; only what has no signature is known by it
 
     Raises
     ------
-    AnnotationError
-        When it is no picture; the message leaves the file's name to the caller.
+    ImageError
+        When it is no picture that is read; the message leaves the file's name to the caller.
+    Image.DecompressionBombError
+        When its size is far beyond any limit.
     """
-    try:
-        with source.open(name) as file, Image.open(file, formats=FORMATS) as image:
-            size = image.height, image.width
-            # A PNG's own `getexif` decodes the whole picture to see what comes after it.
-            exif = Image.Image.getexif(image) if image.format == "PNG" else image.getexif()
-            orientation = exif.get(ExifTags.Base.Orientation, 1)
-            is_tiff = image.format == "TIFF"
-    except StoreError:
-        raise
-    except Exception as error:  # Pillow's readers raise nearly everything on damaged headers
-        raise AnnotationError("is no picture that can be read") from error
-    if not isinstance(orientation, int) or not 1 <= orientation <= 8:
-        orientation = 1
-    turned = size[::-1] if orientation >= 5 else size
-    # Pillow states the upright size of a TIFF, and the stored size of everything else.
-    return Header(turned, size, orientation) if is_tiff else Header(size, turned, orientation)
+    beginning = file.read(_BEGINNING)
+    layout = read_layout(file) if is_tiff(beginning) else None
+    if layout is not None and layout.raw:
+        raise ImageError(f"expected {FORMATS_IN_WORDS}, got a raw picture of a camera; save it as one of these.")
+    file.seek(0)
+    if layout is None or layout.plain:
+        try:
+            return _pillow_header(file, name, layout)
+        except (StoreError, MemoryError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+            raise
+        except Exception as error:  # Pillow's readers raise nearly everything on damaged headers
+            if layout is None:
+                raise ImageError(f"expected {FORMATS_IN_WORDS}, got {what_came(beginning)}.") from error
+    return _header((layout.height, layout.width), layout.orientation, "TIFF", layout.note, deep=True)
+
+
+def _pillow_header(file: IO[bytes], name: str, layout: TiffLayout | None) -> Header:
+    with Image.open(file, formats=formats_for(name)) as image:
+        assert image.format is not None
+        orientation = stored_orientation(image, file)
+        size = image.height, image.width
+        if image.format == "TIFF" and orientation >= 5:  # whose size Pillow states upright
+            size = size[::-1]
+        note = layout.note if layout is not None else ""
+        if image.format in _SEVERAL_FRAMES and getattr(image, "is_animated", False):
+            note = "the first of its frames is shown"
+        return _header(size, orientation, image.format, note)
+
+
+def _header(stored: tuple[int, int], orientation: int, kind: str, note: str, *, deep: bool = False) -> Header:
+    return Header(stored, stored[::-1] if orientation >= 5 else stored, orientation, kind, deep, note)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
@@ -121,7 +121,7 @@ def reduce_photo(photo: Photo, longest_side: float) -> Photo:
     size = (_scaled(photo.width, scale), _scaled(photo.height, scale))
     pixels = np.array(Image.fromarray(photo.pixels).resize(size, Image.Resampling.BOX, reducing_gap=2.0))
     pixels.flags.writeable = False
-    return Photo(photo.name, pixels, photo.digest)
+    return replace(photo, pixels=pixels)
 
 
 def thumbnail_data_uri(photo: Photo, longest: int = 480) -> str:

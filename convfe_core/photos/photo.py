@@ -19,24 +19,12 @@ from convfe_core.base.errors import ImageError
 from convfe_core.base.folders import is_address, known_folder, split_address
 from convfe_core.base.wording import display_name, file_name
 from convfe_core.photos.decoding import upright_rgb
+from convfe_core.photos.image_header import Header, look
+from convfe_core.picture_formats import FORMATS_IN_WORDS, formats_for
+from convfe_core.tiff import read_page
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
-FORMATS_IN_WORDS = "a JPEG, PNG, WebP, BMP, TIFF or GIF picture"
-
-
-_OTHER_FILES = (
-    (0, b"%PDF", "a PDF document"),
-    (0, b"PK\x03\x04", "a ZIP archive"),
-    (0, b"\x1f\x8b", "a gzip archive"),
-    (0, b"\x89HDF", "an HDF5 file"),
-    (0, b"\x00\x00\x00\x0cjP", "a JPEG 2000 picture"),
-    (4, b"ftypavif", "an AVIF picture"),
-    (4, b"ftyphei", "a HEIC picture"),
-    (4, b"ftypmif1", "a HEIF picture"),
-    (4, b"ftyp", "a video"),
-)
-_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"BM", b"II*\x00", b"MM\x00*", b"GIF8")
+_DEEP_BYTES = 12
+"""Bytes that each of the most pixels may take once decoded: three 32-bit floats."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +58,13 @@ class Photo:
     name : its file name, fit to be shown (see :func:`display_name`)
     pixels : (H, W, 3) uint8, read-only
     digest : SHA-256 of the file's bytes, hex; two photographs of one name differ in it
+    note : what of the file is not shown, such as further pages; nothing for most
     """
 
     name: str
     pixels: PixelArray
     digest: str
+    note: str = ""
 
     @property
     def height(self) -> int:
@@ -90,8 +80,8 @@ class Photo:
 def read_photo(data: bytes, name: str, limits: ImageLimits = DEFAULT_LIMITS) -> Photo:
     """Decode a picture.
 
-    The first frame of several is taken, EXIF orientation is applied, transparency is laid over white, and
-    more than eight bits are scaled to eight (see :func:`convfe_core.photos.decoding.to_eight_bits`).
+    The first frame or page of several is taken, and `Photo.note` says so; EXIF orientation is applied, transparency is
+    laid over white, and more than eight bits are scaled to eight (see :func:`convfe_core.photos.decoding.to_eight_bits`).
 
     Parameters
     ----------
@@ -112,22 +102,23 @@ def read_photo(data: bytes, name: str, limits: ImageLimits = DEFAULT_LIMITS) -> 
             f"{shown}: expected at most {_megabytes(limits.max_bytes)}, got {_megabytes(len(data))}; "
             "save a smaller copy."
         )
-    with _open(data, shown, limits) as image:
-        _check_size(image.width, image.height, shown, limits)
-        try:
-            image.load()
-            pixels = upright_rgb(image)
-        except MemoryError as error:
-            raise ImageError(
-                f"{shown}: expected a picture that fits into memory, "
-                f"got {image.width} x {image.height} pixels; save a smaller copy."
-            ) from error
-        except Exception as error:  # Pillow's decoders raise nearly everything on damaged data
-            raise ImageError(
-                f"{shown}: expected a whole picture, got a {image.format} file that is damaged or cut short; "
-                "copy or download it again."
-            ) from error
-    return Photo(shown, pixels, hashlib.sha256(data).hexdigest())
+    header = _look(data, shown, limits)
+    height, width = header.upright
+    _check_size(width, height, shown, limits)
+    try:
+        pixels = _decode(data, shown, header, limits)
+    except ImageError as error:
+        raise ImageError(f"{shown}: {error}") from error
+    except MemoryError as error:
+        raise ImageError(
+            f"{shown}: expected a picture that fits into memory, got {width} x {height} pixels; save a smaller copy."
+        ) from error
+    except Exception as error:  # the decoders raise nearly everything on damaged data
+        raise ImageError(
+            f"{shown}: expected a whole picture, got a {header.format} file that is damaged or cut short, or of a "
+            "rare kind that is not read; copy or download it again, or save it as PNG."
+        ) from error
+    return Photo(shown, pixels, hashlib.sha256(data).hexdigest(), header.note)
 
 
 def open_photo(where: str | Path, limits: ImageLimits = DEFAULT_LIMITS) -> Photo:
@@ -192,37 +183,25 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e6:.3g} MB" if size < 999.5e6 else f"{size / 1e6:.0f} MB"
 
 
-def _open(data: bytes, shown: str, limits: ImageLimits) -> Image.Image:
+def _look(data: bytes, shown: str, limits: ImageLimits) -> Header:
     """Read a picture's header, and no more."""
     try:
-        return Image.open(io.BytesIO(data), formats=FORMATS)
+        return look(io.BytesIO(data), shown)
+    except ImageError as error:
+        raise ImageError(f"{shown}: {error}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(
             f"{shown}: expected at most {limits.max_pixels / 1e6:g} megapixels, got far more; save a smaller copy."
         ) from error
-    except Exception as error:  # Pillow's readers raise nearly everything on damaged headers
-        raise ImageError(f"{shown}: expected {FORMATS_IN_WORDS}, got {_what_came(data)}.") from error
 
 
-def _what_came(data: bytes) -> str:
-    """Name a file that is no picture, as far as its beginning tells."""
-    for position, magic, what in _OTHER_FILES:
-        if data.startswith(magic, position):
-            return what
-    if data.startswith(_BEGINNINGS):
-        return "the beginning of one whose rest is damaged or missing"
-    beginning = data[:512]
-    if b"<svg" in beginning:
-        return "an SVG drawing"
-    if b"<html" in beginning.lower() or beginning.lower().lstrip().startswith(b"<!doctype html"):
-        return "a web page"
-    try:
-        text = beginning.decode("utf-8")
-    except UnicodeDecodeError as error:
-        text = beginning[: error.start].decode("utf-8") if error.start > len(beginning) - 4 else "\0"
-    if all(character.isprintable() or character.isspace() for character in text):
-        return "text"
-    return "a file of another kind"
+def _decode(data: bytes, shown: str, header: Header, limits: ImageLimits) -> PixelArray:
+    if header.deep:
+        return upright_rgb(read_page(data, limits.max_pixels * _DEEP_BYTES), header.orientation)
+    with Image.open(io.BytesIO(data), formats=formats_for(shown)) as image:
+        image.load()
+        # Pillow turns TIFF itself while it decodes.
+        return upright_rgb(image, 1 if header.format == "TIFF" else header.orientation)
 
 
 def _check_size(width: int, height: int, shown: str, limits: ImageLimits) -> None:

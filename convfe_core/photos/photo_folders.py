@@ -9,16 +9,21 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from requests.certs import where as certificates
 
-from convfe_core.base.errors import ImageError
+from convfe_core.base.background import map_ahead
+from convfe_core.base.errors import ImageError, StoreError
 from convfe_core.base.folders import known_folder, split_address
 from convfe_core.base.wording import display_name
-from convfe_core.photos.photo import DEFAULT_LIMITS, EXTENSIONS, ImageLimits, Photo, read_photo
+from convfe_core.datasets.file_sets import AddressFiles, counts
+from convfe_core.photos.photo import DEFAULT_LIMITS, ImageLimits, Photo, read_photo
+from convfe_core.picture_formats import BEGINNING, is_picture_name, others_in_words, sort_out
+
+Tell = Callable[[str], None]
 
 FETCH_SECONDS = 10.0
 """How long fetching one address may take, from name to last byte."""
@@ -27,55 +32,55 @@ _MOST_REDIRECTS = 5
 _CHUNK = 65536
 
 
-def photos_in_folder(path: str | Path, *, recursive: bool = False) -> list[Path]:
+def photos_in_folder(path: str | Path, *, recursive: bool = False, tell: Tell = lambda _line: None) -> list[Path]:
     """List the pictures of a folder, sorted by path, capitals and small letters alike.
 
-    Hidden files and folders are left out, links to folders are not followed.
+    Files whose names tell nothing are looked into. Hidden files and folders are left out, links to folders are not
+    followed.
 
     Parameters
     ----------
     path : the folder
     recursive : whether its folders are searched too
+    tell : takes a sentence that names the files which are no pictures
 
     Raises
     ------
     ImageError
-        When there is no such folder, it cannot be read, or it holds no file that ends like a picture.
+        When there is no such folder, it cannot be read, or it holds no picture.
     """
     folder = Path(path).expanduser()
     shown = display_name(str(path))
-    found: list[Path] = []
-    others, below = 0, False
     try:
         if not folder.is_dir():
             raise ImageError(
                 f"{shown}: expected a folder with photographs, got "
                 + ("a file." if folder.exists() else "a path where there is no folder.")
             )
-        for here, folders, names in os.walk(folder, onerror=_raise):
-            below = below or bool(folders)
-            folders[:] = [name for name in folders if recursive and not name.startswith(".")]
-            for name in names:
-                if name.startswith("."):
-                    continue
-                if name.lower().endswith(EXTENSIONS):
-                    found.append(Path(here, name))
-                else:
-                    others += 1
+        names, below = _names(folder, recursive)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a valid path"
         raise ImageError(f"{shown}: expected a folder that can be read, got “{reason}”.") from error
-    if not found:
+    names.sort(key=lambda name: (name.casefold(), name))
+    pictures, others = sort_out(names, lambda unclear: (_beginning(folder / name) for name in unclear))
+    if not pictures:
         raise ImageError(
-            f"{shown}: expected a folder with photographs ({', '.join(EXTENSIONS)}), got one with "
-            f"{others or 'no'} other file{'' if others == 1 else 's'}."
+            f"{shown}: expected a folder with photographs, got one without"
+            + _but(others)
             + (" Folders in it are not searched: name one of them." if below and not recursive else "")
         )
-    return sorted(found, key=lambda item: (str(item).casefold(), str(item)))
+    if others:
+        tell(f"{shown}: {others_in_words(others)}.")
+    return [folder / name for name in names if name in pictures]
 
 
-def photos_at_address(address: str) -> dict[str, str]:
+def photos_at_address(address: str, tell: Tell = lambda _line: None) -> dict[str, str]:
     """List the pictures of a folder at an address such as ``s3://bucket/photos``, sorted like those of a folder.
+
+    Parameters
+    ----------
+    address : of a folder or of one picture
+    tell : takes a sentence that names the files which are no pictures
 
     Returns
     -------
@@ -84,25 +89,29 @@ def photos_at_address(address: str) -> dict[str, str]:
     Raises
     ------
     ImageError
-        When there is no such file, or none in the folder that ends like a picture.
+        When there is no such file, or no picture in the folder.
     StoreError
         When the address cannot be reached.
     """
+    address = address.rstrip("/")
     folder, name = split_address(address)
-    if name.lower().endswith(EXTENSIONS):
+    if is_picture_name(name) or _is_file(folder, name):
         stamps = known_folder(folder).stamps(recursive=False)
         if name not in stamps:
             raise ImageError(f"{display_name(name)}: expected a picture, got a path where there is no file.")
         return {address: stamps[name]}
-    folder = address.rstrip("/")
-    found = known_folder(folder).stamps(recursive=False)
-    pictures = [one for one in found if not one.startswith(".") and one.lower().endswith(EXTENSIONS)]
+    found = known_folder(address).stamps(recursive=False)
+    names = sorted((one for one in found if counts(one)), key=lambda one: (one.casefold(), one))
+
+    def beginning(one: str) -> bytes:
+        return known_folder(address).read(one, BEGINNING)
+
+    pictures, others = sort_out(names, lambda unclear: map_ahead(beginning, unclear, AddressFiles.readers))
     if not pictures:
-        raise ImageError(
-            f"{address}: expected a folder with photographs ({', '.join(EXTENSIONS)}), got an address with "
-            f"{len(found) or 'no'} other file{'' if len(found) == 1 else 's'}."
-        )
-    return {f"{folder}/{one}": found[one] for one in sorted(pictures, key=lambda one: (one.casefold(), one))}
+        raise ImageError(f"{address}: expected a folder with photographs, got an address without{_but(others)}")
+    if others:
+        tell(f"{address}: {others_in_words(others)}.")
+    return {f"{address}/{one}": found[one] for one in names if one in pictures}
 
 
 def fetch_photo(url: str, limits: ImageLimits = DEFAULT_LIMITS, *, seconds: float = FETCH_SECONDS) -> Photo:
@@ -146,8 +155,42 @@ def fetch_photo(url: str, limits: ImageLimits = DEFAULT_LIMITS, *, seconds: floa
     raise ImageError(f"{display_name(url)}: expected at most {_MOST_REDIRECTS} redirects, got more.")
 
 
+def _names(folder: Path, recursive: bool) -> tuple[list[str], bool]:
+    """The files of a folder, relative to it, and whether there are folders in it; OSError where it cannot be read."""
+    found, below = [], False
+    for here, folders, names in os.walk(folder, onerror=_raise):
+        below = below or bool(folders)
+        folders[:] = [name for name in folders if recursive and counts(name)]
+        inner = Path(here).relative_to(folder)
+        found += [str(inner / name) for name in names if counts(name)]
+    return found, below
+
+
 def _raise(error: OSError) -> None:
     raise error
+
+
+def _beginning(path: Path) -> bytes:
+    """A file's first bytes, or nothing of one that cannot be read or is no ordinary file."""
+    try:
+        if not path.is_file():
+            return b""
+        with path.open("rb") as file:
+            return file.read(BEGINNING)
+    except OSError:
+        return b""
+
+
+def _is_file(folder: str, name: str) -> bool:
+    """Whether there is a file of this name at an address; a bucket lies in no folder that could be asked."""
+    try:
+        return known_folder(folder).has(name)
+    except StoreError:
+        return False
+
+
+def _but(others: Sequence[str]) -> str:
+    return f"; {others_in_words(others)}." if others else " any file."
 
 
 def _split(address: str) -> SplitResult:

@@ -37,6 +37,7 @@ from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.packed_boxes import PackedBoxes
 from convfe_core.graph.cell_geometry import SpatialPath
 from convfe_core.jobs.shards import Row, Shard, ShardImage, cut_shards
+from convfe_core.maps.extraction import require_cells
 from convfe_core.maps.feature_maps import REDUCTIONS
 from convfe_core.maps.map_diagnostics import Diagnostics, diagnose_map
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo, read_photo
@@ -128,7 +129,9 @@ class Scorer:
             for position in range(first, len(shard.images)):
                 check()
                 try:
-                    yield position, self._photo(shard.images[position].place, next(files))
+                    photo = self._photo(shard.images[position].place, next(files))
+                    require_cells(backbone, photo, self.options.size)
+                    yield position, photo
                 except (ImageError, AnnotationError) as error:
                     unreadable[position] = str(error)
 

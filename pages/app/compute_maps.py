@@ -10,10 +10,10 @@ from streamlit.delta_generator import DeltaGenerator
 
 from convfe_core.backbones.backbone import Backbone
 from convfe_core.backbones.precision import Precision
-from convfe_core.base.errors import ConvfeError, MemoryLimitError
+from convfe_core.base.errors import ConvfeError, ImageError, MemoryLimitError
 from convfe_core.base.machine_queue import waiting_words
 from convfe_core.catalog.specs import Spec
-from convfe_core.maps.extraction import extract_maps
+from convfe_core.maps.extraction import extract_maps, require_cells
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.maps.input_size import Size, check_pass
 from convfe_core.photos.photo import Photo
@@ -33,7 +33,7 @@ class Work:
     precision: Precision = "float32"
     tap: str = "auto"
     store: MapStore = field(default_factory=map_store)
-    failed: dict[str, str] = field(default_factory=dict)
+    failed: dict[tuple[str, str], str] = field(default_factory=dict)  # by backbone, and photograph where it is one's
     done: int = 0
 
     def rows(self) -> Iterator[tuple[Photo, list[FeatureMaps]]]:
@@ -66,9 +66,10 @@ class Work:
             self.slot.progress(0.0, text=f"{plain(spec.label)}: {waiting_words(before)}")
 
         try:
+            require_cells(backbone, photo, self.size)
             check_pass(backbone, photo, self.size)
-        except MemoryLimitError as error:
-            self.failed[spec.label] = told(error)
+        except (ImageError, MemoryLimitError) as error:
+            self.failed[spec.label, photo.name] = told(error)
             return None
         maps = next(iter(extract_maps(backbone, [photo], self.size, wait)))
         self.store.put(self._key(photo, spec), maps)
@@ -85,11 +86,12 @@ class Work:
                 report("loading", None)
             return pool.get(spec, self.tap, self.precision, on_progress=report)
         except ConvfeError as error:
-            self.failed[spec.label] = told(error)
+            self.failed[spec.label, ""] = told(error)
             return None
 
 
-def show_failures(failed: dict[str, str]) -> None:
-    """Say in one sentence each which backbones could not be shown, and why."""
-    for label, reason in failed.items():
-        st.error(f"**{plain(label)}** is not shown. {plain(reason)}", icon=":material/error:")
+def show_failures(failed: dict[tuple[str, str], str]) -> None:
+    """Say in one sentence each which backbones could not be shown, for which photograph, and why."""
+    for (label, photo), reason in failed.items():
+        where = f" for **{plain(photo)}**" if photo else ""
+        st.error(f"**{plain(label)}** is not shown{where}. {plain(reason)}", icon=":material/error:")

@@ -18,8 +18,6 @@ from pages.app.words import plain, show_error, told
 from pages.sidebar.choose_images import READING
 from pages.sidebar.uploads import earlier_uploads, uploader_was_emptied
 
-FILE_TYPES = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif", "xml", "txt", "json", "yaml", "yml", "zip"]
-
 
 def choose_dataset() -> Dataset | None:
     """Ask for images with boxes; None until there are some."""
@@ -27,7 +25,6 @@ def choose_dataset() -> Dataset | None:
     emptied = uploader_was_emptied("dataset_uploads")
     uploads = st.file_uploader(
         "Images and their annotations, or one zip",
-        type=FILE_TYPES,
         accept_multiple_files=True,
         key="dataset_uploads",
         help="Pascal VOC XML, YOLO text or COCO JSON beside the images, or one zip of such a folder. "

@@ -16,16 +16,15 @@ from convfe_core.photos.gallery import DEFAULT_SAMPLES, SAMPLES, load_sample
 from convfe_core.photos.letterbox import reduce_photo
 from convfe_core.photos.photo import Photo, open_photo, read_photo
 from convfe_core.photos.photo_folders import fetch_photo, photos_in_folder
+from convfe_core.picture_formats import SEVERAL_FORMATS
 from convfe_core.serving.visitors import Allowance
 from pages.app.session import allowance, forget_others
-from pages.app.words import show_error, told
+from pages.app.words import plain, show_error, told
 from pages.sidebar.uploads import earlier_uploads, uploader_was_emptied
 from pages.views.opened import opened_images
 
 READING = Gate()
 """Large photographs take much memory while they are decoded: one at a time in the whole process."""
-
-FORMATS = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif"]
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
@@ -42,11 +41,10 @@ def choose_images() -> list[Photo]:
     emptied = uploader_was_emptied("uploads")
     uploads = st.file_uploader(
         "Your images",
-        type=FORMATS,
         accept_multiple_files=True,
         key="uploads",
         max_upload_size=allowed.images.max_bytes // 1_000_000,
-        help="JPEG, PNG, WebP, BMP, TIFF or GIF. They stay in memory and are dropped when you leave.",
+        help=f"{SEVERAL_FORMATS}, whatever their names. They stay in memory and are dropped when you leave.",
     )
     reader, waiting = _Reader(allowed), st.empty()
     for file_id in earlier_uploads("uploads", [upload.file_id for upload in uploads], emptied=emptied):
@@ -70,6 +68,8 @@ def choose_images() -> list[Photo]:
     photos = [*opened, *reader.photos, *(sample_photo(name) for name in chosen if name in names)]
     for problem in reader.problems:
         show_error(problem, icon=":material/broken_image:")
+    for note in reader.notes:
+        st.caption(plain(note))
     return list({photo.digest: photo for photo in photos}.values())
 
 
@@ -86,6 +86,7 @@ class _Reader:
 
     def __init__(self, allowed: Allowance) -> None:
         self.photos: list[Photo] = []
+        self.notes: list[str] = []
         self._allowed = allowed
         self._asked: dict[str, None] = {}
         self._problems: list[str] = []
@@ -112,6 +113,8 @@ class _Reader:
         found = self._decoded[key]
         if isinstance(found, Photo):
             self.photos.append(found)
+            if found.note:
+                self.note(f"{found.name}: {found.note}.")
         else:
             self._problems.append(found)
 
@@ -120,6 +123,10 @@ class _Reader:
         found = self._decoded.get(key)
         if isinstance(found, Photo):
             self.take(key, lambda: found)
+
+    def note(self, line: str) -> None:
+        """Keep a sentence about what is left out."""
+        self.notes.append(line)
 
     def fail(self, error: ConvfeError) -> None:
         """Tell of something that is no file."""
@@ -149,7 +156,7 @@ def _local_images(reader: _Reader) -> None:
     folder, address = folder.strip(), address.strip()
     if folder:
         try:
-            for path in photos_in_folder(Path(folder).expanduser()):
+            for path in photos_in_folder(Path(folder).expanduser(), tell=reader.note):
                 reader.take(_version(path), partial(open_photo, path))
         except ConvfeError as error:
             reader.fail(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from convfe_core.base.errors import ImageError
+from convfe_core.base.wording import display_name
 from convfe_core.photos.photo import ImageLimits
 from convfe_core.photos.photo_folders import fetch_photo, photos_in_folder
 
@@ -31,6 +33,27 @@ def test_a_folder_lists_its_pictures_sorted(tmp_path: Path) -> None:
     assert [path.name for path in deep] == ["a.png", "b.JPG", "C.webp", "d.tiff"]
 
 
+def test_files_are_pictures_by_what_they_hold_and_the_others_are_named(tmp_path: Path) -> None:
+    for name in ("photo", "photo.jpg_large", "scan.dat", "b.jfif", "c.jpe"):
+        (tmp_path / name).write_bytes(png())
+    others = ["a.svg", "drawing.abc", "empty", "n1.txt", "n2.txt", "n3.txt", "sound.mp3"]
+    for name in (*others, "Thumbs.db", ".DS_Store", "desktop.ini"):
+        (tmp_path / name).write_text("BM is no bitmap\n" if name != "empty" else "")
+    told: list[str] = []
+    found = [path.name for path in photos_in_folder(tmp_path, tell=told.append)]
+    assert found == ["b.jfif", "c.jpe", "photo", "photo.jpg_large", "scan.dat"]
+    shown = display_name(str(tmp_path))
+    assert told == [f"{shown}: 7 files are not read as pictures: {', '.join(others[:5])} and 2 more."]
+
+
+def test_a_pipe_in_a_folder_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    os.mkfifo(tmp_path / "pipe")
+    told: list[str] = []
+    assert len(photos_in_folder(tmp_path, tell=told.append)) == 1
+    assert told[0].endswith("1 file is not read as pictures: pipe.")
+
+
 def test_a_folder_that_links_to_itself_ends(tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
     (tmp_path / "again").symlink_to(tmp_path, target_is_directory=True)
@@ -46,10 +69,10 @@ def test_a_folder_that_is_none_is_answered_with_a_sentence(tmp_path: Path) -> No
     with pytest.raises(ImageError, match="expected a folder"):
         photos_in_folder("nul\0byte")
     (tmp_path / "file").unlink()
-    with pytest.raises(ImageError, match=r"got one with no other files\.$"):
+    with pytest.raises(ImageError, match=r"got one without any file\.$"):
         photos_in_folder(tmp_path)
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(ImageError, match=r"got one with 1 other file\.$"):
+    with pytest.raises(ImageError, match=r"got one without; 1 file is not read as pictures: notes\.txt\.$"):
         photos_in_folder(tmp_path)
     (tmp_path / "images").mkdir()
     with pytest.raises(ImageError, match=r"Folders in it are not searched: name one of them\.$"):
