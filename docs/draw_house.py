@@ -83,11 +83,11 @@ def draw() -> str:
     boxes: dict[str, tuple[float, float, float]] = {}
     y = float(GAP_Y / 2)
     for row in rows:
-        height = HEIGHT + LINE * max(len(rooms_of(wing)) for wing in row)
+        tallest = HEIGHT + LINE * max(len(rooms_of(wing)) for wing in row)
         left = (width - len(row) * (WIDTH + GAP_X) + GAP_X) / 2
         for place, wing in enumerate(row):
-            boxes[wing] = left + place * (WIDTH + GAP_X), y, HEIGHT + LINE * len(rooms_of(wing))
-        y += height + GAP_Y
+            boxes[wing] = left + place * (WIDTH + GAP_X), y, float(HEIGHT + LINE * len(rooms_of(wing)))
+        y += tallest + GAP_Y
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {y:g}" width="{width}" height="{y:g}" '
         'font-family="sans-serif" font-size="12">',
@@ -95,8 +95,8 @@ def draw() -> str:
     ]
     for wing, others in imports.items():
         for other in sorted(others):
-            (x1, y1, height), (x2, y2, _) = boxes[wing], boxes[other]
-            start, end = y1 + height, y2
+            (x1, top, height), (x2, end, _) = boxes[wing], boxes[other]
+            start = top + height
             bend = (end - start) / 2
             parts.append(
                 f'<path d="M{x1 + WIDTH / 2:g} {start:g} C{x1 + WIDTH / 2:g} {start + bend:g} {x2 + WIDTH / 2:g} '

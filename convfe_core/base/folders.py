@@ -23,6 +23,9 @@ WHOLE_BY_ITSELF = frozenset({"s3", "gcs", "abfs"})
 """Object stores: there a file is seen once all of it is there."""
 READ_AT_ONCE = 65536
 """Bytes asked for at once when only the beginning of a file may be wanted."""
+READERS_OVER_NETWORK = 32
+"""Files read at a time from an address, where reading is mostly waiting."""
+
 _CHUNK = 8 << 20
 
 
@@ -355,3 +358,11 @@ def file_stamp(path: Path) -> str:
     except (OSError, ValueError):
         return ""
     return f"{found.st_size}:{found.st_mtime_ns}"
+
+
+_LEFT_ALONE = ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin")
+
+
+def counts(name: str) -> bool:
+    """Whether a file or folder is somebody's, neither hidden nor left behind by an operating system."""
+    return not any(part.startswith(".") or part.lower() in _LEFT_ALONE for part in PurePosixPath(name).parts)

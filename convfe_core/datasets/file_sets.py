@@ -16,9 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from convfe_core.base.errors import AnnotationError, Skipped, StoreError
-from convfe_core.base.folders import RemoteFolder, file_stamp, is_address
-
-_LEFT_ALONE = ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin")
+from convfe_core.base.folders import READERS_OVER_NETWORK, RemoteFolder, counts, file_stamp, is_address
 
 
 @dataclass(frozen=True)
@@ -156,7 +154,7 @@ class AddressFiles(FileSet):
         When nothing is there.
     """
 
-    readers = 32
+    readers = READERS_OVER_NETWORK
 
     def __init__(self, address: str, keep: Callable[[str], bool] | None = None) -> None:
         self._folder = RemoteFolder(address)
@@ -340,8 +338,3 @@ def _unread(root: Path, error: OSError) -> Skipped:
     if folder == root:
         raise AnnotationError(f"{root}: expected a folder that can be read, got “{reason}”.") from error
     return Skipped(f"{folder.relative_to(root).as_posix()}/", f"cannot be read ({reason})")
-
-
-def counts(name: str) -> bool:
-    """Whether a file or folder is somebody's, neither hidden nor left behind by an operating system."""
-    return not any(part.startswith(".") or part.lower() in _LEFT_ALONE for part in PurePosixPath(name).parts)

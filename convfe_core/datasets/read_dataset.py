@@ -25,7 +25,7 @@ from convfe_core.datasets.file_sets import (
 )
 from convfe_core.datasets.readers import Annotation
 from convfe_core.photos.image_header import Header, look
-from convfe_core.picture_formats import BEGINNING, others_in_words, sort_out
+from convfe_core.photos.picture_formats import BEGINNING, others_in_words, sort_out
 
 _BOX_FILES = (".xml", ".txt", ".json", ".yaml", ".yml", ".names", ".labels")
 

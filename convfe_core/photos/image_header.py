@@ -8,9 +8,9 @@ from typing import IO
 from PIL import Image
 
 from convfe_core.base.errors import ImageError, StoreError
-from convfe_core.orientation import stored_orientation
-from convfe_core.picture_formats import FORMATS_IN_WORDS, formats_for, is_tiff, what_came
-from convfe_core.tiff import TiffLayout, read_layout
+from convfe_core.photos.orientation import stored_orientation
+from convfe_core.photos.picture_formats import FORMATS_IN_WORDS, formats_for, is_tiff, what_came
+from convfe_core.photos.tiff import TiffLayout, read_layout
 
 _BEGINNING = 1 << 16  # where the EXIF block of a JPEG ends at the latest
 _SEVERAL_FRAMES = ("GIF", "PNG", "WEBP", "AVIF")
@@ -25,7 +25,7 @@ class Header:
     stored, upright : (height, width) before and after it is turned
     orientation : how it is to be turned, as EXIF counts, 1 to 8
     format : as Pillow calls it
-    deep : whether it is a TIFF that only `convfe_core.tiff` can decode
+    deep : whether it is a TIFF that only `convfe_core.photos.tiff` can decode
     note : what of the file is not shown, or nothing
     """
 

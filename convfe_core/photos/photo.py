@@ -20,8 +20,8 @@ from convfe_core.base.folders import is_address, known_folder, split_address
 from convfe_core.base.wording import display_name, file_name
 from convfe_core.photos.decoding import upright_rgb
 from convfe_core.photos.image_header import Header, look
-from convfe_core.picture_formats import FORMATS_IN_WORDS, formats_for
-from convfe_core.tiff import read_page
+from convfe_core.photos.picture_formats import FORMATS_IN_WORDS, formats_for
+from convfe_core.photos.tiff import read_page
 
 _DEEP_BYTES = 12
 """Bytes that each of the most pixels may take once decoded: three 32-bit floats."""
@@ -81,7 +81,7 @@ def read_photo(data: bytes, name: str, limits: ImageLimits = DEFAULT_LIMITS) -> 
     """Decode a picture.
 
     The first frame or page of several is taken, and `Photo.note` says so; EXIF orientation is applied, transparency is
-    laid over white, and more than eight bits are scaled to eight (see :func:`convfe_core.photos.decoding.to_eight_bits`).
+    laid over white, and more than eight bits are scaled to eight (see `convfe_core.photos.decoding.to_eight_bits`).
 
     Parameters
     ----------

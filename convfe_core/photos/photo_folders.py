@@ -17,11 +17,10 @@ from requests.certs import where as certificates
 
 from convfe_core.base.background import map_ahead
 from convfe_core.base.errors import ImageError, StoreError
-from convfe_core.base.folders import known_folder, split_address
+from convfe_core.base.folders import READERS_OVER_NETWORK, counts, known_folder, split_address
 from convfe_core.base.wording import display_name
-from convfe_core.datasets.file_sets import AddressFiles, counts
 from convfe_core.photos.photo import DEFAULT_LIMITS, ImageLimits, Photo, read_photo
-from convfe_core.picture_formats import BEGINNING, is_picture_name, others_in_words, sort_out
+from convfe_core.photos.picture_formats import BEGINNING, is_picture_name, others_in_words, sort_out
 
 Tell = Callable[[str], None]
 
@@ -106,7 +105,7 @@ def photos_at_address(address: str, tell: Tell = lambda _line: None) -> dict[str
     def beginning(one: str) -> bytes:
         return known_folder(address).read(one, BEGINNING)
 
-    pictures, others = sort_out(names, lambda unclear: map_ahead(beginning, unclear, AddressFiles.readers))
+    pictures, others = sort_out(names, lambda unclear: map_ahead(beginning, unclear, READERS_OVER_NETWORK))
     if not pictures:
         raise ImageError(f"{address}: expected a folder with photographs, got an address without{_but(others)}")
     if others:

@@ -16,7 +16,7 @@ from convfe_core.photos.gallery import DEFAULT_SAMPLES, SAMPLES, load_sample
 from convfe_core.photos.letterbox import reduce_photo
 from convfe_core.photos.photo import Photo, open_photo, read_photo
 from convfe_core.photos.photo_folders import fetch_photo, photos_in_folder
-from convfe_core.picture_formats import SEVERAL_FORMATS
+from convfe_core.photos.picture_formats import SEVERAL_FORMATS
 from convfe_core.serving.visitors import Allowance
 from pages.app.session import allowance, forget_others
 from pages.app.words import plain, show_error, told

@@ -16,7 +16,7 @@ from convfe_core.datasets.file_sets import AddressFiles, FileSet, FolderFiles, U
 from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.photos.photo import read_photo
 from convfe_core.photos.photo_folders import photos_at_address
-from convfe_core.picture_formats import SUFFIXES, begins_like_picture, is_picture_name, pillow_formats
+from convfe_core.photos.picture_formats import SUFFIXES, begins_like_picture, is_picture_name, pillow_formats
 from tests.support.builders import corners, encode
 
 WRITABLE = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "TIFF", "GIF", "BMP", "JPEG2000", "PPM", "QOI", "SGI", "PCX", "DIB")
