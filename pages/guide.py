@@ -8,6 +8,7 @@ from convfe_core.catalog.specs import parse_spec
 from convfe_core.drawing.colour_scales import scale_limits
 from convfe_core.drawing.map_figure import Look, row_figure
 from convfe_core.maps.input_size import Size
+from convfe_core.model_files.other_libraries import PLAIN_KERAS
 from convfe_core.photos.gallery import SAMPLES, load_sample
 from pages.app.compute_maps import Work, show_failures
 from pages.app.navigation import enter
@@ -114,6 +115,18 @@ st.markdown(
     "- **95 % interval**: how far S is certain. Backbones whose difference may be 0 are *tied*, whatever their order\n"
     "- **Control**: S of the same architecture with random weights. Who does not beat it gains nothing from training\n"
     "- **Box probe**: whether the features in a box tell what is in it; chance is one over the number of classes"
+)
+
+st.subheader("Models saved by KerasHub", anchor=False)
+st.write(
+    "A file that KerasHub saved holds the settings of one of its classes and no layers, so that only KerasHub can open "
+    "it. Where that is installed, three lines save the model as plain Keras, which opens here:"
+)
+st.code("\n".join(PLAIN_KERAS).format(package="keras_hub", file="my_backbone.keras", part=""), language="python")
+st.write(
+    "`b` is the backbone: of a classifier or a detector, take `.backbone` of what was loaded. This works where all "
+    "layers are Keras' own, as in KerasHub's ResNet, ResNet-vd, CSPNet, DenseNet, EfficientNet and VGG. Its MobileNet "
+    "and HGNetV2 have layers of their own, whose program code is not run here."
 )
 
 st.subheader("The sample photographs", anchor=False)

@@ -1,29 +1,12 @@
-"""What a model may name: lists of Keras' own layers and values that neither run code nor read files."""
+"""What a model may name: lists of Keras' own layers and values that neither run code nor read files.
+
+What Keras has besides is refused, each for its reason. A test goes through all of Keras 3 and tf-keras.
+"""
 
 from __future__ import annotations
 
-TF_OPERATIONS = {
-    "math.add": "add",
-    "math.subtract": "subtract",
-    "math.multiply": "multiply",
-    "math.truediv": "divide",
-    "math.divide": "divide",
-    "divide": "divide",
-    "__operators__.add": "add",
-    "__operators__.getitem": "getitem",
-    "nn.bias_add": "bias_add",
-    "nn.relu": "relu",
-    "nn.relu6": "relu6",
-    "nn.silu": "silu",
-    "nn.swish": "silu",
-    "math.sigmoid": "sigmoid",
-    "identity": "identity",
-    "cast": "identity",
-    "concat": "concat",
-    "math.maximum": "maximum",
-    "math.minimum": "minimum",
-}
-"""Plain arithmetic that Keras 2 writes as operations of TensorFlow, which has others that write files."""
+TENSORFLOW_LAYERS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
+"""Layers of Keras 2 that call TensorFlow, which also has functions that write files; see `tensorflow_calls`."""
 
 _CONTAINERS = "Functional Model Sequential"
 
@@ -32,42 +15,62 @@ Activation ActivityRegularization AdaptiveAveragePooling1D AdaptiveAveragePoolin
 AdaptiveMaxPooling1D AdaptiveMaxPooling2D AdaptiveMaxPooling3D Add AdditiveAttention AlphaDropout Attention AugMix
 AutoContrast Average AveragePooling1D AveragePooling2D AveragePooling3D BatchNormalization Bidirectional CenterCrop
 Concatenate ContrastLimitedAdaptiveHistogramEqualization Conv1D Conv1DTranspose Conv2D Conv2DTranspose Conv3D
-Conv3DTranspose ConvLSTM1D ConvLSTM2D ConvLSTM3D Cropping1D Cropping2D Cropping3D Dense DepthwiseConv1D DepthwiseConv2D
-Dot Dropout ELU EinsumDense Embedding Equalization Flatten GRU GRUCell GaussianDropout GaussianNoise
+Conv3DTranspose ConvLSTM1D ConvLSTM2D ConvLSTM3D Cropping1D Cropping2D Cropping3D CutMix Dense DepthwiseConv1D
+DepthwiseConv2D Dot Dropout ELU EinsumDense Embedding Equalization Flatten GRU GRUCell GaussianDropout GaussianNoise
 GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D
 GlobalMaxPooling3D GroupNormalization GroupedQueryAttention Identity InputLayer LSTM LSTMCell LayerNormalization
-LayerScale LeakyReLU Masking MaxPooling1D MaxPooling2D MaxPooling3D Maximum Minimum MultiHeadAttention Multiply
+LayerScale LeakyReLU Masking MaxPooling1D MaxPooling2D MaxPooling3D Maximum Minimum MixUp MultiHeadAttention Multiply
 Normalization PReLU Permute Pipeline RMSNormalization RNN RandAugment RandomBrightness RandomColorDegeneration
-RandomColorJitter RandomContrast RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale
-RandomHeight RandomHue RandomInvert RandomPerspective RandomPosterization RandomRotation RandomSaturation
-RandomSharpness RandomShear RandomTranslation RandomWidth RandomZoom ReLU RepeatVector Rescaling Reshape Resizing
-SeparableConv1D SeparableConv2D SimpleRNN SimpleRNNCell SlicingOpLambda Softmax Solarization SpatialDropout1D
-SpatialDropout2D SpatialDropout3D SpectralNormalization StackedRNNCells StochasticDepth Subtract SyncBatchNormalization
-TFOpLambda ThresholdedReLU TimeDistributed UnitNormalization UpSampling1D UpSampling2D UpSampling3D ZeroPadding1D
-ZeroPadding2D ZeroPadding3D
+RandomColorJitter RandomContrast RandomCrop RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur
+RandomGrayscale RandomHeight RandomHue RandomInvert RandomPerspective RandomPosterization RandomRotation
+RandomSaturation RandomSharpness RandomShear RandomTranslation RandomWidth RandomZoom ReLU RepeatVector Rescaling
+Reshape Resizing ReversibleEmbedding SeparableConv1D SeparableConv2D SimpleRNN SimpleRNNCell Softmax Solarization
+SpatialDropout1D SpatialDropout2D SpatialDropout3D SpectralNormalization StackedRNNCells StochasticDepth Subtract
+SyncBatchNormalization ThresholdedReLU TimeDistributed UnitNormalization UpSampling1D UpSampling2D UpSampling3D
+ZeroPadding1D ZeroPadding2D ZeroPadding3D
 """
 
 _OPERATIONS = """
-Abs Absolute Add Amax Amin Average AveragePool Cast Celu Clip Concatenate Cos DepthToSpace Divide DotProductAttention
-Einsum Elu Erf Exp ExpandDims Expm1 ExtractPatches Flip Gelu GetItem Glu HardSigmoid HardSilu HardTanh LayerNorm
-LeakyRelu Log Log1p LogSigmoid LogSoftmax Logsumexp Matmul Max MaxPool Maximum Mean Min Minimum Moments Moveaxis
-Multiply Negative Normalize Pad Power Prod RMSNorm Ravel Reciprocal Relu Relu6 Reshape Resize Roll Rsqrt Selu Sigmoid
-Sign Silu Sin Slice SoftShrink Softmax Softplus Softsign SpaceToDepth Split Sqrt Square Squareplus Squeeze Stack Std
-StopGradient Subtract Sum Swapaxes Tanh TanhShrink Transpose TrueDivide Unstack Var Where
+Abs Absolute AdaptiveAveragePool AdaptiveMaxPool Add AffineTransform All AllClose Amax Amin Angle Any Append Arccos
+Arccosh Arcsin Arcsinh Arctan Arctan2 Arctanh Argmax Argmin Argpartition Argsort Array ArraySplit Average AveragePool
+BatchNorm BinaryCrossentropy Bincount BitwiseAnd BitwiseInvert BitwiseLeftShift BitwiseNot BitwiseOr BitwiseRightShift
+BitwiseXor BroadcastTo CDist CTCDecode CTCLoss Cast CategoricalCrossentropy Cbrt Ceil Celu Cholesky CholeskyInverse
+Clip Concatenate Conj Conjugate Conv ConvTranspose ConvertToTensor Copy Corrcoef Correlate Cos Cosh CountNonzero
+CropImages Cross Cumprod Cumsum Deg2rad DepthToSpace DepthwiseConv Det Diag Diagflat Diagonal Diff Digitize Divide
+DivideNoNan Dot DotProductAttention Dsplit Dstack Eig Eigh Einsum ElasticTransform Elu EmptyLike Equal Erf Erfc Erfinv
+Exp Exp2 ExpandDims Expm1 ExtractPatches ExtractSequences FFT FFT2 Fabs FakeQuantWithMinMaxVars Flip Fliplr Flipud
+Floor FloorDivide Fmax Fmin Fmod Fold FullLike GaussianBlur Gcd Gelu GetItem Glu Greater GreaterEqual HSVToRGB
+HardShrink HardSigmoid HardSilu HardTanh Heaviside Histogram Hsplit Hstack Hypot I0 IFFT2 IRFFT ISTFT Imag InTopK
+Inner Inv IsIn Isclose Isfinite Isinf Isnan Isneginf Isposinf Isreal Kron LayerNorm Lcm Ldexp LeakyRelu LeftShift Less
+LessEqual Log Log10 Log1p Log2 LogSigmoid LogSoftmax Logaddexp Logaddexp2 Logdet LogicalAnd LogicalNot LogicalOr
+LogicalXor Logsumexp Lstsq LuFactor MapCoordinates Matmul MatrixRank Max MaxPool Maximum Mean Median Meshgrid Min
+Minimum Mish Mod Moments Moveaxis MultiHot Multiply NanToNum Nanargmax Nanargmin Nancumprod Nancumsum Nanmax Nanmean
+Nanmedian Nanmin Nanpercentile Nanprod Nanquantile Nanstd Nansum Nanvar Ndim Negative Nextafter Nonzero Norm Normalize
+NotEqual OneHot OnesLike Outer PSNR Pad PadImages Percentile PerspectiveTransform Pinv Polar Power Prod Ptp Qr
+Quantile RFFT RGBToGrayscale RGBToHSV RMSNorm Rad2deg Ravel ReLU Real Rearrange Reciprocal Relu Relu6 Repeat Reshape
+Resize RightShift Roll Rot90 Round Rsqrt SSIM STFT SVD SaturateCast ScaleAndTranslate Scatter ScatterUpdate
+SearchSorted SegmentMax SegmentMin SegmentProd SegmentSum Select Selu SeparableConv Sigmoid Sign
+Signbit Silu Sin Sinc Sinh Size Slice SliceUpdate Slogdet SobelEdges SoftShrink Softmax Softplus Softsign Solve
+SolveTriangular Sort SpaceToDepth SparseCategoricalCrossentropy SparsePlus SparseSigmoid Sparsemax Split Sqrt Square
+Squareplus Squeeze Stack Std StopGradient Subtract Sum Swapaxes Take TakeAlongAxis Tan Tanh TanhShrink Tensordot
+Threshold Tile TopK Trace Transpose Trapezoid Tril Triu TrueDivide Trunc Unfold Unique UnravelIndex Unstack Vander Var
+Vdot View ViewAsComplex ViewAsReal Vsplit Vstack Where ZerosLike
 """
 
 _VALUES = """
 Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity IdentityInitializer LecunNormal LecunUniform Ones
 Orthogonal OrthogonalInitializer RandomNormal RandomUniform TruncatedNormal VarianceScaling Zeros
-L1 L1L2 L2 OrthogonalRegularizer MaxNorm MinMaxNorm NonNeg UnitNorm
-DTypePolicy FloatDTypePolicy Policy TensorShape
+STFT L1 L1L2 L2 OrthogonalRegularizer MaxNorm MinMaxNorm NonNeg RadialConstraint UnitNorm
+AWQDTypePolicy DTypePolicy DTypePolicyMap FloatDTypePolicy GPTQDTypePolicy Int4DTypePolicy Policy QuantizedDTypePolicy
+QuantizedFloat8DTypePolicy TensorShape
+AWQConfig AbsMaxQuantizer Float8QuantizationConfig GPTQConfig Int4QuantizationConfig Int8QuantizationConfig
 __ellipsis__ __keras_tensor__ __numpy__ __slice__ __tensor__ __tuple__
 """
 
 OPERATIONS = frozenset(_OPERATIONS.split())
 """Operations of Keras 3, which stand in a graph as layers do."""
 
-LAYERS = frozenset(_LAYERS.split()) | OPERATIONS
+LAYERS = frozenset(_LAYERS.split()) | OPERATIONS | frozenset(TENSORFLOW_LAYERS)
 """What a network is made of."""
 
 CLASSES = LAYERS | frozenset(f"{_CONTAINERS} {_VALUES}".split())
@@ -75,7 +78,8 @@ CLASSES = LAYERS | frozenset(f"{_CONTAINERS} {_VALUES}".split())
 
 _ACTIVATIONS = """
 celu elu exponential gelu glu hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh leaky_relu linear log_sigmoid
-log_softmax mish relu relu6 selu sigmoid silu soft_shrink softmax softplus softsign swish tanh tanh_shrink
+log_softmax mish relu relu6 selu sigmoid silu soft_shrink softmax softplus softsign sparse_plus sparse_sigmoid sparsemax
+squareplus swish tanh tanh_shrink threshold
 """
 
 ACTIVATIONS = frozenset(_ACTIVATIONS.split())
@@ -89,6 +93,7 @@ MODULES = (
     "keras.models",
     "keras.activations",
     "keras.dtype_policies",
+    "keras.quantizers",
     "keras.mixed_precision",
     "keras.engine",
     "keras.src.models",
@@ -96,6 +101,12 @@ MODULES = (
     "keras.src.layers",
     "keras.src.engine",
     "keras.src.applications",
+    "keras.src.activations",
+    "keras.src.constraints",
+    "keras.src.dtype_policies",
+    "keras.src.initializers",
+    "keras.src.quantizers",
+    "keras.src.regularizers",
     "tf_keras.src.layers",
     "tf_keras.src.engine",
     "tensorflow.python.keras",
@@ -103,12 +114,37 @@ MODULES = (
 """Where a class may come from, with everything below."""
 
 _TRAINING = """
-ActivityRegularization AlphaDropout AugMix Dropout GaussianDropout GaussianNoise RandAugment RandomBrightness
-RandomColorDegeneration RandomColorJitter RandomContrast RandomElasticTransform RandomErasing RandomFlip
-RandomGaussianBlur RandomGrayscale RandomHeight RandomHue RandomInvert RandomPerspective RandomPosterization
-RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation RandomWidth RandomZoom SpatialDropout1D
-SpatialDropout2D SpatialDropout3D StochasticDepth
+ActivityRegularization AlphaDropout AugMix CutMix Dropout GaussianDropout GaussianNoise MixUp RandAugment
+RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop RandomElasticTransform
+RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHeight RandomHue RandomInvert RandomPerspective
+RandomPosterization RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation RandomWidth
+RandomZoom SpatialDropout1D SpatialDropout2D SpatialDropout3D StochasticDepth
 """
 
 ONLY_IN_TRAINING = frozenset(_TRAINING.split())
 """Layers that do nothing outside training; leaving them out changes no number."""
+
+_FOREIGN_CODE = "runs program code that is not Keras' own"
+_CALLS_FUNCTIONS = "calls functions, which are program code"
+_NOTHING = "only stands for classes that are made from it, and does nothing by itself"
+_WORDS = "works on words or on columns of a table, and may read them from another file"
+_TABLE = "works on columns of a table, not on pictures"
+_SOUND = "works on sound, not on pictures"
+_OUTDATED = "is of Keras 2 alone: Keras 3 has no such layer any more"
+_NUMBERS = "makes numbers from its settings alone, not from a picture"
+
+_REASONS = {
+    "FlaxLayer JaxLayer TFSMLayer TorchModuleWrapper": _FOREIGN_CODE,
+    "AssociativeScan Cond ForiLoop Function JVP Map Scan Switch VectorizedMap WhileLoop": _CALLS_FUNCTIONS,
+    "AbstractRNNCell InputSpec Layer Operation PreprocessingLayer Wrapper": _NOTHING,
+    "Constraint Initializer QuantizationConfig Quantizer Regularizer SegmentReduction": _NOTHING,
+    "DynamicLookup FeatureSpace IntegerLookup StringLookup TextVectorization": _WORDS,
+    "CategoryEncoding DenseFeatures Discretization HashedCrossing Hashing": _TABLE,
+    "MelSpectrogram STFTSpectrogram": _SOUND,
+    "DynamicEmbedding LocallyConnected1D LocallyConnected2D RandomFourierFeatures": _OUTDATED,
+    "Arange Full Geomspace Linspace Logspace": _NUMBERS,
+    "MaxNumBoundingBoxes": "works on boxes beside a picture, and the networks here take a picture alone",
+}
+
+REFUSED = {kind: reason for kinds, reason in _REASONS.items() for kind in kinds.split()}
+"""What of Keras is not opened, and why."""

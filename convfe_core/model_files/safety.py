@@ -16,7 +16,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from convfe_core.base.errors import ModelFileError
-from convfe_core.model_files.allowed_names import ACTIVATIONS, CLASSES, LAYERS, MODULES, TF_OPERATIONS
+from convfe_core.model_files.allowed_names import (
+    ACTIVATIONS,
+    CLASSES,
+    LAYERS,
+    MODULES,
+    REFUSED,
+    TENSORFLOW_LAYERS,
+)
+from convfe_core.model_files.other_libraries import refusal_of_library
 
 MOST_BYTES = 2_000_000_000
 """Of a model file, and of everything in it once unpacked."""
@@ -25,29 +33,12 @@ MOST_ENTRIES = 100_000
 """Files in an archive, or groups and arrays in an HDF5 file."""
 MOST_TIMES, HARMLESS_BYTES = 20, 50_000_000
 """An archive or HDF5 file that unpacks to more than so many times its size is a bomb: weights hardly shrink."""
-MOST_CHANNELS = 1 << 15
-"""Filters or units of one layer: what a file of a few bytes could otherwise make this machine allocate."""
-MOST_PIXELS = 1 << 11
-"""A side of a model's input, and what one layer may add to a side or multiply it by."""
-MOST_PADDING = 2 * MOST_PIXELS
-"""What all paddings of a file may add to a side, layer by layer: one that widens by a pixel in every layer is fine."""
 MOST_LAYERS = 3_000
 """The deepest network of Keras Applications has 1,041; Keras takes minutes to build tens of thousands."""
+MOST_PARTS = 1 << 12
+"""What one layer may split its input into: Keras makes a tensor of each before anything can be counted."""
 
-_CHANNEL_KEYS = (
-    "filters",
-    "units",
-    "depth_multiplier",
-    "num_heads",
-    "num_query_heads",
-    "num_key_value_heads",
-    "head_dim",
-    "key_dim",
-    "value_dim",
-    "input_dim",
-    "output_dim",
-)
-_PIXEL_KEYS = ("batch_shape", "batch_input_shape", "height", "width", "padding", "cropping", "size", "n")
+_PART_KEYS = ("indices_or_sections", "num", "num_or_size_splits", "num_split")
 
 
 def check_config(config: Any, file_name: str) -> None:
@@ -62,7 +53,7 @@ def check_config(config: Any, file_name: str) -> None:
     ModelFileError : one sentence that names the layer
     """
     pending: list[tuple[Any, str]] = [(config, "")]
-    layers, padding = 0, 0.0
+    layers = 0
     while pending:
         node, layer = pending.pop()
         if isinstance(node, dict):
@@ -72,12 +63,7 @@ def check_config(config: Any, file_name: str) -> None:
             if layers > MOST_LAYERS:
                 raise ModelFileError(f"{file_name}: has more than {MOST_LAYERS:,} layers; expected fewer.")
             _check_values(node, layer, file_name)
-            padding += _largest(node.get("padding"))
-            if padding > MOST_PADDING:
-                raise ModelFileError(
-                    f"{file_name}: its paddings add up to {padding:,.0f} pixels at layer {layer!r}; "
-                    f"expected at most {MOST_PADDING:,}."
-                )
+            _check_inputs(node, layer, file_name)
             pending += [(value, layer) for key, value in node.items() if key != "compile_config"]
         elif isinstance(node, list):
             pending += [(value, layer) for value in node]
@@ -85,7 +71,7 @@ def check_config(config: Any, file_name: str) -> None:
 
 def _check_object(node: dict[str, Any], layer: str, file_name: str) -> str:
     """Judge one object of a configuration and return the name of the layer it belongs to."""
-    kind, settings = node["class_name"], node.get("config")
+    kind, settings, outermost = node["class_name"], node.get("config"), not layer
     own = settings.get("name") if isinstance(settings, dict) else None
     layer = str(node.get("name") or own or layer)[:80]
     shown = f"{file_name}: layer {layer!r}"
@@ -103,20 +89,42 @@ def _check_object(node: dict[str, Any], layer: str, file_name: str) -> str:
     function = kind == "function" and isinstance(settings, str) and settings in ACTIVATIONS
     if function and (at_home or module == "builtins"):  # where Keras says that its own functions come from
         return layer
+    foreign = refusal_of_library(node, layer, file_name, outermost=outermost)
+    if foreign is not None:
+        raise ModelFileError(foreign)
+    if at_home and isinstance(kind, str) and kind in REFUSED:
+        raise ModelFileError(
+            f"{shown} is Keras' {kind!r}, which {REFUSED[kind]}; save the model again without it, or only its part "
+            "before that."
+        )
     known = isinstance(kind, str) and kind in CLASSES
     if not known or not at_home or ">" in str(node.get("registered_name")):
         raise ModelFileError(
-            f"{shown} is {_shown(kind)}{_from(module)}, but only Keras' own image layers are opened, because others "
-            "need program code or other files; remove it and save the model again."
+            f"{shown} is {_shown(kind)}{_from(module)}, which is none of the layers of Keras that are known "
+            "here; others would need program code or other files. Save the model again without it, or only its part "
+            "before that."
         )
-    if kind in ("TFOpLambda", "SlicingOpLambda"):
-        function = settings.get("function") if isinstance(settings, dict) else None
-        if not isinstance(function, str) or function not in TF_OPERATIONS:
-            raise ModelFileError(
-                f"{shown} calls TensorFlow's {_shown(function)}, but only plain arithmetic is opened; "
-                "replace it by a Keras layer and save the model again."
-            )
+    if kind in TENSORFLOW_LAYERS:
+        _check_call(node, shown)
     return layer
+
+
+def _check_call(node: dict[str, Any], shown: str) -> None:
+    """Judge a layer of Keras 2 that calls TensorFlow: what it calls, and that it does so with a picture's values."""
+    from convfe_core.keras2.tensorflow_calls import CALLS
+    from convfe_core.keras2.tensorflow_layers import NODES
+
+    settings = node["config"] if isinstance(node.get("config"), dict) else {}
+    if node["class_name"] == "TensorFlowOpLayer":
+        described, known = settings.get("node_def"), NODES.keys()
+        called = described.get("op") if isinstance(described, dict) else None
+    else:
+        called, known = settings.get("function"), CALLS.keys()
+    if not isinstance(called, str) or called not in known:
+        raise ModelFileError(
+            f"{shown} calls TensorFlow's {_shown(called)}, but only calls that compute with a picture's values alone "
+            "are opened; replace it by a Keras layer and save the model again."
+        )
 
 
 def _check_values(node: dict[str, Any], layer: str, file_name: str) -> None:
@@ -133,28 +141,38 @@ def _check_values(node: dict[str, Any], layer: str, file_name: str) -> None:
                 f"{file_name}: layer {layer!r} carries program code as {key}; models are opened without running any. "
                 "Replace it by one of Keras' own functions and save the model again."
             )
-        if key in _CHANNEL_KEYS and isinstance(value, int | float) and value > MOST_CHANNELS:
+        if key in _PART_KEYS and isinstance(value, int | float) and value > MOST_PARTS:
             raise ModelFileError(
-                f"{file_name}: layer {layer!r} has {value:,.0f} {key}; expected at most {MOST_CHANNELS:,}."
-            )
-        if key in _PIXEL_KEYS and (most := _largest(value)) > MOST_PIXELS:
-            raise ModelFileError(
-                f"{file_name}: layer {layer!r} has {key} {most:,.0f}; expected at most {MOST_PIXELS:,}."
+                f"{file_name}: layer {layer!r} splits its input into {value:,.0f} parts; "
+                f"expected at most {MOST_PARTS:,}."
             )
 
 
-def _largest(setting: Any) -> float:
-    """The largest number in a setting that is one, or holds some in lists; 0 without any."""
-    values = [setting]
-    for _ in range(3):
-        values = [inner for value in values for inner in _parts(value)]
-    return max((value for value in values if isinstance(value, int | float)), default=0.0)
+def _check_inputs(node: dict[str, Any], layer: str, file_name: str) -> None:
+    """Refuse a layer that is called with numbers alone: Keras would compute with them while it opens the file."""
+    calls = node.get("inbound_nodes")
+    if isinstance(calls, list) and not all(_names_a_tensor(call) for call in calls):
+        raise ModelFileError(
+            f"{file_name}: layer {layer!r} is called with numbers alone; expected what another layer makes of a "
+            "picture. Save the model again."
+        )
 
 
-def _parts(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else [value]
+def _names_a_tensor(call: Any) -> bool:
+    """Whether the description of a call holds a tensor: ``["its layer", 0, 0]`` in Keras 2."""
+    pending = [call]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, dict):
+            if node.get("class_name") == "__keras_tensor__":
+                return True
+            pending += node.values()
+        elif isinstance(node, list):
+            match node:
+                case [str(name), int(place), int(), *_] if name != "_CONSTANT_VALUE" and place >= 0:
+                    return True
+            pending += node
+    return False
 
 
 def check_hdf5(path: Path, file_name: str) -> int:

@@ -20,8 +20,8 @@ from convfe_core.graph.taps import operation_of, sources_of, tensors_in_order
 
 SPARE_NUMBERS = 1_000_000
 """What layers may hold that files leave out: states of random layers, tables made from settings."""
-MOST_IN_A_PASS = 2**29
-"""Values that enter and leave one layer for one picture: as many as in two maps of 2,048 x 2,048 cells, 64 channels."""
+MOST_PASS_MB = 8_192
+"""Megabytes of values that enter and leave one layer for one picture: two maps of 4,096 x 4,096 cells, 64 channels."""
 _NUMBER_MB = 4 / 2**20
 
 
@@ -64,7 +64,7 @@ def check_enlargement(model: Any, height: int, width: int) -> None:
     ModelFileError : a sentence without the file's name, with both sizes
     """
     taken, room = numbers_in_a_pass(model, height, width) * _NUMBER_MB, max(room_mb(), 0)
-    most = min(MOST_IN_A_PASS * _NUMBER_MB, room)
+    most = min(MOST_PASS_MB, room)
     if taken > most:
         raise ModelFileError(
             f"its layers make {taken:,.0f} MB of a picture of {width} x {height} pixels; "

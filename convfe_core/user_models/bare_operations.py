@@ -14,12 +14,21 @@ from typing import Any
 from convfe_core.model_files.allowed_names import OPERATIONS
 from convfe_core.user_models.allocation_limits import build_old_keras
 
-_MODULES = ("numpy", "nn", "core", "math", "image")
+_MODULES = (
+    "ops.numpy",
+    "ops.nn",
+    "ops.core",
+    "ops.math",
+    "ops.image",
+    "ops.linalg",
+    "ops.einops",
+    "activations.activations",
+)
 
 
 def name_operations(config: dict[str, Any]) -> bool:
     """Write into a description where its operations come from; True where it has some."""
-    modules = [import_module(f"keras.src.ops.{module}") for module in _MODULES]
+    modules = [import_module(f"keras.src.{module}") for module in _MODULES]
     found = False
     for described in _operations(config):
         kind = described["class_name"]

@@ -10,10 +10,17 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
-from convfe_core.base.errors import ModelFileError
-from convfe_core.model_files.allowed_names import ONLY_IN_TRAINING, TF_OPERATIONS
+import numpy as np
+from numpy.typing import NDArray
 
-_RENAMED = {"SyncBatchNormalization": "BatchNormalization", "ThresholdedReLU": "ReLU"}
+from convfe_core.base.errors import ModelFileError
+from convfe_core.graph.taps import operation_of, sources_of
+from convfe_core.model_files.allowed_names import ONLY_IN_TRAINING, TENSORFLOW_LAYERS
+
+_RENAMED = {"RandomCrop": "Resizing", "SyncBatchNormalization": "BatchNormalization", "ThresholdedReLU": "ReLU"}
+"""What Keras 3 has for a layer of tf-keras, whose RandomCrop makes pictures fit outside training."""
+_INNER_LAYERS = ("layer", "backward_layer", "cell", "cells")
+"""Settings of a layer that are layers themselves."""
 _CALLING_ARGUMENTS = ("training", "mask", "name")
 
 
@@ -93,7 +100,7 @@ class _Rebuild:
             if hasattr(operation, "_nodes_by_depth") or getattr(operation, "_functional", None) is not None:
                 made = self.run(operation, [*arguments, *named.values()], operation.name)
             else:
-                made = [self._call(operation, arguments, named, prefix)]
+                made = _outputs(self._call(operation, arguments, named, prefix))
             for old, new in zip(_as_list(node.outputs), made, strict=True):
                 known[id(old)] = new
         return [known[id(output)] for output in graph.outputs]
@@ -104,23 +111,43 @@ class _Rebuild:
             statistics = type(old).__name__ == "Normalization"
             if not (trained or statistics) or not getattr(old, "weights", []):
                 continue
-            if [tuple(w.shape) for w in new.weights] != [tuple(w.shape) for w in old.weights]:
+            values = _weights(old, new)
+            if [tuple(w.shape) for w in new.weights] != [value.shape for value in values]:
                 raise ModelFileError(f"layer {old.name!r}: expected weights of the shapes that Keras 3 gives it.")
-            new.set_weights(old.get_weights())
+            new.set_weights(values)
             if statistics:
                 new.finalize_state()
 
     def _call(self, operation: Any, arguments: list[Any], named: dict[str, Any], prefix: str) -> Any:
         kind = type(operation).__name__
-        if kind in ONLY_IN_TRAINING:
+        if kind in ONLY_IN_TRAINING and not _crops_always(operation):
             return arguments[0]
-        if kind in ("TFOpLambda", "SlicingOpLambda"):
-            return _arithmetic(TF_OPERATIONS[operation.get_config()["function"]], arguments, named)
+        if kind in TENSORFLOW_LAYERS:
+            from convfe_core.keras2.tensorflow_layers import replay
+
+            made = replay(operation, arguments, named)
+            self._name_new(made, [arguments, named], self._name(operation.name, prefix))
+            return made
         if kind == "Resizing" and arguments[0].shape[-1] in (1, 3):
             return arguments[0]  # pictures come in the size that it asks for
         if id(operation) not in self._made:
             self._made[id(operation)] = (operation, _remake(operation, self._name(operation.name, prefix)))
         return self._made[id(operation)][1](*arguments, **named)
+
+    def _name_new(self, made: Any, given: Any, name: str) -> None:
+        """Name the operations that were made of one layer after it, the last one exactly so."""
+        import keras
+
+        before = {id(tensor) for tensor in keras.tree.flatten(given)}
+        pending = [tensor for tensor in keras.tree.flatten(made) if keras.utils.is_keras_tensor(tensor)]
+        seen: set[int] = set()
+        while pending:
+            tensor = pending.pop()
+            operation = operation_of(tensor)
+            if id(tensor) not in before and id(operation) not in seen:
+                operation.name = name if not seen else self._name(f"{name}_{operation.name}", "")
+                seen.add(id(operation))
+                pending += sources_of(tensor)
 
     def _name(self, name: str, prefix: str) -> str:
         """A name that no other layer has: the outer model's goes before a second one."""
@@ -164,13 +191,19 @@ def _remake(operation: Any, name: str) -> Any:
 
     config = {**operation.get_config(), "name": name}
     if isinstance(operation, keras.Operation):
-        if isinstance(operation, keras.layers.Layer):
-            config["dtype"] = "float32"
+        if isinstance(operation, keras.layers.Layer) and not _quantized(operation):
+            config |= {"dtype": "float32"} if "dtype" in config else {}
+            if "lora_rank" in config:
+                config["lora_rank"] = None  # what it adds to a kernel is added by `_weights`
         return type(operation).from_config(config)
     kind = _RENAMED.get(type(operation).__name__, type(operation).__name__)
     maker = getattr(keras.layers, kind, None)
     if maker is None:
         raise ModelFileError(f"layer {name!r}: expected a layer that Keras 3 has. Received: {kind}.")
+    if kind == "Resizing" and "seed" in config:
+        config["crop_to_aspect_ratio"] = True  # as a RandomCrop of tf-keras does
+    for key in set(_INNER_LAYERS) & set(config):
+        config[key] = _remake_inner(getattr(operation, key, None))
     if "theta" in config:
         config["threshold"] = config.pop("theta")
     if kind == "LeakyReLU":
@@ -186,6 +219,36 @@ def _remake(operation: Any, name: str) -> Any:
     return maker(**settings)
 
 
+def _remake_inner(inner: Any) -> Any:
+    """The layers within a layer of tf-keras, anew; a Bidirectional may have no layer of its own for the way back."""
+    if isinstance(inner, list | tuple):
+        return [_remake_inner(one) for one in inner]
+    return None if inner is None else _remake(inner, _clean(inner.name))
+
+
+def _crops_always(operation: Any) -> bool:
+    """Whether a layer is a RandomCrop of tf-keras, which makes every picture of one size, not in training alone."""
+    import keras
+
+    return type(operation).__name__ == "RandomCrop" and not isinstance(operation, keras.Operation)
+
+
+def _quantized(layer: Any) -> bool:
+    """Whether a Keras 3 layer, or one within it, keeps its numbers in fewer bits, which its type alone tells."""
+    import keras
+
+    policy = layer.dtype_policy
+    kinds = keras.dtype_policies.QuantizedDTypePolicy, keras.dtype_policies.QuantizedFloat8DTypePolicy
+    return isinstance(policy, (*kinds, keras.dtype_policies.DTypePolicyMap))
+
+
+def _weights(old: Any, new: Any) -> list[NDArray[Any]]:
+    """The weights of a layer for another one like it; what LoRA added to a kernel (arXiv 2106.09685) is in it."""
+    if getattr(old, "lora_enabled", False) and not _quantized(old):
+        return [np.asarray(getattr(old, weight.name)) for weight in new.weights]
+    return [np.asarray(value) for value in old.get_weights()]
+
+
 def _initializer(described: Any) -> Any:
     """The initializer that a description names, for untrained weights; Keras' usual one where it names none."""
     import keras
@@ -198,27 +261,11 @@ def _initializer(described: Any) -> Any:
         return keras.initializers.GlorotUniform()
 
 
-def _arithmetic(name: str, arguments: list[Any], named: dict[str, Any]) -> Any:
-    """An operation that Keras 2 wrote as one of TensorFlow's, in Keras 3."""
-    from keras import ops
-
-    values = [*arguments, *(value for key, value in named.items() if key not in ("data_format", "dtype", "axis"))]
-    if name == "getitem":
-        return values[0][tuple(_index(part) for part in values[1])]
-    if name == "identity":
-        return values[0]
-    if name == "bias_add":
-        return ops.add(values[0], ops.convert_to_tensor(values[1], "float32"))
-    if name == "concat":
-        return ops.concatenate(values[0], axis=named.get("axis", -1))
-    function = getattr(ops, name)
-    return function(values[0]) if name in ("relu", "relu6", "silu", "sigmoid") else function(values[0], values[1])
-
-
-def _index(part: Any) -> Any:
-    if isinstance(part, dict):
-        return slice(part.get("start"), part.get("stop"), part.get("step")) if "step" in part else Ellipsis
-    return part
+def _outputs(made: Any) -> list[Any]:
+    """What a call made, one by one; a tuple of numbers is a shape, which is one thing."""
+    if isinstance(made, tuple) and not any(hasattr(one, "dtype") for one in made):
+        return [made]
+    return _as_list(made)
 
 
 def _as_list(outputs: Any) -> list[Any]:

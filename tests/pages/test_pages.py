@@ -210,6 +210,7 @@ def test_the_guide_opens_and_shows_a_trained_and_an_untrained_backbone(app: AppT
     assert not app.exception
     assert len(charts(app)) == 1
     assert "TinyResNet:untrained max" in charts(app)[0]
+    assert 'keras.Model(b.inputs, b.outputs).save("x.keras")' in app.code[0].value
 
 
 def test_ranking_names_a_leader_and_shows_table_and_plots(

@@ -6,13 +6,13 @@ import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from convfe_core.base.errors import ModelFileError
 from convfe_core.base.memory import resident_mb
-from convfe_core.model_files.safety import MOST_CHANNELS
 from convfe_core.user_models.allocation_limits import (
     SPARE_NUMBERS,
     bounded_in_tf_keras,
@@ -27,10 +27,7 @@ from convfe_core.user_models.read_model_file import load_model_file
 from tests.model_files.test_safety import hdf5_model, layer, sequential
 
 HUGE = sequential(
-    *(
-        layer("Conv2D", f"evil{number}", filters=MOST_CHANNELS, kernel_size=[3, 3], padding="same")
-        for number in range(4)
-    )
+    *(layer("Conv2D", f"evil{number}", filters=1 << 15, kernel_size=[3, 3], padding="same") for number in range(4))
 )
 MEMORY_MB = 200
 
@@ -248,3 +245,61 @@ def test_a_pass_that_does_not_fit_into_memory_is_refused(monkeypatch: pytest.Mon
         ModelFileError, match=r"its layers make 469 MB of a picture of 100 x 100 pixels; expected at most 100 MB\."
     ):
         check_enlargement(model, 100, 100)
+
+
+HOSTILE_SIZES: dict[str, Callable[[Any, Any], Any]] = {
+    "a picture": lambda _, x: x,
+    "a margin": lambda keras, x: keras.layers.ZeroPadding2D(10**6)(x),
+    "a size": lambda keras, x: keras.layers.UpSampling2D(10**5)(x),
+    "repeats": lambda keras, x: keras.ops.repeat(x, 10**9, axis=1),
+    "tiles": lambda keras, x: keras.ops.tile(x, [1, 10**5, 10**5, 1]),
+    "a broadcast": lambda keras, x: keras.ops.broadcast_to(x[:, :1, :1], [1, 10**6, 10**6, 3]),
+    "a margin of an operation": lambda keras, x: keras.ops.pad(x, [[0, 0], [10**6, 0], [10**6, 0], [0, 0]]),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_SIZES)
+def test_what_makes_terabytes_of_a_picture_is_refused_in_megabytes_before_any_pass(tmp_path: Path, name: str) -> None:
+    import keras
+
+    side = 10**6 if name == "a picture" else 32
+    picture = keras.Input((side, side, 3))
+    x = keras.layers.Conv2D(4, 1)(HOSTILE_SIZES[name](keras, picture))
+    keras.Model(picture, x).save(tmp_path / "m.keras")
+    before = resident_mb()
+    with pytest.raises(
+        ModelFileError, match=r"m\.keras: its layers make [\d,]{6,} MB of a picture of \d+ x \d+ pixels"
+    ):
+        open_model(tmp_path / "m.keras")
+    assert resident_mb() - before < MEMORY_MB
+
+
+def test_large_pictures_and_long_features_open(tmp_path: Path) -> None:
+    import keras
+
+    picture = keras.Input((1920, 2560, 3))
+    x = keras.layers.Conv2D(8, 3, 2, "same", name="map")(keras.layers.ZeroPadding2D(1500)(picture))
+    features = keras.Input((100_000,))
+    classes = keras.Sequential([features, keras.layers.Dense(2)], name="classes")
+    x = keras.layers.Dense(100_000)(keras.layers.GlobalAveragePooling2D()(x))
+    keras.Model(picture, classes(x)).save(tmp_path / "m.keras")
+    opened = open_model(tmp_path / "m.keras")
+    assert opened.native == (1920, 2560)
+    assert opened.model.outputs[0].shape[-1] == 8
+
+
+def test_giant_layers_without_their_numbers_are_refused(tmp_path: Path) -> None:
+    for kind, settings in (
+        ("Dense", {"units": 10**12}),
+        ("Embedding", {"input_dim": 10**9, "output_dim": 10**6}),
+        ("Conv2D", {"filters": 10**9, "kernel_size": [3, 3]}),
+        ("PReLU", {}),
+    ):
+        described = sequential(layer(kind, "evil", **settings))
+        described["config"]["layers"][0]["config"]["batch_shape"] = [None, 10**6, 10**6, 3]
+        inner = hdf5_model(tmp_path / "inner.h5", sequential())
+        with zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
+            archive.writestr("config.json", json.dumps(described))
+            archive.write(inner, "model.weights.h5")
+        with pytest.raises(ModelFileError, match=r"describes layers of at least [\d,]{10,} numbers, but holds 0"):
+            load_model_file(tmp_path / "m.keras")

@@ -1,0 +1,97 @@
+"""Every layer, operation and value of Keras 3 and tf-keras is either opened or refused for a true reason."""
+
+import inspect
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from convfe_core.base.errors import ModelFileError
+from convfe_core.model_files.allowed_names import ACTIVATIONS, CLASSES, LAYERS, OPERATIONS, REFUSED
+from convfe_core.model_files.safety import check_config
+from tests.model_files.test_safety import layer, sequential
+
+VALUES = ("initializers", "quantizers", "dtype_policies", "regularizers", "constraints")
+
+
+def classes_of(module: ModuleType) -> set[str]:
+    """Names that classes have themselves, not those that a module has for them besides (``Convolution2D``)."""
+    return {kind.__name__ for kind in vars(module).values() if inspect.isclass(kind)}
+
+
+def kinds_of(kind: Any) -> Iterator[Any]:
+    for one in kind.__subclasses__():
+        yield one
+        yield from kinds_of(one)
+
+
+def test_every_layer_of_both_versions_is_decided() -> None:
+    import keras
+    import tf_keras
+
+    experimental = tf_keras.layers.experimental
+    public = set().union(*map(classes_of, (keras.layers, tf_keras.layers, experimental, experimental.preprocessing)))
+    assert public - CLASSES - {"Lambda"} == public & REFUSED.keys()
+
+
+def test_every_operation_is_decided_and_none_that_calls_a_function_is_opened() -> None:
+    import keras
+
+    found = {
+        kind.__name__: kind
+        for kind in kinds_of(keras.Operation)
+        if kind.__module__.startswith("keras.src.") and not issubclass(kind, keras.layers.Layer)
+    }
+    assert len(found) > 250
+    assert found.keys() - OPERATIONS == found.keys() & REFUSED.keys()
+    assert found.keys() >= OPERATIONS
+    functions = {"f", "fn", "func", "function", "body", "body_fun", "cond", "true_fn", "false_fn", "branches"}
+    taking = {name for name, kind in found.items() if functions & set(inspect.signature(kind.call).parameters)}
+    taking |= {name for name, kind in found.items() if functions & set(inspect.signature(kind.__init__).parameters)}
+    assert not taking & OPERATIONS
+
+
+@pytest.mark.parametrize("part", VALUES)
+def test_every_value_that_a_layer_may_have_is_decided(part: str) -> None:
+    import keras
+    import tf_keras
+
+    for package in (keras, tf_keras):
+        public = classes_of(getattr(package, part)) if hasattr(package, part) else set()
+        assert public - CLASSES == public & REFUSED.keys()
+
+
+def test_every_activation_is_opened() -> None:
+    import keras
+    import tf_keras
+
+    for package in (keras, tf_keras):
+        public = {name for name, value in vars(package.activations).items() if inspect.isfunction(value)}
+        assert public - {"get", "serialize", "deserialize"} <= ACTIVATIONS
+
+
+def test_nothing_is_both_opened_and_refused() -> None:
+    assert not CLASSES & REFUSED.keys()
+
+
+@pytest.mark.parametrize("kind", sorted(REFUSED))
+def test_what_is_refused_is_called_keras_own_and_told_why(kind: str) -> None:
+    with pytest.raises(ModelFileError) as caught:
+        check_config(sequential(layer(kind)), "m.keras")
+    sentence = str(caught.value)
+    assert sentence.startswith(f"m.keras: layer 'evil' is Keras' '{kind}', which {REFUSED[kind]}; ")
+    assert "save the model again without it" in sentence
+
+
+def test_what_neither_list_knows_is_not_called_foreign_code() -> None:
+    with pytest.raises(
+        ModelFileError, match="is 'LayerOfTomorrow', which is none of the layers of Keras that are known"
+    ):
+        check_config(sequential(layer("LayerOfTomorrow")), "m.keras")
+
+
+def test_images_layers_of_both_versions_are_all_among_those_that_a_network_is_made_of() -> None:
+    assert {"Conv2D", "RandomCrop", "MixUp", "Repeat", "Split", "TFOpLambda", "TensorFlowOpLayer"} <= LAYERS
+    assert np.all([name.isidentifier() for name in LAYERS])
