@@ -14,6 +14,7 @@ WINGS = (
     "photos",
     "catalog",
     "graph",
+    "keras2",
     "model_files",
     "datasets",
     "user_models",
