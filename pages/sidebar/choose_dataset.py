@@ -18,7 +18,10 @@ from pages.app.words import plain, show_error, told
 from pages.sidebar.choose_images import READING
 from pages.sidebar.uploads import earlier_uploads, uploader_was_emptied
 
-FILE_TYPES = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif", "xml", "txt", "json", "yaml", "yml", "zip"]
+FILE_TYPES = [
+    *("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif"),
+    *("xml", "txt", "json", "yaml", "yml", "names", "labels", "zip"),
+]
 
 
 def choose_dataset() -> Dataset | None:
@@ -99,8 +102,10 @@ def _brought(uploads: Sequence[UploadedFile], archives: Sequence[UploadedFile], 
 
 
 def show_dataset(dataset: Dataset) -> None:
-    """Say in one line what was read, and list what was not."""
+    """Say what was read and what was decided about it, and list what was not used."""
     st.caption(f"**{plain(dataset.name)}**: {dataset.in_words}.")
+    if dataset.notes:
+        st.caption("\n".join(f"- {plain(note)}" for note in dataset.notes))
     if dataset.skipped:
         with st.expander(f"Not used: {counted(len(dataset.skipped), 'file or box', 'files or boxes')}"):
             st.dataframe(
