@@ -51,8 +51,9 @@ if dataset is None:
     )
     st.caption(
         "- **Pascal VOC**: `a.jpg` and `a.xml` side by side, or in `JPEGImages` and `Annotations`\n"
-        "- **YOLO**: `a.jpg` and `a.txt`, or `images/a.jpg` and `labels/a.txt`, with `data.yaml` for class names\n"
-        "- **COCO**: images and one JSON file, such as `instances_val.json`"
+        "- **YOLO**: `a.jpg` and `a.txt`, or `images/a.jpg` and `labels/a.txt`, with `data.yaml` or `classes.txt` for "
+        "class names; boxes, polygons, turned boxes and poses\n"
+        "- **COCO**: images and JSON files, such as `instances_val.json`; boxes, outlines, masks and keypoints"
     )
     st.stop()
 

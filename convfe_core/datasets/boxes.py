@@ -52,6 +52,8 @@ class Dataset:
     skipped : what was not used, and why
     clipped : how many boxes reached over an edge and were cut
     degenerate : how many boxes had no area inside their photograph and were dropped
+    notes : what the reader decided and mended, each a phrase with a count: how lines were read, which boxes were drawn
+        around an outline, cut, dropped or turned round
     """
 
     source: FileSet
@@ -61,6 +63,7 @@ class Dataset:
     skipped: tuple[Skipped, ...]
     clipped: int
     degenerate: int
+    notes: tuple[str, ...] = ()
 
     @property
     def box_count(self) -> int:
@@ -74,16 +77,12 @@ class Dataset:
 
     @property
     def in_words(self) -> str:
-        """What was read, and what of it was mended, as one phrase."""
+        """What was read, as one phrase."""
         parts = [
             counted(len(self.images), "image"),
             counted(self.box_count, "box", "boxes"),
             f"{counted(len(self.classes), 'class', 'classes')} ({self.format})",
         ]
-        if self.clipped:
-            parts.append(f"{counted(self.clipped, 'box', 'boxes')} cut at an edge")
-        if self.degenerate:
-            parts.append(f"{counted(self.degenerate, 'box', 'boxes')} without an area dropped")
         return ", ".join(parts)
 
 
@@ -122,6 +121,22 @@ def clip_boxes(boxes: BoxArray, height: int, width: int) -> ClippedBoxes:
     kept = (inside[:, 2] > inside[:, 0]) & (inside[:, 3] > inside[:, 1])
     moved = np.abs(inside - boxes).max(axis=1, initial=0.0) > CLIP_TOLERANCE
     return ClippedBoxes(inside[kept], kept, int((moved & kept).sum()), int((~kept).sum()))
+
+
+def ordered_corners(boxes: BoxArray) -> BoxArray:
+    """Boxes with their smaller coordinates first: a box drawn from right to left may be stored the other way round.
+
+    Parameters
+    ----------
+    boxes : (N, 4)
+
+    Examples
+    --------
+    >>> ordered_corners(np.array([[5.0, 2, 1, 8]])).tolist()
+    [[1.0, 2.0, 5.0, 8.0]]
+    """
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    return np.concatenate([np.minimum(boxes[:, :2], boxes[:, 2:]), np.maximum(boxes[:, :2], boxes[:, 2:])], axis=1)
 
 
 def upright_boxes(boxes: BoxArray, height: int, width: int, orientation: int) -> BoxArray:

@@ -5,8 +5,10 @@ Readers see names and bytes only.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import posixpath
 import stat
 import zipfile
 from abc import ABC, abstractmethod
@@ -17,6 +19,8 @@ from typing import IO, Any
 
 from convfe_core.base.errors import AnnotationError, Skipped, StoreError
 from convfe_core.base.folders import READERS_OVER_NETWORK, RemoteFolder, counts, file_stamp, is_address
+
+_NAMES_ARE_UTF8 = 0x800
 
 
 @dataclass(frozen=True)
@@ -50,15 +54,21 @@ class FileSet(ABC):
     Attributes
     ----------
     label : what the source is called in messages
+    place : path of the folder that the files are named from, where there is one outside the source itself
     names : the files, relative to the source, with ``/`` between folders, sorted
     problems : entries that will not be read, and why
     readers : how many files are worth reading at a time: several where reading is mostly waiting
     """
 
     label: str
+    place: str = ""
     names: tuple[str, ...]
     problems: tuple[Skipped, ...] = ()
     readers: int = 1
+
+    def path(self, name: str) -> str:
+        """One of `names` with the place of the source before it, by which files of two sources can be compared."""
+        return f"{self.place}/{name}" if self.place else name
 
     @abstractmethod
     def open(self, name: str) -> IO[bytes]:
@@ -121,6 +131,7 @@ class FolderFiles(FileSet):
             raise AnnotationError(f"{root}: expected a folder, got {came}.")
         self.root = root
         self.label = str(root)
+        self.place = root.resolve().as_posix().rstrip("/")
         failed: list[OSError] = []
         self.names = tuple(sorted(name for name in _walk(root, failed.append) if keep is None or keep(name)))
         self.problems = tuple(_unread(root, error) for error in failed)
@@ -159,6 +170,7 @@ class AddressFiles(FileSet):
     def __init__(self, address: str, keep: Callable[[str], bool] | None = None) -> None:
         self._folder = RemoteFolder(address)
         self.label = self._folder.label
+        self.place = posixpath.normpath(self.label)
         found = self._folder.stamps(recursive=True)
         if not found:
             raise AnnotationError(f"{self.label}: expected a folder with files, got an address where there are none.")
@@ -256,11 +268,12 @@ class ZipFiles(FileSet):
         self._entries: dict[str, zipfile.ZipInfo] = {}
         problems = []
         for entry in entries:
-            reason = self._refusal(entry)
+            name = _entry_name(entry)
+            reason = self._refusal(entry, name)
             if reason is not None:
-                problems.append(Skipped(entry.filename, reason))
-            elif counts(entry.filename):
-                self._entries[entry.filename] = entry
+                problems.append(Skipped(name, reason))
+            elif counts(name):
+                self._entries[name] = entry
         self.names = tuple(sorted(self._entries))
         self.problems = tuple(problems)
 
@@ -278,15 +291,15 @@ class ZipFiles(FileSet):
         """Open an entry; what it states as its size bounds what is ever unpacked."""
         return self._archive.open(self._entries[name])
 
-    def _refusal(self, entry: zipfile.ZipInfo) -> str | None:
-        path = PurePosixPath(entry.filename.replace("\\", "/"))
+    def _refusal(self, entry: zipfile.ZipInfo, name: str) -> str | None:
+        path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
             return "points outside the archive"
         if stat.S_ISLNK(entry.external_attr >> 16):
             return "is a link"
         if entry.flag_bits & 0x1:
             return "is encrypted"
-        if entry.filename in self._entries:
+        if name in self._entries:
             return "a second file of this name; the first one is used"
         return None
 
@@ -317,6 +330,18 @@ def _check_amount(label: str, sizes: Sequence[int], limits: DatasetLimits) -> No
         raise AnnotationError(
             f"{label}: expected at most {limits.max_bytes / 1e6:g} MB once unpacked, got {total / 1e6:.0f} MB."
         )
+
+
+def _entry_name(entry: zipfile.ZipInfo) -> str:
+    """An entry's name with ``/`` between folders, in UTF-8 where it is, whether the archive says so or not.
+
+    macOS stores names in UTF-8 without saying so, and some tools of Windows part folders by backslashes.
+    """
+    name = entry.filename
+    if not entry.flag_bits & _NAMES_ARE_UTF8:
+        with contextlib.suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return name.replace("\\", "/")
 
 
 def _open_archive(file: bytes | Path) -> zipfile.ZipFile:

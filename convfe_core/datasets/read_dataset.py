@@ -10,11 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
+from convfe_core.annotations.annotation import Annotation, Item, Note
+from convfe_core.annotations.class_names import NAME_LIST_SUFFIXES, YAML_SUFFIXES
+from convfe_core.annotations.find_format import find_formats
+from convfe_core.annotations.picture_names import NO_MATCH, Match, Pictures
 from convfe_core.base.background import map_ahead
 from convfe_core.base.errors import AnnotationError, ImageError, Skipped, StoreError
 from convfe_core.base.folders import is_address, split_address
-from convfe_core.datasets.annotation_formats import Pictures, find_formats
-from convfe_core.datasets.boxes import Dataset, ImageBoxes, clip_boxes, upright_boxes
+from convfe_core.base.wording import counted
+from convfe_core.datasets.boxes import Dataset, ImageBoxes, clip_boxes, ordered_corners, upright_boxes
 from convfe_core.datasets.file_sets import (
     DEFAULT_DATASET_LIMITS,
     AddressFiles,
@@ -23,7 +27,6 @@ from convfe_core.datasets.file_sets import (
     FolderFiles,
     ZipFiles,
 )
-from convfe_core.datasets.readers import Annotation
 from convfe_core.photos.image_header import Header, look
 from convfe_core.photos.picture_formats import BEGINNING, others_in_words, sort_out
 
@@ -78,11 +81,15 @@ def read_dataset(
         )
         for other in others
     ]
-    collection = _Collection(source, pictures, limit, limits.max_pixels)
+    collection = _Collection(source, annotated, pictures, limit, limits.max_pixels)
     items = map_ahead(collection.look, chosen.read(), source.readers)
     with closing(items):
-        for count, seen in enumerate(items, 1):
+        count = 0
+        for seen in items:
             collection.add(seen)
+            if isinstance(seen.item, Note):
+                continue
+            count += 1
             on_read(count)
             if collection.full:
                 break
@@ -111,7 +118,7 @@ def _find_pictures(source: FileSet) -> tuple[Pictures, list[str]]:
 
     names = [name for name in source.names if not name.lower().endswith(_BOX_FILES)]
     pictures, others = sort_out(names, lambda unclear: map_ahead(beginning, unclear, source.readers))
-    return Pictures(name for name in names if name in pictures), others
+    return Pictures((name for name in names if name in pictures), source.place), others
 
 
 def open_boxes(where: str | Path) -> FileSet:
@@ -131,7 +138,7 @@ def open_boxes(where: str | Path) -> FileSet:
         return FolderFiles(path)
     if path.suffix.lower() == ".zip":
         return ZipFiles(path, label=path.name)
-    if path.suffix.lower() in (".yaml", ".yml"):
+    if path.suffix.lower() in YAML_SUFFIXES:
         return FolderFiles(path.parent, _is_yolo)
     if path.suffix.lower() != ".json":
         raise AnnotationError(f"{path}: expected a folder, a zip, a COCO JSON file or data.yaml, got another file.")
@@ -140,7 +147,7 @@ def open_boxes(where: str | Path) -> FileSet:
 
 def _open_boxes_at(address: str) -> FileSet:
     folder, name = split_address(address)
-    if name.lower().endswith((".yaml", ".yml")):
+    if name.lower().endswith(YAML_SUFFIXES):
         return AddressFiles(folder, _is_yolo)
     if name.lower().endswith(".json"):
         return AddressFiles(folder, lambda one: one == name)
@@ -148,52 +155,70 @@ def _open_boxes_at(address: str) -> FileSet:
 
 
 def _is_yolo(name: str) -> bool:
-    return name.lower().endswith((".txt", ".yaml", ".yml", ".names"))
+    return name.lower().endswith((".txt", *YAML_SUFFIXES, *NAME_LIST_SUFFIXES))
+
+
+_SWAPPED = "corners the wrong way round, swapped back"
+_CLIPPED = "boxes over an edge of their image, cut there"
+_DEGENERATE = "boxes without an area inside their image, dropped"
 
 
 @dataclass(frozen=True)
 class _Seen:
     """An annotation with the pictures that go by its name, and the header of the one, or why there is none."""
 
-    item: Annotation | Skipped
-    pictures: Sequence[str] = ()
+    item: Item
+    match: Match = NO_MATCH
     header: Header | AnnotationError | None = None
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A picture's boxes, the file that they are from, how well its folders agree, and what was decided about them."""
+
+    image: ImageBoxes
+    file: str
+    closeness: tuple[bool, int]
+    notes: tuple[Note, ...]
 
 
 class _Collection:
     """Pairs annotations with pictures, one after the other, and keeps count of what is off."""
 
-    def __init__(self, source: FileSet, pictures: Pictures, limit: int | None, max_pixels: int) -> None:
+    def __init__(
+        self, source: FileSet, annotated: FileSet, pictures: Pictures, limit: int | None, max_pixels: int
+    ) -> None:
         self.source = source
+        self.annotated = annotated
         self.pictures = pictures
         self.limit = limit
         self.max_pixels = max_pixels
         self.skipped: list[Skipped] = []
-        self.clipped = self.degenerate = 0
-        self._images: dict[str, ImageBoxes] = {}
+        self._notes: Counter[str] = Counter()
+        self._pairs: dict[str, _Pair] = {}
         self._named: set[str] = set()
 
     @property
     def images(self) -> tuple[ImageBoxes, ...]:
         """What was paired, by name."""
-        return tuple(image for _, image in sorted(self._images.items()))
+        return tuple(pair.image for _, pair in sorted(self._pairs.items()))
 
     @property
     def full(self) -> bool:
         """Whether `limit` pictures with boxes are there."""
-        return self.limit is not None and sum(len(i.boxes) > 0 for i in self._images.values()) >= self.limit
+        return self.limit is not None and sum(len(pair.image.boxes) > 0 for pair in self._pairs.values()) >= self.limit
 
-    def look(self, item: Annotation | Skipped) -> _Seen:
+    def look(self, item: Item) -> _Seen:
         """Find an annotation's pictures and, if there is one that can be told, look at its header."""
-        if isinstance(item, Skipped) or not item.pictures:
+        if not isinstance(item, Annotation) or not item.pictures:
             return _Seen(item)
-        found = next(filter(None, map(self.pictures.find, item.pictures)), [])
-        if len(found) != 1:
-            return _Seen(item, found)
+        match = self.pictures.match(item.pictures, self.annotated.path(item.file))
+        if len(match.pictures) != 1:
+            return _Seen(item, match)
         try:
-            return _Seen(item, found, self._header(found[0]))
+            return _Seen(item, match, self._header(match.pictures[0]))
         except AnnotationError as error:
-            return _Seen(item, found, error)
+            return _Seen(item, match, error)
 
     def _header(self, name: str) -> Header:
         try:
@@ -213,48 +238,63 @@ class _Collection:
 
     def add(self, seen: _Seen) -> None:
         """Take one annotation, or what came instead of it."""
-        item, found = seen.item, seen.pictures
+        item, found = seen.item, seen.match.pictures
+        if isinstance(item, Note):
+            self._notes[item.text] += item.boxes
+            return
         if isinstance(item, Skipped):
-            self._named.update(self.pictures.find(item.file))
+            self._named.update(self.pictures.find(item.file, self.annotated.path(item.file)).pictures)
             self.skipped.append(item)
             return
         self.skipped += [Skipped(item.file, problem) for problem in item.problems]
         if not item.pictures:
             return
         self._named.update(found)
-        stated = item.pictures[-1] if item.pictures[-1] != item.file else "its name"
+        stated = next((name for name in item.pictures if not item.file.endswith(name)), "its name")
         if not found:
             self.skipped.append(Skipped(item.file, f"no picture goes by {stated}"))
         elif len(found) > 1:
             names = ", ".join(found[:3])
             self.skipped.append(Skipped(item.file, f"{len(found)} pictures go by {stated} ({names}); rename them"))
-        elif found[0] in self._images:
+        elif not isinstance(seen.header, Header):
+            self.skipped.append(Skipped(found[0], str(seen.header)))
+        elif self._is_taken(found[0], item, seen.match):
             self.skipped.append(Skipped(item.file, f"a second annotation for {found[0]}; the first one is used"))
-        elif isinstance(seen.header, Header):
-            self._pair(found[0], item, seen.header)
+        else:
+            self._pair(found[0], item, seen.match, seen.header)
             if seen.header.note:
                 self.skipped.append(Skipped(found[0], seen.header.note))
-        else:
-            self.skipped.append(Skipped(found[0], str(seen.header)))
 
-    def _pair(self, name: str, item: Annotation, header: Header) -> None:
-        boxes = np.array(item.boxes, np.float64).reshape(-1, 4)
+    def _is_taken(self, name: str, item: Annotation, match: Match) -> bool:
+        """Whether a picture has an annotation already; one from a folder that agrees better takes its place."""
+        earlier = self._pairs.get(name)
+        if earlier is None or match.closeness <= earlier.closeness:
+            return earlier is not None
+        why = f"fits {name} by its file name alone; {item.file}, whose folder fits as well, is used"
+        self.skipped.append(Skipped(earlier.file, why))
+        return False
+
+    def _pair(self, name: str, item: Annotation, match: Match, header: Header) -> None:
+        given = np.array(item.boxes, np.float64).reshape(-1, 4)
         height, width = header.upright
         if item.normalised:
-            boxes = boxes * np.array([width, height, width, height])
+            given = given * np.array([width, height, width, height])
         elif item.size not in (None, header.upright, header.stored):
             came = f"{item.size[1]} x {item.size[0]}" if item.size else ""
             self.skipped.append(
                 Skipped(item.file, f"its boxes are for {came} pixels, but {name} has {width} x {height}")
             )
             return
-        elif item.size not in (None, header.upright):
+        boxes = ordered_corners(given)
+        swapped = int((boxes != given).any(axis=1).sum())
+        if not item.normalised and item.size not in (None, header.upright):
             boxes = upright_boxes(boxes, *header.stored, header.orientation)
         cut = clip_boxes(boxes, height, width)
         labels = tuple(label for label, kept in zip(item.labels, cut.kept, strict=True) if kept)
-        self.clipped += cut.clipped
-        self.degenerate += cut.degenerate
-        self._images[name] = ImageBoxes(name, height, width, cut.boxes, labels)
+        image = ImageBoxes(name, height, width, cut.boxes, labels)
+        mended = (Note(_SWAPPED, swapped), Note(_CLIPPED, cut.clipped), Note(_DEGENERATE, cut.degenerate))
+        notes = (*item.notes, *(note for note in mended if note.boxes))
+        self._pairs[name] = _Pair(image, item.file, match.closeness, notes)
 
     def list_unmatched(self, format_name: str) -> None:
         """Note the pictures that no annotation is for."""
@@ -267,14 +307,21 @@ class _Collection:
     def dataset(self, format_name: str, skipped: Sequence[Skipped]) -> Dataset:
         """What was collected."""
         images = self.images
+        notes = self._notes.copy()
+        for pair in self._pairs.values():
+            for note in pair.notes:
+                notes[note.text] += note.boxes
         return Dataset(
             source=self.source,
             format=format_name,
             images=images,
             classes=tuple(sorted({label for image in images for label in image.labels})),
             skipped=tuple(skipped),
-            clipped=self.clipped,
-            degenerate=self.degenerate,
+            clipped=notes[_CLIPPED],
+            degenerate=notes[_DEGENERATE],
+            notes=tuple(
+                f"{text} ({counted(boxes, 'box', 'boxes')})" if boxes else text for text, boxes in notes.items()
+            ),
         )
 
 

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from convfe_core.backbones.measured_cost import Cost
-from convfe_core.base.wording import counted
 from convfe_core.ranking.results import CONTROL_SEEDS, RankedResult, RankResult
 from convfe_core.ranking.verdict import RankedBackbone, Separation
 from convfe_core.scoring.bootstrap import CONFIDENCE, RESAMPLES, Estimate
@@ -40,6 +39,7 @@ def to_json(result: RankResult) -> dict[str, Any]:
             "classes": list(dataset.classes),
             "clipped": dataset.clipped,
             "degenerate": dataset.degenerate,
+            "notes": list(dataset.notes),
             "skipped": [{"file": s.file, "reason": s.reason} for s in result.skipped],
         },
         "settings": {
@@ -217,12 +217,9 @@ def _ci(found: Estimate | None) -> list[float] | None:
 
 
 def skipped_in_words(result: RankResult, most: int = 8) -> Sequence[str]:
-    """One line for each thing that was not used, the first ones only, and counts of boxes that were cut or dropped."""
+    """One line for each thing that was not used, the first ones only, and what the reader decided."""
     lines = [f"skipped {s.file}: {s.reason}" for s in result.skipped[:most]]
     if len(result.skipped) > most:
         lines.append(f"... and {len(result.skipped) - most} more; --json lists them all")
-    if result.dataset.clipped:
-        lines.append(f"{counted(result.dataset.clipped, 'box', 'boxes')} reached outside an image, cut at its edge")
-    if result.dataset.degenerate:
-        lines.append(f"{counted(result.dataset.degenerate, 'box', 'boxes')} without an area inside an image, dropped")
+    lines += [f"{result.dataset.format}: {note}" for note in result.dataset.notes]
     return lines

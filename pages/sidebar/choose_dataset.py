@@ -96,8 +96,10 @@ def _brought(uploads: Sequence[UploadedFile], archives: Sequence[UploadedFile], 
 
 
 def show_dataset(dataset: Dataset) -> None:
-    """Say in one line what was read, and list what was not."""
+    """Say what was read and what was decided about it, and list what was not used."""
     st.caption(f"**{plain(dataset.name)}**: {dataset.in_words}.")
+    if dataset.notes:
+        st.caption("\n".join(f"- {plain(note)}" for note in dataset.notes))
     if dataset.skipped:
         with st.expander(f"Not used: {counted(len(dataset.skipped), 'file or box', 'files or boxes')}"):
             st.dataframe(

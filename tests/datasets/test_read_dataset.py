@@ -10,11 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from convfe_core.annotations.class_names import parse_class_names
+from convfe_core.annotations.coco import parse_coco
+from convfe_core.annotations.voc import parse_voc
+from convfe_core.annotations.yolo import parse_yolo
 from convfe_core.base.errors import AnnotationError
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.file_sets import FileSet, UploadedFiles, ZipFiles, open_files
 from convfe_core.datasets.read_dataset import open_boxes, read_dataset
-from convfe_core.datasets.readers import parse_class_names, parse_coco, parse_voc, parse_yolo
 from tests.support.datasets import coco, jpeg, told, voc, zipped
 
 PICTURE = jpeg()
@@ -124,7 +127,11 @@ def test_boxes_are_clipped_dropped_and_counted() -> None:
     assert dataset.images[0].boxes.tolist() == [[0, 0, 30, 20], list(BOX)]
     assert len(dataset.images[0].labels) == 2
     assert (dataset.clipped, dataset.degenerate) == (1, 2)
-    assert dataset.in_words == "1 image, 2 boxes, 1 class (VOC), 1 box cut at an edge, 2 boxes without an area dropped"
+    assert dataset.in_words == "1 image, 2 boxes, 1 class (VOC)"
+    assert dataset.notes == (
+        "boxes over an edge of their image, cut there (1 box)",
+        "boxes without an area inside their image, dropped (2 boxes)",
+    )
 
 
 def test_pictures_annotated_as_empty_are_kept_and_those_without_a_word_are_named() -> None:

@@ -276,6 +276,21 @@ def test_a_folder_without_boxes_is_one_sentence(app: AppTest, monkeypatch: pytes
     assert "VOC, YOLO or COCO" in app.error[0].value
 
 
+def test_what_was_decided_about_the_boxes_is_shown(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CONVFE_HOSTED", "0")
+    (tmp_path / "one.png").write_bytes(png(noise(64, 64)))
+    (tmp_path / "one.txt").write_bytes(b"0 0.5 0.5 0.5 0.5 0.9")
+    app.run()
+    app.switch_page("pages/rank.py").run()
+    app.text_input(key="dataset_folder").set_value(str(tmp_path)).run()
+    assert not app.exception
+    (shown,) = [caption.value for caption in app.caption if "label lines" in caption.value]
+    assert "- no file names the classes, which go by their numbers" in shown
+    assert "- label lines of 6 values read as boxes with a confidence or a track number (1 box)" in shown
+
+
 def test_uploaded_images_and_annotations_are_read_together_and_stay(
     app: AppTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

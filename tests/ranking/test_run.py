@@ -24,7 +24,7 @@ from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.maps.input_size import Size
 from convfe_core.ranking.results import Progress, RankOptions, RankResult
 from convfe_core.ranking.run import RankRun
-from convfe_core.ranking.tables import to_json, to_text
+from convfe_core.ranking.tables import skipped_in_words, to_json, to_text
 from tests.conftest import ROOT
 from tests.support.datasets import told
 from tests.support.rankings import OTHER, QUICK, SMALL, dataset, patches
@@ -109,6 +109,9 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_ranked() -> None:
     assert "class number" in reasons["002.txt"]
     assert reasons["003.png"] == "no YOLO annotation for this picture"
     assert len(reasons) == 3
+    (note,) = to_json(result)["dataset"]["notes"]
+    assert note == "no file names the classes, which go by their numbers"
+    assert skipped_in_words(result)[-1] == f"YOLO: {note}"
     assert told(result.dataset).keys() == reasons.keys() - {"001.png"}
     assert result.ranking.usable == 2
     assert "No winner is named: 2 images" in result.ranking.verdict.text

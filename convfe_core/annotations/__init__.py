@@ -1,0 +1,1 @@
+"""Boxes as annotation tools write them, a room a format."""

@@ -1,0 +1,341 @@
+"""COCO: one JSON file about many pictures."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from convfe_core.annotations.annotation import (
+    Annotation,
+    Box,
+    Found,
+    Item,
+    Note,
+    box_around,
+    files_ending,
+    finite_box,
+    finite_values,
+    stated_size,
+    to_text,
+)
+from convfe_core.annotations.picture_names import Pictures
+from convfe_core.annotations.run_length import mask_box
+from convfe_core.base.errors import AnnotationError, Skipped
+from convfe_core.datasets.file_sets import DatasetLimits, FileSet
+
+_NAME_KEYS = ("file_name", "filename", "path", "coco_url")
+"""Where a picture's name may stand; LVIS states an address alone."""
+
+_OTHER_DICTIONARIES = (
+    ({"shapes", "imagePath"}, "is a file of labelme; convert the set with labelme2coco"),
+    ({"items", "categories"}, "is a file of Datumaro's own; export as COCO, YOLO or VOC"),
+    ({"_via_img_metadata"}, "is a project of VGG Image Annotator; export its annotations as COCO"),
+    ({"asset", "regions"}, "is a file of VoTT's own; export as Pascal VOC"),
+    ({"objects", "size"}, "is a file of Supervisely's own; export as COCO"),
+    ({"images"}, "lists images and no “annotations”"),
+)
+_OTHER_LISTS = (
+    ({"image_id", "score"}, "is a list of a detector's results, which are no annotations"),
+    ({"annotations", "data"}, "is Label Studio's own export; export as COCO, YOLO or VOC"),
+    ({"annotations", "image"}, "is a file of CreateML; export as COCO, YOLO or VOC"),
+)
+"""Keys by which other kinds of JSON files are known, and what to do with such a file."""
+
+
+@dataclass(frozen=True)
+class _CocoFile:
+    """One file: what it says of each picture, and what it says it of.
+
+    Attributes
+    ----------
+    annotations : of all pictures that it lists
+    pictures : how well the folders of those agree that are there
+    with_boxes : those of them for which it has boxes
+    preference : of several files about the same pictures, the one with the smallest is read
+    """
+
+    name: str
+    annotations: tuple[Annotation, ...]
+    pictures: Mapping[str, tuple[bool, int]]
+    with_boxes: frozenset[str]
+    preference: tuple[bool, bool, int, str]
+
+
+def find_coco(source: FileSet, pictures: Pictures, limits: DatasetLimits) -> Found:
+    """Find COCO files about `pictures`; of several about the same pictures, the one with plain boxes is read."""
+    files, unused = [], []
+    for name in files_ending(source, (".json",)):
+        try:
+            files.append(_open_coco(source, name, pictures, limits))
+        except AnnotationError as error:
+            unused.append(Skipped(name, str(error)))
+    owners: dict[str, _CocoFile] = {}
+    for file in sorted(files, key=lambda file: file.preference):
+        for picture in file.with_boxes:
+            owner = owners.setdefault(picture, file)
+            if file.pictures[picture] > owner.pictures[picture]:  # train/a.jpg is not what valid/boxes.json means
+                owners[picture] = file
+    owning = {file.name for file in owners.values()}
+    chosen = sorted((file for file in files if file.name in owning), key=lambda file: file.preference)
+    for file in files:
+        if file.name not in owning:
+            other = owners[min(file.with_boxes)].name
+            unused.append(Skipped(file.name, f"is about the same pictures as {other}, whose boxes are read"))
+
+    def read() -> Iterator[Item]:
+        for file in chosen:
+            for annotation in file.annotations:
+                found = pictures.match(annotation.pictures, source.path(file.name)).pictures
+                if annotation.boxes or annotation.problems or all(owners.get(name, file) is file for name in found):
+                    yield annotation
+
+    covered = len({name for file in chosen for name in file.pictures})
+    return Found("COCO", len(chosen), covered, read, tuple(unused))
+
+
+def _open_coco(source: FileSet, name: str, pictures: Pictures, limits: DatasetLimits) -> _CocoFile:
+    content = parse_coco(source.read(name, limits.json_bytes))
+    annotations = tuple(coco_annotations(content, name))
+    listed = [annotation for annotation in annotations if annotation.pictures]
+    present: dict[str, tuple[bool, int]] = {}
+    with_boxes: set[str] = set()
+    for annotation in listed:
+        match = pictures.match(annotation.pictures, source.path(name))
+        present.update(dict.fromkeys(match.pictures, match.closeness))
+        with_boxes.update(match.pictures if annotation.boxes else ())
+    if not present:
+        example = f" (for instance {listed[0].pictures[0]})" if listed else ""
+        raise AnnotationError(f"lists {len(listed)} pictures, none of which is there{example}")
+    items = [item for item in content["annotations"] if isinstance(item, dict)]
+    if not with_boxes:
+        problems = [problem for annotation in annotations for problem in annotation.problems]
+        if any("caption" in item for item in items):
+            raise AnnotationError("holds captions and no boxes")
+        raise AnnotationError(f"has no boxes ({problems[0]})" if problems else "has no boxes")
+    # COCO itself comes as several files: objects, people with their joints, and a map of what covers every pixel.
+    of_all_pixels = "stuff" in name.lower() or any("segments_info" in item for item in items)
+    with_joints = any("keypoints" in item for item in items)
+    boxes = sum(len(annotation.boxes) for annotation in annotations)
+    preference = (of_all_pixels, with_joints, -boxes, name)
+    return _CocoFile(name, annotations, present, frozenset(with_boxes), preference)
+
+
+def parse_coco(data: bytes) -> dict[str, Any]:
+    """Read a COCO file far enough to know that it is one.
+
+    Raises
+    ------
+    AnnotationError
+        When it is no JSON, or has no lists “images” and “annotations”.
+    """
+    try:
+        content = json.loads(to_text(data))
+    except (ValueError, RecursionError) as error:
+        raise AnnotationError(f"is no well-formed JSON ({error})") from error
+    if isinstance(content, dict) and all(isinstance(content.get(k), list) for k in ("images", "annotations")):
+        return content
+    known = _OTHER_LISTS if isinstance(content, list) else _OTHER_DICTIONARIES
+    first = next(iter(content), None) if isinstance(content, list) else content
+    keys = set(first) if isinstance(first, dict) else set()
+    other = next((words for some, words in known if some <= keys), None)
+    raise AnnotationError(other or "expected a COCO file with the lists “images” and “annotations”")
+
+
+def coco_annotations(content: Mapping[str, Any], file: str) -> Iterator[Annotation]:
+    """Yield the boxes of every picture that a COCO file lists, by file name; crowd regions are left out.
+
+    What belongs to no picture comes last, as an annotation without pictures.
+    """
+    categories = content.get("categories")
+    named = _categories(categories) if isinstance(categories, list) and categories else None
+    problems: list[str] = []
+    pictures = _Ids()
+    for number, picture in enumerate(content["images"], 1):
+        names = _picture_names(picture)
+        key = _id(picture.get("id")) if isinstance(picture, dict) else None
+        if key is None or not names:
+            problems.append(f"image {number} has no id or no file_name")
+        elif not pictures.add(key, (names, picture)):
+            problems.append(f"image {number} ({names[0]}) repeats the id {key}")
+    by_picture: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    strays = 0
+    for item in content["annotations"]:
+        key = pictures.find(item.get("image_id")) if isinstance(item, dict) else None
+        if key is None:
+            strays += 1
+        else:
+            by_picture[key] += _segments(item)
+    if strays:
+        problems.append(f"{strays} annotations belong to no image that it lists")
+    for key, (names, picture) in sorted(pictures.entries.items(), key=lambda pair: str(pair[1][0][0])):
+        yield _picture(file, names, picture, by_picture.get(key, []), named)
+    if problems:
+        yield Annotation(file, (), (), (), problems=tuple(problems))
+
+
+class _Ids:
+    """Entries by an id that is sometimes 1, sometimes 1.0 and sometimes "1" or "0001"."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Any] = {}
+        self._bare: dict[str, str] = {}
+
+    def add(self, key: str, entry: Any) -> bool:
+        """Keep an entry; False where there is one of this id."""
+        if key in self.entries:
+            return False
+        self.entries[key] = entry
+        self._bare.setdefault(_bare_id(key), key)
+        return True
+
+    def find(self, value: Any) -> str | None:
+        """The key of the entry that an annotation means."""
+        key = _id(value)
+        return key if key is None or key in self.entries else self._bare.get(_bare_id(key))
+
+
+def _id(value: Any) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip()
+
+
+def _bare_id(key: str) -> str:
+    """An id without leading zeros and without the fraction of a whole number."""
+    whole = key.removesuffix(".0")
+    return whole.lstrip("0") or "0" if whole.isdecimal() else key
+
+
+def _picture_names(picture: Any) -> tuple[str, ...]:
+    if not isinstance(picture, dict):
+        return ()
+    names = (picture.get(key) for key in _NAME_KEYS)
+    return tuple(dict.fromkeys(name for name in names if isinstance(name, str) and name))
+
+
+def _categories(categories: Sequence[Any]) -> _Ids:
+    """Class names by id; None for what a panoptic file calls a background."""
+    named = _Ids()
+    for category in categories:
+        key = _id(category.get("id")) if isinstance(category, dict) else None
+        if key is not None:
+            name = category.get("name")
+            label = str(name) if isinstance(name, str | int | float) else f"category {key}"
+            named.add(key, None if category.get("isthing") == 0 else label)
+    return named
+
+
+def _segments(item: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    """The objects of an annotation: itself, or the segments of a panoptic one."""
+    segments = item.get("segments_info")
+    return [one for one in segments if isinstance(one, dict)] if isinstance(segments, list) else [item]
+
+
+def _picture(
+    file: str,
+    names: tuple[str, ...],
+    picture: Mapping[str, Any],
+    items: Sequence[Mapping[str, Any]],
+    named: _Ids | None,
+) -> Annotation:
+    size = stated_size(picture.get("height"), picture.get("width"))
+    boxes, labels, problems = [], [], []
+    notes: list[Note] = []
+    for item in items:
+        if item.get("iscrowd") in (1, "1"):
+            notes.append(Note("crowd regions left out", 1))
+            continue
+        try:
+            label = _label(item.get("category_id"), named)
+            if label is None:
+                notes.append(Note("background regions of a panoptic file left out", 1))
+                continue
+            box, origin = _item_box(item, size)
+        except ValueError as error:
+            problems.append(f"{names[0]}: annotation {item.get('id', '?')!s:.40} {error}")
+            continue
+        boxes.append(box)
+        labels.append(label)
+        if origin:
+            notes.append(Note(f"boxes drawn around {origin}, where a COCO annotation states no box", 1))
+    return Annotation(
+        file=file,
+        pictures=names,
+        boxes=tuple(boxes),
+        labels=tuple(labels),
+        size=size,
+        problems=tuple(problems),
+        notes=tuple(notes),
+    )
+
+
+def _label(category: Any, named: _Ids | None) -> str | None:
+    key = _id(category) if named is None else named.find(category)
+    if key is None:
+        raise ValueError(f"has the unknown category {category!r:.40}")
+    if named is None:
+        return f"category {key}"
+    label: str | None = named.entries[key]
+    return label
+
+
+def _item_box(item: Mapping[str, Any], size: tuple[int, int] | None) -> tuple[Box, str]:
+    """An annotation's box, and what it is drawn around where none with an area is stated."""
+    stated = item.get("bbox")
+    flat: Box | None = None
+    if isinstance(stated, list) and stated:
+        x, y, width, height = finite_box(stated)
+        if width and height:
+            return (x, y, x + width, y + height), ""
+        flat = (x, y, x + width, y + height)
+    if item.get("segmentation") and (box := _outline_box(item["segmentation"], size)):
+        return box, "the outline"
+    if item.get("keypoints") and (box := _keypoints_box(item["keypoints"])):
+        return box, "the visible keypoints"
+    if flat is None:
+        raise ValueError("has no box")
+    return flat, ""
+
+
+def _outline_box(outline: Any, size: tuple[int, int] | None) -> Box | None:
+    """The box around polygons or a mask."""
+    if isinstance(outline, dict):
+        return _mask_box(outline, size)
+    values = finite_values(list(_flattened(outline)))
+    if len(values) % 2:
+        raise ValueError(f"has an outline of {len(values)} numbers, expected pairs")
+    return box_around(values[0::2], values[1::2]) if values else None
+
+
+def _mask_box(mask: Mapping[str, Any], size: tuple[int, int] | None) -> Box | None:
+    sides = mask.get("size")
+    stated = stated_size(*sides) if isinstance(sides, list) and len(sides) == 2 else None
+    counts = mask.get("counts")
+    if stated is None or not isinstance(counts, list | str):
+        raise ValueError("has a mask without its size or its runs")
+    if size not in (None, stated):
+        raise ValueError(f"has a mask of {stated[1]} x {stated[0]} pixels, which is not the picture's size")
+    return mask_box(counts, *stated)
+
+
+def _flattened(values: Any) -> Iterator[Any]:
+    """The numbers of lists in lists, in order."""
+    if isinstance(values, list):
+        for value in values:
+            yield from _flattened(value)
+    else:
+        yield values
+
+
+def _keypoints_box(values: Any) -> Box | None:
+    """The box around the keypoints that are labelled: (x, y, visibility) each, visibility 0 for those that are not."""
+    numbers = finite_values(list(_flattened(values)))
+    if len(numbers) % 3:
+        raise ValueError(f"has {len(numbers)} numbers for its keypoints, expected three for each")
+    points = [(x, y) for x, y, seen in zip(numbers[0::3], numbers[1::3], numbers[2::3], strict=True) if seen > 0]
+    return box_around(*zip(*points, strict=True)) if len(points) > 1 else None
