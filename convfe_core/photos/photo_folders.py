@@ -1,30 +1,14 @@
-"""Photographs from a folder and from an address: for a run on one's own machine, never for a hosted one."""
+"""The photographs of a folder: for a run on one's own machine, never for a hosted one."""
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import os
-import socket
-import ssl
-import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
-
-from requests.certs import where as certificates
 
 from convfe_core.base.errors import ImageError
 from convfe_core.base.folders import known_folder, split_address
 from convfe_core.base.wording import display_name
-from convfe_core.photos.photo import DEFAULT_LIMITS, EXTENSIONS, ImageLimits, Photo, read_photo
-
-FETCH_SECONDS = 10.0
-"""How long fetching one address may take, from name to last byte."""
-
-_MOST_REDIRECTS = 5
-_CHUNK = 65536
+from convfe_core.photos.photo import EXTENSIONS
 
 
 def photos_in_folder(path: str | Path, *, recursive: bool = False) -> list[Path]:
@@ -105,135 +89,5 @@ def photos_at_address(address: str) -> dict[str, str]:
     return {f"{folder}/{one}": found[one] for one in sorted(pictures, key=lambda one: (one.casefold(), one))}
 
 
-def fetch_photo(url: str, limits: ImageLimits = DEFAULT_LIMITS, *, seconds: float = FETCH_SECONDS) -> Photo:
-    """Fetch a picture from an http or https address.
-
-    Parameters
-    ----------
-    url : the address; redirects are followed as long as they stay http or https
-    limits : what the picture may be; no more than ``max_bytes`` is received
-    seconds : how long the whole of it may take
-
-    Raises
-    ------
-    ImageError
-        When the address is none, does not answer in time, answers with something else, or breaks a limit.
-    """
-    deadline = time.monotonic() + seconds
-    address = url.strip()
-    for _ in range(_MOST_REDIRECTS + 1):
-        parts = _split(address)
-        name = _name_of(parts)
-        try:
-            answer = _get(parts, limits.max_bytes, deadline)
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            if time.monotonic() >= deadline or isinstance(error, TimeoutError):
-                raise ImageError(
-                    f"{name}: expected an answer within {seconds:g} seconds, got none from {parts.hostname}."
-                ) from error
-            raise ImageError(
-                f"{name}: expected a picture from {parts.hostname}, got no connection ({_reason(error)})."
-            ) from error
-        if isinstance(answer, bytes):
-            if len(answer) > limits.max_bytes:
-                raise ImageError(
-                    f"{name}: expected at most {limits.max_bytes / 1e6:g} MB, got more; fetch a smaller copy."
-                )
-            return read_photo(answer, name, limits)
-        if isinstance(answer, int):
-            raise ImageError(f"{name}: expected a picture from {parts.hostname}, got HTTP status {answer}.")
-        address = urljoin(address, answer)
-    raise ImageError(f"{display_name(url)}: expected at most {_MOST_REDIRECTS} redirects, got more.")
-
-
 def _raise(error: OSError) -> None:
     raise error
-
-
-def _split(address: str) -> SplitResult:
-    shown = " ".join(address.split())[:80]
-    try:
-        parts = urlsplit(address)
-        usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError as error:
-        raise ImageError(f"Expected an http or https address, got “{shown}”.") from error
-    if parts.scheme not in {"http", "https"} or not usable:
-        raise ImageError(f"Expected an http or https address, got “{shown}”.")
-    return parts
-
-
-def _name_of(parts: SplitResult) -> str:
-    return display_name(unquote(parts.path).strip("/") or parts.hostname or "")
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, socket.gaierror):
-        return "no such host"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return "its certificate is not trusted"
-    return " ".join(str(getattr(error, "strerror", None) or error or type(error).__name__).split())[:80]
-
-
-def _get(parts: SplitResult, most: int, deadline: float) -> bytes | str | int:
-    """Send one request.
-
-    Returns
-    -------
-    bytes, at most one more than `most`; the address of a redirect; or the status of a refusal
-    """
-    with _connection(parts, deadline) as connection:
-        # quote leaves what is escaped already alone and escapes spaces and letters beyond ASCII.
-        target = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~") + (
-            "?" + quote(parts.query, safe="/%:@!$&'()*+,;=~?") if parts.query else ""
-        )
-        connection.request("GET", target, headers={"User-Agent": "convfe", "Accept": "image/*"})
-        response = connection.getresponse()
-        location = response.getheader("Location")
-        if response.status in {301, 302, 303, 307, 308} and location:
-            return location
-        if response.status != 200:
-            return response.status
-        if (response.length or 0) > most:
-            return bytes(most + 1)
-        body = bytearray()
-        while len(body) <= most and (chunk := response.read(min(_CHUNK, most + 1 - len(body)))):
-            body += chunk
-        if time.monotonic() >= deadline:
-            raise TimeoutError
-        if response.length and len(body) <= most:
-            raise ConnectionError("the answer was cut short")
-        return bytes(body)
-
-
-@contextlib.contextmanager
-def _connection(parts: SplitResult, deadline: float) -> Iterator[http.client.HTTPConnection]:
-    """Connect, and cut the connection at the deadline.
-
-    A socket's own time limit starts anew with every byte, so a server that sends one now and then would hold
-    us for ever; shutting the socket down ends whatever waits on it. Looking up the name has the system's own
-    time limit.
-    """
-    host = parts.hostname or ""
-    left = max(deadline - time.monotonic(), 0.001)
-    connection: http.client.HTTPConnection
-    if parts.scheme == "https":
-        trusted = ssl.create_default_context()
-        trusted.load_verify_locations(certificates())
-        connection = http.client.HTTPSConnection(host, parts.port or 443, timeout=left, context=trusted)
-    else:
-        connection = http.client.HTTPConnection(host, parts.port or 80, timeout=left)
-    with contextlib.closing(connection):
-        connection.connect()
-        cut = threading.Timer(max(deadline - time.monotonic(), 0.0), _shut_down, [connection.sock])
-        cut.daemon = True
-        cut.start()
-        try:
-            yield connection
-        finally:
-            cut.cancel()
-
-
-def _shut_down(connected: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        # Not the TLS socket's own method, which would take the session away from under a thread that reads.
-        socket.socket.shutdown(connected, socket.SHUT_RDWR)

@@ -15,7 +15,8 @@ from convfe_core.base.machine_queue import Gate
 from convfe_core.photos.gallery import DEFAULT_SAMPLES, SAMPLES, load_sample
 from convfe_core.photos.letterbox import reduce_photo
 from convfe_core.photos.photo import Photo, open_photo, read_photo
-from convfe_core.photos.photo_folders import fetch_photo, photos_in_folder
+from convfe_core.photos.photo_download import fetch_photo
+from convfe_core.photos.photo_folders import photos_in_folder
 from convfe_core.serving.visitors import Allowance
 from pages.app.session import allowance, forget_others
 from pages.app.words import show_error, told
