@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 TAKEN_ALONG = frozenset({"matplotlib", "pandas", "scipy", "sklearn"})
-"""Keras and TensorFlow go without each of these where it is not installed."""
+"""Packages that Keras and TensorFlow import where they are installed, and do without where they are not."""
 
 _STDERR = 2
 _ARENAS, _M_ARENA_MAX = 2, -8  # the latter from malloc.h

@@ -13,8 +13,10 @@ import numpy as np
 
 from convfe_core.catalog.architectures import ARCHITECTURES, Architecture
 
-HUGE, LOST_NUMBERS = 1e6, 16_384
-"""What no weight comes near to, and how many zeros in a row are a hole in a file (64 kB of it)."""
+HUGE = 1e6
+"""No trained weight is as large as this."""
+LOST_NUMBERS = 16_384
+"""More zeros than this in a row (64 kB of a file) are a hole in it."""
 
 
 @contextmanager

@@ -69,10 +69,10 @@ def _split(address: str) -> SplitResult:
     shown = " ".join(address.split())[:80]
     try:
         parts = urlsplit(address)
-        usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError as error:
-        raise ImageError(f"Expected an http or https address, got “{shown}”.") from error
-    if parts.scheme not in {"http", "https"} or not usable:
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
         raise ImageError(f"Expected an http or https address, got “{shown}”.")
     return parts
 

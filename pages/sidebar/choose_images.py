@@ -18,9 +18,10 @@ from convfe_core.photos.photo import Photo, open_photo, read_photo
 from convfe_core.photos.photo_download import fetch_photo
 from convfe_core.photos.photo_folders import photos_in_folder
 from convfe_core.serving.visitors import Allowance
-from pages.app.session import allowance, forget_others
+from pages.app.session import DECODED, forget_others, widget_is_new
+from pages.app.visitor import allowance
 from pages.app.words import show_error, told
-from pages.sidebar.uploads import earlier_uploads, uploader_was_emptied
+from pages.sidebar.uploads import earlier_uploads
 from pages.views.opened import opened_images
 
 READING = Gate()
@@ -40,7 +41,7 @@ def choose_images() -> list[Photo]:
     names = [sample.name for sample in SAMPLES]
     allowed = allowance()
     st.subheader("Images", anchor=False)
-    emptied = uploader_was_emptied("uploads")
+    emptied = widget_is_new("uploads")
     uploads = st.file_uploader(
         "Your images",
         type=FORMATS,
@@ -90,7 +91,7 @@ class _Reader:
         self._allowed = allowed
         self._asked: dict[str, None] = {}
         self._problems: list[str] = []
-        self._decoded: dict[str, Photo | str] = st.session_state.setdefault("decoded", {})
+        self._decoded = DECODED.get()
 
     @property
     def problems(self) -> list[str]:
