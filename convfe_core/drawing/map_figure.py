@@ -29,7 +29,7 @@ NOTE_HEIGHT = 15
 FOOT_HEIGHT = 34
 """Pixels below the panels for the scale and the facts."""
 FIGURE_AXES = "x", "y"
-"""Axes of the whole figure in pixels, y upwards; the first ones, so that those of panels lie above and get the mouse."""
+"""Axes of the whole figure in pixels, y upwards; drawn first, so that those of panels lie on top and get the mouse."""
 SCALE_TOP, SCALE_HEIGHT = 6, 6
 """Pixels from a panel down to its colour scale, and across that."""
 ENDS_BELOW = 26
