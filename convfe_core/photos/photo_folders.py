@@ -11,15 +11,10 @@ from convfe_core.base.wording import display_name
 from convfe_core.photos.photo import EXTENSIONS
 
 
-def photos_in_folder(path: str | Path, *, recursive: bool = False) -> list[Path]:
+def photos_in_folder(path: str | Path) -> list[Path]:
     """List the pictures of a folder, sorted by path, capitals and small letters alike.
 
-    Hidden files and folders are left out, links to folders are not followed.
-
-    Parameters
-    ----------
-    path : the folder
-    recursive : whether its folders are searched too
+    Hidden files and the folders in it are left out.
 
     Raises
     ------
@@ -28,32 +23,24 @@ def photos_in_folder(path: str | Path, *, recursive: bool = False) -> list[Path]
     """
     folder = Path(path).expanduser()
     shown = display_name(str(path))
-    found: list[Path] = []
-    others, below = 0, False
     try:
         if not folder.is_dir():
             raise ImageError(
                 f"{shown}: expected a folder with photographs, got "
                 + ("a file." if folder.exists() else "a path where there is no folder.")
             )
-        for here, folders, names in os.walk(folder, onerror=_raise):
-            below = below or bool(folders)
-            folders[:] = [name for name in folders if recursive and not name.startswith(".")]
-            for name in names:
-                if name.startswith("."):
-                    continue
-                if name.lower().endswith(EXTENSIONS):
-                    found.append(Path(here, name))
-                else:
-                    others += 1
+        with os.scandir(folder) as entries:
+            inside = {entry.name: entry.is_dir() for entry in entries}
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a valid path"
         raise ImageError(f"{shown}: expected a folder that can be read, got “{reason}”.") from error
+    files = [name for name, is_folder in inside.items() if not is_folder and not name.startswith(".")]
+    found = [folder / name for name in files if name.lower().endswith(EXTENSIONS)]
     if not found:
         raise ImageError(
             f"{shown}: expected a folder with photographs ({', '.join(EXTENSIONS)}), got one with "
-            f"{others or 'no'} other file{'' if others == 1 else 's'}."
-            + (" Folders in it are not searched: name one of them." if below and not recursive else "")
+            f"{len(files) or 'no'} other file{'' if len(files) == 1 else 's'}."
+            + (" Folders in it are not searched: name one of them." if any(inside.values()) else "")
         )
     return sorted(found, key=lambda item: (str(item).casefold(), str(item)))
 
@@ -87,7 +74,3 @@ def photos_at_address(address: str) -> dict[str, str]:
             f"{len(found) or 'no'} other file{'' if len(found) == 1 else 's'}."
         )
     return {f"{folder}/{one}": found[one] for one in sorted(pictures, key=lambda one: (one.casefold(), one))}
-
-
-def _raise(error: OSError) -> None:
-    raise error
