@@ -113,9 +113,9 @@ def _get(address: str, most: int, deadline: float) -> _Answer:
         headers={"User-Agent": "convfe", "Accept": "image/*"},
     ) as response:
         if response.is_redirect:
-            return response.headers["Location"]
+            return str(response.headers["Location"])
         if response.status_code != requests.codes.ok:
-            return response.status_code
+            return int(response.status_code)
         if int(response.headers.get("Content-Length") or 0) > most:
             return bytes(most + 1)
         body = bytearray()

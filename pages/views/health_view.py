@@ -76,7 +76,7 @@ def show_checks(report: HealthReport) -> None:
         with st.expander("Channels by number"):
             for name, channels in (("Never above zero", seen.dead), ("The same for every image", seen.ignoring)):
                 if len(channels):
-                    st.caption(f"{name}: {listed(channels)}")
+                    st.caption(f"{name}: {listed(channels.tolist())}")
 
 
 def _received(report: HealthReport) -> str:
