@@ -7,7 +7,7 @@ import gc
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager, nullcontext
 from importlib.abc import MetaPathFinder
 from pathlib import Path
@@ -38,11 +38,11 @@ def keep_lean(*, pandas: bool = True) -> None:
         it, then takes 30 MB less
     """
     global _lean
-    if not pandas:
-        sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]  # Python's own way to say: not there
     if _lean:
         return
     _lean = True
+    if not pandas:
+        sys.meta_path.insert(0, _Hidden({"pandas"}))
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
         if mallopt is not None:
@@ -88,7 +88,7 @@ def _without_stderr() -> Iterator[None]:
 @contextmanager
 def _leaving_out() -> Iterator[None]:
     """Hide the packages of `TAKEN_ALONG` from this thread; other threads may import them meanwhile."""
-    finder = _Hidden()
+    finder = _Hidden(TAKEN_ALONG, threading.get_ident())
     sys.meta_path.insert(0, finder)
     try:
         yield
@@ -97,12 +97,12 @@ def _leaving_out() -> Iterator[None]:
 
 
 class _Hidden(MetaPathFinder):
-    """Says to the thread that made it that a package is not there."""
+    """Says to one thread, or to all, that some packages are not there."""
 
-    def __init__(self) -> None:
-        self._thread = threading.get_ident()
+    def __init__(self, packages: Set[str], thread: int | None = None) -> None:
+        self._packages, self._thread = packages, thread
 
     def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> None:
         """Raise ModuleNotFoundError, or leave it to the next finder."""
-        if threading.get_ident() == self._thread and name.partition(".")[0] in TAKEN_ALONG:
-            raise ModuleNotFoundError(f"{name} is not for Keras here", name=name)
+        if name.partition(".")[0] in self._packages and self._thread in (None, threading.get_ident()):
+            raise ModuleNotFoundError(f"{name} is left out of this process on purpose", name=name)
