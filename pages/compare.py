@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.app.compute_maps import Work, show_failures
-from pages.app.navigation import enter
-from pages.app.share import share_link
+from pages.app.navigation import enter, share_link
+from pages.app.session import presenting
 from pages.sidebar.choose_backbones import choose_backbones, choose_precision, choose_size, choose_tap
 from pages.sidebar.choose_images import choose_images, show_need_of_photos
 from pages.sidebar.choose_look import choose_look
@@ -15,15 +15,16 @@ from pages.views.present import present_one
 
 enter()
 
-presenting = st.session_state.get("present", st.query_params.get("present") == "true")
-
 with st.container(horizontal=True, vertical_alignment="center"):
-    st.title("Compare" if not presenting else "CONV-FE", anchor=False, width="content" if presenting else "stretch")
+    if presenting():
+        st.title("CONV-FE", anchor=False, width="content")
+    else:
+        st.title("Compare", anchor=False)
     pager = st.container()
-    if not presenting:
+    if not presenting():
         st.page_link("pages/guide.py", label="How to read the maps", icon=":material/menu_book:")
-    controls = st.popover("Settings", icon=":material/tune:") if presenting else st.sidebar
-    presenting = st.toggle(
+    controls = st.popover("Settings", icon=":material/tune:") if presenting() else st.sidebar
+    st.toggle(
         "Present",
         key="present",
         bind="query-params",
@@ -31,7 +32,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
     )
     share_link()
 
-if not presenting:
+if not presenting():
     st.write("Which backbone lights up where *your* objects are, and nowhere else? Bright: its channels fire there.")
 
 with controls:
@@ -40,7 +41,7 @@ with controls:
     size = choose_size()
     tap = choose_tap()
     precision = choose_precision()
-    look = choose_look(presenting)
+    look = choose_look(presenting())
 
 show_need_of_photos(photos)
 if not specs:
@@ -50,15 +51,15 @@ if not specs:
     )
     st.stop()
 
-if presenting:
+if presenting():
     with pager:
         shown = present_one(photos)
 else:
     shown = page_of(photos)
 failures, progress = st.container(), st.empty()
 work = Work(photos=shown, specs=specs, size=size, slot=progress, precision=precision, tap=tap)
-draw_rows(work, look, presenting=presenting)
-if not presenting:
+draw_rows(work, look, presenting=presenting())
+if not presenting():
     turn_page_below(photos)
 with failures:
     show_failures(work.failed)

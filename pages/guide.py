@@ -14,7 +14,7 @@ from pages.app.compute_maps import Work, show_failures
 from pages.app.navigation import enter
 from pages.app.session import thumbnail
 from pages.sidebar.choose_look import ink
-from pages.views.grid import show_figure
+from pages.views.show_figure import show_figure
 
 enter()
 

@@ -11,7 +11,8 @@ from convfe_core.ranking.results import Progress, RankOptions
 from convfe_core.ranking.run import RankRun
 from convfe_core.ranking.verdict import FEWEST_IMAGES
 from pages.app.navigation import enter
-from pages.app.session import backbone_pool
+from pages.app.process import backbone_pool
+from pages.app.session import RANK_RUN, RANKED, RANKED_AS
 from pages.app.words import plain, show_error, told
 from pages.sidebar.choose_backbones import choose_backbones, choose_precision, choose_size
 from pages.sidebar.choose_dataset import choose_dataset, show_dataset
@@ -65,10 +66,10 @@ if not specs:
 options = RankOptions(size=size, probe=probe, control=control, precision=precision)
 asked = (dataset, tuple(specs), options)
 
-interrupted: RankRun | None = st.session_state.pop("rank_run", None)
+interrupted = RANK_RUN.take()
 if interrupted is not None:
     if interrupted.results:
-        st.session_state.ranked = interrupted.finish()
+        RANKED.set(interrupted.finish())
     finished = len(interrupted.results)
     st.warning(
         f"The run was stopped after {finished} of {len(interrupted.specs)} backbones; what was finished is kept.",
@@ -80,8 +81,8 @@ with st.container(horizontal=True, vertical_alignment="center"):
     stop_slot = st.empty()
 
 if start:
-    st.session_state.pop("ranked", None)
-    st.session_state.ranked_as = asked
+    RANKED.set(None)
+    RANKED_AS.set(asked)
     bar = st.progress(0.0, text="Starting …")
 
     def report(progress: Progress) -> None:
@@ -90,20 +91,21 @@ if start:
         bar.progress(progress.share, text=f"{plain(progress.backbone)}: {progress.doing}{left}")
 
     run = RankRun(dataset, specs, options, on_progress=report, make_room=backbone_pool().make_room, explain=told)
-    st.session_state.rank_run = run  # the stop button ends this script here; the next one picks up what is finished
+    RANK_RUN.set(run)  # the stop button ends this script here; the next one picks up what is finished
     stop_slot.button("Stop", icon=":material/stop:", key="rank_stop")
     try:
-        st.session_state.ranked = run.run()
+        RANKED.set(run.run())
     except ConvfeError as error:
         show_error(error)
-    del st.session_state.rank_run
+    RANK_RUN.take()
     bar.empty()
     stop_slot.empty()
 
-if "ranked" in st.session_state:
-    if st.session_state.ranked_as != asked:
+result = RANKED.get()
+if result is not None:
+    if RANKED_AS.get() != asked:
         st.warning(
             "What follows was ranked before you changed the images, the backbones or the settings; rank again.",
             icon=":material/history:",
         )
-    show_result(st.session_state.ranked)
+    show_result(result)

@@ -8,11 +8,13 @@ from convfe_core.backbones.precision import explain_precision
 from convfe_core.base.machine_queue import MACHINE
 from convfe_core.base.memory import memory_limit_mb, resident_mb, used_mb
 from pages.app.navigation import enter
-from pages.app.session import backbone_pool, hosted, map_store
+from pages.app.process import backbone_pool
+from pages.app.session import MAPS
+from pages.app.visitor import hosted
 
 enter()
 
-pool, store = backbone_pool(), map_store()
+pool, store = backbone_pool(), MAPS.get()
 held = pool.held()
 
 st.title("System", anchor=False)

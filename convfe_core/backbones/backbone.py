@@ -26,7 +26,8 @@ from convfe_core.catalog.pixel_scaling import scale_pixels, to_grey
 from convfe_core.catalog.specs import Preprocessing, Spec, find_architecture
 from convfe_core.graph.cell_geometry import CellGrid
 from convfe_core.graph.taps import SpatialPath, Tap, resolve_tap, trace_path, values_per_pixel
-from convfe_core.model_files.weight_cache import fetch_weights, load_weights
+from convfe_core.model_files.load_weights import load_weights
+from convfe_core.model_files.weight_cache import fetch_weights
 from convfe_core.photos.gallery import SAMPLES, load_sample
 from convfe_core.photos.letterbox import place_on_canvas, plan_frame
 

@@ -13,7 +13,7 @@ WAIT_SECONDS = 0.2
 """How often somebody who waits is asked whether they still want to."""
 
 OnWait = Callable[[int], None]
-"""Called while waiting with how many are before; may raise to leave the queue."""
+"""Called a few times a second while a thread waits, with how many are before it; what it raises leaves the queue."""
 
 
 def wait_silently(_before: int) -> None:

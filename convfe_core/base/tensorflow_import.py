@@ -6,37 +6,43 @@ import ctypes
 import gc
 import os
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Set
 from contextlib import contextmanager, nullcontext
 from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
 TAKEN_ALONG = frozenset({"matplotlib", "pandas", "scipy", "sklearn"})
-"""Keras and TensorFlow go without each of these where it is not installed."""
-_IMPORTERS = frozenset({"keras", "tensorflow"})
-_ARROW = frozenset({"pyarrow", "convfe_core"})
-"""Who seems to ask when PyArrow does: what is compiled leaves its caller's name."""
+"""Packages that Keras and TensorFlow import where they are installed, and do without where they are not."""
 
 _STDERR = 2
 _ARENAS, _M_ARENA_MAX = 2, -8  # the latter from malloc.h
 
 
+_lean = False
+
+
 def keep_lean(*, pandas: bool = True) -> None:
-    """Have Keras and TensorFlow import less, and the C library keep fewer pools of memory, from now on in this process.
+    """Have `import_tensorflow` import less, and the C library keep fewer pools of memory, from now on in this process.
 
     Keras imports packages where it finds them, for conveniences that are not used here, such as tables as training
-    data: without them it took a second and 150 MB less on one machine. Everybody else imports them as ever. glibc gives
-    its threads eight pools of memory for each core; with two for all of them a run took 40 MB less.
+    data. Without them importing takes 5.5 s of processor time instead of 8.4 s and 150 MB less, in the command line
+    as in a server (measured with Keras 3.15 on two cores of Linux). A library must not do this to its users: their
+    training data may be such tables. glibc gives its threads eight pools of memory for each core; with two for all of
+    them a run took 40 MB less.
 
     Parameters
     ----------
-    pandas : False where nobody makes tables of pandas: PyArrow then goes without it, which takes 30 MB less
+    pandas : False where nobody in this process makes tables of pandas: PyArrow, which imports it too where it finds
+        it, then takes 30 MB less
     """
-    if any(isinstance(finder, _Refusal) for finder in sys.meta_path):
+    global _lean
+    if _lean:
         return
-    sys.meta_path.insert(0, _Refusal(pandas=pandas))
+    _lean = True
+    if not pandas:
+        sys.meta_path.insert(0, _Hidden({"pandas"}))
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
         if mallopt is not None:
@@ -44,9 +50,10 @@ def keep_lean(*, pandas: bool = True) -> None:
 
 
 def import_tensorflow(*, muted: bool = False) -> None:
-    """Import TensorFlow and Keras while the garbage collector rests.
+    """Import TensorFlow and Keras, without their conveniences after `keep_lean`.
 
-    It would go through all that they bring again and again, for nothing: a seventh of the time on one machine.
+    The garbage collector rests meanwhile: it would go through all that they bring again and again, which took a
+    seventh of the time on one machine.
 
     Parameters
     ----------
@@ -56,7 +63,7 @@ def import_tensorflow(*, muted: bool = False) -> None:
     collecting = gc.isenabled()
     gc.disable()
     try:
-        with _without_stderr() if muted else nullcontext():
+        with _without_stderr() if muted else nullcontext(), _leaving_out() if _lean else nullcontext():
             import keras  # noqa: F401
             import tensorflow  # noqa: F401
     finally:
@@ -78,30 +85,24 @@ def _without_stderr() -> Iterator[None]:
         os.close(kept)
 
 
-class _Refusal(MetaPathFinder):
-    """Says that a package is not there, if it is Keras that asks, or PyArrow for pandas."""
+@contextmanager
+def _leaving_out() -> Iterator[None]:
+    """Hide the packages of `TAKEN_ALONG` from this thread; other threads may import them meanwhile."""
+    finder = _Hidden(TAKEN_ALONG, threading.get_ident())
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
 
-    def __init__(self, *, pandas: bool) -> None:
-        self._pandas = pandas
 
-    def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> ModuleSpec | None:
+class _Hidden(MetaPathFinder):
+    """Says to one thread, or to all, that some packages are not there."""
+
+    def __init__(self, packages: Set[str], thread: int | None = None) -> None:
+        self._packages, self._thread = packages, thread
+
+    def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> None:
         """Raise ModuleNotFoundError, or leave it to the next finder."""
-        wanted = _package(name)
-        if wanted not in TAKEN_ALONG:
-            return None
-        importer = _package(_importer())
-        if importer in _IMPORTERS or (wanted == "pandas" and not self._pandas and importer in _ARROW):
-            raise ModuleNotFoundError(f"{name} is not for {importer} here", name=name)
-        return None
-
-
-def _package(module: str) -> str:
-    return module.partition(".")[0]
-
-
-def _importer() -> str:
-    """Name the module that asks for another one: the first outside Python's own machinery."""
-    frame = sys._getframe(2)
-    while frame.f_back is not None and _package(frame.f_globals.get("__name__", "")) == "importlib":
-        frame = frame.f_back
-    return str(frame.f_globals.get("__name__", ""))
+        if name.partition(".")[0] in self._packages and self._thread in (None, threading.get_ident()):
+            raise ModuleNotFoundError(f"{name} is left out of this process on purpose", name=name)

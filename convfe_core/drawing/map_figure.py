@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convfe_core.base.arrays import FloatArray
 from convfe_core.drawing.colour_maps import BOX_COLOUR, colour_ramp_uri, colour_stops
 from convfe_core.drawing.colour_scales import ScaleKey, percentiles
 from convfe_core.drawing.figure_text import Word, escape, words_trace
@@ -28,7 +29,7 @@ NOTE_HEIGHT = 15
 FOOT_HEIGHT = 34
 """Pixels below the panels for the scale and the facts."""
 FIGURE_AXES = "x", "y"
-"""Of the whole figure in pixels, y upwards; the first, so that those of panels lie above them and feel the mouse."""
+"""Axes of the whole figure in pixels, y upwards; drawn first, so that those of panels lie on top and get the mouse."""
 SCALE_TOP, SCALE_HEIGHT = 6, 6
 """Pixels from a panel down to its colour scale, and across that."""
 ENDS_BELOW = 26
@@ -197,7 +198,7 @@ def row_figure(
     for index, panel in enumerate(panels, start=1):
         place, axes = sheet.place(index), sheet.axes(index)
         ends = limits[panel.maps.digest, panel.maps.label, panel.reduction]
-        data.append(_heatmap(axes, panel, ends, look))
+        data.append(_panel_map(axes, panel, ends, look))
         words += _panel_words(panel, ends, place, look, tell_cells=not receptive_fields)
         if panel.reduction == look.reductions[0]:
             last, lines = sheet.place(index + len(look.reductions) - 1), notes[(index - 1) // len(look.reductions)]
@@ -290,31 +291,56 @@ def _scale(axes: tuple[str, str], place: Place, look: Look) -> dict[str, Any]:
     }
 
 
-def _heatmap(axes: tuple[str, str], panel: Panel, ends: Limits, look: Look) -> dict[str, Any]:
-    values = panel.values
-    rows, columns = np.indices(values.shape)
+def heatmap(
+    name: str,
+    values: FloatArray,
+    centres: tuple[NDArray[np.float64], NDArray[np.float64]],
+    extent: tuple[int, int],
+    axes: tuple[str, str],
+    ends: Limits,
+    look: Look,
+) -> dict[str, Any]:
+    """Draw (h, w) values as cells.
+
+    Parameters
+    ----------
+    centres, extent : of the cells and of the whole photograph in its pixels, down and across
+    axes : names of the x and the y axis
+    ends : of the colour scale
+    """
+    (y, x), (height, width) = centres, extent
     return {
         "type": "heatmap",
-        "name": f"{panel.maps.label} {panel.reduction}",
+        "name": name,
         "z": values,
-        "x0": float(panel.maps.centres_x[0]),
-        "dx": _step(panel.maps.centres_x, panel.maps.frame.image_width),
-        "y0": float(panel.maps.centres_y[0]),
-        "dy": _step(panel.maps.centres_y, panel.maps.frame.image_height),
+        "x0": float(x[0]),
+        "dx": _step(x, width),
+        "y0": float(y[0]),
+        "dy": _step(y, height),
         "zmin": ends[0],
         "zmax": ends[1],
         "colorscale": colour_stops(look.colour_map),
         "showscale": False,
         "zsmooth": "best" if look.smoothed and min(values.shape) > 1 else False,
+        "xaxis": axes[0],
+        "yaxis": axes[1],
+    }
+
+
+def _panel_map(axes: tuple[str, str], panel: Panel, ends: Limits, look: Look) -> dict[str, Any]:
+    maps, values = panel.maps, panel.values
+    extent = maps.frame.image_height, maps.frame.image_width
+    name = f"{maps.label} {panel.reduction}"
+    rows, columns = np.indices(values.shape)
+    return {
+        **heatmap(name, values, (maps.centres_y, maps.centres_x), extent, axes, ends, look),
         "opacity": look.overlay,
         "customdata": np.stack([percentiles(values), rows, columns], axis=-1).astype(np.float32),
         "hovertemplate": (
-            f"{escape(panel.maps.label)} {panel.reduction}<br>"
+            f"{escape(maps.label)} {panel.reduction}<br>"
             "<b>%{z:.4g}</b>, percentile %{customdata[0]:.0f} of the map<br>"
             "pixel x %{x:.0f}, y %{y:.0f}<br>cell row %{customdata[1]}, column %{customdata[2]}<extra></extra>"
         ),
-        "xaxis": axes[0],
-        "yaxis": axes[1],
     }
 
 

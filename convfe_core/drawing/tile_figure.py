@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.base.arrays import FloatArray
-from convfe_core.drawing.colour_maps import colour_stops
 from convfe_core.drawing.figure_text import escape
-from convfe_core.drawing.map_figure import Look, base_layout
+from convfe_core.drawing.map_figure import Look, base_layout, heatmap
 from convfe_core.maps.feature_maps import value_range
 from convfe_core.photos.photo import Photo
 
@@ -47,7 +46,7 @@ def tile_figure(photo: Photo, tiles: Sequence[Tile], look: Look, columns: int = 
         line, column = divmod(index, columns)
         left, top = column * (tile + GAP) / total[0], 1 - (line * (height + GAP + HEAD) + HEAD) / total[1]
         names = _add_axes(layout, index, photo, (left, left + tile / total[0]), (top - height / total[1], top))
-        data.append(_heatmap(one, look, *names))
+        data.append(_cells(photo, one, look, names))
         layout["annotations"].append(
             {
                 "text": escape(one.title),
@@ -68,39 +67,20 @@ def _add_axes(
     layout: dict[str, Any], index: int, photo: Photo, x: tuple[float, float], y: tuple[float, float]
 ) -> tuple[str, str]:
     number = "" if index == 0 else str(index + 1)
-    hidden = {"showgrid": False, "zeroline": False, "showticklabels": False, "ticks": "", "constrain": "domain"}
-    shared = {} if index == 0 else {"matches": "x"}, {} if index == 0 else {"matches": "y"}
-    layout[f"xaxis{number}"] = {
-        **hidden,
-        **shared[0],
-        "domain": [x[0], min(x[1], 1.0)],
-        "range": [0, photo.width],
-        "anchor": f"y{number}",
-    }
-    layout[f"yaxis{number}"] = {
-        **hidden,
-        **shared[1],
-        "domain": [max(y[0], 0.0), y[1]],
-        "range": [photo.height, 0],
-        "anchor": f"x{number}",
-    }
+    for name, other, domain, ends in (("x", "y", x, [0, photo.width]), ("y", "x", y, [photo.height, 0])):
+        layout[f"{name}axis{number}"] = {
+            **{"showgrid": False, "zeroline": False, "showticklabels": False, "ticks": "", "constrain": "domain"},
+            **({"matches": name} if index else {}),
+            "domain": [max(domain[0], 0.0), min(domain[1], 1.0)],
+            "range": ends,
+            "anchor": f"{other}{number}",
+        }
     return f"x{number}", f"y{number}"
 
 
-def _heatmap(tile: Tile, look: Look, x_axis: str, y_axis: str) -> dict[str, Any]:
-    low, high = value_range([tile.values])
+def _cells(photo: Photo, tile: Tile, look: Look, axes: tuple[str, str]) -> dict[str, Any]:
+    ends, extent = value_range([tile.values]), (photo.height, photo.width)
     return {
-        "type": "heatmap",
-        "name": tile.title,
-        "z": tile.values,
-        "x": tile.centres_x,
-        "y": tile.centres_y,
-        "zmin": low,
-        "zmax": high,
-        "colorscale": colour_stops(look.colour_map),
-        "zsmooth": "best" if look.smoothed and min(tile.values.shape) > 1 else False,
-        "showscale": False,
+        **heatmap(tile.title, tile.values, (tile.centres_y, tile.centres_x), extent, axes, ends, look),
         "hovertemplate": f"<b>%{{z:.4g}}</b><br>pixel x %{{x:.0f}}, y %{{y:.0f}}<extra>{escape(tile.title)}</extra>",
-        "xaxis": x_axis,
-        "yaxis": y_axis,
     }

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import os
-import sys
-import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import requests
+from filelock import FileLock, Timeout
 
 from convfe_core.base.errors import DownloadError
 
@@ -24,6 +24,7 @@ CONNECT_SECONDS = 10.0
 STALL_SECONDS = 30.0
 CHUNK_BYTES = 1 << 18
 WAIT_SECONDS = 0.1
+"""How often somebody who waits for another one's download is told how far it is."""
 
 
 def download(
@@ -55,7 +56,7 @@ def download(
     part = target.with_name(f".{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _exclusive(target.with_name(f".{target.name}.lock"), lambda: _report_part(part, expected_mb, on_progress)):
+        with _alone(target.with_name(f".{target.name}.lock"), partial(_report_part, part, expected_mb, on_progress)):
             if target.is_file() and check(target) is None:
                 return
             try:
@@ -80,65 +81,53 @@ def _stream(
     url: str, part: Path, expected_mb: float, on_progress: MegabyteProgress | None, stall_seconds: float
 ) -> None:
     """Write what an address holds to `part`, complete or not at all."""
-    with contextlib.closing(_Source(url, stall_seconds)) as source, part.open("wb") as file:
-        total = source.size or round(expected_mb * 1e6)
+    with _open(url, stall_seconds) as (size, chunks), part.open("wb") as file:
+        total = size or round(expected_mb * 1e6)
         done = 0
-        for chunk in source.chunks():
+        for chunk in chunks:
             file.write(chunk)
             done += len(chunk)
             if on_progress is not None:
                 on_progress(done / 1e6, max(total, done) / 1e6)
         file.flush()
         os.fsync(file.fileno())
-    if source.size is not None and done != source.size:
-        raise DownloadError(f"{_host(url)} sent {done / 1e6:.1f} of {source.size / 1e6:.1f} MB")
+    if size is not None and done != size:
+        raise DownloadError(f"{_host(url)} sent {done / 1e6:.1f} of {size / 1e6:.1f} MB")
 
 
-class _Source:
-    """The bytes behind an address; `size` is None if the server does not say."""
-
-    def __init__(self, url: str, stall_seconds: float) -> None:
-        self._url = url
-        self._stall_seconds = stall_seconds
-        self.size: int | None = None
-        scheme = urlsplit(url).scheme
-        if scheme == "file":
-            path = Path(url2pathname(urlsplit(url).path))
-            if not path.is_file():
-                raise DownloadError(f"there is no file {path}")
-            self._file = path.open("rb")
-            self.size = path.stat().st_size
-        elif scheme in ("http", "https"):
-            with _told_as_reasons(url, stall_seconds):
-                self._response = requests.get(
-                    url,
-                    stream=True,
-                    timeout=(min(CONNECT_SECONDS, stall_seconds), stall_seconds),
-                    headers={"Accept-Encoding": "identity"},
-                )
-            if not self._response.ok:
-                self._response.close()
-                raise DownloadError(
-                    f"{_host(url)} answered {self._response.status_code} {self._response.reason}".rstrip()
-                )
-            length = self._response.headers.get("Content-Length", "")
-            self.size = int(length) if length.isdecimal() else None
-        else:
-            raise DownloadError(f"expected an address that begins with https://, http:// or file://, got {url!r}")
-
-    def chunks(self) -> Iterator[bytes]:
-        if urlsplit(self._url).scheme == "file":
-            while chunk := self._file.read(CHUNK_BYTES):
-                yield chunk
-            return
-        with _told_as_reasons(self._url, self._stall_seconds):
-            yield from self._response.iter_content(CHUNK_BYTES)
-
-    def close(self) -> None:
-        (self._file if urlsplit(self._url).scheme == "file" else self._response).close()
+@contextmanager
+def _open(url: str, stall_seconds: float) -> Iterator[tuple[int | None, Iterator[bytes]]]:
+    """Open an address: how many bytes it holds, None if the server does not say, and these in chunks."""
+    scheme = urlsplit(url).scheme
+    if scheme == "file":
+        path = Path(url2pathname(urlsplit(url).path))
+        if not path.is_file():
+            raise DownloadError(f"there is no file {path}")
+        with path.open("rb") as file:
+            yield path.stat().st_size, iter(partial(file.read, CHUNK_BYTES), b"")
+    elif scheme in ("http", "https"):
+        with _told_as_reasons(url, stall_seconds):
+            response = requests.get(
+                url,
+                stream=True,
+                timeout=(min(CONNECT_SECONDS, stall_seconds), stall_seconds),
+                headers={"Accept-Encoding": "identity"},
+            )
+        with response:
+            if not response.ok:
+                raise DownloadError(f"{_host(url)} answered {response.status_code} {response.reason}".rstrip())
+            length = response.headers.get("Content-Length", "")
+            yield int(length) if length.isdecimal() else None, _chunks(response, url, stall_seconds)
+    else:
+        raise DownloadError(f"expected an address that begins with https://, http:// or file://, got {url!r}")
 
 
-@contextlib.contextmanager
+def _chunks(response: requests.Response, url: str, stall_seconds: float) -> Iterator[bytes]:
+    with _told_as_reasons(url, stall_seconds):
+        yield from response.iter_content(CHUNK_BYTES)
+
+
+@contextmanager
 def _told_as_reasons(url: str, stall_seconds: float) -> Iterator[None]:
     """Turn what `requests` raises into a phrase."""
     try:
@@ -167,48 +156,21 @@ def _disk_reason(error: OSError, folder: Path) -> str:
 def _report_part(part: Path, expected_mb: float, on_progress: MegabyteProgress | None) -> None:
     """Report how far another one's download is."""
     if on_progress is not None:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             done_mb = part.stat().st_size / 1e6
             on_progress(done_mb, max(expected_mb, done_mb))
 
 
-@contextlib.contextmanager
-def _exclusive(lock: Path, while_waiting: Callable[[], None]) -> Iterator[None]:
+@contextmanager
+def _alone(path: Path, while_waiting: Callable[[], None]) -> Iterator[None]:
     """Hold a lock file that threads and processes share; the system frees it when its holder dies."""
-    with lock.open("a+b") as file:
-        while not _try_lock(file.fileno()):
+    lock = FileLock(path)
+    while True:
+        try:
+            held = lock.acquire(timeout=WAIT_SECONDS)
+        except Timeout:
             while_waiting()
-            time.sleep(WAIT_SECONDS)
-        try:
-            yield
-        finally:
-            _unlock(file.fileno())
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(descriptor: int) -> bool:
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-    def _unlock(descriptor: int) -> None:
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
-
-else:
-    import fcntl
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def _unlock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        else:
+            break
+    with held:
+        yield

@@ -27,7 +27,7 @@ _SEED = "seed_generator_state"
 """What random layers keep, which is no weight."""
 _NUMBERED = re.compile(r"(.+)_(\d+)")
 _MOST_BUILT = 3
-"""Architectures that are compared layer by layer with one file: of its runs of layers hardly ever two count alike."""
+"""How many architectures are built to be compared with a file; rarely has more than one the right count of numbers."""
 
 
 @dataclass

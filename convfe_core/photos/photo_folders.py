@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import os
-import socket
-import ssl
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
-
-from requests.certs import where as certificates
 
 from convfe_core.base.background import map_ahead
 from convfe_core.base.errors import ImageError, StoreError
 from convfe_core.base.folders import READERS_OVER_NETWORK, counts, known_folder, split_address
 from convfe_core.base.wording import display_name
-from convfe_core.photos.photo import DEFAULT_LIMITS, ImageLimits, Photo, read_photo
 from convfe_core.photos.picture_formats import BEGINNING, is_picture_name, others_in_words, sort_out
 
 Tell = Callable[[str], None]
 
-FETCH_SECONDS = 10.0
-"""How long fetching one address may take, from name to last byte."""
 
-_MOST_REDIRECTS = 5
-_CHUNK = 65536
-
-
-def photos_in_folder(path: str | Path, *, recursive: bool = False, tell: Tell = lambda _line: None) -> list[Path]:
+def photos_in_folder(path: str | Path, tell: Tell = lambda _line: None) -> list[Path]:
     """List the pictures of a folder, sorted by path, capitals and small letters alike.
 
     Files whose names tell nothing are looked into. Hidden files and folders are left out, links to folders are not
@@ -40,7 +24,6 @@ def photos_in_folder(path: str | Path, *, recursive: bool = False, tell: Tell = 
     Parameters
     ----------
     path : the folder
-    recursive : whether its folders are searched too
     tell : takes a sentence that names the files which are no pictures
 
     Raises
@@ -56,7 +39,7 @@ def photos_in_folder(path: str | Path, *, recursive: bool = False, tell: Tell = 
                 f"{shown}: expected a folder with photographs, got "
                 + ("a file." if folder.exists() else "a path where there is no folder.")
             )
-        names, below = _names(folder, recursive)
+        names, below = _names(folder)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a valid path"
         raise ImageError(f"{shown}: expected a folder that can be read, got “{reason}”.") from error
@@ -66,7 +49,7 @@ def photos_in_folder(path: str | Path, *, recursive: bool = False, tell: Tell = 
         raise ImageError(
             f"{shown}: expected a folder with photographs, got one without"
             + _but(others)
-            + (" Folders in it are not searched: name one of them." if below and not recursive else "")
+            + (" Folders in it are not searched: name one of them." if below else "")
         )
     if others:
         tell(f"{shown}: {others_in_words(others)}.")
@@ -113,60 +96,11 @@ def photos_at_address(address: str, tell: Tell = lambda _line: None) -> dict[str
     return {f"{address}/{one}": found[one] for one in names if one in pictures}
 
 
-def fetch_photo(url: str, limits: ImageLimits = DEFAULT_LIMITS, *, seconds: float = FETCH_SECONDS) -> Photo:
-    """Fetch a picture from an http or https address.
-
-    Parameters
-    ----------
-    url : the address; redirects are followed as long as they stay http or https
-    limits : what the picture may be; no more than ``max_bytes`` is received
-    seconds : how long the whole of it may take
-
-    Raises
-    ------
-    ImageError
-        When the address is none, does not answer in time, answers with something else, or breaks a limit.
-    """
-    deadline = time.monotonic() + seconds
-    address = url.strip()
-    for _ in range(_MOST_REDIRECTS + 1):
-        parts = _split(address)
-        name = _name_of(parts)
-        try:
-            answer = _get(parts, limits.max_bytes, deadline)
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            if time.monotonic() >= deadline or isinstance(error, TimeoutError):
-                raise ImageError(
-                    f"{name}: expected an answer within {seconds:g} seconds, got none from {parts.hostname}."
-                ) from error
-            raise ImageError(
-                f"{name}: expected a picture from {parts.hostname}, got no connection ({_reason(error)})."
-            ) from error
-        if isinstance(answer, bytes):
-            if len(answer) > limits.max_bytes:
-                raise ImageError(
-                    f"{name}: expected at most {limits.max_bytes / 1e6:g} MB, got more; fetch a smaller copy."
-                )
-            return read_photo(answer, name, limits)
-        if isinstance(answer, int):
-            raise ImageError(f"{name}: expected a picture from {parts.hostname}, got HTTP status {answer}.")
-        address = urljoin(address, answer)
-    raise ImageError(f"{display_name(url)}: expected at most {_MOST_REDIRECTS} redirects, got more.")
-
-
-def _names(folder: Path, recursive: bool) -> tuple[list[str], bool]:
-    """The files of a folder, relative to it, and whether there are folders in it; OSError where it cannot be read."""
-    found, below = [], False
-    for here, folders, names in os.walk(folder, onerror=_raise):
-        below = below or bool(folders)
-        folders[:] = [name for name in folders if recursive and counts(name)]
-        inner = Path(here).relative_to(folder)
-        found += [str(inner / name) for name in names if counts(name)]
-    return found, below
-
-
-def _raise(error: OSError) -> None:
-    raise error
+def _names(folder: Path) -> tuple[list[str], bool]:
+    """The files of a folder, and whether there are folders in it."""
+    with os.scandir(folder) as entries:
+        inside = {entry.name: entry.is_dir() for entry in entries}
+    return [name for name, is_folder in inside.items() if not is_folder and counts(name)], any(inside.values())
 
 
 def _beginning(path: Path) -> bytes:
@@ -190,92 +124,3 @@ def _is_file(folder: str, name: str) -> bool:
 
 def _but(others: Sequence[str]) -> str:
     return f"; {others_in_words(others)}." if others else " any file."
-
-
-def _split(address: str) -> SplitResult:
-    shown = " ".join(address.split())[:80]
-    try:
-        parts = urlsplit(address)
-        usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError as error:
-        raise ImageError(f"Expected an http or https address, got “{shown}”.") from error
-    if parts.scheme not in {"http", "https"} or not usable:
-        raise ImageError(f"Expected an http or https address, got “{shown}”.")
-    return parts
-
-
-def _name_of(parts: SplitResult) -> str:
-    return display_name(unquote(parts.path).strip("/") or parts.hostname or "")
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, socket.gaierror):
-        return "no such host"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return "its certificate is not trusted"
-    return " ".join(str(getattr(error, "strerror", None) or error or type(error).__name__).split())[:80]
-
-
-def _get(parts: SplitResult, most: int, deadline: float) -> bytes | str | int:
-    """Send one request.
-
-    Returns
-    -------
-    bytes, at most one more than `most`; the address of a redirect; or the status of a refusal
-    """
-    with _connection(parts, deadline) as connection:
-        # quote leaves what is escaped already alone and escapes spaces and letters beyond ASCII.
-        target = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~") + (
-            "?" + quote(parts.query, safe="/%:@!$&'()*+,;=~?") if parts.query else ""
-        )
-        connection.request("GET", target, headers={"User-Agent": "convfe", "Accept": "image/*"})
-        response = connection.getresponse()
-        location = response.getheader("Location")
-        if response.status in {301, 302, 303, 307, 308} and location:
-            return location
-        if response.status != 200:
-            return response.status
-        if (response.length or 0) > most:
-            return bytes(most + 1)
-        body = bytearray()
-        while len(body) <= most and (chunk := response.read(min(_CHUNK, most + 1 - len(body)))):
-            body += chunk
-        if time.monotonic() >= deadline:
-            raise TimeoutError
-        if response.length and len(body) <= most:
-            raise ConnectionError("the answer was cut short")
-        return bytes(body)
-
-
-@contextlib.contextmanager
-def _connection(parts: SplitResult, deadline: float) -> Iterator[http.client.HTTPConnection]:
-    """Connect, and cut the connection at the deadline.
-
-    A socket's own time limit starts anew with every byte, so a server that sends one now and then would hold
-    us for ever; shutting the socket down ends whatever waits on it. Looking up the name has the system's own
-    time limit.
-    """
-    host = parts.hostname or ""
-    left = max(deadline - time.monotonic(), 0.001)
-    connection: http.client.HTTPConnection
-    if parts.scheme == "https":
-        trusted = ssl.create_default_context()
-        trusted.load_verify_locations(certificates())
-        connection = http.client.HTTPSConnection(host, parts.port or 443, timeout=left, context=trusted)
-    else:
-        connection = http.client.HTTPConnection(host, parts.port or 80, timeout=left)
-    with contextlib.closing(connection):
-        connection.connect()
-        cut = threading.Timer(max(deadline - time.monotonic(), 0.0), _shut_down, [connection.sock])
-        cut.daemon = True
-        cut.start()
-        try:
-            yield connection
-        finally:
-            cut.cancel()
-
-
-def _shut_down(connected: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        # Not the TLS socket's own method, which would take the session away from under a thread that reads.
-        socket.socket.shutdown(connected, socket.SHUT_RDWR)

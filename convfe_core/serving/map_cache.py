@@ -23,7 +23,10 @@ class MapKey:
 
 
 class MapStore:
-    """Keeps the most recently used maps.
+    """Keeps the most recently used maps; the last ones stay even where they alone take more than the budget.
+
+    `cachetools` has such a store, but refuses what is larger than its budget, and lists its entries by age, not by use,
+    which the pool of backbones needs: it would save these few lines alone.
 
     Parameters
     ----------
@@ -32,11 +35,15 @@ class MapStore:
 
     def __init__(self, budget_mb: float = 64.0) -> None:
         self.budget_mb = budget_mb
-        self.megabytes = 0.0
         self._kept: OrderedDict[MapKey, FeatureMaps] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
+
+    @property
+    def megabytes(self) -> float:
+        """What the kept maps take."""
+        return sum(maps.max.nbytes + maps.mean.nbytes for maps in self._kept.values()) / 2**20
 
     def get(self, key: MapKey) -> FeatureMaps | None:
         """The maps for this key, or None."""
@@ -46,17 +53,7 @@ class MapStore:
 
     def put(self, key: MapKey, maps: FeatureMaps) -> None:
         """Keep these maps, dropping the least recently used ones if they no longer fit."""
-        self._drop(key)
         self._kept[key] = maps
-        self.megabytes += _megabytes(maps)
+        self._kept.move_to_end(key)
         while len(self._kept) > 1 and self.megabytes > self.budget_mb:
-            self._drop(next(iter(self._kept)))
-
-    def _drop(self, key: MapKey) -> None:
-        maps = self._kept.pop(key, None)
-        if maps is not None:
-            self.megabytes -= _megabytes(maps)
-
-
-def _megabytes(maps: FeatureMaps) -> float:
-    return (maps.max.nbytes + maps.mean.nbytes) / 2**20
+            self._kept.popitem(last=False)

@@ -16,7 +16,7 @@ SETTING = "CONVFE_HOSTED"
 NOBODY = ("0", "false", "no", "off")
 
 FORWARDING_HEADERS = ("forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip")
-"""What proxies add, besides all headers that begin with ``x-forwarded``; it counts that they are there, not what in."""
+"""Headers that proxies add, besides all that begin with ``x-forwarded``; one of them is enough, whatever it says."""
 COMMUNITY_CLOUD_HOME = "/mount/src"
 
 

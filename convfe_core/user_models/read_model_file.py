@@ -33,7 +33,7 @@ from convfe_core.model_files.saved_model_folder import (
     saved_model_root,
     unpacked,
 )
-from convfe_core.model_files.weight_cache import identify_weights
+from convfe_core.model_files.weight_numbers import identify_weights
 from convfe_core.user_models.allocation_limits import (
     bounded_in_tf_keras,
     check_allocation,

@@ -1,4 +1,4 @@
-"""The maps of photographs under backbones: what the visitor already has, and a progress bar for the rest."""
+"""Maps of photographs under backbones, and whole networks: what is there already, and progress for the rest."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from convfe_core.catalog.specs import Spec
 from convfe_core.maps.extraction import extract_maps, require_cells
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.maps.input_size import Size, check_pass
+from convfe_core.maps.layer_access import EveryLayer
 from convfe_core.photos.photo import Photo
 from convfe_core.serving.map_cache import MapKey, MapStore
-from pages.app.session import backbone_pool, map_store
+from pages.app.process import backbone_pool
+from pages.app.session import MAPS
 from pages.app.words import plain, told
 
 
@@ -32,7 +34,7 @@ class Work:
     slot: DeltaGenerator
     precision: Precision = "float32"
     tap: str = "auto"
-    store: MapStore = field(default_factory=map_store)
+    store: MapStore = field(default_factory=MAPS.get)
     failed: dict[tuple[str, str], str] = field(default_factory=dict)  # by backbone, and photograph where it is one's
     done: int = 0
 
@@ -95,3 +97,15 @@ def show_failures(failed: dict[tuple[str, str], str]) -> None:
     for (label, photo), reason in failed.items():
         where = f" for **{plain(photo)}**" if photo else ""
         st.error(f"**{plain(label)}** is not shown{where}. {plain(reason)}", icon=":material/error:")
+
+
+def load_network(spec: Spec) -> EveryLayer:
+    """A network with all its layers; errors as in `convfe_core.serving.backbone_pool.BackbonePool.get`."""
+    slot = st.empty()
+
+    def report(phrase: str, share: float | None) -> None:
+        slot.progress(share or 0.0, text=f"{plain(spec.label)}: {phrase}")
+
+    network = backbone_pool().every_layer(spec, report)
+    slot.empty()
+    return network

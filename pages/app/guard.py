@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import streamlit as st
 
@@ -15,8 +16,10 @@ from convfe_core.base.wording import display_name, file_stem
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.photos.photo import Photo
 from convfe_core.serving.fault_log import configure_log, record_fault
+from pages.app.session import DATASETS, DECODED, whole_session
 from pages.app.words import show_error
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -29,7 +32,7 @@ def guarded() -> Iterator[None]:
     except ConvfeError as error:
         show_error(error)
     except Exception as error:
-        reference = record_fault(error, _names_of_files(_state()))
+        reference = record_fault(error, _names_of_files(whole_session()))
         show_error(
             f"Something broke in this app, not in your data. The rest still works; reload the page to go on. If you "
             f"report it, name the reference {reference}: it finds the cause in the server's log.",
@@ -44,7 +47,7 @@ def guarded_download(make: Callable[[], T]) -> Callable[[], T]:
 
     Streamlit tells the visitor that it failed, and logs what is raised with its traceback: that must name no file.
     """
-    state = _state()
+    state = whole_session()
 
     def guarded_make() -> T:
         try:
@@ -56,9 +59,20 @@ def guarded_download(make: Callable[[], T]) -> Callable[[], T]:
     return guarded_make
 
 
-def _state() -> dict[str, Any]:
-    """What this visitor's session holds now."""
-    return st.session_state.to_dict() if hasattr(st.session_state, "to_dict") else {}
+def redrawn_alone(draw: Callable[P, None]) -> Callable[P, None]:
+    """Make a function draw a part of a page that its own controls redraw without the rest.
+
+    Streamlit keeps what the function was called with until the page runs again: give it specs, never networks, which
+    the pool could not drop then.
+    """
+
+    @st.fragment
+    @wraps(draw)
+    def guarded_draw(*arguments: P.args, **named: P.kwargs) -> None:
+        with guarded():  # such a part runs outside the page, whose guard is not there then
+            draw(*arguments, **named)
+
+    return guarded_draw
 
 
 def _names_of_files(state: Mapping[str, Any]) -> Iterator[str]:
@@ -68,9 +82,9 @@ def _names_of_files(state: Mapping[str, Any]) -> Iterator[str]:
             name = getattr(upload, "name", None)
             if isinstance(name, str) and hasattr(upload, "file_id"):
                 yield from (name, display_name(name), file_stem(name))
-    for photo in state.get("decoded", {}).values():
+    for photo in state.get(DECODED.name, {}).values():
         if isinstance(photo, Photo):
             yield from (photo.name, file_stem(photo.name))
-    for dataset in state.get("datasets", {}).values():
+    for dataset in state.get(DATASETS.name, {}).values():
         if isinstance(dataset, Dataset):
             yield from dataset.source.names

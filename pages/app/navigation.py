@@ -1,12 +1,14 @@
-"""Which pages there are, and the way to each of them through dashboard.py."""
+"""Which pages there are, the way to each of them through dashboard.py, and the link to a view."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlencode
 
 import streamlit as st
 
-ENTERED = "entered"
+from pages.app.session import ENTERED
+
 ICON = Path(__file__).parents[1] / "icon.svg"
 
 
@@ -20,46 +22,28 @@ def configure_page(*, presenting: bool = False) -> None:
     )
 
 
+_PAGES = (
+    ("Compare", "grid_view", "The max and mean maps of several backbones beside your images."),
+    ("Rank", "leaderboard", "Numbers behind the eye: which backbone separates your boxes, how sure, and at what cost."),
+    ("Inspect", "troubleshoot", "One network, yours or another, beside its control, and a report on its health."),
+    ("Depth", "layers", "Every stage of one backbone, any layer, and the channels behind a map."),
+    ("Guide", "menu_book", "How to read the maps, in a minute."),
+    ("System", "memory", "Loaded backbones and memory."),
+)
+"""Title, icon and help of each page, the first page first; its file has its title's name."""
+
+
 def pages() -> list[st.Page]:
     """List the pages in the order of the navigation."""
     return [
         st.Page(
-            "pages/compare.py",
-            title="Compare",
-            icon=":material/grid_view:",
-            default=True,
-            help="The max and mean maps of several backbones beside your images.",
-        ),
-        st.Page(
-            "pages/rank.py",
-            title="Rank",
-            icon=":material/leaderboard:",
-            help="Numbers behind the eye: which backbone separates your boxes, how sure, and at what cost.",
-        ),
-        st.Page(
-            "pages/inspect.py",
-            title="Inspect",
-            icon=":material/troubleshoot:",
-            help="One network, yours or another, beside its control, and a report on its health.",
-        ),
-        st.Page(
-            "pages/depth.py",
-            title="Depth",
-            icon=":material/layers:",
-            help="Every stage of one backbone, any layer, and the channels behind a map.",
-        ),
-        st.Page(
-            "pages/guide.py",
-            title="Guide",
-            icon=":material/menu_book:",
-            help="How to read the maps, in a minute.",
-        ),
-        st.Page(
-            "pages/system.py",
-            title="System",
-            icon=":material/memory:",
-            help="Loaded backbones and memory.",
-        ),
+            f"pages/{title.lower()}.py",
+            title=title,
+            icon=f":material/{icon}:",
+            default=title == _PAGES[0][0],
+            help=words,
+        )
+        for title, icon, words in _PAGES
     ]
 
 
@@ -69,7 +53,17 @@ def enter() -> None:
     A fresh server that is first asked for a page by its address runs the script in ``pages/`` alone: Streamlit takes
     the folder for an app of the older kind until it has seen ``st.navigation``.
     """
-    if ENTERED not in st.session_state:
+    if not ENTERED.get():
         configure_page()
         st.navigation(pages(), position="hidden")
         st.rerun()
+
+
+def share_link() -> None:
+    """Show the address that reopens the same samples, backbones and settings; the widgets keep it up to date."""
+    with st.popover("Share", icon=":material/link:"):
+        st.write("This link reopens the same samples, backbones and settings. Uploaded images stay with you.")
+        pairs = [(key, value) for key in st.query_params for value in st.query_params.get_all(key)]
+        query = urlencode(pairs, safe=",:")
+        base = (st.context.url or "").split("?")[0]
+        st.code(f"{base}?{query}" if query else base, language=None, wrap_lines=True)

@@ -1,4 +1,9 @@
-"""What one visitor's uploads may add up to, held to while they arrive: Streamlit itself bounds each file alone."""
+"""What one visitor's uploads may add up to, held to while they arrive: Streamlit itself bounds each file alone.
+
+This puts a function of ours in the place of one of Streamlit's, at the only point where whose file it is, its true size
+and what is held already are known. Middleware (`st.App`) would stand before that: it would have to read the session's
+name out of the address, to count the bytes of each body by itself, and to ask the same object what it holds.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +18,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 
 from convfe_core.base.memory import memory_limit_mb
 from convfe_core.serving.visitors import VISITOR
-from pages.app.session import is_stranger
+from pages.app.visitor import is_stranger
 
 Manager = MemoryUploadedFileManager
 AddFile = Callable[[str, UploadedFileRec], None]

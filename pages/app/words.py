@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Sequence
 
 import streamlit as st
 
 from convfe_core.base.errors import ConvfeError
-from pages.app.session import hosted
+from pages.app.visitor import hosted
 
 LOGGER = logging.getLogger("convfe")
+MOST_LISTED = 200
 
 _MARKUP = re.compile(
     r"""[\\`*\[\]<>|$~^&]      # always
@@ -36,6 +38,12 @@ def plain(text: str) -> str:
 def _escaped(match: re.Match[str]) -> str:
     found = match.group()
     return f"{found}\u200b" if found.isdecimal() else f"\\{found}"
+
+
+def listed(numbers: Sequence[int]) -> str:
+    """Name numbers one by one, or the first of them where there are too many to read."""
+    more = f" and {len(numbers) - MOST_LISTED} more" if len(numbers) > MOST_LISTED else ""
+    return f"{', '.join(map(str, numbers[:MOST_LISTED]))}{more}"
 
 
 def told(error: ConvfeError) -> str:

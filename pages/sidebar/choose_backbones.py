@@ -9,7 +9,8 @@ from convfe_core.base.errors import ConvfeError, SpecError
 from convfe_core.catalog.specs import CATALOG, Architecture, Spec, default_spec, find_architecture, parse_spec
 from convfe_core.maps.input_size import Size, parse_size
 from convfe_core.model_files.weight_cache import weights_state
-from pages.app.session import allowance
+from pages.app.session import BACKBONE_LABELS, widget_value
+from pages.app.visitor import allowance
 from pages.app.words import plain, show_error
 from pages.sidebar.choose_named import choose_named
 from pages.sidebar.own_models import choose_own_models
@@ -45,16 +46,21 @@ def cost(architecture: Architecture, spec: Spec) -> str:
     return "ready" if state.ready else f"{state.megabytes:.0f} MB download"
 
 
+def no_download(spec: Spec) -> bool:
+    """Whether this can be had without a download."""
+    return spec.own or not cost(find_architecture(spec.name), spec).endswith("MB download")
+
+
 def backbone_labels() -> dict[str, str]:
     """Every choice and its label, the cheapest first; fixed for a session so that a choice keeps its label."""
-    if "backbone_labels" not in st.session_state:
+    labels = BACKBONE_LABELS.get()
+    if not labels:
         specs = [default_spec(a) for a in CATALOG.values()]
         specs += [parse_spec(f"{a.name}:untrained") for a in CATALOG.values()]
         costs = {spec.text: cost(find_architecture(spec.name), spec) for spec in specs}
         order = ("built in", "ready")
         ranked = sorted(costs, key=lambda text: order.index(costs[text]) if costs[text] in order else len(order))
-        st.session_state.backbone_labels = {text: f"{text} · {costs[text]}" for text in ranked}
-    labels: dict[str, str] = st.session_state.backbone_labels
+        labels |= {text: f"{text} · {costs[text]}" for text in ranked}
     return labels
 
 
@@ -63,7 +69,7 @@ def choose_backbones() -> list[Spec]:
     st.subheader("Backbones", anchor=False)
     labels = backbone_labels()
     named = _from_address()
-    typed = st.session_state.get("backbones", named)
+    typed = widget_value("backbones", named)
     chosen = st.multiselect(
         "Backbones",
         list(labels | {text: text for text in typed}),

@@ -13,16 +13,17 @@ from convfe_core.base.wording import counted, display_name
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.file_sets import DatasetLimits, FileSet, UploadedFiles, ZipFiles, open_files
 from convfe_core.datasets.read_dataset import open_boxes, read_dataset
-from pages.app.session import allowance
+from pages.app.session import DATASETS, widget_is_new
+from pages.app.visitor import allowance
 from pages.app.words import plain, show_error, told
 from pages.sidebar.choose_images import READING
-from pages.sidebar.uploads import earlier_uploads, uploader_was_emptied
+from pages.sidebar.uploads import earlier_uploads
 
 
 def choose_dataset() -> Dataset | None:
     """Ask for images with boxes; None until there are some."""
     st.subheader("Images with boxes", anchor=False)
-    emptied = uploader_was_emptied("dataset_uploads")
+    emptied = widget_is_new("dataset_uploads")
     uploads = st.file_uploader(
         "Images and their annotations, or one zip",
         accept_multiple_files=True,
@@ -53,7 +54,7 @@ def choose_dataset() -> Dataset | None:
         return None
     uploaded = ("uploads", *(shown or earlier))
     key = ("folder", folder, boxes, limit) if folder else uploaded
-    datasets: dict[tuple[object, ...], Dataset | str] = st.session_state.setdefault("datasets", {})
+    datasets = DATASETS.get()
     if key not in datasets:
         with st.spinner("Reading the boxes …"):
             datasets[key] = _read(uploads, folder, boxes, limit)

@@ -15,12 +15,14 @@ from convfe_core.base.machine_queue import Gate
 from convfe_core.photos.gallery import DEFAULT_SAMPLES, SAMPLES, load_sample
 from convfe_core.photos.letterbox import reduce_photo
 from convfe_core.photos.photo import Photo, open_photo, read_photo
-from convfe_core.photos.photo_folders import fetch_photo, photos_in_folder
+from convfe_core.photos.photo_download import fetch_photo
+from convfe_core.photos.photo_folders import photos_in_folder
 from convfe_core.photos.picture_formats import SEVERAL_FORMATS
 from convfe_core.serving.visitors import Allowance
-from pages.app.session import allowance, forget_others
+from pages.app.session import DECODED, forget_others, widget_is_new
+from pages.app.visitor import allowance
 from pages.app.words import plain, show_error, told
-from pages.sidebar.uploads import earlier_uploads, uploader_was_emptied
+from pages.sidebar.uploads import earlier_uploads
 from pages.views.opened import opened_images
 
 READING = Gate()
@@ -38,7 +40,7 @@ def choose_images() -> list[Photo]:
     names = [sample.name for sample in SAMPLES]
     allowed = allowance()
     st.subheader("Images", anchor=False)
-    emptied = uploader_was_emptied("uploads")
+    emptied = widget_is_new("uploads")
     uploads = st.file_uploader(
         "Your images",
         accept_multiple_files=True,
@@ -90,7 +92,7 @@ class _Reader:
         self._allowed = allowed
         self._asked: dict[str, None] = {}
         self._problems: list[str] = []
-        self._decoded: dict[str, Photo | str] = st.session_state.setdefault("decoded", {})
+        self._decoded = DECODED.get()
 
     @property
     def problems(self) -> list[str]:

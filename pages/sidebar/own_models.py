@@ -17,7 +17,9 @@ from convfe_core.catalog.specs import CATALOG, Spec, parse_spec
 from convfe_core.model_files.saved_model_folder import model_stamp
 from convfe_core.user_models.input_scaling import SCALING_WORDS, ScalingGuess
 from convfe_core.user_models.model_card import ModelCard, card_of
-from pages.app.session import allowance, backbone_pool
+from pages.app.process import backbone_pool
+from pages.app.session import MODEL_CARDS, MODEL_SHELF
+from pages.app.visitor import allowance
 from pages.app.words import plain, show_error, told
 from pages.sidebar.model_shelf import ModelShelf
 
@@ -29,6 +31,10 @@ class WeightsAlone:
     """A file of weights without a model, and the architecture that they seem to belong to."""
 
     guess: str | None
+
+
+OpenedFile = ModelCard | WeightsAlone | str
+"""What a model file holds, or the sentence that says why it cannot be opened."""
 
 
 def choose_own_models(named: Sequence[Spec] = ()) -> list[Spec]:
@@ -53,11 +59,10 @@ def choose_own_models(named: Sequence[Spec] = ()) -> list[Spec]:
         if allowed.this_machine:
             place = st.text_input(
                 "File or folder on this machine",
-                value=st.session_state.get("model_place", ""),
                 key="model_path",
                 placeholder="LABEL=runs/best.keras",
+                persist_state="session",
             ).strip()
-            st.session_state.model_place = place  # a change of page drops what a field holds
         specs: list[Spec] = []
         for spec in [*named, *_uploaded(uploads), *_at(place)]:
             chosen = _choose(_with_unused_label(spec, [one.label for one in specs]))
@@ -68,9 +73,8 @@ def choose_own_models(named: Sequence[Spec] = ()) -> list[Spec]:
 
 def _uploaded(uploads: Sequence[UploadedFile]) -> Iterator[Spec]:
     """The models that were uploaded in this session, on whatever page, and not removed."""
-    if "model_shelf" not in st.session_state:
-        st.session_state.model_shelf = ModelShelf(allowance().most_models, backbone_pool().forget)
-    shelf: ModelShelf = st.session_state.model_shelf
+    shelf = MODEL_SHELF.get() or ModelShelf(allowance().most_models, backbone_pool().forget)
+    MODEL_SHELF.set(shelf)
     try:
         shelf.add(uploads)
     except ConvfeError as error:
@@ -174,9 +178,9 @@ def _show_guess(mode: Preprocessing, guess: ScalingGuess) -> None:
     st.caption(f"Pixels {guessed}: {plain(guess.reason)}.")
 
 
-def _card(spec: Spec) -> ModelCard | WeightsAlone | str:
+def _card(spec: Spec) -> OpenedFile:
     """Open a file once a session; the error's sentence where it cannot be opened."""
-    cards: dict[Spec, ModelCard | WeightsAlone | str] = st.session_state.setdefault("model_cards", {})
+    cards = MODEL_CARDS.get()
     if spec not in cards:
         waiting = st.empty()
         with waiting, st.spinner(f"Opening {plain(spec.label)} …"), MACHINE.passing(lambda _before: None):
@@ -197,5 +201,5 @@ def _card(spec: Spec) -> ModelCard | WeightsAlone | str:
 def known_card(spec: Spec) -> ModelCard | None:
     """What is known of a model of the user's own that was opened in this session."""
     opened = replace(spec, weights="model", preprocessing=None, layer="auto")
-    card = st.session_state.get("model_cards", {}).get(opened)
+    card = MODEL_CARDS.get().get(opened)
     return card if isinstance(card, ModelCard) else None

@@ -6,10 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-
-def uploader_was_emptied(key: str) -> bool:
-    """Whether this page was just come to; asked before its uploader, of that key, is drawn."""
-    return key not in st.session_state
+from pages.app.session import EARLIER_UPLOADS, SHOWN_UPLOADS
 
 
 def earlier_uploads(key: str, shown: Sequence[str], *, emptied: bool, replaced: bool = False) -> list[str]:
@@ -19,19 +16,17 @@ def earlier_uploads(key: str, shown: Sequence[str], *, emptied: bool, replaced: 
     ----------
     key : of the uploader
     shown : ids of the files that it shows
-    emptied : whether this page was just come to, see `uploader_was_emptied`
+    emptied : whether this page was just come to, see `pages.app.session.widget_is_new`
     replaced : whether what the uploader shows takes the place of what it showed earlier
 
     Returns
     -------
     their ids, the first one first
     """
-    earlier: list[str] = st.session_state.get(f"{key}_earlier", [])
-    if replaced:
-        earlier = []
-    elif emptied:
-        earlier = [*earlier, *st.session_state.get(f"{key}_shown", [])]
-    st.session_state[f"{key}_earlier"], st.session_state[f"{key}_shown"] = earlier, list(shown)
+    earlier = [] if replaced else EARLIER_UPLOADS.get().get(key, [])
+    if emptied and not replaced:
+        earlier = [*earlier, *SHOWN_UPLOADS.get().get(key, [])]
+    EARLIER_UPLOADS.get()[key], SHOWN_UPLOADS.get()[key] = earlier, list(shown)
     if earlier:
         st.button(
             f"Remove earlier uploads ({len(earlier)})",

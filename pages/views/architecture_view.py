@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from convfe_core.backbones.backbone import Network
 from convfe_core.base.wording import file_stem
+from convfe_core.catalog.specs import Spec
 from convfe_core.inspection.block_diagram import blocks_dot
 from convfe_core.inspection.layer_table import can_plot, layer_table, plot_layers, summary_text
-from pages.app.guard import guarded_download
+from pages.app.compute_maps import load_network
+from pages.app.guard import guarded_download, redrawn_alone
+from pages.app.process import backbone_pool
 from pages.sidebar.choose_look import ink
 
 SMALLEST_DRAWING = 640
@@ -20,8 +22,10 @@ COLUMNS = {
 }
 
 
-def show_architecture(network: Network) -> None:
+@redrawn_alone
+def show_architecture(spec: Spec) -> None:
     """Show what a network is made of."""
+    network = load_network(spec).network
     rows = layer_table(network)
     total = sum(row["parameters"] for row in rows)
     st.caption(f"{len(rows)} layers, {total:,} parameters; shapes at {network.native_size} pixels.")
@@ -35,7 +39,7 @@ def show_architecture(network: Network) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
             "Summary as text",
-            guarded_download(lambda: summary_text(network)),
+            guarded_download(lambda: summary_text(backbone_pool().every_layer(spec).network)),
             f"{stem}-layers.txt",
             "text/plain",
             key="summary",
@@ -44,7 +48,7 @@ def show_architecture(network: Network) -> None:
         )
         st.download_button(
             "Plot of all layers",
-            guarded_download(lambda: plot_layers(network)),
+            guarded_download(lambda: plot_layers(backbone_pool().every_layer(spec).network)),
             f"{stem}-layers.svg",
             "image/svg+xml",
             key="plot",

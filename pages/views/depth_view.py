@@ -28,11 +28,15 @@ from convfe_core.maps.stage_maps import StagedNetwork
 from convfe_core.maps.whole_features import FeatureReader, Features
 from convfe_core.photos.photo import Photo
 from convfe_core.serving.map_cache import MapKey
-from pages.app.session import allowance, map_store, thumbnail
+from convfe_core.user_models.model_card import map_layers
+from pages.app.compute_maps import load_network
+from pages.app.guard import redrawn_alone
+from pages.app.session import LAYER_FEATURES, MAPS, thumbnail
+from pages.app.visitor import allowance
+from pages.app.words import listed, plain
 from pages.sidebar.choose_look import PANEL_WIDTHS
-from pages.views.grid import show_figure
+from pages.views.show_figure import show_figure
 
-MOST_LISTED = 200
 STAGES_WIDTH, SMALLEST_PANEL = 950, 80
 """Pixels in which all stages stand side by side at the usual panel size, and how narrow a panel may become."""
 STAGE_COLUMNS = {
@@ -48,7 +52,7 @@ STAGE_COLUMNS = {
 
 def stage_maps(staged: StagedNetwork, spec: Spec, photo: Photo, size: Size) -> list[FeatureMaps]:
     """The maps of all stages, computed once a session unless its store is full."""
-    store = map_store()
+    store = MAPS.get()
     keys = [MapKey(photo.digest, spec, f"stage {stage.tap.name}", size) for stage in staged.stages]
     kept = [maps for key in keys if (maps := store.get(key)) is not None]
     if len(kept) == len(keys):
@@ -91,7 +95,36 @@ def show_stage_table(staged: StagedNetwork) -> None:
     )
 
 
-def read_layer(reader: FeatureReader, spec: Spec, photo: Photo, size: Size) -> Features:
+@redrawn_alone
+def show_one_layer(spec: Spec, photos: Sequence[Photo], size: Size, look: Look) -> None:
+    """Ask for a layer and a photograph, and show all that the layer holds."""
+    network = load_network(spec)
+    stages = [stage.tap.name for stage in network.staged.stages]
+    named = {photo.name: photo for photo in photos}
+    with st.container(horizontal=True):
+        layer = st.selectbox(
+            "Layer",
+            ["auto", *stages, *reversed(map_layers(network.staged.network.model))],
+            format_func=lambda name: f"{network.network.tap.layer} (the usual one)" if name == "auto" else name,
+            key=f"depth_layer_{spec.label}",
+            help="A stage, or any layer by its name: type to search.",
+        )
+        name = st.selectbox("Image", list(named), key="depth_image")
+        more = st.pills(
+            "Beside max and mean",
+            list(COLLAPSES),
+            selection_mode="multi",
+            key="collapses",
+            help="More ways to collapse the channels.",
+        )
+    with st.spinner(f"{plain(spec.label)}: {plain(layer or 'auto')}"):
+        reader = network.reader(layer or "auto")
+        features = _read_layer(reader, spec, named.get(name or "", photos[0]), size)
+    _show_layer(reader, features, look, more)
+    _show_channels(reader, features, replace(look, panel_width=max(look.panel_width, 300)))
+
+
+def _read_layer(reader: FeatureReader, spec: Spec, photo: Photo, size: Size) -> Features:
     """The whole feature map of a photograph, computed anew only when another one is asked for.
 
     Raises
@@ -99,16 +132,16 @@ def read_layer(reader: FeatureReader, spec: Spec, photo: Photo, size: Size) -> F
     MemoryLimitError : its layers would not fit
     """
     check_pass(reader.network, photo, size)
-    kept: tuple[object, Features] | None = st.session_state.get("layer_features")
+    kept = LAYER_FEATURES.get()
     key = (spec, reader.tap, photo.digest, size)
     if kept is None or kept[0] != key:
         kept = key, next(iter(reader.read([photo], size)))
         small = kept[1].values.nbytes <= allowance().maps_mb * 2**20
-        st.session_state.layer_features = kept if small else None
+        LAYER_FEATURES.set(kept if small else None)
     return kept[1]
 
 
-def show_layer(reader: FeatureReader, features: Features, look: Look, more: Sequence[str]) -> None:
+def _show_layer(reader: FeatureReader, features: Features, look: Look, more: Sequence[str]) -> None:
     """Draw a layer's max and mean maps, and the other collapses that were asked for; cells can be clicked."""
     maps = _maps(reader, features)
     photo = features.photo
@@ -119,7 +152,7 @@ def show_layer(reader: FeatureReader, features: Features, look: Look, more: Sequ
         st.caption(f"**{name}**: {COLLAPSE_WORDS[name]}.")
 
 
-def show_channels(reader: FeatureReader, features: Features, look: Look) -> None:
+def _show_channels(reader: FeatureReader, features: Features, look: Look) -> None:
     """Let a place be clicked or boxed, and draw the channels that are strongest there."""
     maps, photo = _maps(reader, features), features.photo
     with st.container(horizontal=True):
@@ -165,11 +198,10 @@ def show_channels(reader: FeatureReader, features: Features, look: Look) -> None
         else:
             st.caption("No channel is above zero there.")
         dead = dead_channels(features.values)
-        more = f" and {len(dead) - MOST_LISTED} more" if len(dead) > MOST_LISTED else ""
         st.caption(f"{len(dead)} of {features.values.shape[-1]} channels are dead on this image: never above zero.")
         if dead:
             with st.expander("Dead channels by number"):
-                st.caption(f"{', '.join(map(str, dead[:MOST_LISTED]))}{more}")
+                st.caption(listed(dead))
 
 
 _ORDER_HELP = (

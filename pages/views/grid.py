@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import numpy as np
 import streamlit as st
-from plotly.basedatatypes import BaseFigure
 
 from convfe_core.base.wording import in_words
 from convfe_core.drawing.colour_scales import ScaleKey, scale_limits
@@ -20,13 +16,14 @@ from convfe_core.maps.npz import maps_npz
 from convfe_core.photos.photo import Photo
 from pages.app.compute_maps import Work
 from pages.app.guard import guarded_download
-from pages.app.session import thumbnail
+from pages.app.session import TURNED_BELOW, set_widget, thumbnail, widget_value
 from pages.app.words import plain
 from pages.views.opened import boxes_of
-from pages.views.present import arranged, window_style
+from pages.views.present import arranged
+from pages.views.show_figure import show_figure
 
 ROWS_PER_PAGE = 8
-PAGER, PAGER_BELOW, TURNED_BELOW = "page", "page_below", "page_turned_below"
+PAGER, PAGER_BELOW = "page", "page_below"
 ROW_SCOPES = ("map", "image")
 """Scopes that one row settles on its own, so that it can be drawn before the others are computed."""
 
@@ -36,9 +33,6 @@ LAID_OUT_IN_SIGHT = '[class*="st-key-row-"] {content-visibility: auto; contain-i
 _BRING_INTO_SIGHT = "<script>/* {number} */ document.querySelector('.st-key-{key}').scrollIntoView()</script>"
 """Begins a page at its first row; the number makes each turn another script, which the browser then runs."""
 
-CHART_CONFIG = {"displaylogo": False, "modeBarButtons": [["zoom2d", "pan2d", "resetScale2d"]]}
-"""Few buttons: they lie over the names of backbones, and a picture of the row can be had below it."""
-
 
 def page_of(photos: Sequence[Photo]) -> list[Photo]:
     """The photographs of the chosen page."""
@@ -46,7 +40,7 @@ def page_of(photos: Sequence[Photo]) -> list[Photo]:
     if pages == 1:
         return list(photos)
     number = st.pagination(pages, key=PAGER)
-    if st.session_state.pop(TURNED_BELOW, False):
+    if TURNED_BELOW.take():
         st.html(_BRING_INTO_SIGHT.format(number=number, key=PAGER), unsafe_allow_javascript=True)
     start = (number - 1) * ROWS_PER_PAGE
     return list(photos[start : start + ROWS_PER_PAGE])
@@ -57,7 +51,7 @@ def turn_page_below(photos: Sequence[Photo]) -> None:
     pages = _count_pages(photos)
     if pages == 1:
         return
-    st.session_state[PAGER_BELOW] = st.session_state[PAGER]
+    set_widget(PAGER_BELOW, widget_value(PAGER, 1))
     st.pagination(pages, key=PAGER_BELOW, on_change=_turn_page)
 
 
@@ -66,8 +60,8 @@ def _count_pages(photos: Sequence[Photo]) -> int:
 
 
 def _turn_page() -> None:
-    st.session_state[PAGER] = st.session_state[PAGER_BELOW]
-    st.session_state[TURNED_BELOW] = True
+    set_widget(PAGER, widget_value(PAGER_BELOW, 1))
+    TURNED_BELOW.set(True)
 
 
 def draw_rows(work: Work, look: Look, *, presenting: bool = False) -> None:
@@ -104,37 +98,6 @@ def draw_rows(work: Work, look: Look, *, presenting: bool = False) -> None:
             on_click="ignore",
             help="float32 arrays with the names of images, backbones and weights, and the sizes, inside.",
         )
-
-
-def show_figure(figure: dict[str, Any], key: str, alt: str, *, presenting: bool = False) -> None:
-    """Show a row of panels at its own size, scrolling sideways where the window is narrower, or as large as that."""
-    width, height = figure["layout"]["width"], figure["layout"]["height"]
-    fitted = window_style(key, width, height) if presenting else ""
-    st.html(
-        f"<style>.st-key-scroll-{key} {{overflow-x: auto}} .st-key-wide-{key} {{min-width: {width}px}} "
-        f".st-key-wide-{key} .cursor-pointer {{cursor: default}} {fitted}</style>"
-    )
-    with st.container(key=f"scroll-{key}"), st.container(key=f"wide-{key}", width=width):
-        st.plotly_chart(_Ready(figure), key=key, config=CHART_CONFIG, theme=None, alt=alt)
-
-
-class _Ready(BaseFigure):  # type: ignore[misc]  # Plotly has no types
-    """A figure whose properties our tests check, so that Plotly need not at each run, which takes 20 ms a row."""
-
-    def __init__(self, figure: dict[str, Any]) -> None:
-        self._figure = figure
-
-    def to_dict(self) -> dict[str, Any]:
-        traces = [{name: _packed(value) for name, value in trace.items()} for trace in self._figure["data"]]
-        return {**self._figure, "data": traces}
-
-
-def _packed(value: Any) -> Any:
-    """Write arrays of numbers as Plotly's own figures do, in base64: half as much for the browser to read."""
-    if not isinstance(value, np.ndarray):
-        return value
-    kind, shape = f"{value.dtype.kind}{value.dtype.itemsize}", ", ".join(map(str, value.shape))
-    return {"dtype": kind, "bdata": base64.b64encode(value.tobytes()).decode("ascii"), "shape": shape}
 
 
 def _draw_row(

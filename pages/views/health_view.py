@@ -11,8 +11,9 @@ from convfe_core.catalog.specs import Spec
 from convfe_core.inspection.health_report import HealthReport, examine
 from convfe_core.maps.input_size import Size, check_pass
 from convfe_core.photos.photo import Photo
-from pages.app.load_network import load_network
-from pages.app.words import plain
+from pages.app.compute_maps import load_network
+from pages.app.session import HEALTH_REPORTS
+from pages.app.words import listed, plain
 
 STATES = {"fine": ":material/check_circle:", "look": ":material/visibility:", "bad": ":material/error:"}
 MEANINGS = {
@@ -31,13 +32,12 @@ MEANINGS = {
     "Border artefacts": "Whether cells on the border, where the network sees padding, are stronger than those inside.",
 }
 """What each check of `convfe_core.inspection.health_report` looks at, for a tooltip."""
-MOST_LISTED = 200
 
 
 def health_report(spec: Spec, size: Size, photos: Sequence[Photo]) -> HealthReport:
     """Make the report, once a session for the same network, size and photographs."""
     key = (spec, size, tuple(photo.digest for photo in photos))
-    kept: dict[object, HealthReport] = st.session_state.setdefault("health_reports", {})
+    kept = HEALTH_REPORTS.get()
     if key not in kept:
         network = load_network(spec).network
         check_pass(network, max(photos, key=lambda photo: photo.width * photo.height), size)
@@ -76,8 +76,7 @@ def show_checks(report: HealthReport) -> None:
         with st.expander("Channels by number"):
             for name, channels in (("Never above zero", seen.dead), ("The same for every image", seen.ignoring)):
                 if len(channels):
-                    more = f" and {len(channels) - MOST_LISTED} more" if len(channels) > MOST_LISTED else ""
-                    st.caption(f"{name}: {', '.join(str(c) for c in channels[:MOST_LISTED])}{more}")
+                    st.caption(f"{name}: {listed(channels.tolist())}")
 
 
 def _received(report: HealthReport) -> str:

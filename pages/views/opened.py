@@ -9,25 +9,26 @@ import streamlit as st
 
 from convfe_core.base.arrays import BoxArray
 from convfe_core.photos.photo import Photo
+from pages.app.session import BOXES, OPENED
 
 
 def open_in_compare(images: Sequence[tuple[Photo, BoxArray]]) -> None:
     """Show these photographs, with their boxes, on the Compare page."""
-    st.session_state.opened = [photo for photo, _ in images]
-    st.session_state.boxes = {photo.digest: boxes for photo, boxes in images}
+    OPENED.set([photo for photo, _ in images])
+    BOXES.set({photo.digest: boxes for photo, boxes in images})
     st.switch_page("pages/compare.py")
 
 
 def opened_images() -> list[Photo]:
     """List what was sent here, with a way to put it aside."""
-    opened: list[Photo] = st.session_state.get("opened", [])
+    opened = OPENED.get()
     if opened and st.button(f"Close images from Rank ({len(opened)})", icon=":material/close:", key="close-opened"):
-        del st.session_state.opened, st.session_state.boxes
+        OPENED.set([])
+        BOXES.set({})
         st.rerun()
     return opened
 
 
 def boxes_of(photo: Photo) -> BoxArray:
     """(N, 4) boxes of a photograph in image pixels; N is 0 where none are known."""
-    known: dict[str, BoxArray] = st.session_state.get("boxes", {})
-    return known.get(photo.digest, np.zeros((0, 4)))
+    return BOXES.get().get(photo.digest, np.zeros((0, 4)))

@@ -20,8 +20,9 @@ from convfe_core.ranking.html_report import best_and_worst, html_report
 from convfe_core.ranking.plots import duel_figure, pareto_figure, separation_figure, size_figure
 from convfe_core.ranking.results import RankResult
 from convfe_core.ranking.tables import table_rows, to_csv, to_json
-from pages.app.guard import guarded_download
-from pages.app.session import allowance, backbone_pool
+from pages.app.guard import guarded_download, redrawn_alone
+from pages.app.process import backbone_pool
+from pages.app.visitor import allowance
 from pages.app.words import plain, show_error
 from pages.sidebar.choose_look import ink
 from pages.views.opened import open_in_compare
@@ -161,6 +162,7 @@ def _next_steps(result: RankResult) -> None:
         _exports(result)
 
 
+@redrawn_alone
 def _cost_plot(result: RankResult) -> None:
     st.markdown("**Separation against cost**")
     if all(one.cost is None for one in result.results):
@@ -173,6 +175,7 @@ def _cost_plot(result: RankResult) -> None:
     st.plotly_chart(figure, key="rank-cost", alt="S against cost, with the front of the best trades")
 
 
+@redrawn_alone
 def _duel(result: RankResult) -> None:
     """Choose two backbones and see which images each wins."""
     labels = [one.label for one in result.ranking.backbones if one.separation]

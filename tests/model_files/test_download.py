@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 
@@ -19,6 +18,7 @@ from convfe_core.base.errors import DownloadError, WeightsError
 from convfe_core.catalog.specs import CATALOG, Architecture, WeightFile
 from convfe_core.model_files import weight_cache as weights
 from convfe_core.model_files.weight_cache import cached_path, fetch_weights, keras_cache_dir, weights_state
+from convfe_core.model_files.weight_numbers import open_arrays
 from tests.conftest import need
 from tests.support.weight_server import WeightServer, serve
 
@@ -280,9 +280,8 @@ def test_a_file_of_the_right_size_that_a_disk_spoiled_is_fetched_again(
     shutil.copyfile(real, path)
     path.chmod(0o644)
     assert fetch_weights(architecture) == path
-    with h5py.File(path) as file:
-        largest = max(weights._datasets(file), key=lambda found: found.size)
-        start = largest.id.get_offset()
+    with open_arrays(path) as arrays:
+        start = max(arrays, key=lambda found: found.size).id.get_offset()
     spoiled = bytearray(path.read_bytes())
     length = 512 if damage == "noise" else 4 * 20_000
     spoiled[start : start + length] = np.random.default_rng(0).bytes(length) if damage == "noise" else bytes(length)

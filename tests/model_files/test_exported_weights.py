@@ -15,10 +15,10 @@ from convfe_core.cli.commands import main
 from convfe_core.maps.extraction import extract_maps
 from convfe_core.maps.input_size import Size
 from convfe_core.model_files.exported_weights import identify_export
+from convfe_core.model_files.load_weights import load_weights
 from convfe_core.model_files.saved_model_folder import model_stamp
-from convfe_core.model_files.weight_cache import load_weights
 from convfe_core.user_models.open_model import open_model
-from tests.model_files.test_weight_cache import assert_same_weights
+from tests.model_files.test_load_weights import assert_same_weights
 from tests.support.builders import noise, photo, png
 
 TINY = "TinyResNet"

@@ -389,7 +389,7 @@ def test_every_layer_of_the_catalog_is_allowed() -> None:
 def test_a_weight_file_with_external_links_is_refused_too(tmp_path: Path) -> None:
     from convfe_core.catalog.builders import build_model
     from convfe_core.catalog.specs import find_architecture
-    from convfe_core.model_files.weight_cache import load_weights
+    from convfe_core.model_files.load_weights import load_weights
 
     path = tmp_path / "w.weights.h5"
     with h5py.File(path, "w") as file:

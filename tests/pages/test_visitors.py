@@ -14,7 +14,7 @@ from convfe_core.datasets.file_sets import UploadedFiles
 from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.serving.fault_log import STRUCK_OUT
 from convfe_core.serving.visitors import VISITOR
-from pages.app.session import is_stranger
+from pages.app.visitor import is_stranger
 from pages.views.rank_results import photo_with_boxes
 from tests.photos.test_image_refusals import png_of_size
 from tests.support.apps import TIME_LIMIT_S, new_app

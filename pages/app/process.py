@@ -1,4 +1,4 @@
-"""What the process prepares once the first page is up."""
+"""What all visitors of the process share: its loaded backbones, and TensorFlow imported before somebody needs it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from contextlib import contextmanager
 
 import streamlit as st
 
+from convfe_core.base.memory import backbone_budget_mb
+from convfe_core.serving.backbone_pool import BackbonePool
 from convfe_core.serving.warm_up import start_warm_up
+
+
+@st.cache_resource(show_spinner=False)
+def backbone_pool() -> BackbonePool:
+    """The loaded backbones."""
+    return BackbonePool(budget_mb=backbone_budget_mb())
 
 
 @st.cache_resource(show_spinner=False)

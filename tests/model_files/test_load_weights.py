@@ -9,7 +9,8 @@ import pytest
 from convfe_core.base.errors import WeightsError
 from convfe_core.catalog.builders import build_model
 from convfe_core.catalog.specs import CATALOG
-from convfe_core.model_files.weight_cache import cached_path, fetch_weights, load_weights, weights_state
+from convfe_core.model_files.load_weights import load_weights
+from convfe_core.model_files.weight_cache import cached_path, fetch_weights, weights_state
 
 SMALL = CATALOG["MobileNetV2-0.35"]
 FORMATS = ("w.h5", "w.weights.h5", "w.keras")
