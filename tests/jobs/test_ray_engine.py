@@ -213,7 +213,7 @@ def test_a_ranking_goes_on_without_what_is_missing_and_the_next_one_mends_it(
     class Disturbing(RankProgress):
         def __call__(self, progress: Progress) -> None:
             super().__call__(progress)
-            if progress.backbone == "ray":
+            if progress.who == "ray":
                 told.append(progress.doing.split(",")[0])
             if told[-1:] == ["5 of 8 shards"] and weights.exists():
                 weights.rename(tmp_path / "gone")

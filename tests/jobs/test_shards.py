@@ -16,7 +16,7 @@ def images(count: int) -> list[ShardImage]:
 
 
 def one_shard(count: int = 8) -> Shard:
-    (shard,) = cut_shards(images(count), ["VGG16"], {})
+    (shard,) = cut_shards(images(count), ["VGG16"], {}, SCHEMA)
     return shard
 
 
@@ -42,7 +42,7 @@ def killed_after(batches: int):
 
 
 def test_every_image_is_in_one_shard_of_each_backbone_in_order() -> None:
-    shards = cut_shards(images(7), ["VGG16", "ResNet50"], {}, per_shard=3)
+    shards = cut_shards(images(7), ["VGG16", "ResNet50"], {}, SCHEMA, per_shard=3)
     assert [(shard.backbone, shard.number, len(shard.images)) for shard in shards] == [
         ("VGG16", 0, 3),
         ("VGG16", 1, 3),
@@ -52,17 +52,17 @@ def test_every_image_is_in_one_shard_of_each_backbone_in_order() -> None:
         ("ResNet50", 2, 1),
     ]
     assert [image.place for shard in shards[:3] for image in shard.images] == list(range(7))
-    assert cut_shards([], ["VGG16"], {}) == []
+    assert cut_shards([], ["VGG16"], {}, SCHEMA) == []
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        cut_shards(images(8), ["VGG16"], {"size": "320"}),
-        cut_shards(images(8), ["VGG19"], {}),
-        cut_shards(images(7), ["VGG16"], {}),
-        cut_shards([*images(7), ShardImage("7.png", 7, stamp="12:34")], ["VGG16"], {}),
-        cut_shards([*images(7), ShardImage("7.png", 7, name="seven")], ["VGG16"], {}),
+        cut_shards(images(8), ["VGG16"], {"size": "320"}, SCHEMA),
+        cut_shards(images(8), ["VGG19"], {}, SCHEMA),
+        cut_shards(images(7), ["VGG16"], {}, SCHEMA),
+        cut_shards([*images(7), ShardImage("7.png", 7, stamp="12:34")], ["VGG16"], {}, SCHEMA),
+        cut_shards([*images(7), ShardImage("7.png", 7, name="seven")], ["VGG16"], {}, SCHEMA),
     ],
 )
 def test_a_digest_tells_whatever_rows_depend_on(other: list[Shard]) -> None:
@@ -116,7 +116,7 @@ def test_a_shard_killed_twice_keeps_what_both_runs_did(tmp_path: Path) -> None:
 
 def test_parts_and_pieces_of_another_request_are_removed(tmp_path: Path) -> None:
     parts = Parts(tmp_path, SCHEMA)
-    old, begun, new = (cut_shards(images(8), ["VGG16"], {"size": size})[0] for size in "abc")
+    old, begun, new = (cut_shards(images(8), ["VGG16"], {"size": size}, SCHEMA)[0] for size in "abc")
     list(parts.compute(old, values))
     for shard in (begun, new):
         with pytest.raises(Killed):

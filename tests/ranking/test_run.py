@@ -17,12 +17,13 @@ from convfe_core.backbones.backbone import open_network
 from convfe_core.backbones.measured_cost import count_flops
 from convfe_core.base.errors import ConvfeError, SpecError
 from convfe_core.base.machine_queue import MACHINE
+from convfe_core.base.pace import Progress
 from convfe_core.catalog.specs import Spec, parse_spec
 from convfe_core.cli.commands import main
 from convfe_core.datasets.file_sets import open_files
 from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.maps.input_size import Size
-from convfe_core.ranking.results import Progress, RankOptions, RankResult
+from convfe_core.ranking.results import RankOptions, RankResult
 from convfe_core.ranking.run import RankRun
 from convfe_core.ranking.tables import to_json, to_text
 from tests.conftest import ROOT
@@ -195,7 +196,7 @@ def test_a_stop_keeps_what_is_finished() -> None:
         dataset(patches(4)),
         [parse_spec(SMALL), parse_spec(OTHER)],
         QUICK,
-        on_progress=lambda p: current.append(p.backbone),
+        on_progress=lambda p: current.append(p.who),
         should_stop=lambda: bool(current) and current[-1] == OTHER,
     )
     assert [b.label for b in run.run().ranking.backbones] == [SMALL]

@@ -9,6 +9,7 @@ import pytest
 
 from convfe_core.backbones.backbone import open_network
 from convfe_core.backbones.precision import computes_in_bfloat16
+from convfe_core.base.pace import Progress
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.file_sets import UploadedFiles, open_files
@@ -17,7 +18,7 @@ from convfe_core.jobs import shards
 from convfe_core.jobs.shards import shard_table
 from convfe_core.maps import extraction
 from convfe_core.maps.input_size import Size
-from convfe_core.ranking.results import Progress, RankOptions, RankResult
+from convfe_core.ranking.results import RankOptions, RankResult
 from convfe_core.ranking.run import RankRun
 from convfe_core.ranking.score_rows import SCHEMA, Scorer, work_folder
 from convfe_core.ranking.tables import to_json
