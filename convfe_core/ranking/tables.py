@@ -8,6 +8,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from tabulate import tabulate
+
 from convfe_core.backbones.measured_cost import Cost
 from convfe_core.base.wording import counted
 from convfe_core.ranking.results import CONTROL_SEEDS, RankedResult, RankResult
@@ -89,12 +91,10 @@ def to_text(result: RankResult) -> str:
     """A table and the verdict, for a terminal."""
     head = f"{result.extent}. Separation S of the {result.options.reduction} map, 95 % intervals"
     titles = ("backbone", "S", "control", "AUROC", "probe", "ms/image", "GFLOPs", "M params", "MB added", "cells")
-    lines = [titles, *(_text_row(row) for row in table_rows(result))]
-    widths = [max(len(line[k]) for line in lines) for k in range(len(titles))]
-    table = ["  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines]
+    table = tabulate([titles, *map(_text_row, table_rows(result))], tablefmt="plain", disable_numparse=True)
     remarks = [f"{label}: {remark}" for label, remark in result.remarks]
     failed = [f"{s.file}: {s.reason}" for s in result.failed]
-    return "\n".join([head, "", *table, "", *remarks, *failed, "", result.ranking.verdict.text])
+    return "\n".join([head, "", table, "", *remarks, *failed, "", result.ranking.verdict.text])
 
 
 def _backbone(ranked: RankedBackbone, result: RankedResult) -> dict[str, Any]:
