@@ -339,7 +339,7 @@ def _engine(options: argparse.Namespace, specs: Sequence[Spec]) -> RayEngine | N
     least, most = options.workers or (None, None)
     workers = Workers(least, most, options.worker_cpus, options.worker_gpus or 0.0, options.worker_memory)
     engine = RayEngine(options.address, workers)
-    engine.look(worker_mb(specs))
+    engine.check(worker_mb(specs))
     return engine
 
 

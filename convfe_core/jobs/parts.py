@@ -35,7 +35,7 @@ class Parts:
         self.schema = schema
 
     def keep_only(self, shards: Iterable[Shard]) -> None:
-        """Remove parts and pieces of other requests: what they tell of may be overwritten by this one."""
+        """Remove parts and pieces of other requests, because this one may overwrite the files that they describe."""
         names = {shard.name for shard in shards}
         for name in self.folder.names():
             piece = _PIECE_NAME.fullmatch(name)
@@ -44,12 +44,12 @@ class Parts:
                 self.folder.remove(name)
 
     def missing(self, shards: Iterable[Shard]) -> list[Shard]:
-        """Those shards that are not finished, for one question to the folder."""
+        """Those shards that are not finished; lists the folder once."""
         there = self.folder.names()
         return [shard for shard in shards if _part(shard) not in there]
 
     def begun(self, shards: Iterable[Shard]) -> int:
-        """How many images of unfinished shards an earlier run has finished, for one question to the folder."""
+        """How many images of unfinished shards an earlier run has finished; lists the folder once."""
         there = self._all_pieces()
         return sum(_following(there.get(shard.name, {}))[1] for shard in shards)
 
@@ -66,7 +66,7 @@ class Parts:
         self.folder.remove(_part(shard))
 
     def write(self, shard: Shard, part: bytes) -> None:
-        """Finish a shard with what `packed` made of its rows, somewhere else perhaps."""
+        """Finish a shard with the bytes that `packed` made of its rows."""
         self.folder.write(_part(shard), part)
 
     def compute(self, shard: Shard, compute: ComputeRows) -> Iterator[list[Row]]:
@@ -120,7 +120,7 @@ class InMemory:
 
 
 def shard_table(shard: Shard, compute: ComputeRows, schema: pa.Schema) -> pa.Table:
-    """Compute a shard in memory, as an engine does that keeps its own record of what is finished."""
+    """Compute a whole shard in memory, without pieces."""
     rows = [row for _, batch in compute(shard, 0) for row in batch]
     return pa.Table.from_pylist(rows, schema)
 

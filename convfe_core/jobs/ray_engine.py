@@ -58,8 +58,10 @@ class RayEngine:
     workers: Workers = field(default_factory=Workers)
     elsewhere = True
 
-    def look(self, megabytes: float) -> None:
-        """Look whether a cluster would do, before anything long begins; one of this machine alone is not there yet.
+    def check(self, megabytes: float) -> None:
+        """Check before a long run that the cluster can be reached and has room for a worker.
+
+        A cluster of this machine alone is not checked: it is started when it is needed.
 
         Parameters
         ----------
@@ -67,7 +69,7 @@ class RayEngine:
 
         Raises
         ------
-        EngineError : it does not let us in or has no room for a worker, or one of its machines has other packages
+        EngineError : it cannot be reached, has no room for a worker, or one of its machines has other packages
         """
         if cluster_address(self.address) != "local":
             with connected(self.address) as ray:
@@ -95,7 +97,7 @@ class RayEngine:
 
 
 class _Run:
-    """One run over some shards: rounds over what is missing, until nothing is or it is hopeless."""
+    """One run over some shards, in rounds over what is missing, until nothing is or attempts are used up."""
 
     def __init__(self, ray: Any, job: Job, parts: Parts, plan: WorkerPlan, pace: Pace, tell: Tell) -> None:
         self._ray = ray

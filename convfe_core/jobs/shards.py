@@ -106,13 +106,7 @@ def cut_shards(
 
 
 class Job(Protocol):
-    """What an engine maps over shards: everything that is the same for all of them; it pickles.
-
-    Attributes
-    ----------
-    schema : of the rows
-    megabytes : memory of a process of its own that computes any of the shards
-    """
+    """What an engine maps over shards: everything that is the same for all of them; it pickles."""
 
     @property
     def schema(self) -> pa.Schema:
@@ -148,16 +142,11 @@ There is one row an image. To begin at a yielded image must give the very rows t
 
 
 class Engine(Protocol):
-    """What computes the shards of a job.
-
-    Attributes
-    ----------
-    elsewhere : whether it does so on other machines; it is best given all shards of a run at once then
-    """
+    """What computes the shards of a job."""
 
     @property
     def elsewhere(self) -> bool:
-        """Whether it computes on other machines."""
+        """Whether it computes in other processes; it is best given all shards of a run at once then."""
 
     def finish(self, job: Job, shards: Sequence[Shard], parts: Parts, pace: Pace, tell: Tell) -> dict[str, ConvfeError]:
         """Compute those shards that are not finished and write their parts.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo, read_photo
 from convfe_core.ranking.plots import pareto_figure, separation_figure, size_figure
 from convfe_core.ranking.results import RankResult
-from convfe_core.ranking.tables import skipped_in_words, table_rows, to_csv, to_json
+from convfe_core.ranking.tables import number_cell, skipped_in_words, table_rows, to_csv, to_json
 
 if TYPE_CHECKING:
     from convfe_core.backbones.backbone import Backbone
@@ -32,21 +32,6 @@ ROWS = 3
 
 
 @dataclass(frozen=True)
-class _Column:
-    """A column of the table: the key of its numbers in a table row, and how they are written."""
-
-    title: str
-    key: str
-    form: str
-    scale: float = 1.0
-
-    def cell(self, row: Mapping[str, Any]) -> str:
-        """What stands in a line of the table."""
-        value = row[self.key]
-        return "" if value is None else format(value * self.scale, self.form)
-
-
-@dataclass(frozen=True)
 class _Picture:
     """A PNG in base64, and what is said of it."""
 
@@ -55,16 +40,16 @@ class _Picture:
 
 
 _COLUMNS = (
-    _Column("S (95 % interval)", "S", "+.3f"),
-    _Column("control", "control_S", "+.3f"),
-    _Column("AUROC", "auroc", ".3f"),
-    _Column("probe", "probe", ".2f"),
-    _Column("ms, one at a time", "ms_batch_1", ".1f"),
-    _Column("GFLOPs", "flops", ".2f", 1e-9),
-    _Column("M params", "params", ".2f", 1e-6),
-    _Column("top-1 %", "imagenet_top1", ".1f"),
+    ("S (95 % interval)", "S", "+.3f", 1.0),
+    ("control", "control_S", "+.3f", 1.0),
+    ("AUROC", "auroc", ".3f", 1.0),
+    ("probe", "probe", ".2f", 1.0),
+    ("ms, one at a time", "ms_batch_1", ".1f", 1.0),
+    ("GFLOPs", "flops", ".2f", 1e-9),
+    ("M params", "params", ".2f", 1e-6),
+    ("top-1 %", "imagenet_top1", ".1f", 1.0),
 )
-"""After the backbone's name; those without any number are left out."""
+"""After the backbone's name: title, key in a table row, form and scale of its numbers."""
 
 
 def write_reports(
@@ -155,12 +140,12 @@ def html_report(result: RankResult, best: Sequence[str], worst: Sequence[str], l
 def _table(result: RankResult) -> tuple[list[str], list[list[str]]]:
     """The titles of the columns that have a number, and the cells under them."""
     rows = table_rows(result)
-    columns = [column for column in _COLUMNS if any(row[column.key] is not None for row in rows)]
-    lines = [[row["spec"], *(column.cell(row) for column in columns)] for row in rows]
+    columns = [column for column in _COLUMNS if any(row[column[1]] is not None for row in rows)]
+    lines = [[row["spec"], *(number_cell(row, *how, missing="") for _, *how in columns)] for row in rows]
     for line, row in zip(lines, rows, strict=True):
         if row["S"] is not None:
             line[1] += f" ({row['S_low']:+.3f} to {row['S_high']:+.3f})"
-    return ["backbone", *(column.title for column in columns)], lines
+    return ["backbone", *(title for title, *_ in columns)], lines
 
 
 def _load_anew(spec: Spec, tap: str, precision: Precision) -> Backbone:

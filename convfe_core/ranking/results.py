@@ -108,7 +108,7 @@ class RankResult:
 
     @property
     def remarks(self) -> list[tuple[str, str]]:
-        """What is to be said of backbones besides their numbers: a label and a phrase."""
+        """Remarks on backbones besides their numbers, each a label and a phrase."""
         said = (
             (one.label, (one.sizes.text, one.broken, explain_kept(self.options.precision, one.precision)))
             for one in self.results

@@ -1,4 +1,4 @@
-"""A ranking run: every backbone over every photograph of a data set, its control beside it, its price behind it."""
+"""A ranking run: scores backbones and their untrained controls on a data set, and measures what each backbone costs."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class RankRun:
         """
         require_different_labels(self.specs)
         if self.options.cost:
-            warm_up()  # or the first backbone would be charged for TensorFlow itself
+            warm_up()  # so that importing TensorFlow does not count as a cost of the first backbone
         images = len(self._job.places)
         ends = list(accumulate(images * len(passes) for passes in self._passes.values()))
         self._pace = Pace(sum(ends[-1:]), self._clock)
@@ -106,7 +106,7 @@ class RankRun:
                 if spec not in self._errors:
                     with self._noting(spec):
                         self._run_backbone(spec)
-                self._pace.skip(max(0, end - self._pace.done))  # what failed
+                self._pace.skip(max(0, end - self._pace.done))  # passes that failed
         if self._errors and not self.results:
             raise next(iter(self._errors.values()))
         return self.finish()
@@ -143,7 +143,7 @@ class RankRun:
             self._failed.append(Skipped(shown(spec), self._explain(error)))
 
     def _run_elsewhere(self) -> None:
-        """Let the engine compute every pass, after what must be measured on this machine."""
+        """Let the engine compute every pass; before that, measure costs, which are stated for this machine."""
         wanted: dict[str, Pass] = {}
         for spec in self.specs:
             with self._noting(spec):

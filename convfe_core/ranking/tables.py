@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tabulate import tabulate
@@ -186,10 +186,12 @@ def _row(ranked: RankedBackbone, result: RankedResult, reduction: str) -> dict[s
     return row
 
 
-def _text_row(row: dict[str, Any]) -> tuple[str, ...]:
-    def number(key: str, form: str, scale: float = 1.0) -> str:
-        return "-" if row[key] is None else format(row[key] * scale, form)
+def number_cell(row: Mapping[str, Any], key: str, form: str, scale: float = 1.0, missing: str = "-") -> str:
+    """A number of a table row as text."""
+    return missing if row[key] is None else format(row[key] * scale, form)
 
+
+def _text_row(row: Mapping[str, Any]) -> tuple[str, ...]:
     def with_interval(key: str, low: str, high: str, form: str) -> str:
         return "-" if row[key] is None else f"{row[key]:{form}} [{row[low]:{form}}, {row[high]:{form}}]"
 
@@ -197,14 +199,14 @@ def _text_row(row: dict[str, Any]) -> tuple[str, ...]:
         row["spec"],
         with_interval("S", "S_low", "S_high", "+.3f"),
         with_interval("control_S", "control_low", "control_high", "+.3f"),
-        number("auroc", ".3f"),
+        number_cell(row, "auroc", ".3f"),
         with_interval("probe", "probe_low", "probe_high", ".2f")
         + ("" if row["probe_chance"] is None else f" (chance {row['probe_chance']:.2f})"),
-        number("ms_batch_1", ".1f"),
-        number("flops", ".2f", 1e-9),
-        number("params", ".2f", 1e-6),
-        number("memory_mb", ".0f"),
-        number("cells", ".0f"),
+        number_cell(row, "ms_batch_1", ".1f"),
+        number_cell(row, "flops", ".2f", 1e-9),
+        number_cell(row, "params", ".2f", 1e-6),
+        number_cell(row, "memory_mb", ".0f"),
+        number_cell(row, "cells", ".0f"),
     )
 
 

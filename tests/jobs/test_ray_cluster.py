@@ -87,10 +87,10 @@ def test_a_lost_node_changes_nothing(
 def test_a_machine_without_the_project_is_named_before_anything_begins(cluster: Any, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(BARE)
     engine = RayEngine(cluster.address, Workers(cpus=1))
-    engine.look(100)
+    engine.check(100)
     node = cluster.add_node(**NODE, env_vars={"PYTHONPATH": str(tmp_path)})
     with pytest.raises(EngineError) as told:
-        engine.look(100)
+        engine.check(100)
     cluster.remove_node(node)
     assert str(told.value) == (
         "Expected the same packages on every machine, got “RayTaskError(RuntimeError): ModuleNotFoundError: No module "
