@@ -37,7 +37,8 @@ def catalog_records() -> list[dict[str, Any]]:
 
 def catalog_table() -> str:
     """Aligned columns for a terminal."""
-    return tabulate([COLUMNS, *map(_row, CATALOG.values())], tablefmt="plain", disable_numparse=True)
+    table: str = tabulate([COLUMNS, *map(_row, CATALOG.values())], tablefmt="plain", disable_numparse=True)
+    return table
 
 
 def _row(a: Architecture) -> tuple[str, ...]:

@@ -112,7 +112,10 @@ def html_report(result: RankResult, best: Sequence[str], worst: Sequence[str], l
     pictures = _pictures(result, [*best, *worst], load)
     titles, rows = _table(result)
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("convfe_core.ranking", ""), autoescape=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.PackageLoader("convfe_core.ranking", ""),
+        autoescape=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
     )
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
     return environment.get_template("report.html.jinja").render(
@@ -141,7 +144,9 @@ def _table(result: RankResult) -> tuple[list[str], list[list[str]]]:
     """The titles of the columns that have a number, and the cells under them."""
     rows = table_rows(result)
     columns = [column for column in _COLUMNS if any(row[column[1]] is not None for row in rows)]
-    lines = [[row["spec"], *(number_cell(row, *how, missing="") for _, *how in columns)] for row in rows]
+    lines = [
+        [row["spec"], *(number_cell(row, key, form, scale, "") for _, key, form, scale in columns)] for row in rows
+    ]
     for line, row in zip(lines, rows, strict=True):
         if row["S"] is not None:
             line[1] += f" ({row['S_low']:+.3f} to {row['S_high']:+.3f})"

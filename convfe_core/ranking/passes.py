@@ -98,7 +98,8 @@ class PassScores:
         labels : by place, of the boxes that were asked for
         seed : of the folds
         """
-        features, names, places = [], [], []
+        features, places = [], []
+        names: list[str] = []
         for place, averages in self._averages.items():
             features.append(np.frombuffer(averages, np.float32).reshape(len(labels[place]), -1))
             names += labels[place]
