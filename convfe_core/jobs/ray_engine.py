@@ -204,7 +204,8 @@ class _Worker:
         try:
             part = self._part(shard)
         except Exception as error:  # told where the run is, which tries the shard again unless the call is wrong
-            reason, wrong = error_in_words(error), isinstance(error, SpecError)
+            reason = error_in_words(error)
+            wrong = isinstance(error, SpecError) and self._backbone is None  # it was raised by `load`
         return {"number": row["number"], "worker": self._worker, "part": part, "reason": reason, "wrong": wrong}
 
     def _part(self, shard: Shard) -> bytes:

@@ -66,4 +66,4 @@ def test_what_is_there_is_counted_and_not_computed_again(tmp_path: Path) -> None
 def test_a_call_that_is_wrong_ends_the_run(tmp_path: Path) -> None:
     cut, parts = shards(2), Parts(None, Squares.schema)
     with pytest.raises(SpecError, match="no layer seven"):
-        LocalEngine().finish(Squares(tmp_path, ((0, "wrong"),)), cut, parts, Pace(20), lambda _progress: None)
+        LocalEngine().finish(Squares(tmp_path, unknown=("Square",)), cut, parts, Pace(20), lambda _progress: None)

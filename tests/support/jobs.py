@@ -21,13 +21,14 @@ class Squares:
     Attributes
     ----------
     log : a folder; every attempt at a shard leaves a file there
-    bad : by the number of a shard, what happens to it: ``raise``, ``die``, ``die once``, or ``wrong`` for a wrong call
-    damaged : backbones that cannot be loaded
+    bad : by the number of a shard, what happens to it: ``raise``, ``die``, or ``die once``
+    damaged, unknown : backbones that cannot be loaded, or that do not exist
     """
 
     log: Path
     bad: tuple[tuple[int, str], ...] = ()
     damaged: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
     schema = pa.schema([("place", pa.int64()), ("square", pa.int64())])
     megabytes = 100
 
@@ -37,6 +38,8 @@ class Squares:
     def load(self, backbone: str, tell: Callable[[str], None]) -> str:
         if backbone in self.damaged:
             raise WeightsError(f"{backbone} is damaged")
+        if backbone in self.unknown:
+            raise SpecError(f"no layer seven in {backbone}")
         tell("opening")
         return backbone
 
@@ -52,8 +55,6 @@ class Squares:
             os.kill(os.getpid(), signal.SIGKILL)
         if what == "raise":
             raise ValueError("seven is no number")
-        if what == "wrong":
-            raise SpecError("no layer seven")
         for start in range(first, len(shard.images), 4):
             batch = shard.images[start : start + 4]
             yield start + len(batch), [{"place": image.place, "square": image.place**2} for image in batch]
