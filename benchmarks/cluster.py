@@ -18,7 +18,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,16 +28,17 @@ from PIL import Image
 
 from benchmarks.machine import describe_machine
 from convfe_core.backbones.precision import computes_in_bfloat16
+from convfe_core.base.pace import Pace, Progress
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.file_sets import open_files
 from convfe_core.datasets.read_dataset import read_dataset
-from convfe_core.jobs.ray_engine import RayEngine, RayProgress
+from convfe_core.jobs.parts import Parts, shard_table
+from convfe_core.jobs.ray_engine import RayEngine
 from convfe_core.jobs.ray_workers import Workers
-from convfe_core.jobs.shards import Parts, Row, Shard, ShardImage, cut_shards, shard_table
+from convfe_core.jobs.shards import Job, Row, Shard, ShardImage, cut_shards
 from convfe_core.ranking.results import RankOptions
-from convfe_core.ranking.score_rows import Pass, RankJob, Scorer
-from convfe_core.scoring.separation import Comparison
+from convfe_core.ranking.score_rows import Pass, RankJob
 
 HERE = "here"
 WAYS = {"1x2": (1, 2), "1x1": (1, 1), "2x1": (2, 1)}
@@ -50,10 +51,19 @@ class Nothing:
     """A job whose shards are no work."""
 
     schema = pa.schema([("place", pa.int64())])
+    megabytes = 1500.0
 
-    def load(self, backbone: str) -> str:
+    def called(self, backbone: str) -> tuple[str, str]:
+        """Its name."""
+        return backbone, ""
+
+    def load(self, backbone: str, _tell: Callable[[str], None]) -> str:
         """Nothing to load."""
         return backbone
+
+    def remark(self, _loaded: str) -> str | None:
+        """Nothing to say."""
+        return None
 
     def rows(self, _loaded: str, shard: Shard, _first: int) -> Iterator[tuple[int, list[Row]]]:
         """One row a shard."""
@@ -83,14 +93,13 @@ def write_photographs(folder: Path, count: int) -> None:
 def make_job(dataset: Dataset, backbone: str) -> RankJob:
     """The pass of a backbone over a data set, without probe and control."""
     options = RankOptions(probe=False, control=False, cost=False)
-    scorer = Scorer(dataset, options, Comparison(dataset.images), {}, frozenset())
-    return RankJob(scorer, {backbone: Pass(parse_spec(backbone))}, computes_in_bfloat16(options.precision))
+    return RankJob(dataset, options, {backbone: Pass(parse_spec(backbone))}, computes_in_bfloat16(options.precision))
 
 
 def run_here(job: RankJob, backbone: str, shards: Sequence[Shard]) -> Timed:
     """Score every shard in this process."""
     start = time.perf_counter()
-    loaded = job.load(backbone)
+    loaded = job.load(backbone, lambda _phrase: None)
     done = []
     for shard in shards:
         shard_table(shard, lambda one, first: job.rows(loaded, one, first), job.schema)
@@ -98,17 +107,17 @@ def run_here(job: RankJob, backbone: str, shards: Sequence[Shard]) -> Timed:
     return _timed(done, shards, 1)
 
 
-def run_on_ray(job: RankJob | Nothing, shards: Sequence[Shard], workers: int, cpus: int) -> Timed:
+def run_on_ray(job: Job, shards: Sequence[Shard], workers: int, cpus: int) -> Timed:
     """Score every shard on a cluster of this machine."""
     done: list[float] = []
     start = time.perf_counter()
 
-    def tell(_progress: RayProgress) -> None:
+    def tell(_progress: Progress) -> None:
         done.append(time.perf_counter() - start)
 
     engine = RayEngine(workers=Workers(workers, workers, cpus, memory_mb=1500))
     with tempfile.TemporaryDirectory() as folder:
-        missing = engine.finish(job, shards, Parts(folder, job.schema), 1500, tell)
+        missing = engine.finish(job, shards, Parts(folder, job.schema), Pace(len(shards)), tell)
     if missing:
         raise RuntimeError(f"shards failed: {missing}")
     return _timed(done, shards, workers)
@@ -151,8 +160,8 @@ def main() -> None:
         dataset = read_dataset(open_files(folder))
         for backbone in options.backbones or ["TinyResNet"]:
             job = make_job(dataset, backbone)
-            images = job.scorer.images(range(len(dataset.images)))
-            shards = cut_shards(images, [backbone], {}, options.per_shard)
+            images = [ShardImage(image.image, place) for place, image in enumerate(dataset.images)]
+            shards = cut_shards(images, [backbone], {}, job.schema, options.per_shard)
             found: dict[str, list[Timed]] = {way: [] for way in ways}
             for _ in range(options.rounds):
                 for way in ways:
@@ -165,7 +174,7 @@ def main() -> None:
                 first = statistics.median(run.seconds_to_first for run in runs)
                 name = "this process" if way == HERE else "ray, {} worker(s) of {} CPU(s)".format(*WAYS[way])
                 print(f"{name:30} {rate:7.1f} images/s, first shards after {first:.1f} s", flush=True)
-        empty = cut_shards([ShardImage(str(k), k) for k in range(EMPTY_SHARDS)], ["nothing"], {}, 1)
+        empty = cut_shards([ShardImage(str(k), k) for k in range(EMPTY_SHARDS)], ["nothing"], {}, Nothing.schema, 1)
         each = [1000 / run_on_ray(Nothing(), empty, 1, 1).images_per_second for _ in range(options.rounds)]
         print(f"\na shard without work: {statistics.median(each):.1f} ms")
         print(f"load average at the end {os.getloadavg()[0]:.1f}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from convfe_core.base.errors import ConvfeError
-from convfe_core.base.pace import duration
+from convfe_core.base.pace import Progress, duration
 from convfe_core.base.wording import counted
-from convfe_core.ranking.results import Progress, RankOptions
+from convfe_core.ranking.results import RankOptions
 from convfe_core.ranking.run import RankRun
 from convfe_core.ranking.verdict import FEWEST_IMAGES
 from pages.app.navigation import enter
@@ -88,7 +88,7 @@ if start:
     def report(progress: Progress) -> None:
         """Say what is happening and how long it will take."""
         left = f", about {duration(progress.seconds_left)} left" if progress.seconds_left else ""
-        bar.progress(progress.share, text=f"{plain(progress.backbone)}: {progress.doing}{left}")
+        bar.progress(progress.share, text=f"{plain(progress.who)}: {progress.doing}{left}")
 
     run = RankRun(dataset, specs, options, on_progress=report, make_room=backbone_pool().make_room, explain=told)
     RANK_RUN.set(run)  # the stop button ends this script here; the next one picks up what is finished

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tabulate import tabulate
+
 from convfe_core.catalog.specs import CATALOG, Architecture
 from convfe_core.model_files.weight_cache import weights_state
 
@@ -35,11 +37,8 @@ def catalog_records() -> list[dict[str, Any]]:
 
 def catalog_table() -> str:
     """Aligned columns for a terminal."""
-    rows = [COLUMNS, *(_row(a) for a in CATALOG.values())]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    table: str = tabulate([COLUMNS, *map(_row, CATALOG.values())], tablefmt="plain", disable_numparse=True)
+    return table
 
 
 def _row(a: Architecture) -> tuple[str, ...]:

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from convfe_core.base.errors import ConvfeError, SpecError
+from convfe_core.base.pace import Progress
 from convfe_core.base.tensorflow_import import keep_lean
-from convfe_core.cli.progress_lines import DownloadProgress, RankProgress, ReadProgress
+from convfe_core.cli.progress_lines import DownloadProgress, ProgressLines
 
 if TYPE_CHECKING:
     from convfe_core.catalog.specs import Spec
@@ -254,7 +255,8 @@ def write_maps(options: argparse.Namespace) -> int:
         size=parse_size(options.size),
         tap=options.tap,
         out=options.out,
-        tell=lambda line: print(line, file=sys.stderr),
+        say=lambda line: print(line, file=sys.stderr),
+        tell=ProgressLines(),
         precision=parse_precision(options.precision),
         engine=_engine(options, specs),
     )
@@ -268,7 +270,7 @@ def rank_backbones(options: argparse.Namespace) -> int:
     from convfe_core.catalog.specs import choose_preprocessing, parse_spec
     from convfe_core.datasets.file_sets import open_files
     from convfe_core.datasets.read_dataset import open_boxes, read_dataset
-    from convfe_core.jobs.ray_engine import missing_in_words
+    from convfe_core.jobs.shards import missing_in_words
     from convfe_core.maps.input_size import parse_size
     from convfe_core.ranking.html_report import write_reports
     from convfe_core.ranking.results import RankOptions
@@ -294,10 +296,15 @@ def rank_backbones(options: argparse.Namespace) -> int:
     if settings.precision != "float32":
         print(f"{settings.precision}: {explain_precision(settings.precision)}", file=sys.stderr)
     boxes = None if options.boxes is None else open_boxes(options.boxes)
-    dataset = read_dataset(open_files(options.dataset), boxes, options.limit, on_read=ReadProgress())
+    lines = ProgressLines()
+
+    def tell_read(count: int) -> None:
+        lines(Progress("reading boxes", f"{count:,} pictures", step=None))
+
+    dataset = read_dataset(open_files(options.dataset), boxes, options.limit, on_read=tell_read)
     work = options.parts or work_folder(settings, dataset, specs)
     settle()
-    result = RankRun(dataset, specs, settings, on_progress=RankProgress(), work=work, engine=engine).run()
+    result = RankRun(dataset, specs, settings, on_progress=lines, work=work, engine=engine).run()
     for line in skipped_in_words(result):
         print(f"convfe: {line}", file=sys.stderr)
     print(to_text(result))
@@ -332,7 +339,7 @@ def _engine(options: argparse.Namespace, specs: Sequence[Spec]) -> RayEngine | N
     least, most = options.workers or (None, None)
     workers = Workers(least, most, options.worker_cpus, options.worker_gpus or 0.0, options.worker_memory)
     engine = RayEngine(options.address, workers)
-    engine.look(worker_mb(specs))
+    engine.check(worker_mb(specs))
     return engine
 
 

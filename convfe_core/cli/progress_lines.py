@@ -4,43 +4,32 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-from convfe_core.base.pace import SECONDS_BETWEEN_LINES, duration
+from convfe_core.base.pace import Progress
 
-if TYPE_CHECKING:
-    from convfe_core.ranking.results import Progress
-
-
-class ReadProgress:
-    """Prints once a second how many pictures' boxes are read; nothing where that is sooner done."""
-
-    def __init__(self) -> None:
-        self._when = time.monotonic()
-
-    def __call__(self, count: int) -> None:
-        now = time.monotonic()
-        if now - self._when >= SECONDS_BETWEEN_LINES:
-            self._when = now
-            print(f"reading boxes: {count:,} pictures", file=sys.stderr)
+SECONDS_BETWEEN_LINES = 1.0
 
 
-class RankProgress:
-    """Prints where each step of a ranking begins and ends and, once a second, how far it is."""
+class ProgressLines:
+    """Prints where each step of a run begins and ends and, once a second, how far it is.
 
-    def __init__(self) -> None:
-        self._said = ""
-        self._when = 0.0
+    Parameters
+    ----------
+    clock : seconds
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._when = clock()
+        self._said = "", ""
 
     def __call__(self, progress: Progress) -> None:
-        now = time.monotonic()
-        line = f"{progress.backbone}: {progress.doing}"
-        if line == self._said or (0 < progress.step < 1 and now - self._when < SECONDS_BETWEEN_LINES):
-            return
-        self._said, self._when = line, now
-        rate = "" if progress.images_per_second is None else f", {progress.images_per_second:.3g} images/s"
-        left = "" if not progress.seconds_left else f", {duration(progress.seconds_left)} left"
-        print(f"{line}{rate}{left}", file=sys.stderr)
+        now, said = self._clock(), (progress.who, progress.doing)
+        due = progress.step in (0, 1) or now - self._when >= SECONDS_BETWEEN_LINES
+        if due and said != self._said:
+            self._when, self._said = now, said
+            print(progress.line, file=sys.stderr)
 
 
 class DownloadProgress:

@@ -1,9 +1,8 @@
-"""Shards of ``convfe maps``: each image of one becomes a PNG and an NPZ file, and a row that tells of them."""
+"""Shards of ``convfe maps``: each image of one becomes a PNG and an NPZ file, and a row with what they do not say."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,26 +11,33 @@ from pathlib import Path
 import pyarrow as pa
 
 from convfe_core.backbones.backbone import Backbone, load_backbone
-from convfe_core.backbones.precision import Precision, require_same_arithmetic
-from convfe_core.base.background import ahead, map_ahead
-from convfe_core.base.errors import ImageError
+from convfe_core.backbones.precision import Precision, explain_kept, require_same_arithmetic
+from convfe_core.base.background import ahead
 from convfe_core.base.folders import Folder, is_address
 from convfe_core.base.memory import give_back, settle
 from convfe_core.base.wording import file_name, file_stem
-from convfe_core.catalog.memory_need import require_room
+from convfe_core.catalog.memory_need import require_room, worker_mb
 from convfe_core.catalog.specs import Spec
 from convfe_core.datasets.file_sets import AddressFiles
 from convfe_core.drawing.row_picture import row_png
-from convfe_core.jobs.shards import Row, Shard, ShardImage
+from convfe_core.jobs.shards import Row, Shard, ShardImage, rows_of_shard
 from convfe_core.maps.extraction import extract_windows, require_cells
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.maps.input_size import Size
 from convfe_core.maps.npz import single_npz
 from convfe_core.photos.photo import Photo, photo_bytes, read_photo
 
-TEXT_COLUMNS = ("image", "sha256", "backbone", "weights", "tap", "png", "npz", "note", "reason")
-SCHEMA = pa.schema([*((name, pa.string()) for name in TEXT_COLUMNS), ("cells", pa.list_(pa.int64()))])
-"""One row for each image under one backbone: its files, or in ``reason`` why there are none.
+SCHEMA = pa.schema(
+    [
+        ("sha256", pa.string()),
+        ("weights", pa.string()),
+        ("tap", pa.string()),
+        ("cells", pa.list_(pa.int64())),
+        ("note", pa.string()),
+        ("reason", pa.string()),
+    ]
+)
+"""One row for each image under one backbone: what its files show, or in ``reason`` why there are none.
 
 ``note`` says what of the image they leave out, such as its further pages.
 """
@@ -56,13 +62,18 @@ class MapsJob:
     here: Path
     out: Folder
     bfloat16: bool
+    schema = SCHEMA
 
     @property
-    def schema(self) -> pa.Schema:
-        """Of the rows."""
-        return SCHEMA
+    def megabytes(self) -> float:
+        """Memory of a process of its own."""
+        return worker_mb(self.specs.values())
 
-    def load(self, backbone: str) -> Backbone:
+    def called(self, backbone: str) -> tuple[str, str]:
+        """Its label, and nothing besides."""
+        return self.specs[backbone].label, ""
+
+    def load(self, backbone: str, _tell: Callable[[str], None]) -> Backbone:
         """Load a backbone; errors as in `convfe_core.backbones.backbone.load_backbone`."""
         spec = self.specs[backbone]
         require_same_arithmetic(self.precision, self.bfloat16)
@@ -71,75 +82,46 @@ class MapsJob:
         require_room(spec)
         return load_backbone(spec, self.tap, precision=self.precision)
 
+    def remark(self, loaded: Backbone) -> str | None:
+        """Whether it keeps to float32 though bfloat16 was wished for."""
+        return explain_kept(self.precision, loaded.precision)
+
     def rows(self, loaded: Backbone, shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
         """Write the files of a shard window by window; see `convfe_core.jobs.shards.ComputeRows`."""
-        unreadable: dict[int, str] = {}  # filled by the thread that decodes, always ahead of what is yielded here
 
-        def photos() -> Iterator[tuple[int, Photo]]:
-            images = shard.images[first:]
-            readers = AddressFiles.readers if any(is_address(image.path) for image in images) else 1
-            with closing(map_ahead(self._read, images, readers)) as files:
-                for position, data in enumerate(files, first):
-                    try:
-                        photo = self._photo(shard.images[position], data)
-                        require_cells(loaded, photo, self.size)
-                        yield position, photo
-                    except ImageError as error:
-                        unreadable[position] = str(error)
+        def decode(image: ShardImage, data: bytes) -> Photo:
+            photo = read_photo(data, file_name(image.path))
+            require_cells(loaded, photo, self.size)
+            return photo
 
         def write(member: tuple[int, Photo, FeatureMaps]) -> tuple[int, Row]:
             position, photo, maps = member
-            return position, self._write_pair(shard.images[position], photo, maps)
+            png, npz = self.files(shard, shard.images[position])
+            self.out.write(png, row_png(photo, [maps]))
+            self.out.write(npz, single_npz(maps))
+            cells = list(maps.max.shape)
+            return position, {
+                "sha256": photo.digest,
+                "weights": maps.weights,
+                "tap": maps.tap,
+                "cells": cells,
+                "note": photo.note or None,
+            }
 
-        start = first
-        # While two threads draw one window, the network runs on the next one, and the one after that is decoded.
-        with closing(ahead(extract_windows(loaded, photos(), self.size))) as windows, ThreadPoolExecutor(2) as pens:
-            for window in windows:
-                rows = dict(pens.map(write, window))
-                after = max(rows) + 1
-                yield after, _in_order(shard, start, after, rows, unreadable)
-                start = after
-        if start < len(shard.images):
-            yield len(shard.images), _in_order(shard, start, len(shard.images), {}, unreadable)
+        def process(photos: Iterator[tuple[int, Photo]]) -> Generator[list[tuple[int, Row]], None, None]:
+            # While two threads draw one window, the network runs on the next, and the one after that is decoded.
+            windows = ahead(extract_windows(loaded, photos, self.size))
+            with closing(windows), ThreadPoolExecutor(2) as pens:
+                for window in windows:
+                    yield list(pens.map(write, window))
 
-    def _read(self, image: ShardImage) -> bytes | ImageError:
-        try:
-            return photo_bytes(image.path if is_address(image.path) else self.here / image.path)
-        except ImageError as error:
-            return error
+        readers = AddressFiles.readers if any(is_address(image.path) for image in shard.images) else 1
+        return rows_of_shard(shard, first, self._read, decode, process, readers)
 
-    def _photo(self, image: ShardImage, data: bytes | ImageError) -> Photo:
-        if isinstance(data, ImageError):
-            raise data
-        return read_photo(data, file_name(image.path))
+    def files(self, shard: Shard, image: ShardImage) -> tuple[str, str]:
+        """Names of the PNG and the NPZ file of an image under a shard's backbone."""
+        name = f"{image.name}.{file_stem(self.specs[shard.backbone].label)}"
+        return f"{name}.png", f"{name}.npz"
 
-    def _write_pair(self, image: ShardImage, photo: Photo, maps: FeatureMaps) -> Row:
-        name = f"{image.name}.{file_stem(maps.label)}"
-        self.out.write(f"{name}.png", row_png(photo, [maps]))
-        self.out.write(f"{name}.npz", single_npz(maps))
-        return {
-            "image": path_text(image),
-            "sha256": photo.digest,
-            "backbone": maps.label,
-            "weights": maps.weights,
-            "tap": maps.tap,
-            "png": f"{name}.png",
-            "npz": f"{name}.npz",
-            "cells": list(maps.max.shape),
-            "note": photo.note or None,
-            "reason": None,
-        }
-
-
-def path_text(image: ShardImage) -> str:
-    """An image's path as text that any file can hold, also where its name is none."""
-    return os.fsencode(image.path).decode("utf-8", "replace")
-
-
-def _in_order(shard: Shard, start: int, after: int, rows: dict[int, Row], unreadable: dict[int, str]) -> list[Row]:
-    return [
-        rows[position]
-        if position in rows
-        else {"image": path_text(shard.images[position]), "backbone": shard.backbone, "reason": unreadable[position]}
-        for position in range(start, after)
-    ]
+    def _read(self, image: ShardImage) -> bytes:
+        return photo_bytes(image.path if is_address(image.path) else self.here / image.path)

@@ -7,28 +7,24 @@ the same arguments; finished shards and batches are not computed again.
 from __future__ import annotations
 
 import json
-import time
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import pyarrow as pa
-
-from convfe_core.backbones.backbone import Backbone
-from convfe_core.backbones.load_ahead import LoadAhead
-from convfe_core.backbones.precision import Precision, computes_in_bfloat16, explain_kept, explain_precision
-from convfe_core.base.errors import ConvfeError, ImageError, Skipped, SpecError
+from convfe_core.backbones.precision import Precision, computes_in_bfloat16, explain_precision
+from convfe_core.base.errors import ConvfeError, EngineError, ImageError, Skipped
 from convfe_core.base.folders import file_stamp, is_address, open_folder
-from convfe_core.base.pace import SECONDS_BETWEEN_LINES, Pace, duration
+from convfe_core.base.pace import Pace, Tell
 from convfe_core.base.wording import counted, display_name, file_name, file_stem
-from convfe_core.catalog.memory_need import weights_mb, worker_mb
+from convfe_core.catalog.memory_need import weights_mb
 from convfe_core.catalog.specs import Spec, from_anywhere, require_different_labels
+from convfe_core.jobs.local_engine import LocalEngine
 from convfe_core.jobs.maps_job import SCHEMA, MapsJob
-from convfe_core.jobs.ray_engine import RayEngine, RayProgress, missing_in_words
-from convfe_core.jobs.shards import Parts, Row, Shard, ShardImage, cut_shards
+from convfe_core.jobs.parts import Parts
+from convfe_core.jobs.shards import Engine, Shard, ShardImage, cut_shards, missing_in_words
 from convfe_core.maps.input_size import Size
 from convfe_core.model_files.saved_model_folder import model_stamp
 from convfe_core.photos.photo import require_file
@@ -36,6 +32,7 @@ from convfe_core.photos.photo_folders import photos_at_address, photos_in_folder
 
 MANIFEST = "manifest.json"
 PARTS = "parts"
+NOT_HERE = "its files are not there on this machine; give an --out that every node reaches"
 
 
 @dataclass
@@ -46,8 +43,9 @@ class MapsRun:
     ----------
     paths : images, or folders of images, or their addresses
     out : a folder or its address
-    engine : computes the maps elsewhere
-    tell : takes one line of progress or of what went wrong
+    say : takes one line, of what went wrong or what came out
+    tell : takes how far the run is
+    engine : computes the maps; None for this process
     """
 
     paths: tuple[Path | str, ...]
@@ -55,9 +53,10 @@ class MapsRun:
     size: Size
     tap: str
     out: Path | str
-    tell: Callable[[str], None]
+    say: Callable[[str], None]
+    tell: Tell
     precision: Precision = "float32"
-    engine: RayEngine | None = None
+    engine: Engine | None = None
     _told: set[str] = field(default_factory=set)
     _failed: dict[tuple[str, str, str], None] = field(default_factory=dict)
 
@@ -70,75 +69,56 @@ class MapsRun:
         """
         require_different_labels(self.specs)
         images = self._images()
-        specs = {spec.text: spec for spec in self.specs}
-        shards = cut_shards(images, list(specs), self._request())
-        out = self._out = open_folder(self.out)
+        specs = {spec.text: from_anywhere(spec) for spec in self.specs}
+        shards = cut_shards(images, list(specs), self._request(), SCHEMA)
+        out = open_folder(self.out)
+        bfloat16 = computes_in_bfloat16(self.precision)
+        job = MapsJob(specs, self.size, self.tap, self.precision, Path.cwd(), out, bfloat16)
         parts = Parts(out.below(PARTS), SCHEMA)
         parts.keep_only(shards)
+        self._forget_without_files(job, shards, parts)
         if self.precision != "float32":
-            self.tell(f"{self.precision}: {explain_precision(self.precision)}")
-        there = parts.finished(shards)
-        missing = [shard for shard in shards if shard.name not in there or not self._keeps_files(parts, shard)]
-        job = MapsJob(
-            specs={text: from_anywhere(spec) for text, spec in specs.items()},
-            size=self.size,
-            tap=self.tap,
-            precision=self.precision,
-            here=Path.cwd(),
-            out=out,
-            bfloat16=computes_in_bfloat16(self.precision),
-        )
-        if self.engine is not None:
-            self._run_elsewhere(self.engine, job, missing, parts)
-        else:
-            self._run_here(job, missing, parts, len(images))
-        finished = parts.finished(shards)
-        with out.writing(MANIFEST) as file:
-            written = self._write_manifest(file, (parts.read(shard) for shard in shards if shard.name in finished))
-        self.tell(
-            f"{counted(written, 'map')} in {out.label}" + (f", {len(self._failed)} failed" if self._failed else "")
-        )
+            self.say(f"{self.precision}: {explain_precision(self.precision)}")
+        missing = parts.missing(shards)
+        small_first = sorted(shards, key=lambda shard: weights_mb(specs[shard.backbone]))  # large ones load meanwhile
+        engine = self.engine or LocalEngine(early=specs)
+        errors = engine.finish(job, small_first, parts, Pace(len(images) * len(specs)), self.tell)
+        errors |= {shard.name: EngineError(NOT_HERE) for shard in self._forget_without_files(job, missing, parts)}
+        self._tell_errors([(shard, errors[shard.name]) for shard in shards if shard.name in errors])
+        written = self._write_manifest(job, [shard for shard in shards if shard.name not in errors], parts)
+        failed = f", {len(self._failed)} failed" if self._failed else ""
+        self.say(f"{counted(written, 'map')} in {out.label}{failed}")
         return len(self._failed)
 
-    def _run_here(self, job: MapsJob, missing: Sequence[Shard], parts: Parts, images: int) -> None:
-        pace = Pace(images * len(job.specs))
-        smallest_first = sorted(job.specs, key=lambda text: weights_mb(job.specs[text]))  # others load while it runs
-        unfinished = {text: [shard for shard in missing if shard.backbone == text] for text in smallest_first}
-        coming = [text for text, shards in unfinished.items() if shards]
-        with LoadAhead(job.specs, job.load) as loader:
-            for text, shards in unfinished.items():
-                pace.skip(images - sum(len(shard.images) for shard in shards) + parts.begun(shards))
-                if shards:
-                    following = next(iter(coming[coming.index(text) + 1 :]), None)
-                    self._run_backbone(job, text, partial(loader.take, text, following), shards, parts, pace)
+    def _forget_without_files(self, job: MapsJob, shards: Sequence[Shard], parts: Parts) -> list[Shard]:
+        """Drop the parts of shards whose files are not there, and return these shards."""
+        unfinished = {shard.name for shard in parts.missing(shards)}
+        gone = []
+        for shard in shards:
+            if shard.name not in unfinished:
+                rows = parts.rows(shard)
+                files = (name for image, row in rows if not row["reason"] for name in job.files(shard, image))
+                if not job.out.keeps(files):
+                    parts.drop(shard)
+                    gone.append(shard)
+        return gone
 
-    def _run_elsewhere(self, engine: RayEngine, job: MapsJob, missing: Sequence[Shard], parts: Parts) -> None:
-        told = [0.0]
-
-        def tell(progress: RayProgress) -> None:
-            now = time.monotonic()
-            if progress.shards < progress.of and now - told[0] < SECONDS_BETWEEN_LINES:
-                return
-            told[0] = now
-            left = "" if progress.seconds_left is None else f", {duration(progress.seconds_left)} left"
-            self.tell(progress.words + left)
-
-        reasons = engine.finish(job, missing, parts, worker_mb(job.specs.values()), tell)
-        for shard in missing:
-            if shard.name not in reasons and not self._keeps_files(parts, shard):
-                reasons[shard.name] = "its files are not there on this machine; give an --out that every node reaches"
-        absent = [Skipped(shard.words, reasons[shard.name]) for shard in missing if shard.name in reasons]
-        for one in absent:
-            self._failed["", one.file, one.reason] = None
-        if absent:
-            self.tell(f"convfe: {missing_in_words(absent)}")
+    def _tell_errors(self, errors: Sequence[tuple[Shard, ConvfeError]]) -> None:
+        """Note which backbones could not be loaded, and which shards the engine lost."""
+        lost = [Skipped(shard.words, str(error)) for shard, error in errors if isinstance(error, EngineError)]
+        for shard, error in errors:
+            if not isinstance(error, EngineError):
+                self._fail("", shard.backbone, str(error))
+        if lost:
+            self._failed |= {("", one.file, one.reason): None for one in lost}
+            self.say(f"convfe: {missing_in_words(lost)}")
 
     def _images(self) -> list[ShardImage]:
         """Every image once, with a stem for its files; images of one name in different folders are numbered."""
         stamps: dict[str, str] = {}
         for path in self.paths:
             try:
-                stamps |= _pictures(path, self._tell_reason)
+                stamps |= _pictures(path, self._say_once)
             except ImageError as error:
                 self._fail(str(path), "", str(error))
         taken: set[str] = set()
@@ -163,80 +143,62 @@ class MapsRun:
             "weights": {spec.text: model_stamp(spec.path) for spec in self.specs if spec.path is not None},
         }
 
-    def _keeps_files(self, parts: Parts, shard: Shard) -> bool:
-        """Whether the files that a shard's part names are there; without them the part goes too."""
-        names = parts.read(shard).select(["png", "npz"]).to_pydict()
-        if self._out.keeps(name for column in names.values() for name in column if name):
-            return True
-        parts.drop(shard)
-        return False
-
-    def _run_backbone(
-        self, job: MapsJob, text: str, load: Callable[[], Backbone], todo: Sequence[Shard], parts: Parts, pace: Pace
-    ) -> None:
-        """Run some shards of one backbone, which is gone from memory when this ends."""
-        self.tell(f"{job.specs[text].label}: loading")
-        try:
-            backbone = load()
-        except SpecError:
-            raise
-        except ConvfeError as error:
-            self._fail("", text, str(error))
-            return
-        if kept := explain_kept(self.precision, backbone.precision):
-            self.tell(f"{backbone.label}: {kept}")
-        images = pace.total // len(job.specs)
-        pace.restart()
-        for shard in todo:
-            for rows in parts.compute(shard, partial(job.rows, backbone)):
-                pace.count(len(rows))
-                for row in rows:
-                    self._tell_of(row)
-                if pace.due():
-                    done = (pace.done - 1) % images + 1
-                    words = pace.words()
-                    self.tell(f"{backbone.label}: image {done} of {images}" + (f", {words}" if words else ""))
-
     def _fail(self, image: str, spec: str, reason: str) -> None:
+        self._say_once(reason)
         self._failed[image, spec, reason] = None
-        self._tell_reason(reason)
 
-    def _tell_of(self, row: Row) -> None:
-        """Say what is off about an image, unless that was said."""
-        if row["reason"]:
-            self._tell_reason(row["reason"])
-        elif row["note"]:
-            self._tell_reason(f"{display_name(row['image'])}: {row['note']}.")
+    def _say_once(self, what: str) -> None:
+        """Say what is off about an image, which it is under every backbone."""
+        if what not in self._told:
+            self.say(f"convfe: {what}")
+        self._told.add(what)
 
-    def _tell_reason(self, reason: str) -> None:
-        if reason not in self._told:
-            self._told.add(reason)
-            self.tell(f"convfe: {reason}")
+    def _write_manifest(self, job: MapsJob, shards: Sequence[Shard], parts: Parts) -> int:
+        """Write the manifest and return how many maps it lists.
 
-    def _write_manifest(self, file: IO[bytes], tables: Iterator[pa.Table]) -> int:
-        """Write the manifest shard by shard, so that it need not be in memory, and return how many maps it lists."""
+        It is put together line by line, because a run may have more maps than memory has room for; `json.dump` and its
+        like need all of them at once, or put each number on a line of its own.
+        """
         head = {
             "size": self.size.name,
             "tap": self.tap,
             "precision": self.precision,
             "backbones": list(dict.fromkeys(spec.text for spec in self.specs)),
         }
-        file.write(_json(head)[:-2].encode() + b',\n "maps": [')
         written = 0
-        for table in tables:
-            for row in table.to_pylist():
-                self._tell_of(row)
-                reason = row.pop("reason")
-                if not row["note"]:
-                    del row["note"]
-                if reason:
-                    self._fail(row["image"], "", reason)
-                    continue
-                file.write(("," if written else "").encode() + b"\n  " + _json(row, indent=None).encode())
+        with job.out.writing(MANIFEST) as file:
+            file.write(_json(head).removesuffix("\n}").encode() + b',\n "maps": [')
+            for line in self._map_lines(job, shards, parts):
+                file.write(b",\n  " if written else b"\n  ")
+                file.write(line.encode())
                 written += 1
-        failed = [dict(zip(("image", "backbone", "reason"), failure, strict=True)) for failure in self._failed]
-        file.write(b'\n ],\n "failed": ' + _json(failed).encode() + b"\n}\n")
+            failed = [dict(zip(("image", "backbone", "reason"), failure, strict=True)) for failure in self._failed]
+            file.write(b'\n ],\n "failed": ' + _json(failed).encode() + b"\n}\n")
         return written
+
+    def _map_lines(self, job: MapsJob, shards: Sequence[Shard], parts: Parts) -> Iterator[str]:
+        """What the manifest says of each map; images without one are noted as failed."""
+        for shard in shards:
+            for image, row in parts.rows(shard):
+                path = os.fsencode(image.path).decode("utf-8", "replace")  # a name need not be text
+                if row["reason"]:
+                    self._fail(path, "", row["reason"])
+                    continue
+                png, npz = job.files(shard, image)
+                record = {
+                    "image": path,
+                    "sha256": row["sha256"],
+                    "backbone": job.specs[shard.backbone].label,
+                    "weights": row["weights"],
+                    "tap": row["tap"],
+                    "png": png,
+                    "npz": npz,
+                    "cells": row["cells"],
+                }
+                if row["note"]:
+                    record["note"] = row["note"]
+                    self._say_once(f"{display_name(path)}: {row['note']}.")
+                yield _json(record, indent=None)
 
 
 def _pictures(where: Path | str, tell: Callable[[str], None]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The way to a Ray cluster: one that runs already, or one of this machine alone for as long as it is needed."""
+"""Connecting to a Ray cluster: one that runs already, or one of this machine alone for as long as it is needed."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from convfe_core.base.errors import ConvfeError, EngineError
 
 KNOCK_SECONDS, ANSWER_SECONDS = 10.0, 60.0
 PACKAGES = ("convfe", "tensorflow", "keras", "numpy", "pillow")
-"""What the last digits depend on."""
+"""Packages whose versions change the last digits of scores."""
 _MOST_WORDS = 300
 
 
 def require_ray() -> None:
-    """Look whether Ray Data is installed.
+    """Check that Ray Data is installed.
 
     Raises
     ------
@@ -78,10 +78,10 @@ def connected(address: str | None) -> Iterator[Any]:
 
 
 def guard_own_cluster() -> None:
-    """Let nobody else into a cluster of this machine alone: Ray listens on every address that the machine has.
+    """Protect a cluster of this machine alone with a token: Ray listens on every address that the machine has.
 
-    It asks for a token in a cluster that it starts itself, and would put one into the home folder. This one is known
-    to this process and those it starts alone. Ray remembers the first token of a process, so it stays.
+    Ray would write a token of its own into the home folder. This one is known only to this process and its children.
+    Ray keeps the first token of a process, so it is never changed.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if not any(name in os.environ for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
@@ -94,7 +94,7 @@ def package_versions() -> dict[str, str]:
 
 
 def check_machines(ray: Any) -> None:
-    """Ask every machine that can compute for its packages: one without them would fail shard after shard.
+    """Compare the packages of every machine that can compute: one without them would fail every shard.
 
     Raises
     ------
@@ -121,13 +121,13 @@ def check_machines(ray: Any) -> None:
                 f"Expected the same packages on every machine, got “{error_in_words(error)}” from {machine}; install "
                 "there what is installed here."
             ) from error
-        except RayError:  # it is lost, or too busy to say; its shards will tell
+        except RayError:  # the machine is lost or busy; if it stays so, its shards fail and are named
             continue
         require_same_packages(here, found, machine)
 
 
 def require_same_packages(wanted: Mapping[str, str], found: Mapping[str, str], machine: str) -> None:
-    """Refuse a machine whose numbers would be others.
+    """Refuse a machine whose numbers could differ in the last digits.
 
     Raises
     ------
@@ -142,7 +142,7 @@ def require_same_packages(wanted: Mapping[str, str], found: Mapping[str, str], m
 
 
 def error_in_words(error: BaseException) -> str:
-    """An error as one line: our own as it stands, any other with its kind; Ray's tell a long way to the cause."""
+    """An error as one line: our own as it stands, any other with its class; of Ray's long reports the last line."""
     lines = str(error).strip().splitlines()
     if type(error).__module__.startswith("ray."):
         lines = lines[-1:]
@@ -151,11 +151,11 @@ def error_in_words(error: BaseException) -> str:
 
 
 def _knock(address: str) -> None:
-    """Look whether anybody listens at ``host:port``: Ray itself would ask for many minutes.
+    """Fail at once where nothing listens at ``host:port``: Ray itself would go on trying for minutes.
 
     Raises
     ------
-    OSError : nobody does
+    OSError : nothing listens there
     """
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if host and port.isdecimal():
@@ -163,11 +163,11 @@ def _knock(address: str) -> None:
 
 
 def _refused(where: str, error: Exception) -> str:
-    """The sentence for a cluster that does not let us in."""
+    """The sentence for a cluster that cannot be reached or refuses the connection."""
     from ray.exceptions import AuthenticationError
 
     said = error_in_words(error)
-    if isinstance(error, AuthenticationError) or "Failed to connect" in said:  # though it did answer the knock
+    if isinstance(error, AuthenticationError) or "Failed to connect" in said:  # though it did answer before
         return (
             f"Expected to be let into the Ray cluster at {where}, got “{said}”; look whether that is the address of "
             "its head, copy ~/.ray/auth_token from there (or set RAY_AUTH_TOKEN), and set RAY_AUTH_MODE=token."

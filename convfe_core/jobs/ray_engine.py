@@ -1,8 +1,8 @@
 """Shards computed by Ray Data: a pool of workers on one machine or many, each with one backbone loaded.
 
 Workers only compute. What they find comes back as the bytes of a part, which is written here, so that workers need no
-way to the parts, and whatever was lost with a worker or a node is simply not there. What is not there is tried again,
-three times in all; what is missing even then is named, and another call with the same arguments does only that.
+access to the parts, and what was lost with a worker or a node is simply missing. Missing shards are tried again, three
+times in all. Those that are missing even then are named, and another call with the same arguments does only them.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ import os
 import pickle
 import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from convfe_core.base.errors import Skipped
-from convfe_core.base.pace import Pace
+from convfe_core.base.errors import ConvfeError, EngineError, SpecError
+from convfe_core.base.pace import Pace, Tell, tell_nobody
 from convfe_core.base.tensorflow_import import keep_lean
+from convfe_core.base.wording import counted
+from convfe_core.jobs.parts import Parts, packed, shard_table
 from convfe_core.jobs.ray_cluster import (
     check_machines,
     cluster_address,
@@ -28,37 +30,23 @@ from convfe_core.jobs.ray_cluster import (
     require_same_packages,
 )
 from convfe_core.jobs.ray_workers import WorkerPlan, Workers, plan_workers
-from convfe_core.jobs.shards import Job, Parts, Shard, packed, shard_table
+from convfe_core.jobs.shards import Job, Shard
 
 ATTEMPTS = 3
-"""How often a shard may fail, and how often in succession Ray may break off with nothing finished."""
+"""A shard may fail so often; and Ray may break off so often in succession without a single shard finished."""
 SHARDS_AT_ONCE, SHARDS_A_WORKER = 4096, 32
-"""The most that one round has, whichever is more: each takes a tenth of a megabyte here while the round lasts."""
+"""Most shards of one round: the larger of the first number and the second times the workers.
+
+While a round lasts, each of its shards takes a tenth of a megabyte in this process.
+"""
+RECENT = 64
+"""Shards by which the workers are counted that are at work."""
 LOST = "the worker that had it was lost each time; it may need more memory, see --worker-memory"
 
 
 @dataclass(frozen=True)
-class RayProgress:
-    """How far the shards are.
-
-    Attributes
-    ----------
-    shards, of : how many are done, of how many
-    workers : how many had a hand in the last ones
-    words : that, the pace and the number of workers, for one line
-    seconds_left : estimate, None at the beginning
-    """
-
-    shards: int
-    of: int
-    workers: int
-    words: str
-    seconds_left: float | None
-
-
-@dataclass(frozen=True)
 class RayEngine:
-    """Finishes shards on a Ray cluster.
+    """Finishes shards on a Ray cluster, as a `convfe_core.jobs.shards.Engine`.
 
     Parameters
     ----------
@@ -68,9 +56,12 @@ class RayEngine:
 
     address: str | None = None
     workers: Workers = field(default_factory=Workers)
+    elsewhere = True
 
-    def look(self, megabytes: float) -> None:
-        """Look whether a cluster would do, before anything long begins; one of this machine alone is not there yet.
+    def check(self, megabytes: float) -> None:
+        """Check before a long run that the cluster can be reached and has room for a worker.
+
+        A cluster of this machine alone is not checked: it is started when it is needed.
 
         Parameters
         ----------
@@ -78,7 +69,7 @@ class RayEngine:
 
         Raises
         ------
-        EngineError : it does not let us in or has no room for a worker, or one of its machines has other packages
+        EngineError : it cannot be reached, has no room for a worker, or one of its machines has other packages
         """
         if cluster_address(self.address) != "local":
             with connected(self.address) as ray:
@@ -86,72 +77,54 @@ class RayEngine:
                 plan_workers(_resources(ray), self.workers, megabytes, 1)
 
     def finish(
-        self,
-        job: Job,
-        shards: Sequence[Shard],
-        parts: Parts,
-        megabytes: float,
-        tell: Callable[[RayProgress], None] = lambda _progress: None,
-    ) -> dict[str, str]:
-        """Compute shards and write their parts as they come.
-
-        Parameters
-        ----------
-        shards : those that are not finished, neighbours with the same backbone
-        megabytes : what a worker needs if nobody said otherwise
-        tell : called after each shard; may raise to end it all
-
-        Returns
-        -------
-        why, by the names of the shards that could not be finished
+        self, job: Job, shards: Sequence[Shard], parts: Parts, pace: Pace, tell: Tell = tell_nobody
+    ) -> dict[str, ConvfeError]:
+        """Compute those shards that are not finished; see `convfe_core.jobs.shards.Engine`.
 
         Raises
         ------
         EngineError : Ray is not there, does not answer, or has no room for a worker
+        SpecError : no such backbone or layer
         """
-        if not shards:
+        missing = parts.missing(shards)
+        pace.skip(sum(len(shard.images) for shard in shards) - sum(len(shard.images) for shard in missing))
+        if not missing:
             return {}
         with connected(self.address) as ray:
-            plan = plan_workers(_resources(ray), self.workers, megabytes, len(shards))
-            return _Run(ray, job, parts, plan, tell).finish(shards)
-
-
-def missing_in_words(missing: Sequence[Skipped], most: int = 3) -> str:
-    """One sentence that names what could not be finished; at least one shard."""
-    named = "; ".join(f"{one.file} ({one.reason})" for one in missing[:most])
-    more = f" and {len(missing) - most} more" if len(missing) > most else ""
-    count = f"{len(missing)} shards are" if len(missing) > 1 else "1 shard is"
-    return f"{count} missing, everything else is done: {named}{more}; the same call again does only what is missing."
+            plan = plan_workers(_resources(ray), self.workers, job.megabytes, len(missing))
+            reasons = _Run(ray, job, parts, plan, pace, tell).finish(missing)
+        return {name: EngineError(reason) for name, reason in reasons.items()}
 
 
 class _Run:
-    """One run over some shards: rounds over what is missing, until nothing is or it is hopeless."""
+    """One run over some shards, in rounds over what is missing, until nothing is or attempts are used up."""
 
-    def __init__(self, ray: Any, job: Job, parts: Parts, plan: WorkerPlan, tell: Callable[[RayProgress], None]) -> None:
+    def __init__(self, ray: Any, job: Job, parts: Parts, plan: WorkerPlan, pace: Pace, tell: Tell) -> None:
         self._ray = ray
         self._parts = parts
         self._plan = plan
+        self._pace = pace
         self._tell = tell
         self._job = ray.put(job)
         self._reasons: dict[str, str] = {}
         self._failures: Counter[str] = Counter()
+        self._workers: deque[str] = deque(maxlen=RECENT)  # of the last shards
 
     def finish(self, shards: Sequence[Shard]) -> dict[str, str]:
-        """See `RayEngine.finish`."""
+        """Compute shards and return why, by name, some could not be finished."""
         left = {shard.name: shard for shard in shards}
-        progress = _Counted(len(shards), sum(len(shard.images) for shard in shards))
         most = max(SHARDS_AT_ONCE, SHARDS_A_WORKER * self._plan.most)
         idle = 0
         while idle < ATTEMPTS and (wanted := [s for s in left.values() if self._failures[s.name] < ATTEMPTS][:most]):
             before = len(left)
-            if self._round(wanted, left, progress):
+            if self._round(wanted, left, len(shards)):
                 idle = idle + 1 if len(left) == before else 0
             else:
                 idle = 0
                 self._failures.update(shard.name for shard in wanted if shard.name in left)
         return {name: self._reasons.get(name, LOST) for name in left}
 
-    def _round(self, shards: Sequence[Shard], left: dict[str, Shard], progress: _Counted) -> bool:
+    def _round(self, shards: Sequence[Shard], left: dict[str, Shard], of: int) -> bool:
         """Map the workers over shards, take what is finished out of `left`, and say whether Ray itself broke off."""
         results = self._results(shards)
         while True:
@@ -163,12 +136,17 @@ class _Run:
             if result is None:
                 return False
             shard = shards[result["number"]]
+            if result["wrong"]:
+                raise SpecError(result["reason"])
             if result["reason"]:
                 self._reasons[shard.name] = result["reason"]
                 continue
-            self._parts.write_packed(shard, result["part"])
+            self._parts.write(shard, result["part"])
             del left[shard.name]
-            self._tell(progress.after(shard, result["worker"]))
+            self._pace.count(len(shard.images))
+            self._workers.append(result["worker"])
+            done, workers = of - len(left), counted(len(set(self._workers)), "worker")
+            self._tell(self._pace.progress("ray", f"{done} of {of} shards, {workers}", done / of))
 
     def _results(self, shards: Sequence[Shard]) -> Iterator[dict[str, Any]]:
         from ray.data import ActorPoolStrategy, DataContext
@@ -222,38 +200,18 @@ class _Worker:
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         shard: Shard = pickle.loads(row["shard"])
-        part, reason = b"", ""
+        part, reason, wrong = b"", "", False
         try:
             part = self._part(shard)
-        except Exception as error:  # told where the run is, which tries the shard again
+        except Exception as error:  # told where the run is, which tries the shard again unless the call is wrong
             reason = error_in_words(error)
-        return {"number": row["number"], "worker": self._worker, "part": part, "reason": reason}
+            wrong = isinstance(error, SpecError) and self._backbone is None  # it was raised by `load`
+        return {"number": row["number"], "worker": self._worker, "part": part, "reason": reason, "wrong": wrong}
 
     def _part(self, shard: Shard) -> bytes:
         if shard.backbone != self._backbone:
             require_same_packages(self._packages, package_versions(), "a worker")
             self._backbone = self._loaded = None  # two at once would take twice the memory
-            self._loaded = self._job.load(shard.backbone)
+            self._loaded = self._job.load(shard.backbone, lambda _phrase: None)
             self._backbone = shard.backbone
         return packed(shard_table(shard, lambda one, first: self._job.rows(self._loaded, one, first), self._job.schema))
-
-
-class _Counted:
-    """What is done, for the line that tells of it."""
-
-    def __init__(self, shards: int, images: int) -> None:
-        self._shards = shards
-        self._done = 0
-        self._pace = Pace(images)
-        self._workers: deque[str] = deque(maxlen=64)
-
-    def after(self, shard: Shard, worker: str) -> RayProgress:
-        """Count one more shard."""
-        self._done += 1
-        self._pace.count(len(shard.images))
-        self._workers.append(worker)
-        count = len(set(self._workers))
-        words = f"{self._done} of {self._shards} shards, {count} worker{'' if count == 1 else 's'}"
-        rate = self._pace.images_per_second
-        left = None if rate is None else (self._pace.total - self._pace.done) / rate
-        return RayProgress(self._done, self._shards, count, f"{words}, {rate:.3g} images/s" if rate else words, left)

@@ -71,7 +71,7 @@ def plan_workers(nodes: Sequence[Mapping[str, float]], workers: Workers, megabyt
     8
     """
     cpus = workers.cpus
-    if cpus is None:  # each worker has as many threads as its node has cores: a hundred of them would stand in line
+    if cpus is None:  # each worker has as many threads as its node has cores: a hundred of them would share these cores
         smallest = min((int(node["CPU"]) for node in nodes if node.get("CPU")), default=1)
         cpus = float(max(1, smallest // WORKERS_ON_A_NODE))
     memory = int((megabytes if workers.memory_mb is None else workers.memory_mb) * 2**20)

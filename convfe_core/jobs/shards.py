@@ -1,35 +1,34 @@
-"""Long runs cut into shards: each becomes one Parquet part, written whole, so that a killed run goes on where it was.
+"""Long runs cut into shards: a few hundred consecutive images of a request under one backbone.
 
-A shard is a few hundred consecutive images of a request under one backbone. What it gives depends on the shard alone,
-never on other shards or their order, so any engine may compute them. Within a shard the rows of every finished batch
-are kept as a piece, from which a run that was killed in the middle goes on; the part replaces them. At an address, such
-as ``s3://bucket/folder``, there are no pieces: a finished part is the unit.
+What a shard gives depends on the shard alone, never on other shards or their order, so any engine may compute them, in
+this process or elsewhere, and a run that was killed goes on with those that are not finished.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
-import pyarrow.parquet as parquet
 
-from convfe_core.base.folders import Folder, LocalFolder, open_folder
+from convfe_core.base.background import map_ahead
+from convfe_core.base.errors import AnnotationError, ConvfeError, ImageError, Skipped
+from convfe_core.base.pace import Pace, Tell
 from convfe_core.base.wording import file_stem
+from convfe_core.photos.photo import Photo
+
+if TYPE_CHECKING:
+    from convfe_core.jobs.parts import Parts
 
 SHARD_IMAGES = 256
-LAYOUT = 1
-"""Raised when what a part holds changes, so that parts of older versions are not taken for finished."""
+LAYOUT = 2
+"""Raised when the meaning of rows changes, so that parts of older versions are not taken for finished."""
 
 Row = dict[str, Any]
-
-_PART, _PIECE = ".parquet", ".piece"
-_PIECE_NAME = re.compile(r"(?P<shard>.+)\.(?P<first>\d+)-(?P<after>\d+)\.piece")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ class Shard:
 
     Attributes
     ----------
-    backbone : its spec, as text
+    backbone : its name in the job
     number : place among this backbone's shards
     images : in the order of the request
     digest : SHA-256 of everything that its rows depend on, hex
@@ -78,17 +77,11 @@ class Shard:
         return f"{self.backbone}, images {self.images[0].place + 1} to {self.images[-1].place + 1}"
 
 
-ComputeRows = Callable[[Shard, int], Iterator[tuple[int, list[Row]]]]
-"""Takes a shard and the first image to compute, yields after each batch the next image and the rows of those before it.
-
-To begin at a yielded image must give the very rows that would have followed.
-"""
-
-
 def cut_shards(
     images: Sequence[ShardImage],
     backbones: Sequence[str],
     request: Mapping[str, Any],
+    schema: pa.Schema,
     per_shard: int | None = None,
 ) -> list[Shard]:
     """Cut a request into shards, all of one backbone before those of the next.
@@ -96,156 +89,138 @@ def cut_shards(
     Parameters
     ----------
     request : everything else that rows depend on, fit for JSON
+    schema : of the rows
     per_shard : None for `SHARD_IMAGES`
     """
     per_shard = per_shard or SHARD_IMAGES
+    columns = [f"{column.name} {column.type}" for column in schema]
     shards = []
     for backbone in backbones:
         for number, start in enumerate(range(0, len(images), per_shard)):
             members = tuple(images[start : start + per_shard])
             told = [(image.path, image.place, image.name, image.stamp) for image in members]
-            facts = [LAYOUT, backbone, dict(request), told]
+            facts = [LAYOUT, columns, backbone, dict(request), told]
             digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
             shards.append(Shard(backbone, number, members, digest))
     return shards
 
 
 class Job(Protocol):
-    """What an engine maps over shards: everything that is the same for all of them; it pickles.
-
-    Attributes
-    ----------
-    schema : of the rows
-    """
+    """What an engine maps over shards: everything that is the same for all of them; it pickles."""
 
     @property
     def schema(self) -> pa.Schema:
         """Of the rows."""
 
-    def load(self, backbone: str) -> Any:
+    @property
+    def megabytes(self) -> float:
+        """Memory of a process of its own that computes any of the shards."""
+
+    def called(self, backbone: str) -> tuple[str, str]:
+        """What a backbone is called in `convfe_core.base.pace.Progress`: who, and what it does besides images."""
+
+    def load(self, backbone: str, tell: Callable[[str], None]) -> Any:
         """Make ready what the shards of one backbone share, above all its weights.
 
         Parameters
         ----------
-        backbone : as shards name it
+        tell : takes a phrase for somebody who waits; may raise to end the run
         """
+
+    def remark(self, loaded: Any) -> str | None:
+        """What is to be said of what `load` gave, if anything."""
 
     def rows(self, loaded: Any, shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
         """Compute a shard with what `load` gave; see `ComputeRows`."""
 
 
-def shard_table(shard: Shard, compute: ComputeRows, schema: pa.Schema) -> pa.Table:
-    """Compute a shard in memory, as an engine does that keeps its own record of what is finished."""
-    rows = [row for _, batch in compute(shard, 0) for row in batch]
-    return pa.Table.from_pylist(rows, schema)
+ComputeRows = Callable[[Shard, int], Iterator[tuple[int, list[Row]]]]
+"""Takes a shard and the first image to compute, yields after each batch the next image and the rows of those before it.
+
+There is one row an image. To begin at a yielded image must give the very rows that would have followed.
+"""
 
 
-class Parts:
-    """The finished parts of a run in a folder.
+class Engine(Protocol):
+    """What computes the shards of a job."""
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether it computes in other processes; it is best given all shards of a run at once then."""
+
+    def finish(self, job: Job, shards: Sequence[Shard], parts: Parts, pace: Pace, tell: Tell) -> dict[str, ConvfeError]:
+        """Compute those shards that are not finished and write their parts.
+
+        Parameters
+        ----------
+        shards : all that are wanted, neighbours with the same backbone
+        pace : counts their images
+        tell : called again and again; may raise to end it all
+
+        Returns
+        -------
+        why, by the names of the shards that could not be finished: an `EngineError` where the engine lost a shard, any
+        other where its backbone cannot be loaded
+
+        Raises
+        ------
+        SpecError : no such backbone or layer, which no other attempt would change
+        """
+
+
+def rows_of_shard(
+    shard: Shard,
+    first: int,
+    read: Callable[[ShardImage], bytes],
+    decode: Callable[[ShardImage, bytes], Photo],
+    process: Callable[[Iterator[tuple[int, Photo]]], Generator[list[tuple[int, Row]], None, None]],
+    readers: int = 1,
+) -> Iterator[tuple[int, list[Row]]]:
+    """Turn the images of a shard into rows, window by window; see `ComputeRows`.
+
+    An image that cannot be read becomes a row with nothing but its ``reason``.
 
     Parameters
     ----------
-    folder : or its path or address
-    schema : of the rows
+    read, decode : an image's bytes, and the photograph in them; both may raise ImageError or AnnotationError
+    process : yields windows of rows, with the places in the shard that their photographs came with, in order
+    readers : threads that read
     """
+    reasons: dict[int, str] = {}  # filled by the thread that decodes, always ahead of what is yielded here
 
-    def __init__(self, folder: Folder | str | Path, schema: pa.Schema) -> None:
-        self.folder = folder if isinstance(folder, Folder) else open_folder(folder)
-        self.schema = schema
+    def attempt(image: ShardImage) -> bytes | ImageError | AnnotationError:
+        try:
+            return read(image)
+        except (ImageError, AnnotationError) as error:
+            return error
 
-    def keep_only(self, shards: Iterable[Shard]) -> None:
-        """Remove parts and pieces of other requests: what they tell of may be overwritten by this one."""
-        names = {shard.name for shard in shards}
-        for name in self.folder.names():
-            piece = _PIECE_NAME.fullmatch(name)
-            owner = piece["shard"] if piece else name.removesuffix(_PART)
-            if name.endswith((_PART, _PIECE)) and owner not in names:
-                self.folder.remove(name)
+    def photos() -> Iterator[tuple[int, Photo]]:
+        with closing(map_ahead(attempt, shard.images[first:], readers)) as files:
+            for position, data in enumerate(files, first):
+                try:
+                    if isinstance(data, ConvfeError):
+                        raise data
+                    yield position, decode(shard.images[position], data)
+                except (ImageError, AnnotationError) as error:
+                    reasons[position] = str(error)
 
-    def has(self, shard: Shard) -> bool:
-        """Whether a shard is finished."""
-        return self.folder.has(_part(shard))
+    def in_order(start: int, after: int, rows: Mapping[int, Row]) -> list[Row]:
+        return [rows[k] if k in rows else {"reason": reasons[k]} for k in range(start, after)]
 
-    def finished(self, shards: Iterable[Shard]) -> set[str]:
-        """The names of those shards that are finished, for one question to the folder."""
-        there = self.folder.names()
-        return {shard.name for shard in shards if _part(shard) in there}
-
-    def begun(self, shards: Iterable[Shard]) -> int:
-        """How many images of unfinished shards an earlier run has finished, for one question to the folder."""
-        there = self._all_pieces()
-        return sum(_following(there.get(shard.name, {}))[1] for shard in shards)
-
-    def read(self, shard: Shard) -> pa.Table:
-        """The rows of a finished shard."""
-        return self._read(_part(shard))
-
-    def drop(self, shard: Shard) -> None:
-        """Forget that a shard is finished."""
-        self.folder.remove(_part(shard))
-
-    def write(self, shard: Shard, table: pa.Table) -> None:
-        """Finish a shard."""
-        self.write_packed(shard, packed(table))
-
-    def write_packed(self, shard: Shard, part: bytes) -> None:
-        """Finish a shard with what `packed` made of its rows, somewhere else perhaps."""
-        self.folder.write(_part(shard), part)
-
-    def compute(self, shard: Shard, compute: ComputeRows) -> Iterator[list[Row]]:
-        """Finish a shard, going on where it was begun, and yield the rows of every new batch once they are kept."""
-        pieces, first = _following(self._all_pieces().get(shard.name, {}))
-        tables = [self._read(piece) for piece in pieces]
-        for after, rows in compute(shard, first):
-            tables.append(pa.Table.from_pylist(rows, self.schema))
-            if isinstance(self.folder, LocalFolder):
-                pieces.append(f"{shard.name}.{first:05d}-{after:05d}{_PIECE}")
-                self.folder.write(pieces[-1], packed(tables[-1]))
-            first = after
-            yield rows
-        self.write(shard, pa.concat_tables(tables) if tables else self.schema.empty_table())
-        for piece in pieces:
-            self.folder.remove(piece)
-
-    def _read(self, name: str) -> pa.Table:
-        return parquet.read_table(pa.BufferReader(self.folder.read(name)), schema=self.schema)
-
-    def _all_pieces(self) -> dict[str, dict[int, tuple[str, int]]]:
-        """By shard and first image, the piece that begins there, and the first image after it."""
-        found: dict[str, dict[int, tuple[str, int]]] = {}
-        for name in self.folder.names() if isinstance(self.folder, LocalFolder) else ():
-            if match := _PIECE_NAME.fullmatch(name):
-                found.setdefault(match["shard"], {})[int(match["first"])] = name, int(match["after"])
-        return found
+    start = first
+    with closing(process(photos())) as windows:
+        for window in windows:
+            rows = dict(window)
+            after = max(rows) + 1
+            yield after, in_order(start, after, rows)
+            start = after
+    if start < len(shard.images):
+        yield len(shard.images), in_order(start, len(shard.images), {})
 
 
-def shard_rows(shard: Shard, compute: ComputeRows, parts: Parts | None) -> Iterator[Row]:
-    """The rows of a shard: from its part, computed first if there is none; straight from `compute` without parts."""
-    if parts is None:
-        for _, rows in compute(shard, 0):
-            yield from rows
-        return
-    if not parts.has(shard):
-        for _ in parts.compute(shard, compute):
-            pass
-    yield from parts.read(shard).to_pylist()
-
-
-def packed(table: pa.Table) -> bytes:
-    """Rows as the bytes of a part."""
-    sink = pa.BufferOutputStream()
-    parquet.write_table(table, sink, compression="zstd")
-    return bytes(sink.getvalue())
-
-
-def _following(pieces: Mapping[int, tuple[str, int]]) -> tuple[list[str], int]:
-    """The pieces that follow each other from a shard's first image on, and the first image after them."""
-    names, first = [], 0
-    while first in pieces:
-        name, first = pieces[first]
-        names.append(name)
-    return names, first
-
-
-def _part(shard: Shard) -> str:
-    return f"{shard.name}{_PART}"
+def missing_in_words(missing: Sequence[Skipped], most: int = 3) -> str:
+    """One sentence that names the shards that could not be finished; at least one."""
+    named = "; ".join(f"{one.file} ({one.reason})" for one in missing[:most])
+    more = f" and {len(missing) - most} more" if len(missing) > most else ""
+    count = f"{len(missing)} shards are" if len(missing) > 1 else "1 shard is"
+    return f"{count} missing, everything else is done: {named}{more}; the same call again does only what is missing."

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import html
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo, read_photo
 from convfe_core.ranking.plots import pareto_figure, separation_figure, size_figure
 from convfe_core.ranking.results import RankResult
-from convfe_core.ranking.tables import skipped_in_words, table_rows, to_csv, to_json
+from convfe_core.ranking.tables import number_cell, skipped_in_words, table_rows, to_csv, to_json
 
 if TYPE_CHECKING:
     from convfe_core.backbones.backbone import Backbone
@@ -33,26 +32,24 @@ ROWS = 3
 
 
 @dataclass(frozen=True)
-class _Column:
-    """A column of the table: the key of its numbers in a table row, and how they are written."""
+class _Picture:
+    """A PNG in base64, and what is said of it."""
 
-    title: str
-    key: str
-    form: str
-    scale: float = 1.0
+    png: str
+    caption: str
 
 
 _COLUMNS = (
-    _Column("S (95 % interval)", "S", "+.3f"),
-    _Column("control", "control_S", "+.3f"),
-    _Column("AUROC", "auroc", ".3f"),
-    _Column("probe", "probe", ".2f"),
-    _Column("ms, one at a time", "ms_batch_1", ".1f"),
-    _Column("GFLOPs", "flops", ".2f", 1e-9),
-    _Column("M params", "params", ".2f", 1e-6),
-    _Column("top-1 %", "imagenet_top1", ".1f"),
+    ("S (95 % interval)", "S", "+.3f", 1.0),
+    ("control", "control_S", "+.3f", 1.0),
+    ("AUROC", "auroc", ".3f", 1.0),
+    ("probe", "probe", ".2f", 1.0),
+    ("ms, one at a time", "ms_batch_1", ".1f", 1.0),
+    ("GFLOPs", "flops", ".2f", 1e-9),
+    ("M params", "params", ".2f", 1e-6),
+    ("top-1 %", "imagenet_top1", ".1f", 1.0),
 )
-"""After the backbone's name; those without any number are left out."""
+"""After the backbone's name: title, key in a table row, form and scale of its numbers."""
 
 
 def write_reports(
@@ -106,64 +103,54 @@ def html_report(result: RankResult, best: Sequence[str], worst: Sequence[str], l
     best, worst : names of images to show with the maps of every backbone
     load : gives the backbone of a spec at a tap in the arithmetic of the ranking; None loads each anew
     """
+    import jinja2
     from plotly.offline import get_plotlyjs
 
-    figures = [
-        ("Separation", separation_figure(result)),
-        ("Separation by box size", size_figure(result)),
-    ]
+    figures = [("Separation", separation_figure(result)), ("Separation by box size", size_figure(result))]
     if any(r.cost is not None for r in result.results):
         figures.insert(1, ("Separation against time", pareto_figure(result)))
-    plots = "".join(_plot(number, title, figure) for number, (title, figure) in enumerate(figures))
     pictures = _pictures(result, [*best, *worst], load)
-    leader = result.ranking.backbones[0].label
-    seen = "".join(
-        f"<h2>Where {html.escape(leader)} separates {how}</h2>{''.join(pictures.get(name, '') for name in names)}"
-        for how, names in (("best", best), ("worst", worst))
-        if any(name in pictures for name in names)
+    titles, rows = _table(result)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("convfe_core.ranking", ""),
+        autoescape=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
     )
-    facts = (
-        f"{result.extent}. Size {result.options.size.name}, {result.options.reduction} map, 95 % intervals over images"
-    )
-    remarks = "".join(f"<li>{html.escape(f'{label}: {remark}')}</li>" for label, remark in result.remarks)
-    missing = [f"missing {one.file}: {one.reason}" for one in result.missing]
-    problems = "".join(f"<li>{html.escape(line)}</li>" for line in [*skipped_in_words(result, most=200), *missing])
-    return _PAGE.format(
-        verdict=html.escape(result.ranking.verdict.text),
-        dataset=html.escape(result.dataset.name),
-        facts=html.escape(facts),
-        table=_table(result),
-        remarks=remarks,
-        plots=plots,
-        pictures=seen,
-        problems=f"<h2>Not used</h2><ul>{problems}</ul>" if problems else "",
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
+    return environment.get_template("report.html.jinja").render(
+        verdict=result.ranking.verdict.text,
+        dataset=result.dataset.name,
+        facts=f"{result.extent}. Size {result.options.size.name}, {result.options.reduction} map, 95 % intervals over "
+        "images",
+        titles=titles,
+        rows=rows,
+        remarks=[f"{label}: {remark}" for label, remark in result.remarks],
+        figures=figures,
+        leader=result.ranking.backbones[0].label,
+        seen=[
+            (how, [pictures[name] for name in names if name in pictures])
+            for how, names in (("best", best), ("worst", worst))
+        ],
+        problems=[
+            *skipped_in_words(result, most=200),
+            *(f"missing {one.file}: {one.reason}" for one in result.missing),
+        ],
         plotly=get_plotlyjs(),
     )
 
 
-def _table(result: RankResult) -> str:
-    rows, lines = table_rows(result), []
-    found = [column for column in _COLUMNS if any(row[column.key] is not None for row in rows)]
-    for row in rows:
-        cells = [row["spec"], *(_number(row[c.key], c.form, c.scale) for c in found)]
+def _table(result: RankResult) -> tuple[list[str], list[list[str]]]:
+    """The titles of the columns that have a number, and the cells under them."""
+    rows = table_rows(result)
+    columns = [column for column in _COLUMNS if any(row[column[1]] is not None for row in rows)]
+    lines = [
+        [row["spec"], *(number_cell(row, key, form, scale, "") for _, key, form, scale in columns)] for row in rows
+    ]
+    for line, row in zip(lines, rows, strict=True):
         if row["S"] is not None:
-            cells[1] += f" ({row['S_low']:+.3f} to {row['S_high']:+.3f})"
-        lines.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>")
-    head = "".join(f"<th>{title}</th>" for title in ("backbone", *(column.title for column in found)))
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
-
-
-def _number(value: float | None, form: str, scale: float = 1.0) -> str:
-    return "" if value is None else format(value * scale, form)
-
-
-def _plot(number: int, title: str, figure: dict[str, Any]) -> str:
-    # "</script" would end the script element, and "<!--" would hide that end.
-    data, layout = (json.dumps(figure[part]).replace("<", "\\u003c") for part in ("data", "layout"))
-    return (
-        f'<h2>{html.escape(title)}</h2><div id="plot{number}"></div>'
-        f'<script>plots.push(["plot{number}", {data}, {layout}])</script>'
-    )
+            line[1] += f" ({row['S_low']:+.3f} to {row['S_high']:+.3f})"
+    return ["backbone", *(title for title, *_ in columns)], lines
 
 
 def _load_anew(spec: Spec, tap: str, precision: Precision) -> Backbone:
@@ -172,8 +159,8 @@ def _load_anew(spec: Spec, tap: str, precision: Precision) -> Backbone:
     return load_backbone(spec, tap, precision=precision)
 
 
-def _pictures(result: RankResult, names: Sequence[str], load: Load | None) -> dict[str, str]:
-    """By image, an HTML figure with the photograph, its boxes, and the map that ranks of all backbones that load."""
+def _pictures(result: RankResult, names: Sequence[str], load: Load | None) -> dict[str, _Picture]:
+    """By image, the photograph, its boxes, and the map that ranks of all backbones that load."""
     from convfe_core.drawing.row_picture import row_png
     from convfe_core.maps.extraction import extract_maps
 
@@ -194,12 +181,9 @@ def _pictures(result: RankResult, names: Sequence[str], load: Load | None) -> di
     pictures = {}
     for name, photo in photos.items():
         picture = row_png(photo, maps[name], reductions=(options.reduction,), boxes=boxes[name])
-        data = base64.b64encode(picture).decode("ascii")
         scored = [(one.label, _score(result, one.label, name)) for one in result.ranking.backbones]
         scores = ", ".join(f"{label} {value:+.2f}" for label, value in scored if value is not None)
-        caption = html.escape(f"{name}, S: {scores}")
-        image = f'<img src="data:image/png;base64,{data}" alt="{caption}">'
-        pictures[name] = f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
+        pictures[name] = _Picture(base64.b64encode(picture).decode("ascii"), f"{name}, S: {scores}")
     return pictures
 
 
@@ -207,31 +191,3 @@ def _score(result: RankResult, label: str, image: str) -> float | None:
     place = next(k for k, entry in enumerate(result.dataset.images) if entry.image == image)
     value = float(result.result(label).scores.maps[result.options.reduction].separation[place])
     return value if np.isfinite(value) else None
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Backbones for {dataset}</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; color: #1c2b2a; background: #fff; max-width: 70rem; margin: 2rem auto;
-  padding: 0 1rem }}
-h1 {{ font-size: 1.5rem; line-height: 1.3 }} h2 {{ font-size: 1.15rem; margin-top: 2.2rem }}
-.facts {{ color: #5c6570 }} table {{ border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }}
-th, td {{ text-align: right; padding: .35rem .6rem; border-bottom: 1px solid #d5dae0 }}
-th:first-child, td:first-child {{ text-align: left }} td {{ white-space: nowrap }}
-img {{ max-width: 100%; height: auto }} figure {{ margin: 1rem 0 }} figcaption {{ color: #5c6570; font-size: .9rem }}
-.scroll {{ overflow-x: auto }}
-</style><script>const plots = []</script></head><body>
-<h1>{verdict}</h1><p class="facts">{facts}</p><div class="scroll">{table}</div><ul>{remarks}</ul>
-{plots}{pictures}{problems}
-<h2>How to read this</h2><p>S is how much better a backbone's map finds the boxes of an image than it finds the boxes of
-other images: 0 is no better than knowing where objects usually lie, 0.5 is about the most. The control is the same
-architecture with untrained weights. AUROC is the chance that a cell inside a box is brighter than one outside, which
-also rewards looking at the middle. The probe asks whether the features inside a box tell its class from the other
-classes and from background. Backbones are tied where the interval of their difference holds 0. In the pictures every
-map has its own scale, and the boxes are yours.</p>
-<script>{plotly}</script>
-<script>
-for (const [id, data, layout] of plots) Plotly.newPlot(id, data, layout, {{responsive: true, displaylogo: false}})
-</script></body></html>
-"""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
+from convfe_core.backbones.precision import Precision
+from convfe_core.base.arrays import Values
 from convfe_core.jobs.shards import Row
 from convfe_core.maps.feature_maps import REDUCTIONS
 from convfe_core.maps.map_diagnostics import Diagnostics
 from convfe_core.ranking.score_rows import NUMBERS
 from convfe_core.ranking.verdict import MapScores
+from convfe_core.scoring.box_probe import ProbeResult, probe_boxes
 from convfe_core.scoring.separation import SIZE_GROUPS
 
 
@@ -18,6 +23,13 @@ class PassScores:
     Parameters
     ----------
     images : how many the data set has
+
+    Attributes
+    ----------
+    separation, auroc : (N, 2) by image and reduction
+    by_size : (N, 3) separation by image and `SIZE_GROUPS`; of the backbone itself alone
+    seen : how many images could be read
+    weights, tap, stride, precision : of the backbone
     """
 
     def __init__(self, images: int) -> None:
@@ -25,12 +37,37 @@ class PassScores:
         self.auroc = np.full((images, len(REDUCTIONS)), np.nan)
         self.by_size = np.full((images, len(SIZE_GROUPS)), np.nan)
         self.seen = 0
-        self.complete = True
         self.weights = self.tap = ""
         self.stride = 0
+        self.precision: Precision = "float32"
         self._sums = np.zeros((len(REDUCTIONS), len(NUMBERS)))
-        self._diagnosed = 0.0
+        self._diagnosed = 0
         self._flags = np.zeros((len(REDUCTIONS), 2), bool)  # some map was flat, some was not finite
+        self._sides = [np.empty(0, np.float32)]
+        self._averages: dict[int, bytes] = {}
+
+    def add_row(self, place: int, row: Row) -> None:
+        """Take what the photograph at a place scored."""
+        self.separation[place], self.auroc[place] = row["separation"], row["auroc"]
+        self.weights, self.tap, self.stride, self.precision = (
+            row[name] for name in ("weights", "tap", "stride", "precision")
+        )
+        self.seen += 1
+        if row["diagnostics"]:
+            found = np.array(row["diagnostics"])
+            self._sums += found[:, : len(NUMBERS)]
+            self._flags |= np.stack([found[:, -2] > 0, found[:, -1] == 0], axis=1)
+            self._diagnosed += 1
+        if row["by_size"]:
+            self.by_size[place] = row["by_size"]
+            self._sides.append(np.frombuffer(row["sides"], np.float32))
+            if row["boxes"]:
+                self._averages[place] = row["averages"]
+
+    @property
+    def sides(self) -> Values:
+        """(N,) sides of all boxes, in cells."""
+        return np.concatenate(self._sides).astype(np.float64)
 
     def map_scores(self, control: PassScores | None) -> dict[str, MapScores]:
         """Scores by reduction, beside a control's."""
@@ -40,17 +77,6 @@ class PassScores:
             )
             for k, name in enumerate(REDUCTIONS)
         }
-
-    def add_row(self, row: Row) -> None:
-        """Take what one photograph scored."""
-        self.separation[row["place"]], self.auroc[row["place"]] = row["separation"], row["auroc"]
-        self.tap = row["tap"]
-        self.seen += 1
-        if row.get("diagnostics"):
-            found = np.array(row["diagnostics"])
-            self._sums += found[:, : len(NUMBERS)]
-            self._flags |= np.stack([found[:, -2] > 0, found[:, -1] == 0], axis=1)
-            self._diagnosed += 1
 
     def diagnostics(self) -> dict[str, Diagnostics]:
         """Means over the images, by reduction; flagged when any map was."""
@@ -64,12 +90,30 @@ class PassScores:
             for k, name in enumerate(REDUCTIONS)
         }
 
-    def add(self, other: PassScores, share: float) -> None:
-        """Add a share of other scores, so that shares which add up to one give an average."""
-        for name in ("separation", "auroc"):
-            mine, theirs = getattr(self, name), getattr(other, name)
-            setattr(self, name, (np.where(self.seen, mine, 0.0) + share * theirs))
-        self.seen += other.seen
-        self._sums = self._sums + other._sums
-        self._flags |= other._flags
-        self._diagnosed += other._diagnosed
+    def probe(self, labels: Mapping[int, Sequence[str]], seed: int) -> ProbeResult:
+        """Whether the features of boxes tell their classes.
+
+        Parameters
+        ----------
+        labels : by place, of the boxes that were asked for
+        seed : of the folds
+        """
+        features, places = [], []
+        names: list[str] = []
+        for place, averages in self._averages.items():
+            features.append(np.frombuffer(averages, np.float32).reshape(len(labels[place]), -1))
+            names += labels[place]
+            places += [place] * len(labels[place])
+        found = np.concatenate(features) if features else np.empty((0, 1), np.float32)
+        return probe_boxes(found, np.array(names, np.str_), np.array(places, np.int64), seed=seed)
+
+
+def average(passes: Sequence[PassScores]) -> PassScores:
+    """Of passes over the same images: the mean of their scores, and the numbers of all their maps together."""
+    total = PassScores(len(passes[0].separation))
+    total.separation = np.sum([one.separation * (1 / len(passes)) for one in passes], axis=0)
+    for one in passes:
+        total._sums += one._sums
+        total._flags |= one._flags
+        total._diagnosed += one._diagnosed
+    return total

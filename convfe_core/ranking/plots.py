@@ -29,26 +29,34 @@ INK = "#1c2b2a"
 
 def separation_figure(result: RankResult, ink: str = INK) -> dict[str, Any]:
     """S of every backbone with its interval, the highest on top, and its control's as an open diamond."""
-    rows = [row for row in reversed(table_rows(result)) if row["S"] is not None]
-    data = [
-        _with_intervals(
-            [escape(r["spec"]) for r in rows], rows, ("S", "S_low", "S_high"), "backbone", COLOURS[0], "circle"
-        ),
-    ]
-    controlled = [row for row in rows if row["control_S"] is not None]
-    if controlled:
-        keys = ("control_S", "control_low", "control_high")
-        labels = [escape(row["spec"]) for row in controlled]
-        data.append(_with_intervals(labels, controlled, keys, "its untrained control", CONTROL_COLOUR, "diamond-open"))
+    ranked = [row for row in reversed(table_rows(result)) if row["S"] is not None]
+    data = []
+    for name, keys, colour, symbol in (
+        ("backbone", ("S", "S_low", "S_high"), COLOURS[0], "circle"),
+        ("its untrained control", ("control_S", "control_low", "control_high"), CONTROL_COLOUR, "diamond-open"),
+    ):
+        rows = [row for row in ranked if row[keys[0]] is not None]
+        found = {
+            "type": "scatter",
+            "mode": "markers",
+            "x": [row[keys[0]] for row in rows],
+            "y": [escape(row["spec"]) for row in rows],
+            "error_x": _bars(rows, keys) | {"color": colour},
+            "marker": {"color": colour, "size": 11, "symbol": symbol, "line": {"width": 2, "color": colour}},
+            "name": name,
+            "hovertemplate": f"%{{y}}<br>S %{{x:.3f}}<extra>{name}</extra>",
+        }
+        if rows or name == "backbone":
+            data.append(found)
     layout = _layout(ink, f"separation S of the {result.options.reduction} map", "")
-    layout["height"] = 120 + 44 * len(rows)
+    layout["height"] = 120 + 44 * len(ranked)
     layout["xaxis"] |= {"zeroline": True, "zerolinecolor": ink, "zerolinewidth": 1}
     layout["yaxis"] |= {"type": "category", "automargin": True}
     return {"data": data, "layout": layout}
 
 
 def pareto_figure(result: RankResult, cost: str = "ms_batch_1", ink: str = INK) -> dict[str, Any]:
-    """S against a cost, with the front: the backbones that nothing both cheaper and better stands against.
+    """S against a cost, with the Pareto front: each of its backbones has a higher S than every cheaper one.
 
     Parameters
     ----------
@@ -58,13 +66,16 @@ def pareto_figure(result: RankResult, cost: str = "ms_batch_1", ink: str = INK) 
         raise ValueError(f"Expected a cost: {', '.join(COSTS)}. Received: {cost!r}")
     rows = [row for row in table_rows(result) if row["S"] is not None and row[cost] is not None]
     front = pareto_front(rows, cost)
+    costs = [row[cost] for row in rows]
+    middle = float(np.median(costs)) if costs else 0.0
+    spread = min(costs, default=0.0) > 0 and max(costs) / min(costs) >= 10
     points = {
         "type": "scatter",
         "mode": "markers+text",
-        "x": [row[cost] for row in rows],
+        "x": costs,
         "y": [row["S"] for row in rows],
         "text": [escape(row["spec"]) for row in rows],
-        "textposition": _inwards([row[cost] for row in rows]),
+        "textposition": ["top left" if found > middle else "top right" for found in costs],  # where the plot has room
         "error_y": _bars(rows, ("S", "S_low", "S_high")),
         "marker": {"color": COLOURS[0], "size": 10},
         "name": "backbone",
@@ -81,7 +92,8 @@ def pareto_figure(result: RankResult, cost: str = "ms_batch_1", ink: str = INK) 
         "hoverinfo": "skip",
     }
     layout = _layout(ink, COSTS[cost], "separation S")
-    layout["xaxis"] |= _cost_axis([row[cost] for row in rows])
+    # A logarithmic axis over less than a power of ten would have no number on it.
+    layout["xaxis"] |= {"type": "log", "dtick": "D2"} if spread else {"type": "linear"}
     return {"data": [line, points], "layout": layout | {"height": 420}}
 
 
@@ -92,18 +104,6 @@ def pareto_front(rows: Sequence[Mapping[str, Any]], cost: str) -> list[Mapping[s
         if not front or row["S"] > front[-1]["S"]:
             front.append(row)
     return front
-
-
-def _cost_axis(costs: Sequence[float]) -> dict[str, Any]:
-    """Logarithmic where the costs span powers of ten; else it would stand there without any number on it."""
-    spread = min(costs, default=0.0) > 0 and max(costs) / min(costs) >= 10
-    return {"type": "log", "dtick": "D2"} if spread else {"type": "linear"}
-
-
-def _inwards(costs: Sequence[float]) -> list[str]:
-    """Put words beside points on the side where the plot has room."""
-    middle = float(np.median(costs)) if costs else 0.0
-    return ["top left" if cost > middle else "top right" for cost in costs]
 
 
 def size_figure(result: RankResult, ink: str = INK) -> dict[str, Any]:
@@ -169,26 +169,6 @@ def duel_figure(result: RankResult, first: RankedBackbone, second: RankedBackbon
     ]
     layout = _layout(ink, f"S under {across}", f"S under {up}") | {"height": 420}
     return {"data": data, "layout": layout}
-
-
-def _with_intervals(
-    labels: Sequence[str],
-    rows: Sequence[Mapping[str, Any]],
-    keys: tuple[str, str, str],
-    name: str,
-    colour: str,
-    symbol: str,
-) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": [row[keys[0]] for row in rows],
-        "y": list(labels),
-        "error_x": _bars(rows, keys) | {"color": colour},
-        "marker": {"color": colour, "size": 11, "symbol": symbol, "line": {"width": 2, "color": colour}},
-        "name": name,
-        "hovertemplate": "%{y}<br>S %{x:.3f}<extra>" + name + "</extra>",
-    }
 
 
 def _bars(rows: Sequence[Mapping[str, Any]], keys: tuple[str, str, str]) -> dict[str, Any]:

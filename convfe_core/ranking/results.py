@@ -1,4 +1,4 @@
-"""What a ranking run is asked, what it tells on the way, and what it found."""
+"""What a ranking run is asked, and what it found."""
 
 from __future__ import annotations
 
@@ -43,28 +43,6 @@ class RankOptions:
     reduction: str = "mean"
     seed: int = 0
     precision: Precision = "float32"
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is.
-
-    Attributes
-    ----------
-    backbone : the one at work
-    doing : what it does, for instance ``image 12 of 80``
-    share : of the whole run, 0..1
-    seconds_left : estimate, None at the beginning
-    step : share of what it does now, 0..1
-    images_per_second : of this step, None where it has no images or none of them is done
-    """
-
-    backbone: str
-    doing: str
-    share: float
-    seconds_left: float | None
-    step: float = 0.0
-    images_per_second: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +108,7 @@ class RankResult:
 
     @property
     def remarks(self) -> list[tuple[str, str]]:
-        """What is to be said of backbones besides their numbers: a label and a phrase."""
+        """Remarks on backbones besides their numbers, each a label and a phrase."""
         said = (
             (one.label, (one.sizes.text, one.broken, explain_kept(self.options.precision, one.precision)))
             for one in self.results

@@ -1,8 +1,7 @@
-"""A pass of a ranking over the photographs of a data set, by shards: what a photograph scored becomes a row.
+"""Shards of a ranking: what each photograph of a data set scored under one set of weights becomes a row.
 
-A pass has one set of weights: a backbone's own or those of an untrained control. Its rows depend on the shard, the
-data set and the options alone (see `convfe_core.jobs.shards`), so that passes can go on after a crash, or run
-elsewhere.
+A pass is one set of weights over all photographs: a backbone's own, or those of an untrained control. Rows depend on
+their shard, the data set and the options alone (see `convfe_core.jobs.shards`).
 """
 
 from __future__ import annotations
@@ -13,10 +12,11 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import astuple, dataclass, fields, replace
-from functools import cached_property
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import astuple, dataclass, field, fields, replace
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,35 +25,41 @@ import numpy as np
 import pyarrow as pa
 from platformdirs import user_cache_dir
 
-from convfe_core.backbones.backbone import open_network
-from convfe_core.backbones.precision import computes_in_bfloat16, require_same_arithmetic
-from convfe_core.base.arrays import BoxArray
-from convfe_core.base.background import map_ahead
-from convfe_core.base.errors import AnnotationError, ImageError
+from convfe_core.backbones.backbone import Network, open_network, weight_path
+from convfe_core.backbones.measured_cost import Cost, PeakMemory, count_flops, count_params, time_batches
+from convfe_core.backbones.precision import explain_kept, require_same_arithmetic
+from convfe_core.base.errors import ImageError
+from convfe_core.base.machine_queue import MACHINE, waiting_words
 from convfe_core.base.memory import give_back
-from convfe_core.catalog.memory_need import require_room
-from convfe_core.catalog.specs import Spec, control_of
+from convfe_core.catalog.memory_need import require_room, worker_mb
+from convfe_core.catalog.specs import Spec, control_of, from_anywhere
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.packed_boxes import PackedBoxes
-from convfe_core.graph.cell_geometry import SpatialPath
-from convfe_core.jobs.shards import Row, Shard, ShardImage, cut_shards
-from convfe_core.maps.extraction import require_cells
+from convfe_core.jobs.shards import Row, Shard, ShardImage, cut_shards, rows_of_shard
+from convfe_core.maps.extraction import cells_on_photo, require_cells
 from convfe_core.maps.feature_maps import REDUCTIONS
+from convfe_core.maps.input_size import frame_for
 from convfe_core.maps.map_diagnostics import Diagnostics, diagnose_map
+from convfe_core.model_files.saved_model_folder import model_stamp
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo, read_photo
-from convfe_core.ranking.results import RankOptions
+from convfe_core.ranking.results import CONTROL_SEEDS, RankOptions
+from convfe_core.scoring.box_probe import NO_PROBE, ProbePlan, plan_probe
 from convfe_core.scoring.scoring_graph import Scored, ScoringBackbone, freeze_for_scoring, score_windows
 from convfe_core.scoring.separation import Comparison, box_cells
 
+DIAGNOSED = 200
+"""Most photographs whose maps are put into numbers; means of more would not differ."""
 MONTH_SECONDS = 30 * 24 * 3600
 NUMBERS = tuple(f.name for f in fields(Diagnostics) if f.name not in ("flat", "finite"))
 
 _FLOATS = pa.list_(pa.float64())
 SCHEMA = pa.schema(
     [
-        ("place", pa.int64()),
         ("reason", pa.string()),
+        ("weights", pa.string()),
         ("tap", pa.string()),
+        ("stride", pa.int64()),
+        ("precision", pa.string()),
         ("separation", _FLOATS),
         ("auroc", _FLOATS),
         ("by_size", _FLOATS),
@@ -65,111 +71,199 @@ SCHEMA = pa.schema(
 )
 """One row a photograph, ``reason`` alone when it cannot be read.
 
-``separation`` and ``auroc`` by `REDUCTIONS`; ``by_size`` by `SIZE_GROUPS`; ``diagnostics`` (if it is one of those
-diagnosed) by reduction: `NUMBERS`, then flat and finite as 0 or 1; ``sides`` float32, the boxes' sides in cells;
-``averages`` float32 (``boxes``, channels), the probe's features.
+``weights``, ``tap``, ``stride`` and ``precision`` of the backbone; ``separation`` and ``auroc`` by `REDUCTIONS`;
+``by_size`` by `SIZE_GROUPS`; ``diagnostics`` (if it is one of those diagnosed) by reduction: `NUMBERS`, then flat and
+finite as 0 or 1; ``sides`` float32, the boxes' sides in cells; ``averages`` float32 (``boxes``, channels), the probe's
+features. Controls have no ``by_size``, ``sides``, ``boxes`` and ``averages``.
 """
 
 
-@dataclass(frozen=True, eq=False)
-class Scorer:
-    """What scoring needs to know besides a backbone and a shard.
+@dataclass(frozen=True)
+class Pass:
+    """One set of weights that photographs are scored under.
 
     Attributes
     ----------
-    probe_boxes : by place, the boxes whose features the probe wants
-    diagnosed : places of the photographs whose maps are put into numbers
+    spec : the backbone's, also of its controls
+    seed : of an untrained control, None for the backbone itself
+    """
+
+    spec: Spec
+    seed: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What shards name it by; backbones with the same control share it."""
+        if self.seed is None:
+            return self.spec.text
+        return f"{control_of(self.spec).text}@{self.seed}{' centred' if self.trained else ''}"
+
+    @property
+    def trained(self) -> bool:
+        """Whether the backbone's weights are."""
+        return self.spec.weights not in ("untrained", "control")
+
+    def open(self, tap: str, tell: Callable[[str], None]) -> Network:
+        """Open the network; errors as in `convfe_core.backbones.backbone.open_network`."""
+        if self.seed is None:
+            return open_network(self.spec, tap, on_progress=lambda phrase, _share: tell(phrase))
+        network = open_network(control_of(self.spec), tap, seed=self.seed)
+        if not self.trained:
+            return network
+        return replace(network, path=network.path.centred(network.native_size))  # the very cells of the backbone
+
+
+def shown(spec: Spec) -> str:
+    """What a backbone is called among others: paths of a user's own models are left out."""
+    return spec.label if spec.own else spec.text
+
+
+def passes_of(spec: Spec, options: RankOptions) -> list[Pass]:
+    """A backbone's own pass, and those of its controls."""
+    return [Pass(spec), *(Pass(spec, seed) for seed in CONTROL_SEEDS if options.control)]
+
+
+@dataclass(frozen=True, eq=False)
+class RankJob:
+    """What scoring photographs needs to know besides a shard, see `convfe_core.jobs.shards.Job`.
+
+    Attributes
+    ----------
+    passes : by name, as shards name them
+    bfloat16 : whether the machine that asks computes in it; all must
+    make_room : called before a backbone is loaded; raises MemoryLimitError where it does not fit
+    costs : filled with what the backbones cost that this process loads, if the options ask for it
     """
 
     dataset: Dataset
     options: RankOptions
-    comparison: Comparison
-    probe_boxes: Mapping[int, BoxArray]
-    diagnosed: frozenset[int]
+    passes: Mapping[str, Pass]
+    bfloat16: bool
+    make_room: Callable[[Spec], None] = require_room
+    costs: dict[str, Cost] = field(default_factory=dict)
+    schema = SCHEMA
 
-    def images(self, places: Iterable[int]) -> tuple[ShardImage, ...]:
-        """Photographs as shards name them."""
-        images, source = self.dataset.images, self.dataset.source
-        return tuple(ShardImage(images[k].image, k, stamp=source.stamp(images[k].image)) for k in places)
+    @cached_property
+    def places(self) -> list[int]:
+        """Of the photographs that have boxes."""
+        return [place for place, image in enumerate(self.dataset.images) if len(image.boxes)]
 
-    def shards(self, name: str, weights: str, images: Sequence[ShardImage]) -> list[Shard]:
-        """Cut a pass over some photographs into shards.
+    @cached_property
+    def comparison(self) -> Comparison:
+        """Each photograph's boxes against those of others."""
+        return Comparison(self.dataset.images, seed=self.options.seed)
 
-        Parameters
-        ----------
-        name : of the pass
-        weights : tells weights of the same name apart
-        """
-        return cut_shards(images, [name], {**self._request, "weights": weights})
+    @cached_property
+    def probe(self) -> ProbePlan:
+        """The boxes whose features the probe wants."""
+        return plan_probe(self.dataset.images, self.places, self.options.seed) if self.options.probe else NO_PROBE
 
-    def rows(
-        self,
-        backbone: ScoringBackbone,
-        shard: Shard,
-        first: int,
-        *,
-        control: bool = False,
-        check: Callable[[], None] = lambda: None,
-    ) -> Iterator[tuple[int, list[Row]]]:
-        """Score the photographs of a shard window by window; see `convfe_core.jobs.shards.ComputeRows`.
+    @cached_property
+    def diagnosed(self) -> frozenset[int]:
+        """Places of the photographs whose maps are put into numbers."""
+        return frozenset(self.places[:: max(1, len(self.places) // DIAGNOSED)])
 
-        Parameters
-        ----------
-        control : leave out what is asked of trained weights alone
-        check : called before each photograph; may raise to end it all
-        """
-        unreadable: dict[int, str] = {}
+    @property
+    def megabytes(self) -> float:
+        """Memory of a process of its own."""
+        return worker_mb(one.spec for one in self.passes.values())
 
-        def photos() -> Iterator[tuple[int, Photo]]:
-            places = [image.place for image in shard.images[first:]]
-            with closing(map_ahead(self._read, places, self.dataset.source.readers)) as files:
-                yield from decoded(files)
+    def called(self, backbone: str) -> tuple[str, str]:
+        """The backbone, and which of its controls is run, if any."""
+        one = self.passes[backbone]
+        number = "" if one.seed is None else f"{CONTROL_SEEDS.index(one.seed) + 1} of {len(CONTROL_SEEDS)}"
+        return shown(one.spec), f"untrained control {number}" if number else ""
 
-        def decoded(files: Iterator[bytes | AnnotationError]) -> Iterator[tuple[int, Photo]]:
-            for position in range(first, len(shard.images)):
-                check()
-                try:
-                    photo = self._photo(shard.images[position].place, next(files))
-                    require_cells(backbone, photo, self.options.size)
-                    yield position, photo
-                except (ImageError, AnnotationError) as error:
-                    unreadable[position] = str(error)
+    def shards(self, one: Pass) -> list[Shard]:
+        """Cut a pass into shards."""
+        spec = one.spec
+        stamp = "" if spec.path is None else model_stamp(spec.path)
+        return cut_shards(
+            self._images, [one.name], {**self._request, "pass": [stamp, spec.preprocessing, spec.layer]}, SCHEMA
+        )
 
-        wanted = {k: self.probe_boxes[i.place] for k, i in enumerate(shard.images) if i.place in self.probe_boxes}
-        start = first
-        with closing(score_windows(backbone, photos(), self.options.size, {} if control else wanted)) as windows:
-            for window in windows:
-                rows = {k: self._row(shard.images[k].place, scored, control) for k, scored in window}
-                after = max(rows) + 1
-                yield after, [rows.get(k) or self._unread(shard, k, unreadable) for k in range(start, after)]
-                start = after
-        if start < len(shard.images):
-            yield len(shard.images), [self._unread(shard, k, unreadable) for k in range(start, len(shard.images))]
+    def load(self, backbone: str, tell: Callable[[str], None]) -> ScoringBackbone:
+        """Load the weights of a pass, errors as in `convfe_core.backbones.backbone.open_network`."""
+        one, options = self.passes[backbone], self.options
+        require_same_arithmetic(options.precision, self.bfloat16)
+        if one.seed is None:
+            weight_path(one.spec, lambda phrase, _share: tell(phrase))  # others may compute meanwhile
+        if one.seed is None and options.cost:
+            return self._load_with_cost(one, tell)
+        with _turn(tell):
+            give_back()
+            self.make_room(one.spec)
+            return freeze_for_scoring(one.open(options.tap, tell), options.precision, "spend")
 
-    def _read(self, place: int) -> bytes | AnnotationError:
-        try:
-            return self.dataset.source.read(self.dataset.images[place].image, DEFAULT_LIMITS.max_bytes)
-        except AnnotationError as error:
-            return error
+    def cost(self, one: Pass, tell: Callable[[str], None]) -> Cost | None:
+        """What a backbone costs here, measured unless it is known; None unless the options ask for it."""
+        if self.options.cost and one.name not in self.costs:
+            self.load(one.name, tell)
+        return self.costs.get(one.name)
 
-    def _photo(self, place: int, data: bytes | AnnotationError) -> Photo:
-        if isinstance(data, AnnotationError):
-            raise data
-        image = self.dataset.images[place]
-        photo = read_photo(data, image.image)
-        if (photo.height, photo.width) != (image.height, image.width):
+    def remark(self, loaded: ScoringBackbone) -> str | None:
+        """Whether it keeps to float32 though bfloat16 was wished for."""
+        return explain_kept(self.options.precision, loaded.precision)
+
+    def rows(self, loaded: ScoringBackbone, shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
+        """Score the photographs of a shard window by window; see `convfe_core.jobs.shards.ComputeRows`."""
+        control = self.passes[shard.backbone].seed is not None
+        boxes = {} if control else self.probe.boxes
+        wanted = {k: boxes[image.place] for k, image in enumerate(shard.images) if image.place in boxes}
+
+        def decode(image: ShardImage, data: bytes) -> Photo:
+            photo = self._photo(image, data)
+            require_cells(loaded, photo, self.options.size)
+            return photo
+
+        def process(photos: Iterator[tuple[int, Photo]]) -> Generator[list[tuple[int, Row]], None, None]:
+            with closing(score_windows(loaded, photos, self.options.size, wanted)) as windows:
+                for window in windows:
+                    yield [(k, self._row(loaded, shard.images[k].place, scored, control)) for k, scored in window]
+
+        return rows_of_shard(shard, first, self._read, decode, process, self.dataset.source.readers)
+
+    def _load_with_cost(self, one: Pass, tell: Callable[[str], None]) -> ScoringBackbone:
+        with ExitStack() as watched:
+            with _turn(tell):
+                self.make_room(one.spec)
+                memory = watched.enter_context(PeakMemory())
+                network = one.open(self.options.tap, tell)
+                backbone = freeze_for_scoring(network, self.options.precision)
+            # Costs are stated for the most frequent size of the photographs.
+            sizes = Counter((self.dataset.images[k].height, self.dataset.images[k].width) for k in self.places)
+            frame = frame_for(*sizes.most_common(1)[0][0], backbone, self.options.size)
+            height, width = frame.input_height, frame.input_width
+            params, flops = count_params(network), count_flops(network, height, width)
+            del network
+            turn = partial(_turn, tell, "measuring its cost")
+            latency = time_batches(backbone.run_blank, height, width, turn=turn)
+        grid = cells_on_photo(frame, backbone.grid(height, width))
+        cells = grid.rows * grid.columns
+        self.costs[one.name] = Cost(params, flops, height, width, cells, latency, memory.added_mb)
+        return backbone
+
+    def _read(self, image: ShardImage) -> bytes:
+        return self.dataset.source.read(image.path, DEFAULT_LIMITS.max_bytes)
+
+    def _photo(self, image: ShardImage, data: bytes) -> Photo:
+        wanted = self.dataset.images[image.place]
+        photo = read_photo(data, image.path)
+        if (photo.height, photo.width) != (wanted.height, wanted.width):
             came = f"{photo.width} x {photo.height}"
-            raise ImageError(f"its header says {image.width} x {image.height} pixels, it has {came}")
+            raise ImageError(f"its header says {wanted.width} x {wanted.height} pixels, it has {came}")
         return photo
 
-    def _row(self, place: int, scored: Scored, control: bool) -> Row:
+    def _row(self, backbone: ScoringBackbone, place: int, scored: Scored, control: bool) -> Row:
         maps = scored.maps
         centres = maps.centres_y, maps.centres_x
         values = np.stack([maps.max, maps.mean])
         scores = self.comparison.score(place, values, *centres)
         row: Row = {
-            "place": place,
+            "weights": backbone.weights,
             "tap": maps.tap,
+            "stride": backbone.tap.stride,
+            "precision": backbone.precision,
             "separation": scores.separation.tolist(),
             "auroc": scores.auroc.tolist(),
         }
@@ -182,19 +276,31 @@ class Scorer:
             row["boxes"], row["averages"] = len(scored.averages), scored.averages.tobytes()
         return row
 
-    def _unread(self, shard: Shard, position: int, unreadable: Mapping[int, str]) -> Row:
-        return {"place": shard.images[position].place, "reason": unreadable[position]}
-
     def __getstate__(self) -> dict[str, Any]:
-        """Travel light: a data set may have millions of photographs, and every worker gets all of their boxes."""
+        """Travel light: a data set may have millions of photographs, and every worker gets all of their boxes.
+
+        Costs are those of the machine that asks.
+        """
         images = PackedBoxes(self.dataset.images)
         comparison = copy.copy(self.comparison)
         comparison.images = images
         return {
-            **self.__dict__,
             "dataset": replace(self.dataset, images=images, skipped=()),
+            "options": replace(self.options, cost=False),
+            "passes": {name: replace(one, spec=from_anywhere(one.spec)) for name, one in self.passes.items()},
+            "bfloat16": self.bfloat16,
+            "make_room": require_room,
+            "costs": {},
             "comparison": comparison,
+            "probe": ProbePlan(self.probe.boxes, {}),
+            "diagnosed": self.diagnosed,
         }
+
+    @cached_property
+    def _images(self) -> tuple[ShardImage, ...]:
+        """The photographs that have boxes, looked at once: files may change while a run lasts."""
+        images, source = self.dataset.images, self.dataset.source
+        return tuple(ShardImage(images[k].image, k, stamp=source.stamp(images[k].image)) for k in self.places)
 
     @cached_property
     def _request(self) -> dict[str, Any]:
@@ -210,82 +316,11 @@ class Scorer:
             "boxes": boxes.hexdigest(),
             "size": options.size.name,
             "tap": options.tap,
-            "bfloat16": computes_in_bfloat16(options.precision),
+            "bfloat16": self.bfloat16,
             "probe": options.probe,
             "reduction": options.reduction,
             "seed": options.seed,
         }
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One set of weights that photographs are scored under.
-
-    Attributes
-    ----------
-    spec : whose weights; of a control the backbone's own spec
-    seed : of an untrained control, None for the backbone itself
-    path : where the cells of a control lie, those of its backbone; None for where they lie by themselves
-    stamp : tells weights of the same name apart
-    """
-
-    spec: Spec
-    seed: int | None = None
-    path: SpatialPath | None = None
-    stamp: str = ""
-
-    @property
-    def name(self) -> str:
-        """What shards name it by."""
-        if self.path is None:
-            return self.spec.text
-        return f"{control_of(self.spec).text}@{self.seed} {','.join(f'{one:g}' for one in self.path.shift)}"
-
-    @property
-    def weights(self) -> str:
-        """Tells passes of the same name apart."""
-        return self.stamp if self.path is None else f"{self.path.shift} {self.stamp}"
-
-    def load(self, options: RankOptions) -> ScoringBackbone:
-        """Open the network and freeze it, errors as in `convfe_core.backbones.backbone.open_network`."""
-        give_back()
-        require_room(self.spec)
-        if self.seed is None:
-            network = open_network(self.spec, options.tap)
-        else:
-            network = open_network(control_of(self.spec), options.tap, seed=self.seed)
-        backbone = freeze_for_scoring(network, options.precision, "spend")
-        return backbone if self.path is None else replace(backbone, path=self.path)
-
-
-@dataclass(frozen=True, eq=False)
-class RankJob:
-    """The passes of a ranking as an engine maps them over shards, see `convfe_core.jobs.shards.Job`.
-
-    Attributes
-    ----------
-    passes : by name
-    bfloat16 : whether the machine that asks computes in it; all must
-    """
-
-    scorer: Scorer
-    passes: Mapping[str, Pass]
-    bfloat16: bool
-
-    @property
-    def schema(self) -> pa.Schema:
-        """Of the rows."""
-        return SCHEMA
-
-    def load(self, backbone: str) -> ScoringBackbone:
-        """Load the weights of a pass."""
-        options = self.scorer.options
-        require_same_arithmetic(options.precision, self.bfloat16)
-        return self.passes[backbone].load(options)
-
-    def rows(self, loaded: ScoringBackbone, shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
-        """Score a shard."""
-        return self.scorer.rows(loaded, shard, first, control=self.passes[shard.backbone].seed is not None)
 
 
 def work_folder(options: RankOptions, dataset: Dataset, specs: Sequence[Spec], cache: Path | None = None) -> Path:
@@ -306,3 +341,12 @@ def work_folder(options: RankOptions, dataset: Dataset, specs: Sequence[Spec], c
 
 def _numbers(found: Diagnostics) -> list[float]:
     return [*(float(getattr(found, name)) for name in NUMBERS), float(found.flat), float(found.finite)]
+
+
+@contextlib.contextmanager
+def _turn(tell: Callable[[str], None], doing: str | None = None) -> Iterator[None]:
+    """Say what is done, and wait until nobody else of this process loads or runs anything."""
+    if doing is not None:
+        tell(doing)
+    with MACHINE.passing(lambda before: tell(waiting_words(before))):
+        yield

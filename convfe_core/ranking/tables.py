@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from tabulate import tabulate
 
 from convfe_core.backbones.measured_cost import Cost
 from convfe_core.ranking.results import CONTROL_SEEDS, RankedResult, RankResult
@@ -89,12 +91,10 @@ def to_text(result: RankResult) -> str:
     """A table and the verdict, for a terminal."""
     head = f"{result.extent}. Separation S of the {result.options.reduction} map, 95 % intervals"
     titles = ("backbone", "S", "control", "AUROC", "probe", "ms/image", "GFLOPs", "M params", "MB added", "cells")
-    lines = [titles, *(_text_row(row) for row in table_rows(result))]
-    widths = [max(len(line[k]) for line in lines) for k in range(len(titles))]
-    table = ["  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines]
+    table = tabulate([titles, *map(_text_row, table_rows(result))], tablefmt="plain", disable_numparse=True)
     remarks = [f"{label}: {remark}" for label, remark in result.remarks]
     failed = [f"{s.file}: {s.reason}" for s in result.failed]
-    return "\n".join([head, "", *table, "", *remarks, *failed, "", result.ranking.verdict.text])
+    return "\n".join([head, "", table, "", *remarks, *failed, "", result.ranking.verdict.text])
 
 
 def _backbone(ranked: RankedBackbone, result: RankedResult) -> dict[str, Any]:
@@ -186,10 +186,12 @@ def _row(ranked: RankedBackbone, result: RankedResult, reduction: str) -> dict[s
     return row
 
 
-def _text_row(row: dict[str, Any]) -> tuple[str, ...]:
-    def number(key: str, form: str, scale: float = 1.0) -> str:
-        return "-" if row[key] is None else format(row[key] * scale, form)
+def number_cell(row: Mapping[str, Any], key: str, form: str, scale: float = 1.0, missing: str = "-") -> str:
+    """A number of a table row as text."""
+    return missing if row[key] is None else format(row[key] * scale, form)
 
+
+def _text_row(row: Mapping[str, Any]) -> tuple[str, ...]:
     def with_interval(key: str, low: str, high: str, form: str) -> str:
         return "-" if row[key] is None else f"{row[key]:{form}} [{row[low]:{form}}, {row[high]:{form}}]"
 
@@ -197,14 +199,14 @@ def _text_row(row: dict[str, Any]) -> tuple[str, ...]:
         row["spec"],
         with_interval("S", "S_low", "S_high", "+.3f"),
         with_interval("control_S", "control_low", "control_high", "+.3f"),
-        number("auroc", ".3f"),
+        number_cell(row, "auroc", ".3f"),
         with_interval("probe", "probe_low", "probe_high", ".2f")
         + ("" if row["probe_chance"] is None else f" (chance {row['probe_chance']:.2f})"),
-        number("ms_batch_1", ".1f"),
-        number("flops", ".2f", 1e-9),
-        number("params", ".2f", 1e-6),
-        number("memory_mb", ".0f"),
-        number("cells", ".0f"),
+        number_cell(row, "ms_batch_1", ".1f"),
+        number_cell(row, "flops", ".2f", 1e-9),
+        number_cell(row, "params", ".2f", 1e-6),
+        number_cell(row, "memory_mb", ".0f"),
+        number_cell(row, "cells", ".0f"),
     )
 
 

@@ -12,15 +12,20 @@ class Clock:
         return self.now
 
 
+def words(pace: Pace) -> str:
+    return pace.progress("VGG16", "at work").line.removeprefix("VGG16: at work")
+
+
 def test_the_rate_counts_only_what_was_just_done() -> None:
     clock = Clock()
     pace = Pace(1000, clock)
-    assert pace.words() == ""
+    assert words(pace) == ""
     pace.skip(400)
     clock.now += 10
     pace.count(100)
     assert pace.images_per_second == pytest.approx(10)
-    assert pace.words() == "10 images/s, 50 s left"
+    assert words(pace) == ", 10 images/s, 50 s left"
+    assert pace.progress("VGG16", "at work").share == 0.5
 
 
 def test_another_backbone_is_measured_anew() -> None:
@@ -32,7 +37,20 @@ def test_another_backbone_is_measured_anew() -> None:
     assert pace.images_per_second is None
     clock.now += 50
     pace.count(50)
-    assert pace.words() == "1 images/s, 50 s left"
+    assert words(pace) == ", 1 images/s, 50 s left"
+
+
+def test_between_two_backbones_the_time_left_is_that_of_the_whole_run() -> None:
+    clock = Clock()
+    pace = Pace(1000, clock)
+    clock.now += 20
+    pace.count(20)
+    pace.restart()
+    assert words(pace) == ""  # two in a hundred say nothing yet
+    pace.count(80)
+    clock.now += 80
+    pace.restart()
+    assert words(pace) == ", 15 min 0 s left"
 
 
 def test_nothing_is_left_at_the_end() -> None:
@@ -40,20 +58,8 @@ def test_nothing_is_left_at_the_end() -> None:
     pace = Pace(8, clock)
     clock.now += 2
     pace.count(8)
-    assert pace.words() == "4 images/s"
-
-
-def test_lines_are_due_once_a_second_and_at_both_ends() -> None:
-    clock = Clock()
-    pace = Pace(4, clock)
-    pace.count(1)
-    assert pace.due()
-    pace.count(1)
-    assert not pace.due()
-    clock.now += 1.5
-    assert pace.due()
-    pace.count(2)
-    assert pace.due()
+    assert words(pace) == ", 4 images/s"
+    assert pace.seconds_left == 0
 
 
 @pytest.mark.parametrize(

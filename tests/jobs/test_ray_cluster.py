@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from convfe_core.base.errors import EngineError
+from convfe_core.base.pace import Progress
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.file_sets import open_files
@@ -19,7 +20,7 @@ from convfe_core.jobs import shards
 from convfe_core.jobs.ray_engine import RayEngine
 from convfe_core.jobs.ray_workers import Workers
 from convfe_core.maps.input_size import Size
-from convfe_core.ranking.results import Progress, RankOptions, RankResult
+from convfe_core.ranking.results import RankOptions, RankResult
 from convfe_core.ranking.run import RankRun
 from convfe_core.ranking.tables import to_json
 from tests.conftest import need
@@ -70,7 +71,7 @@ def test_a_lost_node_changes_nothing(
     lost: list[str] = []
 
     def lose_it(progress: Progress) -> None:
-        if progress.backbone == "ray" and progress.share > 1 / 3 and ", 2 workers" in progress.doing and not lost:
+        if progress.who == "ray" and progress.share > 1 / 3 and ", 2 workers" in progress.doing and not lost:
             cluster.remove_node(node, allow_graceful=False)
             lost.append(progress.doing)
 
@@ -86,10 +87,10 @@ def test_a_lost_node_changes_nothing(
 def test_a_machine_without_the_project_is_named_before_anything_begins(cluster: Any, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(BARE)
     engine = RayEngine(cluster.address, Workers(cpus=1))
-    engine.look(100)
+    engine.check(100)
     node = cluster.add_node(**NODE, env_vars={"PYTHONPATH": str(tmp_path)})
     with pytest.raises(EngineError) as told:
-        engine.look(100)
+        engine.check(100)
     cluster.remove_node(node)
     assert str(told.value) == (
         "Expected the same packages on every machine, got “RayTaskError(RuntimeError): ModuleNotFoundError: No module "

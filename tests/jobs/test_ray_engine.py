@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,24 +17,24 @@ from typing import Any
 
 import numpy as np
 import psutil
-import pyarrow as pa
 import pytest
 
 from convfe_core.backbones.backbone import open_network
-from convfe_core.base.errors import EngineError, Skipped
+from convfe_core.base.errors import EngineError, SpecError
 from convfe_core.base.folders import RemoteFolder
+from convfe_core.base.pace import Pace, Progress
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.cli import commands as cli
 from convfe_core.cli.commands import main
-from convfe_core.cli.progress_lines import RankProgress
+from convfe_core.cli.progress_lines import ProgressLines
 from convfe_core.jobs import ray_engine
 from convfe_core.jobs import shards as shards_module
+from convfe_core.jobs.parts import Parts
 from convfe_core.jobs.ray_cluster import package_versions
-from convfe_core.jobs.ray_engine import ATTEMPTS, LOST, RayEngine, RayProgress, missing_in_words
+from convfe_core.jobs.ray_engine import ATTEMPTS, LOST, RayEngine
 from convfe_core.jobs.ray_workers import Workers
-from convfe_core.jobs.shards import Parts, Row, Shard, ShardImage, cut_shards
-from convfe_core.ranking.results import Progress
 from tests.conftest import ROOT, need
+from tests.support.jobs import Squares, shards
 from tests.support.object_store import filled, object_store
 from tests.support.rankings import patches
 from tests.support.servers import free_port
@@ -43,36 +42,6 @@ from tests.support.servers import free_port
 pytestmark = pytest.mark.slow
 
 SMALL = Workers(cpus=1, memory_mb=100)
-
-
-@dataclass(frozen=True)
-class Squares:
-    """A job that needs no network: the square of each place.
-
-    Attributes
-    ----------
-    log : a folder; every attempt at a shard leaves a file there
-    bad : by the number of a shard, what happens to it: ``raise``, ``die``, or ``die once``
-    """
-
-    log: Path
-    bad: tuple[tuple[int, str], ...] = ()
-    schema = pa.schema([("place", pa.int64()), ("square", pa.int64())])
-
-    def load(self, backbone: str) -> str:
-        return backbone
-
-    def rows(self, loaded: str, shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
-        assert loaded == shard.backbone
-        attempt = len(list(self.log.glob(f"{shard.number}-*")))
-        (self.log / f"{shard.number}-{attempt}").touch()
-        what = dict(self.bad).get(shard.number, "")
-        if what == "die" or (what == "die once" and attempt == 0):
-            os.kill(os.getpid(), signal.SIGKILL)
-        if what == "raise":
-            raise ValueError("seven is no number")
-        places = [image.place for image in shard.images[first:]]
-        yield len(shard.images), [{"place": place, "square": place * place} for place in places]
 
 
 @pytest.fixture(scope="module")
@@ -99,10 +68,6 @@ def log(tmp_path: Path) -> Path:
     return folder
 
 
-def shards(count: int) -> list[Shard]:
-    return cut_shards([ShardImage(f"{n}.png", n) for n in range(count * 10)], ["Square"], {}, per_shard=10)
-
-
 def attempts(log: Path) -> dict[int, int]:
     numbers = [int(path.name.partition("-")[0]) for path in log.iterdir()]
     return {number: numbers.count(number) for number in sorted(set(numbers))}
@@ -113,15 +78,16 @@ def test_every_shard_becomes_a_part_however_many_are_done_at_once(
 ) -> None:
     monkeypatch.setattr(ray_engine, "SHARDS_AT_ONCE", 4)
     monkeypatch.setattr(ray_engine, "SHARDS_A_WORKER", 1)
-    told: list[RayProgress] = []
+    told: list[Progress] = []
     parts = Parts(f"{bucket}/squares", Squares.schema)
     cut = shards(6)
-    assert RayEngine(workers=SMALL).finish(Squares(log), cut, parts, 100, told.append) == {}
-    assert parts.finished(cut) == {shard.name for shard in cut}
+    assert RayEngine(workers=SMALL).finish(Squares(log), cut, parts, Pace(60), told.append) == {}
+    assert parts.missing(cut) == []
     rows = [row for shard in cut for row in parts.read(shard).to_pylist()]
     assert rows == [{"place": n, "square": n * n} for n in range(60)]
-    assert [one.shards for one in told] == [1, 2, 3, 4, 5, 6]
-    assert told[-1].words.startswith("6 of 6 shards, ")
+    assert [one.doing.split(",")[0] for one in told] == [f"{n} of 6 shards" for n in range(1, 7)]
+    assert [one.step for one in told] == [one.share for one in told] == [n / 6 for n in range(1, 7)]
+    assert told[-1].line.startswith("ray: 6 of 6 shards, ")
     assert told[-1].seconds_left == 0
     assert attempts(log) == dict.fromkeys(range(6), 1)
 
@@ -130,15 +96,26 @@ def test_what_fails_costs_nothing_else_and_the_next_call_does_only_that(here: An
     """A shard that is wrong, one whose worker is killed once, and one that kills every worker that takes it."""
     parts, cut = Parts(tmp_path / "parts", Squares.schema), shards(8)
     bad = ((1, "die"), (2, "raise"), (5, "die once"))
-    reasons = RayEngine(workers=SMALL).finish(Squares(log, bad), cut, parts, 100)
-    assert reasons == {cut[1].name: LOST, cut[2].name: "ValueError: seven is no number"}
+    reasons = RayEngine(workers=SMALL).finish(Squares(log, bad), cut, parts, Pace(80))
+    assert {name: str(error) for name, error in reasons.items()} == {
+        cut[1].name: LOST,
+        cut[2].name: "ValueError: seven is no number",
+    }
     assert "--worker-memory" in LOST
-    assert parts.finished(cut) == {shard.name for shard in cut if shard.number not in (1, 2)}
+    assert parts.missing(cut) == [cut[1], cut[2]]
     assert attempts(log) == {**dict.fromkeys(range(8), 1), 1: ATTEMPTS, 2: ATTEMPTS, 5: 2}
 
-    left = [shard for shard in cut if not parts.has(shard)]
-    assert RayEngine(workers=SMALL).finish(Squares(log), left, parts, 100) == {}
+    assert RayEngine(workers=SMALL).finish(Squares(log), cut, parts, Pace(80)) == {}
     assert attempts(log) == {**dict.fromkeys(range(8), 1), 1: ATTEMPTS + 1, 2: ATTEMPTS + 1, 5: 2}
+
+
+def test_a_call_that_is_wrong_ends_the_run_at_the_first_shard(here: Any, log: Path, tmp_path: Path) -> None:
+    parts = Parts(tmp_path / "parts", Squares.schema)
+    with pytest.raises(SpecError, match="no layer seven"):
+        RayEngine(workers=Workers(1, 1, 1, memory_mb=100)).finish(
+            Squares(log, unknown=("Square",)), shards(2), parts, Pace(20)
+        )
+    assert attempts(log) == {}
 
 
 def test_a_worker_with_other_packages_computes_nothing(
@@ -146,15 +123,19 @@ def test_a_worker_with_other_packages_computes_nothing(
 ) -> None:
     """What a machine that joins later would do: those that are there are asked before, see test_ray_cluster."""
     monkeypatch.setattr(ray_engine, "package_versions", lambda: {**package_versions(), "keras": "9.9"})
-    (reason,) = RayEngine(workers=SMALL).finish(Squares(log), shards(1), Parts(tmp_path, Squares.schema), 100).values()
-    assert reason.startswith(f"Expected the same packages on every machine, got keras {version('keras')} (here 9.9) on")
+    (reason,) = (
+        RayEngine(workers=SMALL).finish(Squares(log), shards(1), Parts(tmp_path, Squares.schema), Pace(10)).values()
+    )
+    assert str(reason).startswith(
+        f"Expected the same packages on every machine, got keras {version('keras')} (here 9.9) on"
+    )
     assert attempts(log) == {}
 
 
 def test_workers_that_fit_nowhere_are_refused(here: Any, log: Path, tmp_path: Path) -> None:
     parts = Parts(tmp_path / "parts", Squares.schema)
     with pytest.raises(EngineError, match=r"Expected a node of the cluster with 99 CPUs and 100 MB .* --worker-cpus"):
-        RayEngine(workers=Workers(cpus=99)).finish(Squares(log), shards(1), parts, 100)
+        RayEngine(workers=Workers(cpus=99)).finish(Squares(log), shards(1), parts, Pace(10))
 
 
 @pytest.fixture
@@ -210,17 +191,17 @@ def test_a_ranking_goes_on_without_what_is_missing_and_the_next_one_mends_it(
     engine = ("--parts", str(tmp_path / "parts"), "--engine", "ray", "--workers", "1", "--worker-cpus", "1")
     told: list[str] = []
 
-    class Disturbing(RankProgress):
+    class Disturbing(ProgressLines):
         def __call__(self, progress: Progress) -> None:
             super().__call__(progress)
-            if progress.backbone == "ray":
+            if progress.who == "ray":
                 told.append(progress.doing.split(",")[0])
             if told[-1:] == ["5 of 8 shards"] and weights.exists():
                 weights.rename(tmp_path / "gone")
                 (worker,) = [one for one in psutil.Process().children(recursive=True) if "MapWorker" in one.name()]
                 worker.kill()
 
-    monkeypatch.setattr(cli, "RankProgress", Disturbing)
+    monkeypatch.setattr(cli, "ProgressLines", Disturbing)
     report = tmp_path / "report.html"
     first = rank(*call, *engine, "--html", str(report), str(tmp_path / "first.json"), status=1)
     lost = len(first["missing"])
@@ -375,12 +356,3 @@ def test_options_for_ray_alone_are_refused_for_the_local_engine(
 ) -> None:
     assert main(["rank", str(dataset), "--backbone", "TinyMobileNet", "--workers", "2"]) == 2
     assert "Expected --engine ray beside --workers." in capsys.readouterr().err
-
-
-def test_the_sentence_for_what_is_missing_names_the_first_ones() -> None:
-    missing = [Skipped(f"VGG16, images {n}1 to {n + 1}0", "why") for n in range(5)]
-    assert missing_in_words(missing[:1]) == (
-        "1 shard is missing, everything else is done: VGG16, images 01 to 10 (why); "
-        "the same call again does only what is missing."
-    )
-    assert " and 2 more; " in missing_in_words(missing)

@@ -28,6 +28,7 @@ def test_an_installed_wheel_shows_both_built_in_backbones_without_a_network(tmp_
     # The dependencies come from this environment; convfe itself from the wheel alone.
     (site,) = (tmp_path / "fresh").glob("lib/python*/site-packages")
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    assert (site / "convfe_core" / "ranking" / "report.html.jinja").is_file()
     picture = tmp_path / "street.png"
     picture.write_bytes(png(noise(120, 160)))
     environ = {**os.environ, "KERAS_HOME": str(tmp_path / "keras"), "CONVFE_WEIGHTS_MIRROR": "http://127.0.0.1:9"}

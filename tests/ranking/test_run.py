@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 import subprocess
 import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,12 +19,15 @@ from convfe_core.backbones.backbone import open_network
 from convfe_core.backbones.measured_cost import count_flops
 from convfe_core.base.errors import ConvfeError, SpecError
 from convfe_core.base.machine_queue import MACHINE
+from convfe_core.base.pace import Progress
 from convfe_core.catalog.specs import Spec, parse_spec
 from convfe_core.cli.commands import main
 from convfe_core.datasets.file_sets import open_files
 from convfe_core.datasets.read_dataset import read_dataset
+from convfe_core.jobs.local_engine import LocalEngine
+from convfe_core.jobs.shards import Job
 from convfe_core.maps.input_size import Size
-from convfe_core.ranking.results import Progress, RankOptions, RankResult
+from convfe_core.ranking.results import RankOptions, RankResult
 from convfe_core.ranking.run import RankRun
 from convfe_core.ranking.tables import skipped_in_words, to_json, to_text
 from tests.conftest import ROOT
@@ -155,6 +160,30 @@ def test_one_network_at_a_time_is_loaded_and_room_is_made_for_each() -> None:
     assert asked == [(SMALL, 1)] * 4  # itself and three controls, each inside the gate
 
 
+class Elsewhere:
+    """An engine that gets a copy of the job, as other processes do."""
+
+    elsewhere = True
+
+    def finish(self, job: Job, *arguments: Any) -> dict[str, ConvfeError]:
+        return LocalEngine().finish(pickle.loads(pickle.dumps(job)), *arguments)
+
+
+@pytest.mark.parametrize(("cost", "loaded"), [(False, []), (True, [SMALL])])
+def test_where_others_compute_nothing_is_loaded_here_but_for_its_cost(cost: bool, loaded: list[str]) -> None:
+    asked: list[str] = []
+    found, specs = dataset(patches(3)), [parse_spec(SMALL)]
+    options = RankOptions(Size("96"), cost=cost)
+    run = RankRun(found, specs, options, engine=Elsewhere(), make_room=lambda spec: asked.append(spec.label))
+    far, near = (to_json(one) for one in (run.run(), RankRun(found, specs, replace(options, cost=False)).run()))
+    assert asked == loaded
+    assert (far["backbones"][0].pop("cost") is not None) == cost
+    near["backbones"][0].pop("cost")
+    far["backbones"][0].pop("baselines")
+    near["backbones"][0].pop("baselines")
+    assert far == near
+
+
 def test_somebody_who_waits_for_the_machine_is_told_and_can_stop() -> None:
     said: list[str] = []
     run = RankRun(
@@ -198,7 +227,7 @@ def test_a_stop_keeps_what_is_finished() -> None:
         dataset(patches(4)),
         [parse_spec(SMALL), parse_spec(OTHER)],
         QUICK,
-        on_progress=lambda p: current.append(p.backbone),
+        on_progress=lambda p: current.append(p.who),
         should_stop=lambda: bool(current) and current[-1] == OTHER,
     )
     assert [b.label for b in run.run().ranking.backbones] == [SMALL]

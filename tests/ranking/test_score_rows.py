@@ -9,20 +9,20 @@ import pytest
 
 from convfe_core.backbones.backbone import open_network
 from convfe_core.backbones.precision import computes_in_bfloat16
+from convfe_core.base.pace import Progress
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.file_sets import UploadedFiles, open_files
 from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.jobs import shards
-from convfe_core.jobs.shards import shard_table
+from convfe_core.jobs.parts import shard_table
 from convfe_core.maps import extraction
 from convfe_core.maps.input_size import Size
-from convfe_core.ranking.results import Progress, RankOptions, RankResult
+from convfe_core.ranking.results import RankOptions, RankResult
 from convfe_core.ranking.run import RankRun
-from convfe_core.ranking.score_rows import SCHEMA, Scorer, work_folder
+from convfe_core.ranking.score_rows import SCHEMA, Pass, RankJob, work_folder
 from convfe_core.ranking.tables import to_json
 from convfe_core.scoring.scoring_graph import freeze_for_scoring
-from convfe_core.scoring.separation import Comparison
 from tests.support.rankings import patches
 
 SPEC = "TinyMobileNet"
@@ -86,13 +86,15 @@ def test_what_is_finished_is_not_computed_again(images: Dataset, tmp_path: Path)
 
 def test_the_order_of_shards_does_not_matter(images: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "SHARD_IMAGES", 8)
-    scorer = Scorer(images, OPTIONS, Comparison(images.images), {}, frozenset({3, 9}))
+    one = Pass(parse_spec(SPEC))
+    job = RankJob(images, OPTIONS, {SPEC: one}, bfloat16=False)
     backbone = freeze_for_scoring(open_network(parse_spec(SPEC)))
-    cut = scorer.shards(SPEC, "", scorer.images(range(len(images.images))))
-    tables = [shard_table(shard, lambda s, first: scorer.rows(backbone, s, first), SCHEMA) for shard in cut]
-    again = [shard_table(shard, lambda s, first: scorer.rows(backbone, s, first), SCHEMA) for shard in cut[::-1]]
+    cut = job.shards(one)
+    tables = [shard_table(shard, lambda s, first: job.rows(backbone, s, first), SCHEMA) for shard in cut]
+    again = [shard_table(shard, lambda s, first: job.rows(backbone, s, first), SCHEMA) for shard in cut[::-1]]
     assert [repr(table.to_pylist()) for table in tables] == [repr(table.to_pylist()) for table in again[::-1]]  # NaN
-    assert [place for table in tables for place in table["place"].to_pylist()] == list(range(len(images.images)))
+    assert [image.place for shard in cut for image in shard.images] == list(range(len(images.images)))
+    assert [table.num_rows for table in tables] == [len(shard.images) for shard in cut]
 
 
 def test_a_work_folder_belongs_to_a_call(images: Dataset, tmp_path: Path) -> None:

@@ -1,0 +1,78 @@
+"""Shards computed by this process, one backbone after the other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby, pairwise
+
+from convfe_core.backbones.load_ahead import LoadAhead
+from convfe_core.base.errors import ConvfeError, SpecError
+from convfe_core.base.pace import Pace, Tell
+from convfe_core.catalog.specs import Spec
+from convfe_core.jobs.parts import Parts
+from convfe_core.jobs.shards import Job, Shard
+
+
+@dataclass(frozen=True)
+class LocalEngine:
+    """Finishes shards here, as a `convfe_core.jobs.shards.Engine`.
+
+    Parameters
+    ----------
+    early : the backbones, by name, that may be loaded while the one before them runs
+    """
+
+    early: Mapping[str, Spec] = field(default_factory=dict)
+    elsewhere = False
+
+    def finish(self, job: Job, shards: Sequence[Shard], parts: Parts, pace: Pace, tell: Tell) -> dict[str, ConvfeError]:
+        """Compute those shards that are not finished; see `convfe_core.jobs.shards.Engine`.
+
+        Raises
+        ------
+        SpecError : no such backbone or layer
+        """
+
+        def say(name: str, phrase: str, step: float = 0.0) -> None:
+            who, doing = job.called(name)
+            tell(pace.progress(who, f"{doing}, {phrase}" if doing else phrase, step))
+
+        errors: dict[str, ConvfeError] = {}
+        images = Counter[str]()
+        for shard in shards:
+            images[shard.backbone] += len(shard.images)
+        missing = {name: list(group) for name, group in groupby(parts.missing(shards), lambda one: one.backbone)}
+        pace.skip(images.total() - sum(map(_images, missing.values())))
+        following = {name: other for name, other in pairwise(missing) if other in self.early}
+        with LoadAhead(self.early, lambda name: job.load(name, partial(say, name))) as loader:
+            for name, todo in missing.items():
+                say(name, "loading")
+                try:
+                    loaded = loader.take(name, following.get(name))
+                except SpecError:
+                    raise
+                except ConvfeError as error:
+                    errors |= dict.fromkeys((shard.name for shard in todo), error)
+                    pace.skip(_images(todo))
+                    continue
+                if remark := job.remark(loaded):
+                    say(name, remark)
+                begun = parts.begun(todo)
+                pace.skip(begun)
+                pace.restart()
+                done = images[name] - _images(todo) + begun
+                for shard in todo:
+                    for rows in parts.compute(shard, partial(job.rows, loaded)):
+                        pace.count(len(rows))
+                        done += len(rows)
+                        say(name, f"image {done} of {images[name]}", done / images[name])
+                pace.restart()
+                del loaded  # before the next one is taken: two at once would take twice the memory
+        return errors
+
+
+def _images(shards: Sequence[Shard]) -> int:
+    return sum(len(shard.images) for shard in shards)
