@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.backbones.backbone import Network
+from convfe_core.backbones.frozen_graph import trace
+from convfe_core.backbones.network import Network
 from convfe_core.base.memory import give_back, used_mb
 from convfe_core.base.tensorflow_import import import_tensorflow
 
@@ -74,8 +75,7 @@ def count_flops(network: Network, height: int, width: int) -> int:
     """
     import tensorflow as tf
 
-    function = tf.function(network.features, autograph=False)
-    graph = function.get_concrete_function(tf.TensorSpec((1, height, width, 3), tf.uint8)).graph
+    graph = trace(network.features, [tf.TensorSpec((1, height, width, 3), tf.uint8)]).graph
     options = tf.compat.v1.profiler.ProfileOptionBuilder(tf.compat.v1.profiler.ProfileOptionBuilder.float_operation())
     logger = tf.get_logger()
     level = logger.level

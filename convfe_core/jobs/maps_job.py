@@ -16,9 +16,8 @@ from convfe_core.backbones.precision import Precision, require_same_arithmetic
 from convfe_core.base.background import ahead, map_ahead
 from convfe_core.base.errors import ImageError
 from convfe_core.base.folders import Folder, is_address
-from convfe_core.base.memory import give_back, settle
+from convfe_core.base.memory import settle
 from convfe_core.base.wording import file_name, file_stem
-from convfe_core.catalog.memory_need import require_room
 from convfe_core.catalog.specs import Spec
 from convfe_core.datasets.file_sets import AddressFiles
 from convfe_core.drawing.row_picture import row_png
@@ -61,12 +60,9 @@ class MapsJob:
 
     def load(self, backbone: str) -> Backbone:
         """Load a backbone; errors as in `convfe_core.backbones.backbone.load_backbone`."""
-        spec = self.specs[backbone]
         require_same_arithmetic(self.precision, self.bfloat16)
         settle()
-        give_back()
-        require_room(spec)
-        return load_backbone(spec, self.tap, precision=self.precision)
+        return load_backbone(self.specs[backbone], self.tap, precision=self.precision)
 
     def rows(self, loaded: Backbone, shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
         """Write the files of a shard window by window; see `convfe_core.jobs.shards.ComputeRows`."""

@@ -14,8 +14,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.backbones.backbone import open_network, weight_path
 from convfe_core.backbones.measured_cost import Cost, PeakMemory, count_flops, count_params, time_batches, warm_up
+from convfe_core.backbones.network import Network, load_as, weight_path
 from convfe_core.backbones.precision import Precision, computes_in_bfloat16, explain_kept
 from convfe_core.base.arrays import Values
 from convfe_core.base.errors import AnnotationError, ConvfeError, EngineError, Skipped, SpecError
@@ -179,12 +179,18 @@ class RankRun:
             self._pace.tell(_shown(spec), phrase)
 
         weight_path(spec, tell)  # a slow download must keep nobody else from computing
+        memory = PeakMemory()
         with ExitStack() as watched:
-            with self._pace.my_turn(_shown(spec), "loading"):
+
+            def make_room(spec: Spec) -> None:
                 self._make_room(spec)
-                memory = watched.enter_context(PeakMemory())
-                network = open_network(spec, self.options.tap, on_progress=tell)
-                backbone = freeze_for_scoring(network, self.options.precision)
+                watched.enter_context(memory)
+
+            def make(network: Network) -> tuple[Network, ScoringBackbone]:
+                return network, freeze_for_scoring(network, self.options.precision)
+
+            with self._pace.my_turn(_shown(spec), "loading"):
+                network, backbone = load_as(make, spec, self.options.tap, make_room=make_room, on_progress=tell)
             if kept := explain_kept(self.options.precision, backbone.precision):
                 self._pace.tell(_shown(spec), kept)
             if self.options.cost:
@@ -195,7 +201,7 @@ class RankRun:
                 turn = partial(self._pace.my_turn, _shown(spec), "measuring its cost")
                 latency = time_batches(backbone.run_blank, height, width, turn=turn)
         if self.options.cost:
-            grid = cells_on_photo(frame, backbone.grid(height, width))
+            grid = cells_on_photo(frame, backbone)
             cost = Cost(params, flops, height, width, grid.rows * grid.columns, latency, memory.added_mb)
         stamp = "" if spec.path is None else model_stamp(spec.path)
         seeds = CONTROL_SEEDS if self.options.control else ()
@@ -327,8 +333,7 @@ class RankRun:
             skip(first)
             if not loaded:
                 with self._pace.my_turn(_shown(one.spec), doing or "loading"):
-                    self._make_room(one.spec)
-                    loaded.append(one.load(self.options))
+                    loaded.append(one.load(self.options, self._make_room))
                 pace.restart()
             control = one.seed is not None
             scored = self._scorer.rows(loaded[0], shard, first, control=control, check=self._pace.stop_if_asked)

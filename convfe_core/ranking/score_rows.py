@@ -25,12 +25,11 @@ import numpy as np
 import pyarrow as pa
 from platformdirs import user_cache_dir
 
-from convfe_core.backbones.backbone import open_network
+from convfe_core.backbones.network import UNTRAINED_SEED
 from convfe_core.backbones.precision import computes_in_bfloat16, require_same_arithmetic
 from convfe_core.base.arrays import BoxArray
 from convfe_core.base.background import map_ahead
 from convfe_core.base.errors import AnnotationError, ImageError
-from convfe_core.base.memory import give_back
 from convfe_core.catalog.memory_need import require_room
 from convfe_core.catalog.specs import Spec, control_of
 from convfe_core.datasets.boxes import Dataset
@@ -41,7 +40,7 @@ from convfe_core.maps.feature_maps import REDUCTIONS
 from convfe_core.maps.map_diagnostics import Diagnostics, diagnose_map
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo, read_photo
 from convfe_core.ranking.results import RankOptions
-from convfe_core.scoring.scoring_graph import Scored, ScoringBackbone, freeze_for_scoring, score_windows
+from convfe_core.scoring.scoring_graph import Scored, ScoringBackbone, load_for_scoring, score_windows
 from convfe_core.scoring.separation import Comparison, box_cells
 
 MONTH_SECONDS = 30 * 24 * 3600
@@ -243,15 +242,10 @@ class Pass:
         """Tells passes of the same name apart."""
         return self.stamp if self.path is None else f"{self.path.shift} {self.stamp}"
 
-    def load(self, options: RankOptions) -> ScoringBackbone:
-        """Open the network and freeze it, errors as in `convfe_core.backbones.backbone.open_network`."""
-        give_back()
-        require_room(self.spec)
-        if self.seed is None:
-            network = open_network(self.spec, options.tap)
-        else:
-            network = open_network(control_of(self.spec), options.tap, seed=self.seed)
-        backbone = freeze_for_scoring(network, options.precision, "spend")
+    def load(self, options: RankOptions, make_room: Callable[[Spec], None] = require_room) -> ScoringBackbone:
+        """Load the network, as `convfe_core.scoring.scoring_graph.load_for_scoring` does."""
+        spec, seed = (self.spec, UNTRAINED_SEED) if self.seed is None else (control_of(self.spec), self.seed)
+        backbone = load_for_scoring(spec, options.tap, options.precision, seed=seed, make_room=make_room)
         return backbone if self.path is None else replace(backbone, path=self.path)
 
 

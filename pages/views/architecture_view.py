@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from convfe_core.backbones.backbone import Network
+from convfe_core.backbones.network import Network
 from convfe_core.base.wording import file_stem
 from convfe_core.inspection.block_diagram import blocks_dot
 from convfe_core.inspection.layer_table import can_plot, layer_table, plot_layers, summary_text

@@ -21,7 +21,7 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from convfe_core.backbones.backbone import open_network
+from convfe_core.backbones.network import open_network
 from convfe_core.base.errors import EngineError, Skipped
 from convfe_core.base.folders import RemoteFolder
 from convfe_core.catalog.specs import parse_spec

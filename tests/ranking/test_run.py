@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convfe_core.backbones.backbone import open_network
 from convfe_core.backbones.measured_cost import count_flops
+from convfe_core.backbones.network import open_network
 from convfe_core.base.errors import ConvfeError, SpecError
 from convfe_core.base.machine_queue import MACHINE
 from convfe_core.catalog.specs import Spec, parse_spec
