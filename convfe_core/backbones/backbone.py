@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -148,13 +149,14 @@ def load_backbone(
     on_progress: LoadProgress = ignore_progress,
 ) -> Backbone:
     """Open a network, freeze it and run it once; arguments and errors as in `load_as` and `freeze_network`."""
-
-    def make(network: Network) -> Backbone:
-        backbone = freeze_network(network, precision, "spend")
-        side = backbone.native_size
-        frame = plan_frame(side, side, side, 32, fixed=backbone.fixed)
-        # TensorFlow optimises a graph at its first pass, which belongs to loading.
-        backbone.run_blank(np.zeros((1, frame.input_height, frame.input_width, 3), np.uint8))
-        return backbone
-
+    make = partial(freeze_and_run, precision=precision)
     return load_as(make, spec, tap, seed=seed, make_room=make_room, on_progress=on_progress)
+
+
+def freeze_and_run(network: Network, precision: Precision) -> Backbone:
+    """Freeze a network that is not used again, and run it once: TensorFlow optimises a graph at its first pass."""
+    backbone = freeze_network(network, precision, "spend")
+    side = backbone.native_size
+    frame = plan_frame(side, side, side, 32, fixed=backbone.fixed)
+    backbone.run_blank(np.zeros((1, frame.input_height, frame.input_width, 3), np.uint8))
+    return backbone

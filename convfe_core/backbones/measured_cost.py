@@ -114,27 +114,23 @@ def time_batches(
     turn : entered before each run; what it waits for is not counted
     """
     noise = np.random.default_rng(0).integers(0, 256, (max(BATCHES), height, width, 3), np.uint8)
-    return tuple(_time_batch(run, noise[:batch], seconds, clock, turn) for batch in BATCHES)
 
-
-def _time_batch(
-    run: Callable[[NDArray[np.uint8]], Any],
-    batch: NDArray[np.uint8],
-    seconds: float,
-    clock: Callable[[], float],
-    turn: Callable[[], AbstractContextManager[None]],
-) -> Latency:
-    for _ in range(_WARM_UPS):
-        with turn():
-            run(batch)
-    times: list[float] = []
-    while len(times) < FEWEST_RUNS or (sum(times) < seconds and len(times) < MOST_RUNS):
+    def once(batch: NDArray[np.uint8]) -> float:
         with turn():
             start = clock()
             run(batch)
-            times.append(clock() - start)
-    each = 1000 * np.array(times) / len(batch)
-    return Latency(len(batch), float(np.median(each)), float(np.quantile(each, 0.95)), len(times))
+            return clock() - start
+
+    found = []
+    for batch in (noise[:count] for count in BATCHES):
+        for _ in range(_WARM_UPS):
+            once(batch)
+        times: list[float] = []
+        while len(times) < FEWEST_RUNS or (sum(times) < seconds and len(times) < MOST_RUNS):
+            times.append(once(batch))
+        each = 1000 * np.array(times) / len(batch)
+        found.append(Latency(len(batch), float(np.median(each)), float(np.quantile(each, 0.95)), len(times)))
+    return tuple(found)
 
 
 class PeakMemory:

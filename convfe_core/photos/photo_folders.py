@@ -27,15 +27,14 @@ _MOST_REDIRECTS = 5
 _CHUNK = 65536
 
 
-def photos_in_folder(path: str | Path, *, recursive: bool = False) -> list[Path]:
+def photos_in_folder(path: str | Path) -> list[Path]:
     """List the pictures of a folder, sorted by path, capitals and small letters alike.
 
-    Hidden files and folders are left out, links to folders are not followed.
+    Hidden files are left out, and the folders in it are not searched.
 
     Parameters
     ----------
     path : the folder
-    recursive : whether its folders are searched too
 
     Raises
     ------
@@ -52,16 +51,14 @@ def photos_in_folder(path: str | Path, *, recursive: bool = False) -> list[Path]
                 f"{shown}: expected a folder with photographs, got "
                 + ("a file." if folder.exists() else "a path where there is no folder.")
             )
-        for here, folders, names in os.walk(folder, onerror=_raise):
-            below = below or bool(folders)
-            folders[:] = [name for name in folders if recursive and not name.startswith(".")]
-            for name in names:
-                if name.startswith("."):
-                    continue
-                if name.lower().endswith(EXTENSIONS):
-                    found.append(Path(here, name))
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    below = True
+                elif entry.name.lower().endswith(EXTENSIONS) and not entry.name.startswith("."):
+                    found.append(folder / entry.name)
                 else:
-                    others += 1
+                    others += not entry.name.startswith(".")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a valid path"
         raise ImageError(f"{shown}: expected a folder that can be read, got “{reason}”.") from error
@@ -69,7 +66,7 @@ def photos_in_folder(path: str | Path, *, recursive: bool = False) -> list[Path]
         raise ImageError(
             f"{shown}: expected a folder with photographs ({', '.join(EXTENSIONS)}), got one with "
             f"{others or 'no'} other file{'' if others == 1 else 's'}."
-            + (" Folders in it are not searched: name one of them." if below and not recursive else "")
+            + (" Folders in it are not searched: name one of them." if below else "")
         )
     return sorted(found, key=lambda item: (str(item).casefold(), str(item)))
 
@@ -144,10 +141,6 @@ def fetch_photo(url: str, limits: ImageLimits = DEFAULT_LIMITS, *, seconds: floa
             raise ImageError(f"{name}: expected a picture from {parts.hostname}, got HTTP status {answer}.")
         address = urljoin(address, answer)
     raise ImageError(f"{display_name(url)}: expected at most {_MOST_REDIRECTS} redirects, got more.")
-
-
-def _raise(error: OSError) -> None:
-    raise error
 
 
 def _split(address: str) -> SplitResult:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import astuple, dataclass, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 from platformdirs import user_cache_dir
 
-from convfe_core.backbones.network import UNTRAINED_SEED
+from convfe_core.backbones.network import UNTRAINED_SEED, load_as
 from convfe_core.backbones.precision import computes_in_bfloat16, require_same_arithmetic
 from convfe_core.base.arrays import BoxArray
 from convfe_core.base.background import map_ahead
@@ -40,7 +40,7 @@ from convfe_core.maps.feature_maps import REDUCTIONS
 from convfe_core.maps.map_diagnostics import Diagnostics, diagnose_map
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo, read_photo
 from convfe_core.ranking.results import RankOptions
-from convfe_core.scoring.scoring_graph import Scored, ScoringBackbone, load_for_scoring, score_windows
+from convfe_core.scoring.scoring_graph import Scored, ScoringBackbone, freeze_for_scoring, score_windows
 from convfe_core.scoring.separation import Comparison, box_cells
 
 MONTH_SECONDS = 30 * 24 * 3600
@@ -243,9 +243,10 @@ class Pass:
         return self.stamp if self.path is None else f"{self.path.shift} {self.stamp}"
 
     def load(self, options: RankOptions, make_room: Callable[[Spec], None] = require_room) -> ScoringBackbone:
-        """Load the network, as `convfe_core.scoring.scoring_graph.load_for_scoring` does."""
+        """Load the network, errors as in `convfe_core.backbones.network.load_as`."""
         spec, seed = (self.spec, UNTRAINED_SEED) if self.seed is None else (control_of(self.spec), self.seed)
-        backbone = load_for_scoring(spec, options.tap, options.precision, seed=seed, make_room=make_room)
+        make = partial(freeze_for_scoring, precision=options.precision, fold="spend")
+        backbone = load_as(make, spec, options.tap, seed=seed, make_room=make_room)
         return backbone if self.path is None else replace(backbone, path=self.path)
 
 

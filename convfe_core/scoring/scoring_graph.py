@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 
 from convfe_core.backbones.backbone import FrozenNetwork, freeze_maps
 from convfe_core.backbones.batch_norm_folding import Fold
-from convfe_core.backbones.network import UNTRAINED_SEED, Network, load_as
+from convfe_core.backbones.network import Network
 from convfe_core.backbones.precision import Precision
 from convfe_core.base.arrays import BoxArray, FloatArray, PixelArray
-from convfe_core.catalog.memory_need import require_room
-from convfe_core.catalog.specs import Spec
 from convfe_core.maps.extraction import Batch, Member, cells_on_photo, maps_on_photo, run_windows
 from convfe_core.maps.feature_maps import FeatureMaps, cell_centres
 from convfe_core.maps.input_size import Size
@@ -47,20 +45,6 @@ class ScoringBackbone(FrozenNetwork):
     `run` takes (B, H, W, 3) RGB and the (B, N, h) and (B, N, w) weights of `convfe_core.scoring.roi_align`, and returns
     (B, h, w) max, (B, h, w) mean, (B, N, C) averages and the (B,) share of dead channels.
     """
-
-
-def load_for_scoring(
-    spec: Spec,
-    tap: str,
-    precision: Precision,
-    *,
-    seed: int = UNTRAINED_SEED,
-    make_room: Callable[[Spec], None] = require_room,
-) -> ScoringBackbone:
-    """Load a network that scores photographs; arguments and errors as in `convfe_core.backbones.network.load_as`."""
-    return load_as(
-        lambda network: freeze_for_scoring(network, precision, "spend"), spec, tap, seed=seed, make_room=make_room
-    )
 
 
 def freeze_for_scoring(network: Network, precision: Precision = "float32", fold: Fold = "copy") -> ScoringBackbone:
