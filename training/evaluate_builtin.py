@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from convfe_core.backbones.backbone import Network, freeze_network, open_network
+from convfe_core.backbones.backbone import freeze_network
+from convfe_core.backbones.network import Network, open_network
 from convfe_core.catalog.builtin_networks import (
     BUILTIN_BUILDERS,
     WORKING_SIZE,

@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from numpy.typing import NDArray
+
 from convfe_core.backbones.precision import Precision, computes_in_bfloat16
+from convfe_core.base.machine_queue import BUILDING
 
 
 def freeze(function: Callable[..., Any], signature: list[Any], precision: Precision = "float32") -> Callable[..., Any]:
@@ -17,10 +20,23 @@ def freeze(function: Callable[..., Any], signature: list[Any], precision: Precis
     In ``fast`` precision oneDNN rewrites convolutions and matrix products to bfloat16, for this graph alone: graphs of
     both precisions live side by side.
     """
+    graph = trace(function, signature)
+    return in_bfloat16(graph) if computes_in_bfloat16(precision) else graph
+
+
+def trace(function: Callable[..., Any], signature: list[Any]) -> Any:
+    """Make a ``tf.ConcreteFunction`` of a function; one at a time in the whole process."""
     import tensorflow as tf
 
-    graph: Callable[..., Any] = tf.function(function, signature, autograph=False).get_concrete_function()
-    return in_bfloat16(graph) if computes_in_bfloat16(precision) else graph
+    with BUILDING:
+        return tf.function(function, signature, autograph=False).get_concrete_function()
+
+
+def run_graph(graph: Callable[..., Any], *arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """Run a graph from arrays to arrays."""
+    import tensorflow as tf
+
+    return [value.numpy() for value in tf.nest.flatten(graph(*map(tf.constant, arrays)))]
 
 
 def in_bfloat16(graph: Any) -> Callable[..., Any]:
@@ -35,7 +51,7 @@ def in_bfloat16(graph: Any) -> Callable[..., Any]:
         return tf.raw_ops.PartitionedCall(args=[*arguments, *values], Tout=kinds, f=graph)
 
     signature = graph.structured_input_signature[0]
-    rounded = tf.function(widened, signature, autograph=False).get_concrete_function()
+    rounded = trace(widened, signature)
     options = tf.compat.v1.ConfigProto(allow_soft_placement=True)
     rewrites = options.graph_options.rewrite_options
     rewrites.auto_mixed_precision_onednn_bfloat16 = type(rewrites).ON

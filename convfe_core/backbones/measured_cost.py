@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.backbones.backbone import Network
+from convfe_core.backbones.frozen_graph import trace
+from convfe_core.backbones.network import Network
 from convfe_core.base.memory import give_back, used_mb
 from convfe_core.base.tensorflow_import import import_tensorflow
 
@@ -74,8 +75,7 @@ def count_flops(network: Network, height: int, width: int) -> int:
     """
     import tensorflow as tf
 
-    function = tf.function(network.features, autograph=False)
-    graph = function.get_concrete_function(tf.TensorSpec((1, height, width, 3), tf.uint8)).graph
+    graph = trace(network.features, [tf.TensorSpec((1, height, width, 3), tf.uint8)]).graph
     options = tf.compat.v1.profiler.ProfileOptionBuilder(tf.compat.v1.profiler.ProfileOptionBuilder.float_operation())
     logger = tf.get_logger()
     level = logger.level
@@ -114,27 +114,23 @@ def time_batches(
     turn : entered before each run; what it waits for is not counted
     """
     noise = np.random.default_rng(0).integers(0, 256, (max(BATCHES), height, width, 3), np.uint8)
-    return tuple(_time_batch(run, noise[:batch], seconds, clock, turn) for batch in BATCHES)
 
-
-def _time_batch(
-    run: Callable[[NDArray[np.uint8]], Any],
-    batch: NDArray[np.uint8],
-    seconds: float,
-    clock: Callable[[], float],
-    turn: Callable[[], AbstractContextManager[None]],
-) -> Latency:
-    for _ in range(_WARM_UPS):
-        with turn():
-            run(batch)
-    times: list[float] = []
-    while len(times) < FEWEST_RUNS or (sum(times) < seconds and len(times) < MOST_RUNS):
+    def once(batch: NDArray[np.uint8]) -> float:
         with turn():
             start = clock()
             run(batch)
-            times.append(clock() - start)
-    each = 1000 * np.array(times) / len(batch)
-    return Latency(len(batch), float(np.median(each)), float(np.quantile(each, 0.95)), len(times))
+            return clock() - start
+
+    found = []
+    for batch in (noise[:count] for count in BATCHES):
+        for _ in range(_WARM_UPS):
+            once(batch)
+        times: list[float] = []
+        while len(times) < FEWEST_RUNS or (sum(times) < seconds and len(times) < MOST_RUNS):
+            times.append(once(batch))
+        each = 1000 * np.array(times) / len(batch)
+        found.append(Latency(len(batch), float(np.median(each)), float(np.quantile(each, 0.95)), len(times)))
+    return tuple(found)
 
 
 class PeakMemory:

@@ -85,3 +85,6 @@ class Gate:
 
 MACHINE = Gate()
 """Before everything that uses all cores and much memory: loading a backbone, and each forward pass."""
+
+BUILDING = threading.RLock()
+"""Held while a network is built or traced: Keras draws weights and names from one state for the whole process."""

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from convfe_core.backbones.backbone import Network
-from convfe_core.backbones.frozen_graph import freeze
-from convfe_core.base.arrays import FloatArray, PixelArray
+from convfe_core.backbones.network import Network
+from convfe_core.base.arrays import FloatArray
 from convfe_core.graph.taps import operation_of, tensors_and_strides
-from convfe_core.inspection.layer_faults import layers_of, tensors_of
+from convfe_core.inspection.layer_watch import layers_of, tensors_of
 
 _CAPS = {"relu6": 6.0, "sigmoid": 1.0, "hard_sigmoid": 1.0, "tanh": 1.0, "hard_tanh": 1.0, "softsign": 1.0}
 _RECTIFIERS = ("relu", "relu6")
@@ -36,55 +35,45 @@ class Activity:
     capped: float
 
 
-class ActivityGatherer:
-    """Watches every activation of a network that makes a map, on the photographs it is given."""
+class ActivityWatch:
+    """Watches every activation of a network on the way to its map."""
 
     def __init__(self, network: Network) -> None:
         depths = {id(layer): depth for depth, layer in enumerate(layers_of(network))}
         placed = {id(tensor) for tensor, stride in tensors_and_strides(network.model) if stride > 0}
-        self._watched = [
-            (tensor, *_limits(operation_of(tensor)))
-            for tensor in _candidates(network)
-            if id(tensor) in placed and any(_limits(operation_of(tensor)))
+        self.tensors = [
+            tensor for tensor in _candidates(network) if id(tensor) in placed and any(_limits(operation_of(tensor)))
         ]
-        self._layers = [operation_of(tensor) for tensor, _, _ in self._watched]
+        self.rows: list[FloatArray] = []
+        self._layers = [operation_of(tensor) for tensor in self.tensors]
         self._depths = [depths.get(id(layer), len(depths)) for layer in self._layers]
-        self._graph = self._trace(network) if self._watched else None
-        self._highest: list[list[FloatArray]] = []
-        self._capped: list[FloatArray] = []
+        self._limits = [_limits(layer) for layer in self._layers]
+        self._channels = [int(tensor.shape[-1]) if len(tensor.shape) == 4 else 1 for tensor in self.tensors]
 
-    def _trace(self, network: Network) -> Any:
+    def reduce(self, values: list[Any]) -> Any:
+        """The highest value of each channel, then of each activation the share at its cap."""
         import tensorflow as tf
 
-        def watch(pixels: Any) -> tuple[list[Any], Any]:
-            values = network.tensors(pixels, [tensor for tensor, _, _ in self._watched], "none")
-            capped = [
-                tf.reduce_mean(tf.cast(tf.abs(value) >= (cap or np.inf) * _AT_CAP, tf.float32))
-                for value, (_, _, cap) in zip(values, self._watched, strict=True)
-            ]
-            return [tf.reduce_max(value, [0, 1, 2]) for value in values], tf.stack(capped)
-
-        return freeze(watch, [tf.TensorSpec(network.batch_shape, tf.uint8)])
-
-    def add(self, batch: PixelArray) -> None:
-        """Take (1, H, W, 3) uint8: a photograph as the network receives it."""
-        import tensorflow as tf
-
-        if self._graph is not None:
-            highest, capped = self._graph(tf.constant(batch))
-            self._highest.append([value.numpy() for value in highest])
-            self._capped.append(capped.numpy())
+        maps = [value if len(value.shape) == 4 else value[..., None] for value in values]
+        highest = [tf.reduce_max(value, [1, 2]) for value in maps]
+        capped = [
+            tf.reduce_mean(tf.cast(tf.abs(value) >= (cap or np.inf) * _AT_CAP, tf.float32), [1, 2, 3])
+            for value, (_, cap) in zip(maps, self._limits, strict=True)
+        ]
+        return tf.concat([*highest, tf.stack(capped, 1)], 1)
 
     def activities(self) -> list[Activity]:
         """What every activation did, in the network's order."""
-        if not self._highest:
+        if not self.rows:
             return []
-        highest = [np.max(values, axis=0) for values in zip(*self._highest, strict=True)]
-        capped = np.mean(self._capped, axis=0)
+        rows = np.stack(self.rows)
+        count = len(self._layers)
+        highest = np.split(rows[:, :-count].max(axis=0), np.cumsum(self._channels)[:-1])
+        capped = rows[:, -count:].mean(axis=0)
         return [
             Activity(str(layer.name), depth, float((most <= 0).mean()) if rectifies else 0.0, float(share))
-            for layer, depth, most, share, (_, rectifies, _) in zip(
-                self._layers, self._depths, highest, capped, self._watched, strict=True
+            for layer, depth, most, share, (rectifies, _) in zip(
+                self._layers, self._depths, highest, capped, self._limits, strict=True
             )
         ]
 

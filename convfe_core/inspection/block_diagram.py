@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from convfe_core.backbones.backbone import Network
+from convfe_core.backbones.network import Network
 from convfe_core.graph.taps import operation_of, sources_of, tensors_and_strides
 
 

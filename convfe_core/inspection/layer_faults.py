@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.backbones.backbone import Network
-from convfe_core.backbones.frozen_graph import freeze
-from convfe_core.base.arrays import PixelArray, Values
+from convfe_core.backbones.network import Network
+from convfe_core.base.arrays import FloatArray
 from convfe_core.graph.batch_norm_statistics import is_initial, norm_divergence, stored_statistics
-from convfe_core.graph.taps import operation_of, tensors_in_order
+from convfe_core.graph.taps import operation_of
+from convfe_core.inspection.layer_watch import layers_of, tensors_of
 
 ALIKE = 1e-6
 """Filters are equal when they differ by less than this share of their magnitude."""
@@ -59,43 +58,43 @@ def weight_faults(network: Network) -> list[WeightFault]:
     return found
 
 
-def first_not_finite(network: Network, batch: PixelArray) -> str | None:
-    """Name the first layer whose output holds NaN or infinity for (N, H, W, 3) pictures; None where none does."""
-    import tensorflow as tf
+class FiniteWatch:
+    """Watches every tensor for NaN and infinity."""
 
-    tensors = tensors_of(network)
-    if not tensors:
-        return None
+    def __init__(self, network: Network) -> None:
+        self.tensors = tensors_of(network)
+        self.rows: list[FloatArray] = []
 
-    def finite(pixels: Any) -> Any:
-        values = network.tensors(pixels, tensors, "none")
-        return tf.stack([tf.reduce_all(tf.math.is_finite(value)) for value in values])
+    def reduce(self, values: list[Any]) -> Any:
+        """1 for each tensor whose values are all numbers, else 0; the same for all photographs of a batch."""
+        import tensorflow as tf
 
-    answers = tf.function(finite, autograph=False)(tf.constant(batch)).numpy()
-    broken = (operation_of(tensor) for tensor, fine in zip(tensors, answers, strict=True) if not fine)
-    return next((str(layer.name) for layer in broken), None)
+        finite = tf.stack([tf.reduce_all(tf.math.is_finite(value)) for value in values])
+        return tf.repeat(tf.cast(finite, tf.float32)[None], tf.shape(values[-1])[0], axis=0)
+
+    def first_layer(self) -> str | None:
+        """Name the first layer whose output was not finite; None where all were."""
+        finite = np.all(self.rows, axis=0) if self.rows else []
+        broken = (operation_of(one) for one, fine in zip(self.tensors, finite, strict=True) if not fine)
+        return next((str(layer.name) for layer in broken), None)
 
 
-class NormGatherer:
-    """Compares every BatchNormalization's statistics with those of the photographs it is given."""
+class NormWatch:
+    """Compares every BatchNormalization's statistics with those of what enters it."""
 
     def __init__(self, network: Network) -> None:
         import keras
 
         self._layers = [layer for layer in layers_of(network) if isinstance(layer, keras.layers.BatchNormalization)]
-        self._counts = [int(layer.moving_mean.shape[0]) for layer in self._layers]
-        self._graph = _moments(network, self._layers) if self._layers else None
-        self._means: list[Values] = []
-        self._squares: list[Values] = []
+        self.tensors = [layer.input for layer in self._layers]
+        self.rows: list[FloatArray] = []
 
-    def add(self, batch: PixelArray) -> None:
-        """Take (1, H, W, 3) uint8: a photograph as the network receives it."""
+    def reduce(self, values: list[Any]) -> Any:
+        """The mean of every channel of every layer, then the variances."""
         import tensorflow as tf
 
-        if self._graph is not None:
-            mean, variance = (value.numpy().astype(np.float64) for value in self._graph(tf.constant(batch)))
-            self._means.append(mean)
-            self._squares.append(variance + mean**2)
+        moments = [tf.nn.moments(value, axes=list(range(1, len(value.shape) - 1))) for value in values]
+        return tf.concat([part for parts in zip(*moments, strict=True) for part in parts], 1)
 
     @property
     def never_trained(self) -> bool:
@@ -104,41 +103,20 @@ class NormGatherer:
 
     def misfits(self) -> list[NormMisfit]:
         """List every layer that was ever trained, in the network's order."""
-        if not self._means:
+        if not self.rows:
             return []
-        mean = np.mean(self._means, axis=0)
-        variance = np.maximum(np.mean(self._squares, axis=0) - mean**2, 0)
-        found, start = [], 0
-        for layer, count in zip(self._layers, self._counts, strict=True):
-            part = slice(start, start + count)
-            start += count
+        means, variances = np.split(np.stack(self.rows).astype(np.float64), 2, axis=1)
+        mean = means.mean(axis=0)
+        variance = np.maximum((variances + means**2).mean(axis=0) - mean**2, 0)
+        ends = np.cumsum([int(layer.moving_mean.shape[0]) for layer in self._layers])[:-1]
+        found = []
+        for layer, means_of, variances_of in zip(
+            self._layers, np.split(mean, ends), np.split(variance, ends), strict=True
+        ):
             if not is_initial(layer):
-                divergence, wider = norm_divergence(mean[part], variance[part], stored_statistics(layer))
+                divergence, wider = norm_divergence(means_of, variances_of, stored_statistics(layer))
                 found.append(NormMisfit(str(layer.name), divergence, wider))
         return found
-
-
-def _moments(network: Network, layers: list[Any]) -> Callable[[Any], Any]:
-    import tensorflow as tf
-
-    def moments(pixels: Any) -> tuple[Any, Any]:
-        inputs = network.tensors(pixels, [layer.input for layer in layers], "none")
-        pairs = [tf.nn.moments(value, axes=list(range(len(value.shape) - 1))) for value in inputs]
-        return tf.concat([mean for mean, _ in pairs], 0), tf.concat([variance for _, variance in pairs], 0)
-
-    return freeze(moments, [tf.TensorSpec(network.batch_shape, tf.uint8)])
-
-
-def tensors_of(network: Network) -> list[Any]:
-    """The tensors that the tapped one is computed from, in order, itself last."""
-    import keras
-
-    return tensors_in_order(keras.Model(network.model.inputs, network.tensor))
-
-
-def layers_of(network: Network) -> list[Any]:
-    """The layers that the tapped tensor is computed by, each once, in order."""
-    return list(dict.fromkeys(map(operation_of, tensors_of(network))))
 
 
 def _filters(layer: Any, kernel: NDArray[np.float32]) -> NDArray[np.float32]:

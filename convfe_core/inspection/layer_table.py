@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from convfe_core.backbones.backbone import Network
+from convfe_core.backbones.network import Network
 from convfe_core.graph.taps import operation_of, tensors_and_strides
 
 

@@ -14,9 +14,9 @@ from convfe_core.backbones.backbone import Backbone, load_backbone
 from convfe_core.backbones.precision import Precision, explain_kept, require_same_arithmetic
 from convfe_core.base.background import ahead
 from convfe_core.base.folders import Folder, is_address
-from convfe_core.base.memory import give_back, settle
+from convfe_core.base.memory import settle
 from convfe_core.base.wording import file_name, file_stem
-from convfe_core.catalog.memory_need import require_room, worker_mb
+from convfe_core.catalog.memory_need import worker_mb
 from convfe_core.catalog.specs import Spec
 from convfe_core.datasets.file_sets import AddressFiles
 from convfe_core.drawing.row_picture import row_png
@@ -75,12 +75,9 @@ class MapsJob:
 
     def load(self, backbone: str, _tell: Callable[[str], None]) -> Backbone:
         """Load a backbone; errors as in `convfe_core.backbones.backbone.load_backbone`."""
-        spec = self.specs[backbone]
         require_same_arithmetic(self.precision, self.bfloat16)
         settle()
-        give_back()
-        require_room(spec)
-        return load_backbone(spec, self.tap, precision=self.precision)
+        return load_backbone(self.specs[backbone], self.tap, precision=self.precision)
 
     def remark(self, loaded: Backbone) -> str | None:
         """Whether it keeps to float32 though bfloat16 was wished for."""

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from convfe_core.backbones.backbone import Backbone, FrozenNetwork
+from convfe_core.backbones.backbone import Backbone
+from convfe_core.backbones.frozen_graph import run_graph
+from convfe_core.backbones.network import Described
 from convfe_core.base.arrays import FloatArray, PixelArray
 from convfe_core.base.background import ahead
 from convfe_core.base.errors import ImageError, SpecError
 from convfe_core.base.machine_queue import MACHINE, OnWait, wait_silently
 from convfe_core.graph.cell_geometry import CellGrid
 from convfe_core.maps.feature_maps import FeatureMaps
-from convfe_core.maps.input_size import Described, Size, frame_for
+from convfe_core.maps.input_size import Size, frame_for
 from convfe_core.photos.letterbox import Frame, place_on_canvas
 from convfe_core.photos.photo import Photo
 
 BATCH_MB = 16.0
 """Megabytes that the layers which one batch passes may take; one photograph always may."""
 WINDOW_IMAGES, WINDOW_PHOTOS_MB, WINDOW_LAYERS_MB = 32, 12.0, 512.0
-"""Most photographs of one window, most megabytes of them, and of the layers that they pass one after the other: a few
-windows are decoded, in work or being drawn at once, and progress stands still for one of them."""
+"""A window ends before it exceeds any of these: its photographs, their megabytes, and the megabytes of the layers that
+they pass. About three windows are in memory at once, and progress is reported once a window."""
 
 Key = TypeVar("Key")
 Result = TypeVar("Result")
 
 
-def require_cells(backbone: FrozenNetwork, photo: Photo, size: Size) -> None:
+def require_cells(backbone: Described, photo: Photo, size: Size) -> None:
     """Refuse a photograph of which a backbone makes no map at this size: too small for its unpadded layers, mostly.
 
     Raises
@@ -61,26 +64,55 @@ def extract_maps(
 def extract_windows(
     backbone: Backbone, photos: Iterable[tuple[Key, Photo]], size: Size, on_wait: OnWait = wait_silently
 ) -> Generator[list[tuple[Key, Photo, FeatureMaps]], None, None]:
-    """Run a backbone over photographs and yield them with their maps, window by window, in their order.
+    """Run a backbone over photographs and yield their keys, themselves and their maps; see `run_windows`."""
 
-    One pass at a time runs in the whole process: each already uses every core, and two would double the memory.
+    def keep(one: Member[Key], values: list[NDArray[Any]]) -> tuple[Key, Photo, FeatureMaps]:
+        return one.key, one.photo, maps_on_photo(one.photo, one.frame, backbone, *values)
+
+    return run_windows(backbone, photos, size, lambda batch: backbone.run(batch.canvases), keep, on_wait)
+
+
+def run_windows(
+    network: Described,
+    photos: Iterable[tuple[Key, Photo]],
+    size: Size,
+    run: Callable[[Batch[Key]], list[NDArray[Any]]],
+    keep: Callable[[Member[Key], list[NDArray[Any]]], Result],
+    on_wait: OnWait = wait_silently,
+) -> Generator[list[Result], None, None]:
+    """Run photographs through a network and yield what is kept of each, window by window, in their order.
+
+    Every pass over photographs goes through here. One at a time runs in the whole process: each already uses every
+    core, and two would double the memory.
 
     Parameters
     ----------
     photos : each with a key that is handed through
+    run : runs a batch; returns arrays whose first axis is that of the batch
+    keep : takes a photograph with its part of these arrays
     on_wait : called while others' passes run, see `Gate.passing`
     """
-    with closing(sized_windows(backbone, photos, size)) as windows:
+    with closing(sized_windows(network, photos, size)) as windows:
         for window in windows:
-            found: dict[int, tuple[Key, Photo, FeatureMaps]] = {}
+            kept: dict[int, Result] = {}
             for batch in window:
                 with MACHINE.passing(on_wait):
-                    maxima, means = backbone.reduce(batch.canvases)
-                grid = backbone.grid(*batch.canvases.shape[1:3])
-                for one, maximum, mean in zip(batch.members, maxima, means, strict=True):
-                    maps = maps_on_photo(one.photo, one.frame, backbone, grid, maximum, mean)
-                    found[one.place] = one.key, one.photo, maps
-            yield in_order(found)
+                    results = run(batch)
+                for number, one in enumerate(batch.members):
+                    kept[one.place] = keep(one, [values[number] for values in results])
+            yield [kept[place] for place in sorted(kept)]
+
+
+def run_photo(
+    network: Described,
+    photo: Photo,
+    size: Size,
+    graph: Callable[..., Any],
+    keep: Callable[[Member[None], list[NDArray[Any]]], Result],
+) -> Result:
+    """Run one photograph through a frozen graph of its pixels, and return what is kept; see `run_windows`."""
+    ((kept,),) = run_windows(network, [(None, photo)], size, lambda batch: run_graph(graph, batch.canvases), keep)
+    return kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,12 +141,11 @@ class Batch(Generic[Key]):
 def sized_windows(
     backbone: Described, photos: Iterable[tuple[Key, Photo]], size: Size
 ) -> Generator[list[Batch[Key]], None, None]:
-    """Put photographs into batches, sized as the network receives them, one window ahead of who takes them.
+    """Put photographs into batches, sized as the network receives them, one window ahead of the caller.
 
-    A window is a number of photographs that follow each other; those whose canvases have the same shape share batches.
-    TensorFlow prepares every layer anew for each shape that it has not met, which takes longer than to run it. What is
-    in a window depends on nothing before its first photograph: to go on after any window gives the windows that would
-    have come.
+    A window is a run of consecutive photographs. Within it, those whose canvases have the same shape share batches,
+    because TensorFlow prepares every layer anew for each shape, which takes longer than to run it. Where a window ends
+    depends on its own photographs alone, so that a run which resumes after any window gets the same windows as before.
 
     Parameters
     ----------
@@ -122,11 +153,6 @@ def sized_windows(
         with the network, and no more than three windows of them are in memory
     """
     return ahead(_in_batches(window, backbone) for window in _windows(backbone, photos, size))
-
-
-def in_order(found: Mapping[int, Result]) -> list[Result]:
-    """What the photographs of a window gave, by their places."""
-    return [found[place] for place in sorted(found)]
 
 
 def _windows(backbone: Described, photos: Iterable[tuple[Key, Photo]], size: Size) -> Iterator[list[Member[Key]]]:
@@ -162,26 +188,25 @@ def _layer_bytes(frame: Frame, backbone: Described) -> float:
     return frame.input_height * frame.input_width * backbone.activation_bytes
 
 
-def maps_on_photo(
-    photo: Photo, frame: Frame, backbone: Described, grid: CellGrid, maximum: FloatArray, mean: FloatArray
-) -> FeatureMaps:
+def maps_on_photo(photo: Photo, frame: Frame, network: Described, maximum: FloatArray, mean: FloatArray) -> FeatureMaps:
     """Keep the cells whose centre lies on the photograph; a map has at least one."""
-    kept = cells_on_photo(frame, grid)
+    grid = cells_on_photo(frame, network)
     return FeatureMaps(
         image=photo.name,
         digest=photo.digest,
-        label=backbone.label,
-        weights=backbone.weights,
-        tap=backbone.tap.layer + (" before its cap" if backbone.tap.uncapped else ""),
-        max=maximum[: kept.rows, : kept.columns].copy(),
-        mean=mean[: kept.rows, : kept.columns].copy(),
+        label=network.label,
+        weights=network.weights,
+        tap=network.tap.layer + (" before its cap" if network.tap.uncapped else ""),
+        max=maximum[: grid.rows, : grid.columns].copy(),
+        mean=mean[: grid.rows, : grid.columns].copy(),
         frame=frame,
-        grid=kept,
+        grid=grid,
     )
 
 
-def cells_on_photo(frame: Frame, grid: CellGrid) -> CellGrid:
-    """Cut a grid to the cells whose centre lies on the photograph; at least one stays."""
+def cells_on_photo(frame: Frame, network: Described) -> CellGrid:
+    """The cells of a network's map whose centre lies on the photograph; at least one."""
+    grid = network.grid(frame.input_height, frame.input_width)
     return replace(
         grid,
         rows=_cells_before(frame.content_height, grid.offset_y, grid.stride_y, grid.rows),

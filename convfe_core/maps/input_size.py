@@ -3,50 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
+from convfe_core.backbones.network import Described
 from convfe_core.base.errors import MemoryLimitError, SpecError
 from convfe_core.base.memory import memory_limit_mb, room_mb
-from convfe_core.graph.taps import Tap
 from convfe_core.photos.letterbox import Frame, plan_frame
 from convfe_core.photos.photo import Photo
 
 SIZE_NAMES = ("own", "native", "image")
-
-
 SMALLEST_SIZE, LARGEST_SIZE = 32, 2048
-
-
-class Described(Protocol):
-    """What sizing photographs and naming maps needs to know of a backbone."""
-
-    @property
-    def label(self) -> str:
-        """How it is called."""
-
-    @property
-    def weights(self) -> str:
-        """Where its weights come from."""
-
-    @property
-    def tap(self) -> Tap:
-        """The layer that is looked at."""
-
-    @property
-    def working_size(self) -> int:
-        """Longest side it does best at."""
-
-    @property
-    def native_size(self) -> int:
-        """Longest side it was trained at."""
-
-    @property
-    def fixed(self) -> tuple[int, int] | None:
-        """(height, width) of its input where it takes no other."""
-
-    @property
-    def activation_bytes(self) -> float:
-        """Memory that a forward pass holds at once, for each pixel of its input."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +49,8 @@ def parse_size(text: str) -> Size:
 
 def frame_for(height: int, width: int, backbone: Described, size: Size) -> Frame:
     """Where a photograph of `height` x `width` pixels lies on this backbone's input at this size."""
-    multiple = max(32, int(backbone.tap.stride))
-    return plan_frame(height, width, size.longest_side(backbone), multiple, fixed=backbone.fixed)
+    side, multiple = size.longest_side(backbone), max(32, int(backbone.tap.stride))
+    return plan_frame(height, width, side, multiple, smallest=backbone.minimum_size, fixed=backbone.fixed)
 
 
 def check_pass(backbone: Described, photo: Photo, size: Size) -> None:

@@ -7,9 +7,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from convfe_core.backbones.backbone import LoadProgress, Network, ignore_progress, open_network
-from convfe_core.catalog.specs import Spec
-from convfe_core.graph.taps import resolve_tap
+from convfe_core.backbones.network import Network
 from convfe_core.maps.stage_maps import StagedNetwork, stage_network
 from convfe_core.maps.whole_features import FeatureReader, read_features
 
@@ -42,10 +40,7 @@ class EveryLayer:
         """
         with self._lock:
             if layer not in self._readers:
-                network = self.network
-                if layer != "auto":
-                    network = network.at(*resolve_tap(network.model, None, layer))
-                self._readers[layer] = read_features(network)
+                self._readers[layer] = read_features(self.network if layer == "auto" else self.network.at(layer))
             self._readers.move_to_end(layer)
             while len(self._readers) > MOST_READERS:
                 self._readers.popitem(last=False)
@@ -55,8 +50,3 @@ class EveryLayer:
     def megabytes(self) -> float:
         """Memory that its weights hold."""
         return self.network.megabytes
-
-
-def open_every_layer(spec: Spec, on_progress: LoadProgress = ignore_progress) -> EveryLayer:
-    """Open a network; errors as in `convfe_core.backbones.backbone.open_network`."""
-    return EveryLayer(open_network(spec, on_progress=on_progress))

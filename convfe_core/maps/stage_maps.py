@@ -6,53 +6,41 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from convfe_core.backbones.backbone import Network
 from convfe_core.backbones.frozen_graph import freeze
-from convfe_core.base.machine_queue import MACHINE
-from convfe_core.graph.taps import Tap, resolve_tap, stage_taps
-from convfe_core.maps.extraction import maps_on_photo
+from convfe_core.backbones.network import Network
+from convfe_core.base.machine_queue import BUILDING
+from convfe_core.graph.taps import stage_taps
+from convfe_core.maps.extraction import maps_on_photo, run_photo
 from convfe_core.maps.feature_maps import FeatureMaps
-from convfe_core.maps.input_size import Size, frame_for
-from convfe_core.photos.letterbox import place_on_canvas
+from convfe_core.maps.input_size import Size
 from convfe_core.photos.photo import Photo
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage.
-
-    Attributes
-    ----------
-    tap : its last layer
-    receptive_field : input pixels that one cell sees, across
-    """
-
-    tap: Tap
-    receptive_field: float
 
 
 @dataclass(frozen=True, eq=False)
 class StagedNetwork:
-    """A network that gives the maps of all its stages."""
+    """A network that gives the maps of all its stages.
+
+    Attributes
+    ----------
+    stages : the network looked at at each stage, the finest first, labelled by stage
+    """
 
     network: Network
-    stages: tuple[Stage, ...]
-    _members: tuple[Network, ...]
-    _graph: Callable[[Any], Any]
+    stages: tuple[Network, ...]
+    _graph: Callable[..., Any]
 
     def maps(self, photo: Photo, size: Size) -> list[FeatureMaps]:
-        """The maps of a photograph at every stage, the finest first, labelled by stage."""
-        import tensorflow as tf
-
-        frame = frame_for(photo.height, photo.width, self.network, size)
-        with MACHINE.passing():
-            values = self._graph(tf.constant(place_on_canvas(photo, frame)[None]))
-        found = []
-        for number, member in enumerate(self._members):
-            maximum, mean = (value.numpy()[0] for value in values[2 * number : 2 * number + 2])
-            grid = member.path.grid(frame.input_height, frame.input_width)
-            found.append(maps_on_photo(photo, frame, member, grid, maximum, mean))
-        return found
+        """The maps of a photograph at every stage."""
+        return run_photo(
+            self.network,
+            photo,
+            size,
+            self._graph,
+            lambda one, values: [
+                maps_on_photo(one.photo, one.frame, stage, maximum, mean)
+                for stage, maximum, mean in zip(self.stages, values[::2], values[1::2], strict=True)
+            ],
+        )
 
 
 def stage_network(network: Network) -> StagedNetwork:
@@ -64,16 +52,12 @@ def stage_network(network: Network) -> StagedNetwork:
     """
     import tensorflow as tf
 
-    members, stages = [], []
-    for name in stage_taps(network.model):
-        tensor, tap = resolve_tap(network.model, None, name)
-        member = replace(network.at(tensor, tap), label=f"{name} · stride {tap.stride}")
-        members.append(member)
-        stages.append(Stage(tap, member.path.receptive_field[1]))
+    with BUILDING:
+        found = [network.at(name) for name in stage_taps(network.model)]
+    stages = tuple(replace(stage, label=f"{stage.tap.name} · stride {stage.tap.stride}") for stage in found)
 
     def reduce_stages(pixels: Any) -> list[Any]:
-        features = network.tensors(pixels, [member.tensor for member in members], "none")
+        features = network.tensors(pixels, [stage.tensor for stage in stages], "none")
         return [reduced for one in features for reduced in (tf.reduce_max(one, -1), tf.reduce_mean(one, -1))]
 
-    graph = freeze(reduce_stages, [tf.TensorSpec(network.batch_shape, tf.uint8)])
-    return StagedNetwork(network, tuple(stages), tuple(members), graph)
+    return StagedNetwork(network, stages, freeze(reduce_stages, [network.pixels]))

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from convfe_core.backbones.backbone import Network
+from numpy.typing import NDArray
+
 from convfe_core.backbones.frozen_graph import freeze
-from convfe_core.base.arrays import FloatArray, PixelArray
-from convfe_core.base.machine_queue import MACHINE
+from convfe_core.backbones.network import Network
+from convfe_core.base.arrays import FloatArray
 from convfe_core.graph.cell_geometry import CellGrid
-from convfe_core.graph.taps import Tap
-from convfe_core.maps.extraction import cells_on_photo
-from convfe_core.maps.input_size import Size, frame_for
-from convfe_core.photos.letterbox import Frame, place_on_canvas
+from convfe_core.maps.extraction import Member, cells_on_photo, run_photo
+from convfe_core.maps.input_size import Size
+from convfe_core.photos.letterbox import Frame
 from convfe_core.photos.photo import Photo
 
 
@@ -38,35 +38,19 @@ class Features:
 class FeatureReader:
     """A network that gives whole feature maps; it can be shared between threads."""
 
-    label: str
-    weights: str
-    tap: Tap
     network: Network
-    _graph: Callable[[Any], Any]
+    _graph: Callable[..., Any]
 
-    def read(self, photos: Iterable[Photo], size: Size) -> Iterator[Features]:
-        """Run photographs one by one and yield their feature maps."""
-        import tensorflow as tf
+    def read(self, photo: Photo, size: Size) -> Features:
+        """Run a photograph."""
 
-        for photo in photos:
-            frame = frame_for(photo.height, photo.width, self.network, size)
-            with MACHINE.passing():
-                (values,) = self._graph(tf.constant(place_on_canvas(photo, frame)[None]))
-            grid = cells_on_photo(frame, self.network.path.grid(frame.input_height, frame.input_width))
-            yield Features(photo, values.numpy()[0, : grid.rows, : grid.columns], frame, grid)
+        def keep(one: Member[None], values: list[NDArray[Any]]) -> Features:
+            grid = cells_on_photo(one.frame, self.network)
+            return Features(photo, values[0][: grid.rows, : grid.columns], one.frame, grid)
+
+        return run_photo(self.network, photo, size, self._graph, keep)
 
 
 def read_features(network: Network) -> FeatureReader:
     """Turn a network into a reader of whole feature maps; its weights are shared, not copied."""
-    import tensorflow as tf
-
-    def features(pixels: Any) -> tuple[Any]:
-        return tuple(network.tensors(pixels, [network.tensor], "none"))
-
-    graph = freeze(features, [tf.TensorSpec(network.batch_shape, tf.uint8)])
-    return FeatureReader(network.label, network.weights, network.tap, network, graph)
-
-
-def canvas_of(photo: Photo, network: Network, size: Size) -> PixelArray:
-    """(1, H, W, 3) uint8: a photograph as the network receives it."""
-    return place_on_canvas(photo, frame_for(photo.height, photo.width, network, size))[None]
+    return FeatureReader(network, freeze(lambda pixels: network.features(pixels, "none"), [network.pixels]))

@@ -25,12 +25,11 @@ import numpy as np
 import pyarrow as pa
 from platformdirs import user_cache_dir
 
-from convfe_core.backbones.backbone import Network, open_network, weight_path
 from convfe_core.backbones.measured_cost import Cost, PeakMemory, count_flops, count_params, time_batches
+from convfe_core.backbones.network import Loaded, Network, load_as, weight_path
 from convfe_core.backbones.precision import explain_kept, require_same_arithmetic
 from convfe_core.base.errors import ImageError
 from convfe_core.base.machine_queue import MACHINE, waiting_words
-from convfe_core.base.memory import give_back
 from convfe_core.catalog.memory_need import require_room, worker_mb
 from convfe_core.catalog.specs import Spec, control_of, from_anywhere
 from convfe_core.datasets.boxes import Dataset
@@ -103,14 +102,25 @@ class Pass:
         """Whether the backbone's weights are."""
         return self.spec.weights not in ("untrained", "control")
 
-    def open(self, tap: str, tell: Callable[[str], None]) -> Network:
-        """Open the network; errors as in `convfe_core.backbones.backbone.open_network`."""
+    def load(
+        self,
+        make: Callable[[Network], Loaded],
+        tap: str,
+        make_room: Callable[[Spec], None],
+        tell: Callable[[str], None],
+    ) -> Loaded:
+        """Load the network as what is made of it; a control's on the very cells of its backbone.
+
+        Arguments and errors as in `convfe_core.backbones.network.load_as`.
+        """
         if self.seed is None:
-            return open_network(self.spec, tap, on_progress=lambda phrase, _share: tell(phrase))
-        network = open_network(control_of(self.spec), tap, seed=self.seed)
-        if not self.trained:
-            return network
-        return replace(network, path=network.path.centred(network.native_size))  # the very cells of the backbone
+            return load_as(make, self.spec, tap, make_room=make_room, on_progress=lambda phrase, _share: tell(phrase))
+
+        def make_control(network: Network) -> Loaded:
+            path = network.path.centred(network.native_size) if self.trained else network.path
+            return make(replace(network, path=path))
+
+        return load_as(make_control, control_of(self.spec), tap, seed=self.seed, make_room=make_room)
 
 
 def shown(spec: Spec) -> str:
@@ -190,10 +200,9 @@ class RankJob:
             weight_path(one.spec, lambda phrase, _share: tell(phrase))  # others may compute meanwhile
         if one.seed is None and options.cost:
             return self._load_with_cost(one, tell)
+        make = partial(freeze_for_scoring, precision=options.precision, fold="spend")
         with _turn(tell):
-            give_back()
-            self.make_room(one.spec)
-            return freeze_for_scoring(one.open(options.tap, tell), options.precision, "spend")
+            return one.load(make, options.tap, self.make_room, tell)
 
     def cost(self, one: Pass, tell: Callable[[str], None]) -> Cost | None:
         """What a backbone costs here, measured unless it is known; None unless the options ask for it."""
@@ -224,12 +233,18 @@ class RankJob:
         return rows_of_shard(shard, first, self._read, decode, process, self.dataset.source.readers)
 
     def _load_with_cost(self, one: Pass, tell: Callable[[str], None]) -> ScoringBackbone:
+        memory = PeakMemory()
         with ExitStack() as watched:
+
+            def make_room(spec: Spec) -> None:
+                self.make_room(spec)
+                watched.enter_context(memory)
+
+            def make(network: Network) -> tuple[Network, ScoringBackbone]:
+                return network, freeze_for_scoring(network, self.options.precision)
+
             with _turn(tell):
-                self.make_room(one.spec)
-                memory = watched.enter_context(PeakMemory())
-                network = one.open(self.options.tap, tell)
-                backbone = freeze_for_scoring(network, self.options.precision)
+                network, backbone = one.load(make, self.options.tap, make_room, tell)
             # Costs are stated for the most frequent size of the photographs.
             sizes = Counter((self.dataset.images[k].height, self.dataset.images[k].width) for k in self.places)
             frame = frame_for(*sizes.most_common(1)[0][0], backbone, self.options.size)
@@ -238,7 +253,7 @@ class RankJob:
             del network
             turn = partial(_turn, tell, "measuring its cost")
             latency = time_batches(backbone.run_blank, height, width, turn=turn)
-        grid = cells_on_photo(frame, backbone.grid(height, width))
+        grid = cells_on_photo(frame, backbone)
         cells = grid.rows * grid.columns
         self.costs[one.name] = Cost(params, flops, height, width, cells, latency, memory.added_mb)
         return backbone

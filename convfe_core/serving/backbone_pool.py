@@ -6,17 +6,19 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from convfe_core.backbones.backbone import Backbone, LoadProgress, ignore_progress, load_backbone, weight_path
+from convfe_core.backbones.backbone import Backbone, freeze_and_run
+from convfe_core.backbones.network import LoadProgress, Network, ignore_progress, load_as, weight_path
 from convfe_core.backbones.precision import Precision
 from convfe_core.base.machine_queue import MACHINE, waiting_words
 from convfe_core.base.memory import give_back, room_mb, used_mb
 from convfe_core.base.tensorflow_import import import_tensorflow
 from convfe_core.catalog.memory_need import peak_mb, refusal
 from convfe_core.catalog.specs import Spec
-from convfe_core.maps.layer_access import EveryLayer, open_every_layer
+from convfe_core.maps.layer_access import EveryLayer
 
 EVERY_LAYER = "every layer"
 """Stands for the tap of a network that is held as `EveryLayer`."""
@@ -86,21 +88,14 @@ class BackbonePool:
         MemoryLimitError : it does not fit, whatever else is dropped
         ConvfeError : as in `open_network`
         """
-
-        def load() -> Backbone:
-            return load_backbone(spec, tap, precision=precision, on_progress=on_progress)
-
-        return self._get(_Key(Backbone, spec, tap, precision), load, on_progress)
+        make = partial(freeze_and_run, precision=precision)
+        return self._get(_Key(Backbone, spec, tap, precision), make, on_progress)
 
     def every_layer(self, spec: Spec, on_progress: LoadProgress = ignore_progress) -> EveryLayer:
         """Hand out a network whose every layer can be looked at, loading it first if need be; errors as in `get`."""
+        return self._get(_Key(EveryLayer, spec, "auto", "float32"), EveryLayer, on_progress)
 
-        def load() -> EveryLayer:
-            return open_every_layer(spec, on_progress)
-
-        return self._get(_Key(EveryLayer, spec, EVERY_LAYER, "float32"), load, on_progress)
-
-    def _get(self, key: _Key[_Network], load: Callable[[], _Network], tell: LoadProgress) -> _Network:
+    def _get(self, key: _Key[_Network], make: Callable[[Network], _Network], tell: LoadProgress) -> _Network:
         found = self._take(key)
         if found is not None:
             return found
@@ -113,7 +108,7 @@ class BackbonePool:
         with MACHINE.passing(wait):  # one load at a time: ten visitors must not build ten models at once
             found = self._take(key)
             if found is None:
-                found = self._load(key, load)
+                found = self._load(key, make, tell)
         return found
 
     def make_room(self, spec: Spec) -> None:
@@ -143,14 +138,18 @@ class BackbonePool:
         with self._lock:
             return [report for _, report in self._held.values()]
 
-    def _load(self, key: _Key[_Network], load: Callable[[], _Network]) -> _Network:
-        self.make_room(key.spec)
-        import_tensorflow()  # or the first backbone would be charged for it
-        before = used_mb()
-        network = load()
-        give_back(collect=False)
+    def _load(self, key: _Key[_Network], make: Callable[[Network], _Network], tell: LoadProgress) -> _Network:
+        before = 0.0
+
+        def make_room(spec: Spec) -> None:
+            nonlocal before
+            self.make_room(spec)
+            import_tensorflow()  # or the first backbone would be charged for it
+            before = used_mb()
+
+        network = load_as(make, key.spec, key.tap, make_room=make_room, on_progress=tell)
         megabytes = max(used_mb() - before, network.megabytes)
-        tap, precision = key.tap, key.precision
+        tap, precision = EVERY_LAYER, key.precision
         if isinstance(network, Backbone):
             tap, precision = network.tap.name, network.precision
         report = Held(key.spec.label, tap, megabytes, precision, private=key.spec.path is not None)

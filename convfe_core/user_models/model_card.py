@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from convfe_core.base.errors import ModelFileError
+from convfe_core.base.machine_queue import BUILDING
 from convfe_core.base.memory import give_back
 from convfe_core.catalog.memory_need import require_room
 from convfe_core.catalog.specs import Spec
@@ -50,7 +51,8 @@ def card_of(spec: Spec) -> ModelCard:
     if spec.path is None:
         raise ModelFileError(f"Expected a model file for {spec.label}. Received: none.")
     require_room(spec)
-    card = describe_model(open_model(spec.path))
+    with BUILDING:
+        card = describe_model(open_model(spec.path))
     give_back()
     return card
 

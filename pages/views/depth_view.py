@@ -133,9 +133,9 @@ def _read_layer(reader: FeatureReader, spec: Spec, photo: Photo, size: Size) -> 
     """
     check_pass(reader.network, photo, size)
     kept = LAYER_FEATURES.get()
-    key = (spec, reader.tap, photo.digest, size)
+    key = (spec, reader.network.tap, photo.digest, size)
     if kept is None or kept[0] != key:
-        kept = key, next(iter(reader.read([photo], size)))
+        kept = key, reader.read(photo, size)
         small = kept[1].values.nbytes <= allowance().maps_mb * 2**20
         LAYER_FEATURES.set(kept if small else None)
     return kept[1]
@@ -147,7 +147,9 @@ def _show_layer(reader: FeatureReader, features: Features, look: Look, more: Seq
     photo = features.photo
     tiles = [Tile(name, COLLAPSES[name](features.values), maps.centres_y, maps.centres_x) for name in more]
     tiles = [Tile(name, getattr(maps, name), maps.centres_y, maps.centres_x) for name in look.reductions] + tiles
-    show_figure(tile_figure(photo, tiles, look), key="layer-maps", alt=f"{photo.name} at layer {reader.tap.layer}")
+    show_figure(
+        tile_figure(photo, tiles, look), key="layer-maps", alt=f"{photo.name} at layer {reader.network.tap.layer}"
+    )
     for name in more:
         st.caption(f"**{name}**: {COLLAPSE_WORDS[name]}.")
 
@@ -164,7 +166,7 @@ def _show_channels(reader: FeatureReader, features: Features, look: Look) -> Non
     with left:
         event = st.plotly_chart(
             _clickable(maps, photo, look),
-            key=f"place-{photo.digest[:16]}-{reader.tap.layer}",
+            key=f"place-{photo.digest[:16]}-{reader.network.tap.layer}",
             on_select="rerun",
             selection_mode=("points", "box"),
             width="content",
@@ -212,8 +214,7 @@ _ORDER_HELP = (
 
 def _maps(reader: FeatureReader, features: Features) -> FeatureMaps:
     values = features.values
-    grid = reader.network.path.grid(features.frame.input_height, features.frame.input_width)
-    return maps_on_photo(features.photo, features.frame, reader.network, grid, values.max(-1), values.mean(-1))
+    return maps_on_photo(features.photo, features.frame, reader.network, values.max(-1), values.mean(-1))
 
 
 def _clickable(maps: FeatureMaps, photo: Photo, look: Look) -> dict[str, Any]:

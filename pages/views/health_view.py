@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
+from convfe_core.base.machine_queue import waiting_words
 from convfe_core.catalog.specs import Spec
 from convfe_core.inspection.health_report import HealthReport, examine
 from convfe_core.maps.input_size import Size, check_pass
@@ -31,7 +32,7 @@ MEANINGS = {
     "far those of your images are from them (Kullback-Leibler divergence): below 0.5 they fit.",
     "Border artefacts": "Whether cells on the border, where the network sees padding, are stronger than those inside.",
 }
-"""What each check of `convfe_core.inspection.health_report` looks at, for a tooltip."""
+"""What each check of `convfe_core.inspection.health_checks` looks at, for a tooltip."""
 
 
 def health_report(spec: Spec, size: Size, photos: Sequence[Photo]) -> HealthReport:
@@ -46,9 +47,12 @@ def health_report(spec: Spec, size: Size, photos: Sequence[Photo]) -> HealthRepo
         def tell(done: int, total: int) -> None:
             slot.progress(done / total, text=f"{plain(spec.label)}: examining image {done} of {total}")
 
+        def wait(before: int) -> None:  # writing something lets Streamlit end this run when its visitor has left
+            slot.progress(0.0, text=f"{plain(spec.label)}: {waiting_words(before)}")
+
         if len(kept) >= 8:
             kept.pop(next(iter(kept)))
-        kept[key] = examine(network, photos, size, on_step=tell)
+        kept[key] = examine(network, photos, size, tell, wait)
         slot.empty()
     return kept[key]
 

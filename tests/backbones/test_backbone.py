@@ -3,8 +3,9 @@ import threading
 import numpy as np
 import pytest
 
-from convfe_core.backbones.backbone import load_backbone, open_network
+from convfe_core.backbones.backbone import load_backbone
 from convfe_core.backbones.frozen_graph import freeze
+from convfe_core.backbones.network import open_network
 from convfe_core.base.errors import SpecError, WeightsError
 from convfe_core.catalog.specs import find_architecture, parse_spec
 from convfe_core.maps.extraction import extract_maps

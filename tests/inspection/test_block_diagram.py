@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from convfe_core.backbones.backbone import Network, open_network
+from convfe_core.backbones.network import Network, open_network
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.inspection.block_diagram import Block, blocks_dot, find_blocks
 from convfe_core.inspection.layer_table import can_plot, layer_table, plot_layers, summary_text

@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from convfe_core.backbones.backbone import open_network
+from convfe_core.backbones.network import open_network
 from convfe_core.base.errors import ImageError
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.inspection.channel_statistics import ChannelGatherer, border_lead, effective_rank
 from convfe_core.inspection.health_report import examine
-from convfe_core.inspection.layer_faults import first_not_finite, weight_faults
+from convfe_core.inspection.layer_faults import FiniteWatch, weight_faults
+from convfe_core.inspection.layer_watch import watch_photos
 from convfe_core.maps.input_size import Size
-from convfe_core.maps.whole_features import canvas_of
 from convfe_core.photos.gallery import SAMPLES, load_sample
 from tests.user_models.test_open_model import saved, small_model
 
@@ -64,9 +64,10 @@ def test_nan_in_the_middle_is_found_in_the_layer_where_it_begins(trained, photos
 def test_values_that_overflow_are_found_in_the_layer_where_they_do(trained, photos) -> None:
     layer = trained.model.get_layer("stage2_block1_project_norm")
     layer.gamma.assign(np.full(layer.gamma.shape, np.inf))
-    batch = canvas_of(photos[0], trained, SIZE)
-    assert first_not_finite(trained, batch) == "stage2_block1_project_norm"
-    assert first_not_finite(open_network(parse_spec("TinyMobileNet")), batch) is None
+    for network, first in ((trained, "stage2_block1_project_norm"), (open_network(parse_spec("TinyMobileNet")), None)):
+        watch = FiniteWatch(network)
+        watch_photos(network, photos[:1], SIZE, [watch], lambda _features: None)
+        assert watch.first_layer() == first
 
 
 def test_infinite_weights_are_named_and_nothing_else_is_judged_by_what_are_no_numbers(trained, photos) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 import pytest
 
-from convfe_core.backbones.backbone import open_network
+from convfe_core.backbones.network import open_network
 from convfe_core.base.errors import EngineError, SpecError
 from convfe_core.base.folders import RemoteFolder
 from convfe_core.base.pace import Pace, Progress

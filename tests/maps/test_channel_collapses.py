@@ -4,7 +4,8 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from convfe_core.backbones.backbone import load_backbone, open_network
+from convfe_core.backbones.backbone import load_backbone
+from convfe_core.backbones.network import open_network
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.drawing.map_figure import Look
 from convfe_core.drawing.tile_figure import Tile, tile_figure
@@ -76,7 +77,7 @@ def test_stages_are_what_each_stage_gives_on_its_own(tiny) -> None:
 
 def test_whole_features_collapse_to_the_maps(tiny) -> None:
     picture = photo(96, 128)
-    features = next(iter(read_features(tiny).read([picture], Size("128"))))
+    features = read_features(tiny).read(picture, Size("128"))
     maps = next(extract_maps(load_backbone(parse_spec("TinyMobileNet")), [picture], Size("128")))
     np.testing.assert_allclose(features.values.max(-1), maps.max, atol=1e-4)
     np.testing.assert_allclose(features.values.mean(-1), maps.mean, atol=1e-4)

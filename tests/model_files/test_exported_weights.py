@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convfe_core.backbones.backbone import load_backbone, open_network
+from convfe_core.backbones.backbone import load_backbone
+from convfe_core.backbones.network import open_network
 from convfe_core.base.errors import ModelFileError, SpecError, WeightsAloneError, WeightsError
 from convfe_core.catalog.builders import build_model
 from convfe_core.catalog.specs import CATALOG, Spec, parse_spec

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from convfe_core.backbones.backbone import open_network
+from convfe_core.backbones.network import open_network
 from convfe_core.catalog.builders import build_model
 from convfe_core.catalog.specs import Spec, find_architecture, parse_spec
 from convfe_core.serving.backbone_pool import BackbonePool

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convfe_core.backbones.backbone import open_network
 from convfe_core.backbones.measured_cost import count_flops
+from convfe_core.backbones.network import open_network
 from convfe_core.base.errors import ConvfeError, SpecError
 from convfe_core.base.machine_queue import MACHINE
 from convfe_core.base.pace import Progress

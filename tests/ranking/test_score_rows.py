@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convfe_core.backbones.backbone import open_network
+from convfe_core.backbones.network import open_network
 from convfe_core.backbones.precision import computes_in_bfloat16
 from convfe_core.base.pace import Progress
 from convfe_core.catalog.specs import parse_spec

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convfe_core.backbones.backbone import freeze_network, open_network
+from convfe_core.backbones.backbone import freeze_network
 from convfe_core.backbones.measured_cost import PeakMemory, count_flops, time_batches
+from convfe_core.backbones.network import open_network
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.maps.extraction import extract_maps
 from convfe_core.maps.input_size import Size

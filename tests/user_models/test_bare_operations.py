@@ -7,7 +7,8 @@ import h5py
 import numpy as np
 import pytest
 
-from convfe_core.backbones.backbone import load_backbone, open_network
+from convfe_core.backbones.backbone import load_backbone
+from convfe_core.backbones.network import open_network
 from convfe_core.base.errors import ModelFileError
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.maps.extraction import extract_maps

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convfe_core.backbones.backbone import load_backbone, open_network
+from convfe_core.backbones.backbone import load_backbone
+from convfe_core.backbones.network import open_network
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.inspection.health_report import examine
 from convfe_core.maps.extraction import extract_maps

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convfe_core.backbones.backbone import load_backbone, open_network
+from convfe_core.backbones.backbone import load_backbone
+from convfe_core.backbones.network import open_network
 from convfe_core.base.errors import ModelFileError, SpecError
 from convfe_core.catalog.specs import choose_preprocessing, parse_spec
 from convfe_core.cli.commands import main

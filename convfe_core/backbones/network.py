@@ -1,0 +1,255 @@
+"""From a spec to a network: a Keras model with its weights, and the tensor in it that is looked at.
+
+TensorFlow is imported inside the functions here, so that listing, parsing and drawing never wait for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from convfe_core.backbones.batch_norm_folding import Fold, fold_model
+from convfe_core.base.errors import SpecError
+from convfe_core.base.machine_queue import BUILDING
+from convfe_core.base.memory import give_back
+from convfe_core.base.tensorflow_import import import_tensorflow
+from convfe_core.catalog.architectures import Architecture
+from convfe_core.catalog.builders import build_model
+from convfe_core.catalog.memory_need import require_room
+from convfe_core.catalog.pixel_scaling import scale_pixels, to_grey
+from convfe_core.catalog.specs import Preprocessing, Spec, find_architecture
+from convfe_core.graph.cell_geometry import CellGrid
+from convfe_core.graph.taps import SpatialPath, Tap, resolve_tap, trace_path, values_per_pixel
+from convfe_core.model_files.load_weights import load_weights
+from convfe_core.model_files.weight_cache import fetch_weights
+
+UNTRAINED_SEED = 0
+
+LoadProgress = Callable[[str, float | None], None]
+"""Called with a phrase such as ``"downloading, 12 of 94 MB"`` and the share done (0..1), or None if unknown."""
+
+Loaded = TypeVar("Loaded")
+
+_FLOAT_BYTES = np.dtype(np.float32).itemsize
+
+
+def ignore_progress(_phrase: str, _share: float | None) -> None:
+    """Take a progress report and show it to nobody."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Described:
+    """What is known of a network beside its layers and weights.
+
+    Attributes
+    ----------
+    label : how it is called in titles and files
+    weights : ``imagenet``, ``untrained``, ``builtin`` or the name of a file
+    tap : the layer that is looked at
+    path : where cells lie for any input size
+    working_size, native_size : longest side it does best at, and that it was trained at
+    minimum_size : shortest side that it takes
+    megabytes : memory that its weights hold
+    activation_bytes : memory that a forward pass holds at once, for each pixel of its input
+    fixed : (height, width) of the input of a network that takes no other
+    """
+
+    label: str
+    weights: str
+    tap: Tap
+    path: SpatialPath
+    working_size: int
+    native_size: int
+    minimum_size: int = 1
+    megabytes: float
+    activation_bytes: float
+    fixed: tuple[int, int] | None = None
+    _grids: dict[tuple[int, int], CellGrid] = field(default_factory=dict, init=False, repr=False)
+
+    def grid(self, input_height: int, input_width: int) -> CellGrid:
+        """Where the cells lie on an input of this size, worked out once for each size."""
+        size = input_height, input_width
+        if size not in self._grids:
+            self._grids[size] = self.path.grid(*size)
+        return self._grids[size]
+
+    @property
+    def receptive_field(self) -> float:
+        """Input pixels that one cell sees, across."""
+        return self.path.receptive_field[1]
+
+    @property
+    def pixels(self) -> Any:
+        """The tf.TensorSpec of the batches that it takes: (N, H, W, 3) uint8, H and W open unless `fixed`."""
+        import tensorflow as tf
+
+        return tf.TensorSpec((None, *(self.fixed or (None, None)), 3), tf.uint8)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Network(Described):
+    """A Keras model with its weights, and the tensor in it that is looked at.
+
+    Attributes
+    ----------
+    model : keras.Model, built for input (None, None, None, 3), or of another size where `fixed` says so
+    tensor : the tapped KerasTensor, (N, h, w, C)
+    preprocessing : how pixels are scaled before they enter, a mode of `scale_pixels`
+    """
+
+    model: Any
+    tensor: Any
+    preprocessing: Preprocessing
+
+    def at(self, layer: str) -> Network:
+        """The same network, looked at elsewhere: at a layer or a stage, errors as in `resolve_tap`."""
+        with BUILDING:
+            tensor, tap = resolve_tap(self.model, None, layer)
+        path = trace_path(self.model, tensor)
+        trained = self.path.shift != (0.0, 0.0)
+        return replace(self, tensor=tensor, tap=tap, path=path.centred(self.native_size) if trained else path)
+
+    def features(self, pixels: Any, fold: Fold = "copy") -> Any:
+        """(N, H, W, 3) uint8 tensor -> (N, h, w, C) float32 feature map; see `tensors`."""
+        return self.tensors(pixels, [self.tensor], fold)[0]
+
+    def tensors(self, pixels: Any, wanted: list[Any], fold: Fold = "copy") -> list[Any]:
+        """(N, H, W, 3) uint8 tensor -> the values of several of the model's tensors, float32.
+
+        Inside a graph the weights are those that the model has when the graph is traced.
+
+        Parameters
+        ----------
+        fold : as in `convfe_core.backbones.batch_norm_folding.fold_model`
+        """
+        import tensorflow as tf
+
+        scaled = scale_pixels(tf.cast(pixels, tf.float32), self.preprocessing)
+        if self.model.inputs[0].shape[-1] == 1:
+            scaled = to_grey(scaled)
+        return [tf.cast(value, tf.float32) for value in fold_model(self.model, wanted, fold)(scaled)]
+
+
+def load_as(
+    make: Callable[[Network], Loaded],
+    spec: Spec,
+    tap: str = "auto",
+    *,
+    seed: int = UNTRAINED_SEED,
+    make_room: Callable[[Spec], None] = require_room,
+    on_progress: LoadProgress = ignore_progress,
+) -> Loaded:
+    """Load a network as what is made of it, such as a frozen graph; every way of loading one goes through here.
+
+    Parameters
+    ----------
+    make : takes the network, which nobody else has
+    make_room : called before anything is opened; raises MemoryLimitError where it does not fit
+    others, and errors : as in `open_network`
+    """
+    give_back()  # what was loaded before this one may just have been let go
+    make_room(spec)
+    loaded = make(open_network(spec, tap, seed=seed, on_progress=on_progress))
+    give_back()  # Keras models are full of reference cycles; their variables must go before the next one is built
+    return loaded
+
+
+def open_network(
+    spec: Spec,
+    tap: str = "auto",
+    *,
+    seed: int = UNTRAINED_SEED,
+    on_progress: LoadProgress = ignore_progress,
+) -> Network:
+    """Build the architecture that a spec names, or open its model file, and find the tapped layer.
+
+    Parameters
+    ----------
+    spec : what to load
+    tap : ``auto``, ``output`` or a layer's name
+    seed : for ``untrained`` weights; the same seed gives the same weights
+    on_progress : told what is happening
+
+    Raises
+    ------
+    SpecError : no such architecture, weights or layer
+    WeightsError : weights missing, damaged or of another architecture
+    DownloadError : weights that could not be fetched
+    ModelFileError : a model file that cannot or must not be opened
+    """
+    architecture = None if spec.own else find_architecture(spec.name)
+    file = weight_path(spec, on_progress)
+    on_progress("opening" if spec.own else "loading", None)
+    import_tensorflow()
+    trained = spec.weights not in ("untrained", "control")
+    with BUILDING:
+        import keras
+
+        keras.utils.set_random_seed(seed)
+        model, known = _open_model_file(spec, trained) if architecture is None else _build(spec, architecture, file)
+        tensor, found = resolve_tap(model, architecture, spec.layer if tap == "auto" else tap)
+        path = trace_path(model, tensor)
+        return Network(
+            label=spec.label,
+            weights="untrained" if not trained else spec.path.name if spec.path else spec.weights,
+            tap=found,
+            path=path.centred(known["native_size"]) if trained else path,
+            megabytes=int(model.count_params()) * _FLOAT_BYTES / 2**20,
+            activation_bytes=values_per_pixel(model) * _FLOAT_BYTES,
+            model=model,
+            tensor=tensor,
+            **(known | ({"preprocessing": spec.preprocessing} if spec.preprocessing else {})),
+        )
+
+
+def _build(spec: Spec, architecture: Architecture, file: Path | None) -> tuple[Any, dict[str, Any]]:
+    """A model of the catalog with its weights, and what the catalog knows of it."""
+    model = build_model(architecture)
+    if spec.weights == "builtin":
+        from convfe_core.catalog.builtin_networks import load_builtin_weights
+
+        load_builtin_weights(model, architecture.name)
+    elif file is not None:
+        load_weights(model, file, architecture)
+    names = "preprocessing", "working_size", "native_size", "minimum_size"
+    return model, {name: getattr(architecture, name) for name in names}
+
+
+def _open_model_file(spec: Spec, trained: bool) -> tuple[Any, dict[str, Any]]:
+    """A user's own model, or its control, and what its file says of it."""
+    from convfe_core.user_models.open_model import open_model
+
+    assert spec.path is not None
+    opened = open_model(spec.path, trained=trained)
+    size = opened.working_size
+    known = {"preprocessing": opened.scaling.mode, "working_size": size, "native_size": size, "fixed": opened.fixed}
+    return opened.model, known
+
+
+def weight_path(spec: Spec, on_progress: LoadProgress = ignore_progress) -> Path | None:
+    """Find the weight file on this machine, fetched first if need be; None for weights that need no file.
+
+    Raises
+    ------
+    SpecError : no such weights
+    DownloadError : weights that could not be fetched
+    """
+    if spec.path is not None:
+        return spec.path
+    if spec.weights != "imagenet":
+        return None
+    architecture = find_architecture(spec.name)
+    if architecture.weight_file is None:
+        raise SpecError(
+            f"Expected weights that exist for {architecture.name}: "
+            f"{', '.join(architecture.weights)} or untrained. Received: imagenet."
+        )
+
+    def report(done_mb: float, total_mb: float) -> None:
+        on_progress(f"downloading, {done_mb:.0f} of {total_mb:.0f} MB", min(done_mb / max(total_mb, 1e-6), 1.0))
+
+    return fetch_weights(architecture, on_progress=report)
