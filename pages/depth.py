@@ -9,6 +9,7 @@ import streamlit as st
 from convfe_core.base.errors import ConvfeError
 from convfe_core.maps.channel_collapses import COLLAPSES
 from convfe_core.user_models.model_card import map_layers
+from pages.app.compute_maps import show_notes
 from pages.app.load_network import load_network
 from pages.app.navigation import enter
 from pages.app.words import plain, show_error
@@ -41,6 +42,7 @@ st.write(
 )
 try:
     network = load_network(spec)
+    show_notes({spec.label: network.network.notes})
     staged = network.staged
 except ConvfeError as error:
     show_error(error)

@@ -14,7 +14,7 @@ from convfe_core.maps.feature_maps import FeatureMaps, smallest_share, subtract_
 from convfe_core.maps.input_size import Size
 from convfe_core.model_files.weight_cache import weights_state
 from convfe_core.photos.photo import Photo
-from pages.app.compute_maps import Work, show_failures
+from pages.app.compute_maps import Work, show_outcome
 from pages.app.navigation import enter
 from pages.app.session import thumbnail
 from pages.app.words import plain, show_error
@@ -131,7 +131,7 @@ for photo, found in work.rows():
         draw(photo, found)
 turn_page_below(photos)
 with failures:
-    show_failures(work.failed)
+    show_outcome(work)
 
 st.subheader("Health", anchor=False)
 try:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from convfe_core.backbones.batch_norm_folding import Fold, fold_model
 from convfe_core.backbones.frozen_graph import freeze, in_bfloat16
+from convfe_core.backbones.model_runs import about_model, guarded
 from convfe_core.backbones.precision import Precision, computes_in_bfloat16
 from convfe_core.base.arrays import FloatArray, PixelArray
 from convfe_core.base.errors import SpecError
@@ -24,8 +25,9 @@ from convfe_core.base.tensorflow_import import import_tensorflow
 from convfe_core.catalog.builders import build_model
 from convfe_core.catalog.pixel_scaling import scale_pixels, to_grey
 from convfe_core.catalog.specs import Preprocessing, Spec, find_architecture
-from convfe_core.graph.cell_geometry import CellGrid
-from convfe_core.graph.taps import SpatialPath, Tap, resolve_tap, trace_path, values_per_pixel
+from convfe_core.graph.cell_geometry import CellGrid, SpatialPath
+from convfe_core.graph.taps import Tap, resolve_tap, values_per_pixel
+from convfe_core.graph.tracing import trace_path
 from convfe_core.model_files.weight_cache import fetch_weights, load_weights
 from convfe_core.photos.gallery import SAMPLES, load_sample
 from convfe_core.photos.letterbox import place_on_canvas, plan_frame
@@ -58,6 +60,8 @@ class Network:
     tensor : the tapped KerasTensor, (N, h, w, C)
     preprocessing : how pixels are scaled before they enter, a mode of `scale_pixels`
     fixed : (height, width) of the input of a network that takes no other
+    notes : one sentence for each thing that who looks at its maps should know
+    own : it comes from a model file of the user's own
     """
 
     label: str
@@ -70,12 +74,15 @@ class Network:
     working_size: int
     native_size: int
     fixed: tuple[int, int] | None = None
+    notes: tuple[str, ...] = ()
+    own: bool = False
 
     def at(self, tensor: Any, tap: Tap) -> Network:
         """The same network, looked at elsewhere."""
         path = trace_path(self.model, tensor)
-        trained = self.path.shift != (0.0, 0.0)
-        return replace(self, tensor=tensor, tap=tap, path=path.centred(self.native_size) if trained else path)
+        if self.path.shift != (0.0, 0.0):  # it was trained
+            path = path.centred(*(self.fixed or (self.native_size, self.native_size)))
+        return replace(self, tensor=tensor, tap=tap, path=path)
 
     @property
     def batch_shape(self) -> tuple[int | None, int | None, int | None, int]:
@@ -93,14 +100,14 @@ class Network:
         """Memory that its weights hold."""
         return int(self.model.count_params()) * np.dtype(np.float32).itemsize / 2**20
 
-    def features(self, pixels: Any, fold: Fold = "copy") -> Any:
-        """(N, H, W, 3) uint8 tensor -> (N, h, w, C) float32 feature map; see `tensors`."""
-        return self.tensors(pixels, [self.tensor], fold)[0]
+    def features(self, pixels: Any) -> Any:
+        """(N, H, W, 3) uint8 tensor -> (N, h, w, C) float32 feature map."""
+        return self.reader([self.tensor])(pixels)[0]
 
-    def tensors(self, pixels: Any, wanted: list[Any], fold: Fold = "copy") -> list[Any]:
-        """(N, H, W, 3) uint8 tensor -> the values of several of the model's tensors, float32.
+    def reader(self, wanted: list[Any], fold: Fold = "copy") -> Callable[[Any], list[Any]]:
+        """A function from (N, H, W, 3) uint8 tensors to the values of several of the model's tensors, float32.
 
-        Inside a graph the weights are those that the model has when the graph is traced.
+        The weights are those that the model has now.
 
         Parameters
         ----------
@@ -108,10 +115,37 @@ class Network:
         """
         import tensorflow as tf
 
-        scaled = scale_pixels(tf.cast(pixels, tf.float32), self.preprocessing)
-        if self.model.inputs[0].shape[-1] == 1:
-            scaled = to_grey(scaled)
-        return [tf.cast(value, tf.float32) for value in fold_model(self.model, wanted, fold)(scaled)]
+        with about_model(self.label, self.own):
+            run = fold_model(self.model, wanted, fold)
+
+        def read(pixels: Any) -> list[Any]:
+            scaled = scale_pixels(tf.cast(pixels, tf.float32), self.preprocessing)
+            if self.model.inputs[0].shape[-1] == 1:
+                scaled = to_grey(scaled)
+            return [tf.cast(value, tf.float32) for value in run(scaled)]
+
+        return read
+
+    def freeze(self, function: Callable[..., Any], *others: Any) -> Callable[..., Any]:
+        """Trace a function of pictures that this network takes; what its layers raise is one sentence.
+
+        Parameters
+        ----------
+        others : tensorflow.TensorSpec of what the function takes besides
+        """
+        return guarded(self.trace(function, *others), self.label, self.own)
+
+    def trace(self, function: Callable[..., Any], *others: Any) -> Callable[..., Any]:
+        """As `freeze`; errors at a pass are TensorFlow's own."""
+        import tensorflow as tf
+
+        by_size = any(type(layer).__name__ in _MUST_KNOW_SIZE for layer in self.model.layers)
+        with about_model(self.label, self.own):
+            return freeze(function, [tf.TensorSpec(self.batch_shape, tf.uint8), *others], by_size=by_size)
+
+
+_MUST_KNOW_SIZE = ("CenterCrop",)
+"""Layers that do something else, without a word, where they are traced for any size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +154,7 @@ class FrozenNetwork:
 
     Attributes
     ----------
-    label, weights, tap, working_size, native_size, fixed : as in `Network`
+    label, weights, tap, working_size, native_size, fixed, notes, own : as in `Network`
     path : where cells lie for any input size
     megabytes : memory that its weights hold
     activation_bytes : memory that a forward pass holds at once, for each pixel of its input
@@ -138,10 +172,13 @@ class FrozenNetwork:
     precision: Precision
     _graph: Callable[..., Any]
     fixed: tuple[int, int] | None = None
+    notes: tuple[str, ...] = ()
+    own: bool = False
 
     def grid(self, input_height: int, input_width: int) -> CellGrid:
         """Where the cells lie on an input of this size."""
-        return self.path.grid(input_height, input_width)
+        with about_model(self.label, self.own):
+            return self.path.grid(input_height, input_width)
 
 
 class Backbone(FrozenNetwork):
@@ -199,14 +236,14 @@ def open_network(
         elif weights is not None:
             load_weights(model, weights, architecture)
         tensor, found = resolve_tap(model, architecture, tap)
-        path = trace_path(model, tensor)
+        path, side = trace_path(model, tensor), architecture.native_size
         return Network(
             label=spec.label,
             weights=spec.path.name if spec.path else spec.weights,
             model=model,
             tensor=tensor,
             tap=found,
-            path=path if spec.weights == "untrained" else path.centred(architecture.native_size),
+            path=path if spec.weights == "untrained" else path.centred(side, side),
             preprocessing=spec.preprocessing or architecture.preprocessing,
             working_size=architecture.working_size,
             native_size=architecture.native_size,
@@ -226,17 +263,20 @@ def _open_own(spec: Spec, tap: str, seed: int, on_progress: LoadProgress) -> Net
         opened = open_model(spec.path, trained=spec.weights == "model")
         tensor, found = resolve_tap(opened.model, None, spec.layer if tap == "auto" else tap)
         path = trace_path(opened.model, tensor)
+        side = opened.working_size
         return Network(
             label=spec.label,
             weights=spec.path.name if spec.weights == "model" else "untrained",
             model=opened.model,
             tensor=tensor,
             tap=found,
-            path=path.centred(opened.working_size) if spec.weights == "model" else path,
+            path=path.centred(*(opened.fixed or (side, side))) if spec.weights == "model" else path,
             preprocessing=spec.preprocessing or opened.scaling.mode,
-            working_size=opened.working_size,
-            native_size=opened.working_size,
+            working_size=side,
+            native_size=side,
             fixed=opened.fixed,
+            notes=opened.notes,
+            own=True,
         )
 
 
@@ -276,18 +316,20 @@ def freeze_network(network: Network, precision: Precision = "float32", fold: Fol
     """
     import tensorflow as tf
 
+    read = network.reader([network.tensor], fold)
+
     def reduce_channels(pixels: Any) -> tuple[Any, Any]:
-        features = network.features(pixels, fold)
+        (features,) = read(pixels)
         return tf.reduce_max(features, axis=-1), tf.reduce_mean(features, axis=-1)
 
-    return freeze_maps(Backbone, network, reduce_channels, [tf.TensorSpec(network.batch_shape, tf.uint8)], precision)
+    return freeze_maps(Backbone, network, reduce_channels, [], precision)
 
 
 def freeze_maps(
     kind: type[Frozen],
     network: Network,
     function: Callable[..., Any],
-    signature: list[Any],
+    others: list[Any],
     precision: Precision,
     inputs: Callable[[PixelArray], tuple[Any, ...]] = lambda batch: (batch,),
 ) -> Frozen:
@@ -301,13 +343,16 @@ def freeze_maps(
     ----------
     kind : of what is returned
     function : of what `inputs` returns, to be traced
+    others : tensorflow.TensorSpec of what it takes besides pictures
     inputs : (1, H, W, 3) uint8 -> what the function takes
     """
     with _building:
-        graph = freeze(function, signature)
+        graph = network.trace(function, *others)
     if computes_in_bfloat16(precision):
         fast = in_bfloat16(graph)
-        if _alike(graph, fast, network, inputs):
+        with about_model(network.label, network.own):
+            alike = _alike(graph, fast, network, inputs)
+        if alike:
             graph = fast
         else:
             precision = "float32"
@@ -321,8 +366,10 @@ def freeze_maps(
         megabytes=network.megabytes,
         activation_bytes=network.activation_bytes,
         precision=precision,
-        _graph=graph,
+        _graph=guarded(graph, network.label, network.own),
         fixed=network.fixed,
+        notes=network.notes,
+        own=network.own,
     )
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from convfe_core.backbones.backbone import Network
-from convfe_core.backbones.frozen_graph import freeze
 from convfe_core.base.arrays import FloatArray, PixelArray
-from convfe_core.graph.taps import operation_of, tensors_and_strides
+from convfe_core.graph.taps import tensors_and_strides
+from convfe_core.graph.walk import operation_of
 from convfe_core.inspection.layer_faults import layers_of, tensors_of
 
 _CAPS = {"relu6": 6.0, "sigmoid": 1.0, "hard_sigmoid": 1.0, "tanh": 1.0, "hard_tanh": 1.0, "softsign": 1.0}
@@ -56,15 +56,17 @@ class ActivityGatherer:
     def _trace(self, network: Network) -> Any:
         import tensorflow as tf
 
+        read = network.reader([tensor for tensor, _, _ in self._watched], "none")
+
         def watch(pixels: Any) -> tuple[list[Any], Any]:
-            values = network.tensors(pixels, [tensor for tensor, _, _ in self._watched], "none")
+            values = read(pixels)
             capped = [
                 tf.reduce_mean(tf.cast(tf.abs(value) >= (cap or np.inf) * _AT_CAP, tf.float32))
                 for value, (_, _, cap) in zip(values, self._watched, strict=True)
             ]
             return [tf.reduce_max(value, [0, 1, 2]) for value in values], tf.stack(capped)
 
-        return freeze(watch, [tf.TensorSpec(network.batch_shape, tf.uint8)])
+        return network.freeze(watch)
 
     def add(self, batch: PixelArray) -> None:
         """Take (1, H, W, 3) uint8: a photograph as the network receives it."""

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.backbones.backbone import Network
-from convfe_core.backbones.frozen_graph import freeze
+from convfe_core.backbones.model_runs import about_model
 from convfe_core.base.arrays import PixelArray, Values
 from convfe_core.graph.batch_norm_statistics import is_initial, norm_divergence, stored_statistics
-from convfe_core.graph.taps import operation_of, tensors_in_order
+from convfe_core.graph.walk import operation_of, tensors_in_order
 
 ALIKE = 1e-6
 """Filters are equal when they differ by less than this share of their magnitude."""
@@ -67,11 +67,13 @@ def first_not_finite(network: Network, batch: PixelArray) -> str | None:
     if not tensors:
         return None
 
-    def finite(pixels: Any) -> Any:
-        values = network.tensors(pixels, tensors, "none")
-        return tf.stack([tf.reduce_all(tf.math.is_finite(value)) for value in values])
+    read = network.reader(tensors, "none")
 
-    answers = tf.function(finite, autograph=False)(tf.constant(batch)).numpy()
+    def finite(pixels: Any) -> Any:
+        return tf.stack([tf.reduce_all(tf.math.is_finite(value)) for value in read(pixels)])
+
+    with about_model(network.label, network.own):
+        answers = tf.function(finite, autograph=False)(tf.constant(batch)).numpy()
     broken = (operation_of(tensor) for tensor, fine in zip(tensors, answers, strict=True) if not fine)
     return next((str(layer.name) for layer in broken), None)
 
@@ -121,12 +123,13 @@ class NormGatherer:
 def _moments(network: Network, layers: list[Any]) -> Callable[[Any], Any]:
     import tensorflow as tf
 
+    read = network.reader([layer.input for layer in layers], "none")
+
     def moments(pixels: Any) -> tuple[Any, Any]:
-        inputs = network.tensors(pixels, [layer.input for layer in layers], "none")
-        pairs = [tf.nn.moments(value, axes=list(range(len(value.shape) - 1))) for value in inputs]
+        pairs = [tf.nn.moments(value, axes=list(range(len(value.shape) - 1))) for value in read(pixels)]
         return tf.concat([mean for mean, _ in pairs], 0), tf.concat([variance for _, variance in pairs], 0)
 
-    return freeze(moments, [tf.TensorSpec(network.batch_shape, tf.uint8)])
+    return network.freeze(moments)
 
 
 def tensors_of(network: Network) -> list[Any]:

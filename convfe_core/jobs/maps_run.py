@@ -20,7 +20,7 @@ import pyarrow as pa
 from convfe_core.backbones.backbone import Backbone
 from convfe_core.backbones.load_ahead import LoadAhead
 from convfe_core.backbones.precision import Precision, computes_in_bfloat16, explain_kept, explain_precision
-from convfe_core.base.errors import ConvfeError, ImageError, Skipped, SpecError
+from convfe_core.base.errors import ConvfeError, ImageError, ModelFileError, Skipped, SpecError
 from convfe_core.base.folders import file_stamp, is_address, open_folder
 from convfe_core.base.pace import SECONDS_BETWEEN_LINES, Pace, duration
 from convfe_core.base.wording import counted, file_name, file_stem
@@ -183,20 +183,25 @@ class MapsRun:
         except ConvfeError as error:
             self._fail("", text, str(error))
             return
+        for note in backbone.notes:
+            self.tell(f"{backbone.label}: {note}")
         if kept := explain_kept(self.precision, backbone.precision):
             self.tell(f"{backbone.label}: {kept}")
         images = pace.total // len(job.specs)
         pace.restart()
-        for shard in todo:
-            for rows in parts.compute(shard, partial(job.rows, backbone)):
-                pace.count(len(rows))
-                for row in rows:
-                    if row["reason"]:
-                        self._tell_reason(row["reason"])
-                if pace.due():
-                    done = (pace.done - 1) % images + 1
-                    words = pace.words()
-                    self.tell(f"{backbone.label}: image {done} of {images}" + (f", {words}" if words else ""))
+        try:
+            for shard in todo:
+                for rows in parts.compute(shard, partial(job.rows, backbone)):
+                    pace.count(len(rows))
+                    for row in rows:
+                        if row["reason"]:
+                            self._tell_reason(row["reason"])
+                    if pace.due():
+                        done = (pace.done - 1) % images + 1
+                        words = pace.words()
+                        self.tell(f"{backbone.label}: image {done} of {images}" + (f", {words}" if words else ""))
+        except ModelFileError as error:  # its layers do not run on these pictures; others' may
+            self._fail("", text, str(error))
 
     def _fail(self, image: str, spec: str, reason: str) -> None:
         self._failed[image, spec, reason] = None

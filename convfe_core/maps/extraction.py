@@ -158,6 +158,7 @@ def maps_on_photo(
         mean=mean[: kept.rows, : kept.columns].copy(),
         frame=frame,
         grid=kept,
+        notes=backbone.notes,
     )
 
 

@@ -45,6 +45,10 @@ class Described(Protocol):
         """(height, width) of its input where it takes no other."""
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """One sentence for each thing that who looks at its maps should know."""
+
+    @property
     def activation_bytes(self) -> float:
         """Memory that a forward pass holds at once, for each pixel of its input."""
 

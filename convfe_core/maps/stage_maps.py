@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from convfe_core.backbones.backbone import Network
-from convfe_core.backbones.frozen_graph import freeze
 from convfe_core.base.machine_queue import MACHINE
 from convfe_core.graph.taps import Tap, resolve_tap, stage_taps
 from convfe_core.maps.extraction import maps_on_photo
@@ -71,9 +70,9 @@ def stage_network(network: Network) -> StagedNetwork:
         members.append(member)
         stages.append(Stage(tap, member.path.receptive_field[1]))
 
-    def reduce_stages(pixels: Any) -> list[Any]:
-        features = network.tensors(pixels, [member.tensor for member in members], "none")
-        return [reduced for one in features for reduced in (tf.reduce_max(one, -1), tf.reduce_mean(one, -1))]
+    read = network.reader([member.tensor for member in members], "none")
 
-    graph = freeze(reduce_stages, [tf.TensorSpec(network.batch_shape, tf.uint8)])
-    return StagedNetwork(network, tuple(stages), tuple(members), graph)
+    def reduce_stages(pixels: Any) -> list[Any]:
+        return [reduced for one in read(pixels) for reduced in (tf.reduce_max(one, -1), tf.reduce_mean(one, -1))]
+
+    return StagedNetwork(network, tuple(stages), tuple(members), network.freeze(reduce_stages))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from convfe_core.backbones.backbone import Network
-from convfe_core.backbones.frozen_graph import freeze
 from convfe_core.base.arrays import FloatArray, PixelArray
 from convfe_core.base.machine_queue import MACHINE
 from convfe_core.graph.cell_geometry import CellGrid
@@ -58,12 +57,7 @@ class FeatureReader:
 
 def read_features(network: Network) -> FeatureReader:
     """Turn a network into a reader of whole feature maps; its weights are shared, not copied."""
-    import tensorflow as tf
-
-    def features(pixels: Any) -> tuple[Any]:
-        return tuple(network.tensors(pixels, [network.tensor], "none"))
-
-    graph = freeze(features, [tf.TensorSpec(network.batch_shape, tf.uint8)])
+    graph = network.freeze(network.reader([network.tensor], "none"))
     return FeatureReader(network.label, network.weights, network.tap, network, graph)
 
 

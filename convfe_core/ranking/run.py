@@ -185,6 +185,8 @@ class RankRun:
                 memory = watched.enter_context(PeakMemory())
                 network = open_network(spec, self.options.tap, on_progress=tell)
                 backbone = freeze_for_scoring(network, self.options.precision)
+            for note in network.notes:
+                self._pace.tell(_shown(spec), note)
             if kept := explain_kept(self.options.precision, backbone.precision):
                 self._pace.tell(_shown(spec), kept)
             if self.options.cost:

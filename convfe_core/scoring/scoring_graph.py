@@ -76,8 +76,10 @@ def freeze_for_scoring(network: Network, precision: Precision = "float32", fold:
     """Turn a network into a graph that scores photographs; see `convfe_core.backbones.backbone.freeze_network`."""
     import tensorflow as tf
 
+    read = network.reader([network.tensor], fold)
+
     def reduce_channels(pixels: Any, rows: Any, columns: Any) -> tuple[Any, Any, Any, Any]:
-        features = network.features(pixels, fold)
+        (features,) = read(pixels)
         shape = tf.shape(features)
         count, boxes, channels = shape[0], tf.shape(rows)[1], features.shape[-1]
         # (B, N, h) x (B, h, w * C), then (B, N, 1, w) x (B, N, w, C): never more than N rows of the map at once.
@@ -88,8 +90,7 @@ def freeze_for_scoring(network: Network, precision: Precision = "float32", fold:
         dead = 1 - tf.reduce_mean(tf.cast(alive, tf.float32), axis=-1)
         return tf.reduce_max(features, axis=-1), tf.reduce_mean(features, axis=-1), averages, dead
 
-    signature = [
-        tf.TensorSpec(network.batch_shape, tf.uint8),
+    weights = [
         tf.TensorSpec((None, None, None), tf.float32),
         tf.TensorSpec((None, None, None), tf.float32),
     ]
@@ -98,7 +99,7 @@ def freeze_for_scoring(network: Network, precision: Precision = "float32", fold:
         grid = network.path.grid(*batch.shape[1:3])
         return batch, np.zeros((1, 1, grid.rows), np.float32), np.zeros((1, 1, grid.columns), np.float32)
 
-    return freeze_maps(ScoringBackbone, network, reduce_channels, signature, precision, blank)
+    return freeze_maps(ScoringBackbone, network, reduce_channels, weights, precision, blank)
 
 
 def score_windows(

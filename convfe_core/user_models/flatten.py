@@ -30,7 +30,7 @@ def flatten_model(
 
     Returns
     -------
-    keras.Model of layers alone, the last output that of the model
+    keras.Model of layers alone, with all the outputs of the model
 
     Raises
     ------
@@ -44,7 +44,7 @@ def flatten_model(
     picture = keras.Input((height, width, channels), name="picture")
     rebuild = _Rebuild()
     outputs = rebuild.run(model, [picture])
-    flat = keras.Model(picture, outputs[0], name=_clean(model.name))
+    flat = keras.Model(picture, outputs if len(outputs) > 1 else outputs[0], name=_clean(model.name))
     rebuild.set_weights(trained=trained)
     return flat
 
@@ -111,13 +111,18 @@ class _Rebuild:
                 new.finalize_state()
 
     def _call(self, operation: Any, arguments: list[Any], named: dict[str, Any], prefix: str) -> Any:
+        import keras
+
         kind = type(operation).__name__
-        if kind in ONLY_IN_TRAINING:
+        idle = kind in ONLY_IN_TRAINING or kind == "RandomCrop"
+        if idle and (kind != "RandomCrop" or isinstance(operation, keras.Operation)):
             return arguments[0]
         if kind in ("TFOpLambda", "SlicingOpLambda"):
             return _arithmetic(TF_OPERATIONS[operation.get_config()["function"]], arguments, named)
-        if kind == "Resizing" and arguments[0].shape[-1] in (1, 3):
-            return arguments[0]  # pictures come in the size that it asks for
+        if kind == "Pipeline":
+            for layer in operation.layers:
+                arguments = [self._call(layer, arguments, {}, prefix)]
+            return arguments[0]
         if id(operation) not in self._made:
             self._made[id(operation)] = (operation, _remake(operation, self._name(operation.name, prefix)))
         return self._made[id(operation)][1](*arguments, **named)
@@ -168,6 +173,8 @@ def _remake(operation: Any, name: str) -> Any:
             config["dtype"] = "float32"
         return type(operation).from_config(config)
     kind = _RENAMED.get(type(operation).__name__, type(operation).__name__)
+    if kind == "RandomCrop":  # which Keras 2 makes the middle of the picture outside training, Keras 3 all of it
+        kind, config["crop_to_aspect_ratio"] = "Resizing", True
     maker = getattr(keras.layers, kind, None)
     if maker is None:
         raise ModelFileError(f"layer {name!r}: expected a layer that Keras 3 has. Received: {kind}.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import streamlit as st
@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from convfe_core.backbones.backbone import Backbone
 from convfe_core.backbones.precision import Precision
-from convfe_core.base.errors import ConvfeError, MemoryLimitError
+from convfe_core.base.errors import ConvfeError
 from convfe_core.base.machine_queue import waiting_words
 from convfe_core.catalog.specs import Spec
 from convfe_core.maps.extraction import extract_maps
@@ -34,6 +34,7 @@ class Work:
     tap: str = "auto"
     store: MapStore = field(default_factory=map_store)
     failed: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     done: int = 0
 
     def rows(self) -> Iterator[tuple[Photo, list[FeatureMaps]]]:
@@ -52,6 +53,7 @@ class Work:
                     self.done += 1
                 if maps is not None:
                     found.append(maps)
+            self.notes |= {maps.label: maps.notes for maps in found if maps.notes}
             yield photo, found
         self.slot.empty()
 
@@ -67,10 +69,10 @@ class Work:
 
         try:
             check_pass(backbone, photo, self.size)
-        except MemoryLimitError as error:
+            maps = next(iter(extract_maps(backbone, [photo], self.size, wait)))
+        except ConvfeError as error:
             self.failed[spec.label] = told(error)
             return None
-        maps = next(iter(extract_maps(backbone, [photo], self.size, wait)))
         self.store.put(self._key(photo, spec), maps)
         return maps
 
@@ -89,7 +91,15 @@ class Work:
             return None
 
 
-def show_failures(failed: dict[str, str]) -> None:
-    """Say in one sentence each which backbones could not be shown, and why."""
-    for label, reason in failed.items():
+def show_outcome(work: Work) -> None:
+    """Say in one sentence each which backbones could not be shown and why, and what to know about those that are."""
+    for label, reason in work.failed.items():
         st.error(f"**{plain(label)}** is not shown. {plain(reason)}", icon=":material/error:")
+    show_notes(work.notes)
+
+
+def show_notes(notes: Mapping[str, Sequence[str]]) -> None:
+    """Say what to know about the maps of some backbones, by their labels."""
+    for label, sentences in notes.items():
+        for sentence in sentences:
+            st.caption(f":material/info: **{plain(label)}**: {plain(sentence)}")
