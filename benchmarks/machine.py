@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from convfe_core.backbones.frozen_graph import freeze
-from convfe_core.backbones.precision import Precision, explain_precision
+from convfe_core.backbones.frozen_graph import in_bfloat16, trace
+from convfe_core.backbones.precision import Precision, computes_in_bfloat16, explain_precision
 from convfe_core.base.memory import memory_limit_mb
 
 ROUNDS = 7
@@ -50,6 +50,11 @@ def seconds(work: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
+def _graph(function: Callable[..., Any], signature: list[Any], precision: Precision) -> Callable[..., Any]:
+    graph = trace(function, signature)
+    return in_bfloat16(graph) if computes_in_bfloat16(precision) else graph
+
+
 def matmul_gflops(precision: Precision, side: int = 2048) -> float:
     """GFLOP/s of a large matrix product, a multiply-add counted as two."""
     import tensorflow as tf
@@ -57,7 +62,7 @@ def matmul_gflops(precision: Precision, side: int = 2048) -> float:
     random = np.random.default_rng(0)
     left, right = (tf.constant(random.standard_normal((side, side)), tf.float32) for _ in range(2))
     square = tf.TensorSpec((side, side), tf.float32)
-    product = freeze(lambda a, b: tf.reduce_sum(tf.nn.relu(a @ b)), [square, square], precision)
+    product = _graph(lambda a, b: tf.reduce_sum(tf.nn.relu(a @ b)), [square, square], precision)
     return _best_rate(lambda: product(left, right), 2 * side**3)
 
 
@@ -72,7 +77,7 @@ def convolution_gflops(precision: Precision, side: int = 56, channels: int = 256
     def convolve(x: Any) -> Any:
         return tf.reduce_sum(tf.nn.relu(tf.nn.conv2d(x, kernel, 1, "SAME")))
 
-    convolution = freeze(convolve, [tf.TensorSpec(images.shape, tf.float32)], precision)
+    convolution = _graph(convolve, [tf.TensorSpec(images.shape, tf.float32)], precision)
     return _best_rate(lambda: convolution(images), 2 * batch * side**2 * 9 * channels**2)
 
 

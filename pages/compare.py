@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.app.compute_maps import Work, show_failures
+from pages.app.compute_maps import Work, show_outcome
 from pages.app.navigation import enter, share_link
 from pages.app.session import presenting
 from pages.sidebar.choose_backbones import choose_backbones, choose_precision, choose_size, choose_tap
@@ -62,4 +62,4 @@ draw_rows(work, look, presenting=presenting())
 if not presenting():
     turn_page_below(photos)
 with failures:
-    show_failures(work.failed)
+    show_outcome(work)

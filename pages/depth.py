@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from convfe_core.base.errors import ConvfeError
-from pages.app.compute_maps import load_network
+from pages.app.compute_maps import load_network, show_notes
 from pages.app.navigation import enter
 from pages.app.words import plain, show_error
 from pages.sidebar.choose_backbones import choose_size
@@ -30,7 +30,9 @@ st.write(
     "late ones are coarse and see much."
 )
 try:
-    staged = load_network(spec).staged
+    network = load_network(spec)
+    show_notes({spec.label: network.network.notes})
+    staged = network.staged
 except ConvfeError as error:
     show_error(error)
     st.stop()

@@ -10,7 +10,7 @@ from convfe_core.drawing.map_figure import Look, row_figure
 from convfe_core.maps.input_size import Size
 from convfe_core.model_files.other_libraries import PLAIN_KERAS
 from convfe_core.photos.gallery import SAMPLES, load_sample
-from pages.app.compute_maps import Work, show_failures
+from pages.app.compute_maps import Work, show_outcome
 from pages.app.navigation import enter
 from pages.app.session import thumbnail
 from pages.sidebar.choose_look import ink
@@ -74,7 +74,7 @@ for shown, maps in work.rows():
             key="guide-example",
             alt="A trained and an untrained backbone on the same photograph",
         )
-show_failures(work.failed)
+show_outcome(work)
 st.write(
     "Left, a trained backbone: the cup lights up, the table does not. Right, the same architecture with random "
     "weights, its **control**: something lights up there too, but not the object. Look for shapes that stand where "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from convfe_core.base.errors import ConvfeError
-from pages.app.compute_maps import Work, show_failures
+from pages.app.compute_maps import Work, show_outcome
 from pages.app.navigation import enter
 from pages.app.words import plain, show_error
 from pages.sidebar.choose_backbones import choose_size
@@ -38,7 +38,7 @@ for photo, found in work.rows():
         show_comparison(photo, found, scale, look)
 turn_page_below(photos)
 with failures:
-    show_failures(work.failed)
+    show_outcome(work)
 
 st.subheader("Health", anchor=False)
 try:

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.backbones.batch_norm_folding import Fold
-from convfe_core.backbones.frozen_graph import in_bfloat16, run_graph, trace
+from convfe_core.backbones.frozen_graph import in_bfloat16, run_graph
+from convfe_core.backbones.model_runs import about_model, guarded
 from convfe_core.backbones.network import (
     UNTRAINED_SEED,
     Described,
@@ -88,18 +89,20 @@ def freeze_network(network: Network, precision: Precision = "float32", fold: Fol
     """
     import tensorflow as tf
 
+    read = network.reader([network.tensor], fold)
+
     def reduce_channels(pixels: Any) -> tuple[Any, Any]:
-        features = network.features(pixels, fold)
+        (features,) = read(pixels)
         return tf.reduce_max(features, axis=-1), tf.reduce_mean(features, axis=-1)
 
-    return freeze_maps(Backbone, network, reduce_channels, [network.pixels], precision)
+    return freeze_maps(Backbone, network, reduce_channels, [], precision)
 
 
 def freeze_maps(
     kind: type[Frozen],
     network: Network,
     function: Callable[..., Any],
-    signature: list[Any],
+    others: list[Any],
     precision: Precision,
     inputs: Inputs = pixels_alone,
 ) -> Frozen:
@@ -113,17 +116,20 @@ def freeze_maps(
     ----------
     kind : of what is returned
     function : of what `inputs` returns, to be traced
+    others : tensorflow.TensorSpec of what it takes besides pictures
     inputs : for batches of which only the maps, or the time, are wanted
     """
-    graph = trace(function, signature)
+    graph = network.trace(function, *others)
     if computes_in_bfloat16(precision):
         fast = in_bfloat16(graph)
-        if _alike(graph, fast, network, inputs):
+        with about_model(network.label, network.own):
+            alike = _alike(graph, fast, network, inputs)
+        if alike:
             graph = fast
         else:
             precision = "float32"
     known = {one.name: getattr(network, one.name) for one in fields(Described) if one.init}
-    return kind(**known, precision=precision, _graph=graph, _inputs=inputs)
+    return kind(**known, precision=precision, _graph=guarded(graph, network.label, network.own), _inputs=inputs)
 
 
 def _alike(exact: Callable[..., Any], fast: Callable[..., Any], network: Network, inputs: Inputs) -> bool:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.graph.taps import operation_of, sources_of, tensors_in_order
+from convfe_core.graph.walk import operation_of, sources_of, tensors_in_order
 
 Run = Callable[[Any], list[Any]]
 Fold = Literal["copy", "spend", "none"]

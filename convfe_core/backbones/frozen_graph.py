@@ -5,31 +5,44 @@ TensorFlow is imported inside the functions here.
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
 from numpy.typing import NDArray
 
-from convfe_core.backbones.precision import Precision, computes_in_bfloat16
 from convfe_core.base.machine_queue import BUILDING
 
+MOST_SIZES = 8
+"""Graphs that are kept of a function that is traced for each size; they share its weights."""
 
-def freeze(function: Callable[..., Any], signature: list[Any], precision: Precision = "float32") -> Callable[..., Any]:
-    """Trace a TensorFlow function once, for every input that fits the signature.
 
-    In ``fast`` precision oneDNN rewrites convolutions and matrix products to bfloat16, for this graph alone: graphs of
-    both precisions live side by side.
+def trace(function: Callable[..., Any], signature: list[Any], *, by_size: bool = False) -> Any:
+    """Trace a TensorFlow function once, for every input that fits the signature; one at a time in the whole process.
+
+    Parameters
+    ----------
+    signature : the first one of pictures (N, H, W, C)
+    by_size : a layer must know the size of the picture: trace once for each size instead. That is done, too, where the
+        trace for any size fails
+
+    Returns
+    -------
+    tf.ConcreteFunction or `GraphsBySize`
     """
-    graph = trace(function, signature)
-    return in_bfloat16(graph) if computes_in_bfloat16(precision) else graph
-
-
-def trace(function: Callable[..., Any], signature: list[Any]) -> Any:
-    """Make a ``tf.ConcreteFunction`` of a function; one at a time in the whole process."""
     import tensorflow as tf
 
+    any_size = None in signature[0].shape[1:3]
+    if by_size and any_size:
+        return GraphsBySize(function, signature)
     with BUILDING:
-        return tf.function(function, signature, autograph=False).get_concrete_function()
+        try:
+            return tf.function(function, signature, autograph=False).get_concrete_function()
+        except Exception:  # Keras and TensorFlow raise many kinds for a size that is not known yet
+            if not any_size:
+                raise
+            return GraphsBySize(function, signature)
 
 
 def run_graph(graph: Callable[..., Any], *arrays: NDArray[Any]) -> list[NDArray[Any]]:
@@ -39,10 +52,59 @@ def run_graph(graph: Callable[..., Any], *arrays: NDArray[Any]) -> list[NDArray[
     return [value.numpy() for value in tf.nest.flatten(graph(*map(tf.constant, arrays)))]
 
 
+class GraphsBySize:
+    """A TensorFlow function traced for each size of picture when it comes, the last few kept.
+
+    Some layers of Keras, such as ``UpSampling2D`` with other than nearest neighbours, cannot be traced for any size.
+
+    Parameters
+    ----------
+    function, signature : as of `trace`
+    finish : what is done to each graph
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        signature: list[Any],
+        finish: Callable[[Any], Callable[..., Any]] = lambda graph: graph,
+    ) -> None:
+        self._function, self._signature, self._finish = function, signature, finish
+        self._graphs: OrderedDict[tuple[int, int], Callable[..., Any]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __call__(self, pictures: Any, *others: Any) -> Any:
+        height, width = pictures.shape[1:3]
+        return self._graph(int(height), int(width))(pictures, *others)
+
+    def finished_by(self, finish: Callable[[Any], Callable[..., Any]]) -> GraphsBySize:
+        """The same function with something done to each of its graphs."""
+        return GraphsBySize(self._function, self._signature, finish)
+
+    def _graph(self, height: int, width: int) -> Callable[..., Any]:
+        import tensorflow as tf
+
+        with self._lock:
+            if (height, width) not in self._graphs:
+                pictures = self._signature[0]
+                known = tf.TensorSpec((pictures.shape[0], height, width, pictures.shape[3]), pictures.dtype)
+                self._graphs[height, width] = self._finish(trace(self._function, [known, *self._signature[1:]]))
+            self._graphs.move_to_end((height, width))
+            while len(self._graphs) > MOST_SIZES:
+                self._graphs.popitem(last=False)
+            return self._graphs[height, width]
+
+
 def in_bfloat16(graph: Any) -> Callable[..., Any]:
-    """Give the same graph in bfloat16 arithmetic, its kernels rounded once instead of at every pass."""
+    """Give the same graph in bfloat16 arithmetic, its kernels rounded once instead of at every pass.
+
+    oneDNN rewrites convolutions and matrix products to bfloat16 for this graph alone: graphs of both precisions live
+    side by side.
+    """
     import tensorflow as tf
 
+    if isinstance(graph, GraphsBySize):
+        return graph.finished_by(in_bfloat16)
     kinds = [output.dtype for output in graph.outputs]
     held = [tf.cast(value, tf.bfloat16) if _is_kernel(value) else value for value in graph.captured_inputs]
 

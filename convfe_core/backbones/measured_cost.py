@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.backbones.frozen_graph import trace
+from convfe_core.backbones.model_runs import about_model
 from convfe_core.backbones.network import Network
 from convfe_core.base.memory import give_back, used_mb
 from convfe_core.base.tensorflow_import import import_tensorflow
@@ -75,7 +76,8 @@ def count_flops(network: Network, height: int, width: int) -> int:
     """
     import tensorflow as tf
 
-    graph = trace(network.features, [tf.TensorSpec((1, height, width, 3), tf.uint8)]).graph
+    with about_model(network.label, network.own):
+        graph = trace(network.features, [tf.TensorSpec((1, height, width, 3), tf.uint8)]).graph
     options = tf.compat.v1.profiler.ProfileOptionBuilder(tf.compat.v1.profiler.ProfileOptionBuilder.float_operation())
     logger = tf.get_logger()
     level = logger.level

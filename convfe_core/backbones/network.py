@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from convfe_core.backbones.batch_norm_folding import Fold, fold_model
+from convfe_core.backbones.frozen_graph import trace
+from convfe_core.backbones.model_runs import about_model, guarded
 from convfe_core.base.errors import SpecError
 from convfe_core.base.machine_queue import BUILDING
 from convfe_core.base.memory import give_back
@@ -22,8 +24,9 @@ from convfe_core.catalog.builders import build_model
 from convfe_core.catalog.memory_need import require_room
 from convfe_core.catalog.pixel_scaling import scale_pixels, to_grey
 from convfe_core.catalog.specs import Preprocessing, Spec, find_architecture
-from convfe_core.graph.cell_geometry import CellGrid
-from convfe_core.graph.taps import SpatialPath, Tap, resolve_tap, trace_path, values_per_pixel
+from convfe_core.graph.cell_geometry import CellGrid, SpatialPath
+from convfe_core.graph.taps import Tap, resolve_tap, values_per_pixel
+from convfe_core.graph.tracing import trace_path
 from convfe_core.model_files.load_weights import load_weights
 from convfe_core.model_files.weight_cache import fetch_weights
 
@@ -33,6 +36,9 @@ LoadProgress = Callable[[str, float | None], None]
 """Called with a phrase such as ``"downloading, 12 of 94 MB"`` and the share done (0..1), or None if unknown."""
 
 Loaded = TypeVar("Loaded")
+
+_MUST_KNOW_SIZE = ("CenterCrop",)
+"""Layers that do something else, without a word, where they are traced for any size."""
 
 _FLOAT_BYTES = np.dtype(np.float32).itemsize
 
@@ -56,6 +62,8 @@ class Described:
     megabytes : memory that its weights hold
     activation_bytes : memory that a forward pass holds at once, for each pixel of its input
     fixed : (height, width) of the input of a network that takes no other
+    notes : one sentence for each thing that who looks at its maps should know
+    own : it comes from a model file of the user's own
     """
 
     label: str
@@ -68,14 +76,22 @@ class Described:
     megabytes: float
     activation_bytes: float
     fixed: tuple[int, int] | None = None
+    notes: tuple[str, ...] = ()
+    own: bool = False
     _grids: dict[tuple[int, int], CellGrid] = field(default_factory=dict, init=False, repr=False)
 
     def grid(self, input_height: int, input_width: int) -> CellGrid:
         """Where the cells lie on an input of this size, worked out once for each size."""
         size = input_height, input_width
         if size not in self._grids:
-            self._grids[size] = self.path.grid(*size)
+            with about_model(self.label, self.own):
+                self._grids[size] = self.path.grid(*size)
         return self._grids[size]
+
+    @property
+    def native_input(self) -> tuple[int, int]:
+        """(height, width) of the input that it was trained at."""
+        return self.fixed or (self.native_size, self.native_size)
 
     @property
     def receptive_field(self) -> float:
@@ -110,17 +126,18 @@ class Network(Described):
         with BUILDING:
             tensor, tap = resolve_tap(self.model, None, layer)
         path = trace_path(self.model, tensor)
-        trained = self.path.shift != (0.0, 0.0)
-        return replace(self, tensor=tensor, tap=tap, path=path.centred(self.native_size) if trained else path)
+        if self.path.shift != (0.0, 0.0):  # it was trained
+            path = path.centred(*self.native_input)
+        return replace(self, tensor=tensor, tap=tap, path=path)
 
-    def features(self, pixels: Any, fold: Fold = "copy") -> Any:
-        """(N, H, W, 3) uint8 tensor -> (N, h, w, C) float32 feature map; see `tensors`."""
-        return self.tensors(pixels, [self.tensor], fold)[0]
+    def features(self, pixels: Any) -> Any:
+        """(N, H, W, 3) uint8 tensor -> (N, h, w, C) float32 feature map."""
+        return self.reader([self.tensor])(pixels)[0]
 
-    def tensors(self, pixels: Any, wanted: list[Any], fold: Fold = "copy") -> list[Any]:
-        """(N, H, W, 3) uint8 tensor -> the values of several of the model's tensors, float32.
+    def reader(self, wanted: list[Any], fold: Fold = "copy") -> Callable[[Any], list[Any]]:
+        """A function from (N, H, W, 3) uint8 tensors to the values of several of the model's tensors, float32.
 
-        Inside a graph the weights are those that the model has when the graph is traced.
+        The weights are those that the model has now.
 
         Parameters
         ----------
@@ -128,10 +145,32 @@ class Network(Described):
         """
         import tensorflow as tf
 
-        scaled = scale_pixels(tf.cast(pixels, tf.float32), self.preprocessing)
-        if self.model.inputs[0].shape[-1] == 1:
-            scaled = to_grey(scaled)
-        return [tf.cast(value, tf.float32) for value in fold_model(self.model, wanted, fold)(scaled)]
+        with about_model(self.label, self.own):
+            run = fold_model(self.model, wanted, fold)
+
+        def read(pixels: Any) -> list[Any]:
+            scaled = scale_pixels(tf.cast(pixels, tf.float32), self.preprocessing)
+            if self.model.inputs[0].shape[-1] == 1:
+                scaled = to_grey(scaled)
+            return [tf.cast(value, tf.float32) for value in run(scaled)]
+
+        return read
+
+    def freeze(self, function: Callable[..., Any], *others: Any) -> Callable[..., Any]:
+        """Trace a function of pictures that this network takes; what its layers raise is one sentence.
+
+        Parameters
+        ----------
+        others : tensorflow.TensorSpec of what the function takes besides
+        """
+        return guarded(self.trace(function, *others), self.label, self.own)
+
+    def trace(self, function: Callable[..., Any], *others: Any) -> Callable[..., Any]:
+        """As `freeze`; errors at a pass are TensorFlow's own."""
+        by_size = any(type(layer).__name__ in _MUST_KNOW_SIZE for layer in self.model.layers)
+        with about_model(self.label, self.own):
+            graph: Callable[..., Any] = trace(function, [self.pixels, *others], by_size=by_size)
+        return graph
 
 
 def load_as(
@@ -197,7 +236,7 @@ def open_network(
             label=spec.label,
             weights="untrained" if not trained else spec.path.name if spec.path else spec.weights,
             tap=found,
-            path=path.centred(known["native_size"]) if trained else path,
+            path=path.centred(*(known.get("fixed") or (known["native_size"],) * 2)) if trained else path,
             megabytes=int(model.count_params()) * _FLOAT_BYTES / 2**20,
             activation_bytes=values_per_pixel(model) * _FLOAT_BYTES,
             model=model,
@@ -226,8 +265,14 @@ def _open_model_file(spec: Spec, trained: bool) -> tuple[Any, dict[str, Any]]:
     assert spec.path is not None
     opened = open_model(spec.path, trained=trained)
     size = opened.working_size
-    known = {"preprocessing": opened.scaling.mode, "working_size": size, "native_size": size, "fixed": opened.fixed}
-    return opened.model, known
+    return opened.model, {
+        "preprocessing": opened.scaling.mode,
+        "working_size": size,
+        "native_size": size,
+        "fixed": opened.fixed,
+        "notes": opened.notes,
+        "own": True,
+    }
 
 
 def weight_path(spec: Spec, on_progress: LoadProgress = ignore_progress) -> Path | None:

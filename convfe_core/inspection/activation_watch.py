@@ -9,7 +9,8 @@ import numpy as np
 
 from convfe_core.backbones.network import Network
 from convfe_core.base.arrays import FloatArray
-from convfe_core.graph.taps import operation_of, tensors_and_strides
+from convfe_core.graph.taps import tensors_and_strides
+from convfe_core.graph.walk import operation_of
 from convfe_core.inspection.layer_watch import layers_of, tensors_of
 
 _CAPS = {"relu6": 6.0, "sigmoid": 1.0, "hard_sigmoid": 1.0, "tanh": 1.0, "hard_tanh": 1.0, "softsign": 1.0}

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from convfe_core.backbones.network import Network
-from convfe_core.graph.taps import operation_of, sources_of, tensors_and_strides
+from convfe_core.graph.taps import tensors_and_strides
+from convfe_core.graph.walk import operation_of, sources_of
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from convfe_core.backbones.network import Network
 from convfe_core.base.arrays import FloatArray
 from convfe_core.graph.batch_norm_statistics import is_initial, norm_divergence, stored_statistics
-from convfe_core.graph.taps import operation_of
+from convfe_core.graph.walk import operation_of
 from convfe_core.inspection.layer_watch import layers_of, tensors_of
 
 ALIKE = 1e-6

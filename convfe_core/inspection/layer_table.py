@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from convfe_core.backbones.network import Network
-from convfe_core.graph.taps import operation_of, tensors_and_strides
+from convfe_core.graph.taps import tensors_and_strides
+from convfe_core.graph.walk import operation_of
 
 
 def layer_table(network: Network) -> list[dict[str, Any]]:

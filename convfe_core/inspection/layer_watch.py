@@ -8,11 +8,11 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from convfe_core.backbones.frozen_graph import freeze, run_graph
+from convfe_core.backbones.frozen_graph import run_graph
 from convfe_core.backbones.network import Network
 from convfe_core.base.arrays import FloatArray
 from convfe_core.base.machine_queue import OnWait, wait_silently
-from convfe_core.graph.taps import operation_of, tensors_in_order
+from convfe_core.graph.walk import operation_of, tensors_in_order
 from convfe_core.maps.extraction import Member, cells_on_photo, run_windows
 from convfe_core.maps.input_size import Size
 from convfe_core.photos.photo import Photo
@@ -51,13 +51,15 @@ def watch_photos(
     """
     watches = [watch for watch in watches if watch.tensors]
 
+    wanted = [network.tensor, *(tensor for watch in watches for tensor in watch.tensors)]
+    read = network.reader(wanted, "none")
+
     def look(pixels: Any) -> list[Any]:
-        wanted = [network.tensor, *(tensor for watch in watches for tensor in watch.tensors)]
-        features, *others = network.tensors(pixels, wanted, "none")
+        features, *others = read(pixels)
         values = iter(others)
         return [features, *(watch.reduce(list(islice(values, len(watch.tensors)))) for watch in watches)]
 
-    graph = freeze(look, [network.pixels])
+    graph = network.freeze(look)
 
     def keep(one: Member[int], values: list[NDArray[Any]]) -> None:
         features, *rows = values

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import groupby, pairwise
 
 from convfe_core.backbones.load_ahead import LoadAhead
-from convfe_core.base.errors import ConvfeError, SpecError
+from convfe_core.base.errors import ConvfeError, ModelFileError, SpecError
 from convfe_core.base.pace import Pace, Tell
 from convfe_core.catalog.specs import Spec
 from convfe_core.jobs.parts import Parts
@@ -64,11 +64,15 @@ class LocalEngine:
                 pace.skip(begun)
                 pace.restart()
                 done = images[name] - _images(todo) + begun
-                for shard in todo:
-                    for rows in parts.compute(shard, partial(job.rows, loaded)):
-                        pace.count(len(rows))
-                        done += len(rows)
-                        say(name, f"image {done} of {images[name]}", done / images[name])
+                try:
+                    for shard in todo:
+                        for rows in parts.compute(shard, partial(job.rows, loaded)):
+                            pace.count(len(rows))
+                            done += len(rows)
+                            say(name, f"image {done} of {images[name]}", done / images[name])
+                except ModelFileError as error:  # its layers do not run on these pictures; those of others may
+                    errors |= {shard.name: error for shard in parts.missing(todo)}
+                    pace.skip(images[name] - done)
                 pace.restart()
                 del loaded  # before the next one is taken: two at once would take twice the memory
         return errors

@@ -20,7 +20,7 @@ from convfe_core.catalog.memory_need import worker_mb
 from convfe_core.catalog.specs import Spec
 from convfe_core.datasets.file_sets import AddressFiles
 from convfe_core.drawing.row_picture import row_png
-from convfe_core.jobs.shards import Row, Shard, ShardImage, rows_of_shard
+from convfe_core.jobs.shards import Row, Shard, ShardImage, remark, rows_of_shard
 from convfe_core.maps.extraction import extract_windows, require_cells
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.maps.input_size import Size
@@ -80,8 +80,8 @@ class MapsJob:
         return load_backbone(self.specs[backbone], self.tap, precision=self.precision)
 
     def remark(self, loaded: Backbone) -> str | None:
-        """Whether it keeps to float32 though bfloat16 was wished for."""
-        return explain_kept(self.precision, loaded.precision)
+        """What to know about its maps, and whether it keeps to float32 though bfloat16 was wished for."""
+        return remark(loaded.notes, explain_kept(self.precision, loaded.precision))
 
     def rows(self, loaded: Backbone, shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
         """Write the files of a shard window by window; see `convfe_core.jobs.shards.ComputeRows`."""

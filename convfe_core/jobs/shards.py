@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -216,6 +216,17 @@ def rows_of_shard(
             start = after
     if start < len(shard.images):
         yield len(shard.images), in_order(start, len(shard.images), {})
+
+
+def remark(notes: Iterable[str], kept: str | None) -> str | None:
+    """What to tell of a backbone before it runs, in one line; None where there is nothing.
+
+    Parameters
+    ----------
+    notes : what to know about its maps
+    kept : that it keeps to float32 though bfloat16 was wished for
+    """
+    return " ".join([*notes, *([kept] if kept else [])]) or None
 
 
 def missing_in_words(missing: Sequence[Skipped], most: int = 3) -> str:

@@ -201,6 +201,7 @@ def maps_on_photo(photo: Photo, frame: Frame, network: Described, maximum: Float
         mean=mean[: grid.rows, : grid.columns].copy(),
         frame=frame,
         grid=grid,
+        notes=network.notes,
     )
 
 

@@ -30,6 +30,7 @@ class FeatureMaps:
     max, mean : (h, w) float32
     frame : the photograph on the network's input
     grid : the cells on the network's input; ``rows`` and ``columns`` are those of `max` and `mean`
+    notes : one sentence for each thing that who looks at them should know
     """
 
     image: str
@@ -41,6 +42,7 @@ class FeatureMaps:
     mean: FloatArray
     frame: Frame
     grid: CellGrid
+    notes: tuple[str, ...] = ()
 
     @property
     def centres_y(self) -> NDArray[np.float64]:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from convfe_core.backbones.frozen_graph import freeze
 from convfe_core.backbones.network import Network
 from convfe_core.base.machine_queue import BUILDING
 from convfe_core.graph.taps import stage_taps
@@ -56,8 +55,9 @@ def stage_network(network: Network) -> StagedNetwork:
         found = [network.at(name) for name in stage_taps(network.model)]
     stages = tuple(replace(stage, label=f"{stage.tap.name} · stride {stage.tap.stride}") for stage in found)
 
-    def reduce_stages(pixels: Any) -> list[Any]:
-        features = network.tensors(pixels, [stage.tensor for stage in stages], "none")
-        return [reduced for one in features for reduced in (tf.reduce_max(one, -1), tf.reduce_mean(one, -1))]
+    read = network.reader([stage.tensor for stage in stages], "none")
 
-    return StagedNetwork(network, stages, freeze(reduce_stages, [network.pixels]))
+    def reduce_stages(pixels: Any) -> list[Any]:
+        return [reduced for one in read(pixels) for reduced in (tf.reduce_max(one, -1), tf.reduce_mean(one, -1))]
+
+    return StagedNetwork(network, stages, network.freeze(reduce_stages))

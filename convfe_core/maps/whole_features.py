@@ -8,7 +8,6 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from convfe_core.backbones.frozen_graph import freeze
 from convfe_core.backbones.network import Network
 from convfe_core.base.arrays import FloatArray
 from convfe_core.graph.cell_geometry import CellGrid
@@ -53,4 +52,4 @@ class FeatureReader:
 
 def read_features(network: Network) -> FeatureReader:
     """Turn a network into a reader of whole feature maps; its weights are shared, not copied."""
-    return FeatureReader(network, freeze(lambda pixels: network.features(pixels, "none"), [network.pixels]))
+    return FeatureReader(network, network.freeze(network.reader([network.tensor], "none")))

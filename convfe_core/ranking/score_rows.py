@@ -34,7 +34,7 @@ from convfe_core.catalog.memory_need import require_room, worker_mb
 from convfe_core.catalog.specs import Spec, control_of, from_anywhere
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.packed_boxes import PackedBoxes
-from convfe_core.jobs.shards import Row, Shard, ShardImage, cut_shards, rows_of_shard
+from convfe_core.jobs.shards import Row, Shard, ShardImage, cut_shards, remark, rows_of_shard
 from convfe_core.maps.extraction import cells_on_photo, require_cells
 from convfe_core.maps.feature_maps import REDUCTIONS
 from convfe_core.maps.input_size import frame_for
@@ -117,10 +117,11 @@ class Pass:
             return load_as(make, self.spec, tap, make_room=make_room, on_progress=lambda phrase, _share: tell(phrase))
 
         def make_control(network: Network) -> Loaded:
-            path = network.path.centred(network.native_size) if self.trained else network.path
+            path = network.path.centred(*network.native_input) if self.trained else network.path
             return make(replace(network, path=path))
 
-        return load_as(make_control, control_of(self.spec), tap, seed=self.seed, make_room=make_room)
+        control = control_of(self.spec)  # room is made in the name of the backbone, which people know
+        return load_as(make_control, control, tap, seed=self.seed, make_room=lambda _control: make_room(self.spec))
 
 
 def shown(spec: Spec) -> str:
@@ -211,8 +212,8 @@ class RankJob:
         return self.costs.get(one.name)
 
     def remark(self, loaded: ScoringBackbone) -> str | None:
-        """Whether it keeps to float32 though bfloat16 was wished for."""
-        return explain_kept(self.options.precision, loaded.precision)
+        """What to know about its maps, and whether it keeps to float32 though bfloat16 was wished for."""
+        return remark(loaded.notes, explain_kept(self.options.precision, loaded.precision))
 
     def rows(self, loaded: ScoringBackbone, shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
         """Score the photographs of a shard window by window; see `convfe_core.jobs.shards.ComputeRows`."""

@@ -51,8 +51,10 @@ def freeze_for_scoring(network: Network, precision: Precision = "float32", fold:
     """Turn a network into a graph that scores photographs; see `convfe_core.backbones.backbone.freeze_network`."""
     import tensorflow as tf
 
+    read = network.reader([network.tensor], fold)
+
     def reduce_channels(pixels: Any, rows: Any, columns: Any) -> tuple[Any, Any, Any, Any]:
-        features = network.features(pixels, fold)
+        (features,) = read(pixels)
         shape = tf.shape(features)
         count, boxes, channels = shape[0], tf.shape(rows)[1], features.shape[-1]
         # (B, N, h) x (B, h, w * C), then (B, N, 1, w) x (B, N, w, C): never more than N rows of the map at once.
@@ -63,14 +65,13 @@ def freeze_for_scoring(network: Network, precision: Precision = "float32", fold:
         dead = 1 - tf.reduce_mean(tf.cast(alive, tf.float32), axis=-1)
         return tf.reduce_max(features, axis=-1), tf.reduce_mean(features, axis=-1), averages, dead
 
-    path = network.path
+    weights = [tf.TensorSpec((None, None, None), tf.float32) for _ in ("rows", "columns")]
 
     def without_boxes(batch: PixelArray) -> tuple[Any, ...]:
-        grid, count = path.grid(*batch.shape[1:3]), len(batch)
+        grid, count = network.grid(*batch.shape[1:3]), len(batch)
         return batch, np.zeros((count, 1, grid.rows), np.float32), np.zeros((count, 1, grid.columns), np.float32)
 
-    signature = [network.pixels, *(tf.TensorSpec((None, None, None), tf.float32) for _ in ("rows", "columns"))]
-    return freeze_maps(ScoringBackbone, network, reduce_channels, signature, precision, without_boxes)
+    return freeze_maps(ScoringBackbone, network, reduce_channels, weights, precision, without_boxes)
 
 
 def score_windows(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.base.errors import ModelFileError
-from convfe_core.graph.taps import operation_of, sources_of
+from convfe_core.graph.walk import operation_of, sources_of
 from convfe_core.model_files.allowed_names import ONLY_IN_TRAINING, TENSORFLOW_LAYERS
 
 _RENAMED = {"RandomCrop": "Resizing", "SyncBatchNormalization": "BatchNormalization", "ThresholdedReLU": "ReLU"}
@@ -37,7 +37,7 @@ def flatten_model(
 
     Returns
     -------
-    keras.Model of layers alone, the last output that of the model
+    keras.Model of layers alone, with all the outputs of the model
 
     Raises
     ------
@@ -51,7 +51,7 @@ def flatten_model(
     picture = keras.Input((height, width, channels), name="picture")
     rebuild = _Rebuild()
     outputs = rebuild.run(model, [picture])
-    flat = keras.Model(picture, outputs[0], name=_clean(model.name))
+    flat = keras.Model(picture, outputs if len(outputs) > 1 else outputs[0], name=_clean(model.name))
     rebuild.set_weights(trained=trained)
     return flat
 
@@ -119,6 +119,7 @@ class _Rebuild:
                 new.finalize_state()
 
     def _call(self, operation: Any, arguments: list[Any], named: dict[str, Any], prefix: str) -> Any:
+
         kind = type(operation).__name__
         if kind in ONLY_IN_TRAINING and not _crops_always(operation):
             return arguments[0]
@@ -128,8 +129,10 @@ class _Rebuild:
             made = replay(operation, arguments, named)
             self._name_new(made, [arguments, named], self._name(operation.name, prefix))
             return made
-        if kind == "Resizing" and arguments[0].shape[-1] in (1, 3):
-            return arguments[0]  # pictures come in the size that it asks for
+        if kind == "Pipeline":
+            for layer in operation.layers:
+                arguments = [self._call(layer, arguments, {}, prefix)]
+            return arguments[0]
         if id(operation) not in self._made:
             self._made[id(operation)] = (operation, _remake(operation, self._name(operation.name, prefix)))
         return self._made[id(operation)][1](*arguments, **named)
@@ -197,6 +200,8 @@ def _remake(operation: Any, name: str) -> Any:
                 config["lora_rank"] = None  # what it adds to a kernel is added by `_weights`
         return type(operation).from_config(config)
     kind = _RENAMED.get(type(operation).__name__, type(operation).__name__)
+    if kind == "RandomCrop":  # which Keras 2 makes the middle of the picture outside training, Keras 3 all of it
+        kind, config["crop_to_aspect_ratio"] = "Resizing", True
     maker = getattr(keras.layers, kind, None)
     if maker is None:
         raise ModelFileError(f"layer {name!r}: expected a layer that Keras 3 has. Received: {kind}.")

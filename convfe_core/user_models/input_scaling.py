@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from convfe_core.catalog.architectures import Architecture, Preprocessing
 from convfe_core.catalog.pixel_scaling import SCALINGS, scale_pixels, to_grey
 from convfe_core.graph.batch_norm_statistics import is_initial, norm_divergence, stored_statistics
-from convfe_core.graph.taps import operation_of, tensors_in_order
+from convfe_core.graph.walk import operation_of, tensors_in_order
 from convfe_core.photos.gallery import DEFAULT_SAMPLES, load_sample
 from convfe_core.photos.letterbox import place_on_canvas, plan_frame
 from convfe_core.photos.photo import Photo

@@ -10,7 +10,8 @@ from convfe_core.base.machine_queue import BUILDING
 from convfe_core.base.memory import give_back
 from convfe_core.catalog.memory_need import require_room
 from convfe_core.catalog.specs import Spec
-from convfe_core.graph.taps import operation_of, resolve_tap, tensors_and_strides
+from convfe_core.graph.taps import resolve_tap, tensors_and_strides
+from convfe_core.graph.walk import operation_of
 from convfe_core.user_models.input_scaling import ScalingGuess
 from convfe_core.user_models.open_model import OpenedModel, open_model
 
@@ -37,6 +38,7 @@ class ModelCard:
     stride: int
     layers: tuple[str, ...]
     head: tuple[str, ...]
+    notes: tuple[str, ...]
     parameters: int
 
 
@@ -71,6 +73,7 @@ def describe_model(opened: OpenedModel) -> ModelCard:
         stride=tap.stride,
         layers=map_layers(opened.model),
         head=opened.head,
+        notes=opened.notes,
         parameters=int(opened.model.count_params()),
     )
 

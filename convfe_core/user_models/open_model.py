@@ -9,9 +9,11 @@ from typing import Any
 
 from convfe_core.base.errors import ConvfeError, ModelFileError, SpecError
 from convfe_core.catalog.architectures import Architecture
-from convfe_core.graph.taps import last_map, operation_of, trace_path
-from convfe_core.user_models.allocation_limits import check_enlargement, shapes_in_a_pass
-from convfe_core.user_models.flatten import flatten_model
+from convfe_core.graph.heads import cut_heads
+from convfe_core.graph.outputs import output_names
+from convfe_core.graph.tracing import trace_path
+from convfe_core.user_models.allocation_limits import check_enlargement
+from convfe_core.user_models.flatten import flatten_model, picture_shape
 from convfe_core.user_models.input_scaling import ScalingGuess, guess_scaling
 from convfe_core.user_models.read_model_file import load_model_file
 from convfe_core.user_models.recognition import recognise_backbone
@@ -19,7 +21,8 @@ from convfe_core.user_models.recognition import recognise_backbone
 USUAL_SIZE = 320
 """Longest side, in pixels, for a model that takes any size and was not recognised."""
 
-_POOLING = ("AveragePooling2D", "AdaptiveAveragePooling2D")
+_OTHER_SIZES = (224, 256, 299, 512)
+"""Sides that such a model is tried with where its layers do not take the usual one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +35,7 @@ class OpenedModel:
     fixed : (height, width) of its input where it takes no other
     native : (height, width) that the file was saved with, None where any
     head : layers after the last feature map, which are left out
+    notes : one sentence for each thing that who looks at its map should know
     opened_with : ``Keras 3.15.1`` or ``tf-keras 2.21.0``
     """
 
@@ -39,6 +43,7 @@ class OpenedModel:
     fixed: tuple[int, int] | None
     native: tuple[int, int] | None
     head: tuple[str, ...]
+    notes: tuple[str, ...]
     opened_with: str
     _as_saved: Any
 
@@ -77,20 +82,21 @@ def open_model(path: Path, *, trained: bool = True) -> OpenedModel:
     """
     loaded, opened_with = load_model_file(path)
     try:
-        whole = flatten_model(loaded)
-        asked = _resizing(loaded)
+        own, asked = picture_shape(loaded)[:2], _size_asked_for(loaded)
+        names = output_names(loaded)
+        whole, size = _at_one_size(loaded)
         del loaded
-        backbone, head = _without_head(whole)
-        native = asked or _size(whole)
-        check_enlargement(backbone, *(native or (USUAL_SIZE, USUAL_SIZE)))
-        model = _open_input(backbone, trained=trained)
+        cut = cut_heads(whole, names)
+        check_enlargement(cut.backbone, *size)
+        model = _open_input(cut.backbone, own, trained=trained)
         return OpenedModel(
             model=model,
             fixed=_size(model),
-            native=native,
-            head=head,
+            native=asked if None in own else size,
+            head=cut.head,
+            notes=cut.notes,
             opened_with=opened_with,
-            _as_saved=backbone,
+            _as_saved=cut.way_to_map,
         )
     except ModelFileError as error:
         raise ModelFileError(f"{path.name}: {error}") from error
@@ -101,50 +107,42 @@ def open_model(path: Path, *, trained: bool = True) -> OpenedModel:
         raise ModelFileError(f"{path.name}: its layers could not be put together ({reason}).") from error
 
 
-def _without_head(whole: Any) -> tuple[Any, tuple[str, ...]]:
-    """Cut a model after its last map; a pooling that leaves one cell, or averages at the end, belongs to the head."""
-    import keras
-
-    tensor = last_map(whole)
-    while type(operation_of(tensor)).__name__ in _POOLING or _one_cell(tensor):
-        operation = operation_of(tensor)
-        if not hasattr(operation, "pool_size") and type(operation).__name__ not in _POOLING:
-            break
-        tensor = operation.input
-    backbone = keras.Model(whole.inputs, tensor, name=whole.name)
-    kept = {layer.name for layer in backbone.layers}
-    return backbone, tuple(layer.name for layer in whole.layers if layer.name not in kept)
-
-
-def _one_cell(tensor: Any) -> bool:
-    return tuple(tensor.shape[1:3]) == (1, 1)
+def _at_one_size(loaded: Any) -> tuple[Any, tuple[int, int]]:
+    """Rebuild a model flat for one size of picture, its own where it has one, so that all its maps have a size."""
+    height, width, _ = picture_shape(loaded)
+    asked = _size_asked_for(loaded)
+    sizes = [asked] if asked else [(side, side) for side in (USUAL_SIZE, *_OTHER_SIZES)]
+    for number, (down, across) in enumerate(sizes, start=1):
+        size = height or down, width or across
+        try:
+            return flatten_model(loaded, size), size
+        except ModelFileError:
+            raise
+        except Exception:  # a layer that does not take this size raises nearly anything
+            if number == len(sizes) or None not in (height, width):
+                raise
+    raise AssertionError
 
 
-def _open_input(backbone: Any, *, trained: bool) -> Any:
-    """Let a model take any size; as it was where its layers or its geometry do not allow that."""
+def _open_input(cut: Any, loaded_size: tuple[int | None, int | None], *, trained: bool) -> Any:
+    """Let a model take any size; one size alone where its layers or its geometry do not allow that."""
     try:
-        opened = flatten_model(backbone, (None, None), trained=trained)
-        if _size(backbone) is not None and any(opened.outputs[0].shape[1:3]):
+        opened = flatten_model(cut, (None, None), trained=trained)
+        if None not in loaded_size and any(side for output in opened.outputs for side in output.shape[1:3]):
             raise SpecError("Expected layers that take any size. Received: one that makes its own.")
-        _check_geometry(opened, backbone)
+        _check_places(opened, cut)
     except Exception:  # a layer that needs to know its size raises nearly anything
-        opened = flatten_model(backbone, trained=trained)
-        _check_geometry(opened, backbone)
+        opened = flatten_model(cut, trained=trained)
     return opened
 
 
-def _check_geometry(model: Any, original: Any) -> None:
-    """Make sure that there are as many cells as the path says, at the size the model was made for or the usual one."""
-    size = _size(original) or (USUAL_SIZE, USUAL_SIZE)
-    shape = shapes_in_a_pass(original, *size).get(id(original.outputs[0]))
-    if shape is None:  # it does not take the usual size
-        return
-    grid, real = trace_path(model, model.outputs[0]).grid(*size), shape[1:3]
-    if (grid.rows, grid.columns) != real:
-        raise SpecError(
-            f"Expected {grid.rows} x {grid.columns} cells from its strides. Received: {real[0]} x {real[1]}; "
-            "one of its layers moves cells in a way that is not known here."
-        )
+def _check_places(opened: Any, at_one_size: Any) -> None:
+    """Make sure that a model of any size puts cells where it puts them at the size that its maps were judged at."""
+    size = _size(at_one_size)
+    assert size is not None
+    for tensor, known in zip(opened.outputs, at_one_size.outputs, strict=True):
+        if trace_path(opened, tensor).grid(*size) != trace_path(at_one_size, known).grid(*size):
+            raise SpecError("Expected cells in the same places whatever the size. Received: others.")
 
 
 def _size(model: Any) -> tuple[int, int] | None:
@@ -152,9 +150,9 @@ def _size(model: Any) -> tuple[int, int] | None:
     return None if height is None or width is None else (int(height), int(width))
 
 
-def _resizing(loaded: Any) -> tuple[int, int] | None:
-    """The size that a Resizing layer in front asks for."""
-    for layer in getattr(loaded, "layers", []):
-        if type(layer).__name__ == "Resizing":
-            return int(layer.height), int(layer.width)
+def _size_asked_for(loaded: Any) -> tuple[int, int] | None:
+    """What a picture of any size is resized to by the model itself, where that comes first."""
+    layers = [layer for layer in getattr(loaded, "layers", []) if type(layer).__name__ != "InputLayer"]
+    if layers and type(layers[0]).__name__ == "Resizing":
+        return int(layers[0].height), int(layers[0].width)
     return None

@@ -7,7 +7,7 @@ from typing import Any
 
 from convfe_core.catalog.architectures import ARCHITECTURES, Architecture
 from convfe_core.catalog.builders import build_model
-from convfe_core.graph.taps import operation_of, tensors_in_order
+from convfe_core.graph.walk import operation_of, tensors_in_order
 
 
 def recognise_backbone(model: Any) -> Architecture | None:

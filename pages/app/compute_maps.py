@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import streamlit as st
@@ -36,6 +36,7 @@ class Work:
     tap: str = "auto"
     store: MapStore = field(default_factory=MAPS.get)
     failed: dict[tuple[str, str], str] = field(default_factory=dict)  # by backbone, and photograph where it is one's
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     done: int = 0
 
     def rows(self) -> Iterator[tuple[Photo, list[FeatureMaps]]]:
@@ -54,6 +55,7 @@ class Work:
                     self.done += 1
                 if maps is not None:
                     found.append(maps)
+            self.notes |= {maps.label: maps.notes for maps in found if maps.notes}
             yield photo, found
         self.slot.empty()
 
@@ -70,10 +72,13 @@ class Work:
         try:
             require_cells(backbone, photo, self.size)
             check_pass(backbone, photo, self.size)
+            maps = next(iter(extract_maps(backbone, [photo], self.size, wait)))
         except (ImageError, MemoryLimitError) as error:
             self.failed[spec.label, photo.name] = told(error)
             return None
-        maps = next(iter(extract_maps(backbone, [photo], self.size, wait)))
+        except ConvfeError as error:  # its layers do not run on such a picture
+            self.failed[spec.label, ""] = told(error)
+            return None
         self.store.put(self._key(photo, spec), maps)
         return maps
 
@@ -92,11 +97,19 @@ class Work:
             return None
 
 
-def show_failures(failed: dict[tuple[str, str], str]) -> None:
-    """Say in one sentence each which backbones could not be shown, for which photograph, and why."""
-    for (label, photo), reason in failed.items():
+def show_outcome(work: Work) -> None:
+    """Say in one sentence each which backbones could not be shown and why, and what to know about those that are."""
+    for (label, photo), reason in work.failed.items():
         where = f" for **{plain(photo)}**" if photo else ""
         st.error(f"**{plain(label)}** is not shown{where}. {plain(reason)}", icon=":material/error:")
+    show_notes(work.notes)
+
+
+def show_notes(notes: Mapping[str, Sequence[str]]) -> None:
+    """Say what to know about the maps of some backbones, by their labels."""
+    for label, sentences in notes.items():
+        for sentence in sentences:
+            st.caption(f":material/info: **{plain(label)}**: {plain(sentence)}")
 
 
 def load_network(spec: Spec) -> EveryLayer:

@@ -136,6 +136,8 @@ def _choose(spec: Spec) -> Spec | None:
             f"{plain(', '.join(card.head[:6])) or 'nothing'}.",
         )
     _show_guess(mode, card.scaling)
+    for note in card.notes:
+        st.caption(plain(note))
     return replace(spec, preprocessing=mode, layer=layer or "auto")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from convfe_core.backbones.backbone import load_backbone
-from convfe_core.backbones.frozen_graph import freeze
+from convfe_core.backbones.frozen_graph import trace
 from convfe_core.backbones.network import open_network
 from convfe_core.base.errors import SpecError, WeightsError
 from convfe_core.catalog.specs import find_architecture, parse_spec
@@ -52,7 +52,7 @@ def test_many_images_of_many_shapes_trace_once() -> None:
         traces.append(pixels.shape)
         return tf.reduce_max(tf.cast(pixels, tf.float32), axis=-1)
 
-    graph = freeze(brightest, [tf.TensorSpec((None, None, None, 3), tf.uint8)])
+    graph = trace(brightest, [tf.TensorSpec((None, None, None, 3), tf.uint8)])
     for height, width, count in [(32, 32, 1), (32, 32, 5), (64, 96, 2), (32, 32, 1)]:
         graph(tf.zeros((count, height, width, 3), tf.uint8))
     assert len(traces) == 1

@@ -14,7 +14,7 @@ from keras import layers
 
 from convfe_core.backbones.backbone import freeze_network
 from convfe_core.backbones.batch_norm_folding import fold_model
-from convfe_core.backbones.frozen_graph import freeze
+from convfe_core.backbones.frozen_graph import trace
 from convfe_core.backbones.network import open_network
 from convfe_core.catalog.pixel_scaling import scale_pixels
 from convfe_core.catalog.specs import parse_spec
@@ -116,7 +116,7 @@ def test_what_is_done_to_the_weights_later_does_not_reach_the_function(pixels: A
 
 def test_the_batch_normalisations_of_a_real_network_are_gone_from_its_graph() -> None:
     network = open_network(parse_spec("MobileNetV2-0.35:untrained"))
-    graph: Any = freeze(lambda batch: network.features(batch), [network.pixels])
+    graph: Any = trace(lambda batch: network.features(batch), [network.pixels])
     operations = graph.graph.get_operations()
     constants = [operation.outputs[0].shape for operation in operations if operation.type == "Const"]
     kinds = [operation.type for operation in operations]

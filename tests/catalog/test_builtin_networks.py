@@ -53,7 +53,7 @@ def test_stride_is_16_at_any_size(trained, height, width, rows, columns):
 
 @pytest.mark.parametrize(("name", "offset"), [("TinyResNet", 12.0), ("TinyMobileNet", 8.5)])
 def test_the_centre_of_a_cell_lies_inside_it(name, offset):
-    from convfe_core.graph.taps import trace_path
+    from convfe_core.graph.tracing import trace_path
 
     model = builtin.BUILTIN_BUILDERS[name]()
     grid = trace_path(model, model.output).grid(160, 96)

@@ -3,7 +3,7 @@
 import pytest
 
 from convfe_core.base.errors import SpecError
-from convfe_core.graph.cell_geometry import CellGrid, Finer, Margin, SpatialPath, Step, Window
+from convfe_core.graph.cell_geometry import CellGrid, Cut, Finer, Margin, Middle, Resized, SpatialPath, Step, Window
 
 
 def path(*changes) -> SpatialPath:
@@ -73,3 +73,53 @@ def test_branches_that_do_not_meet_are_named() -> None:
 def test_a_map_without_a_place_has_no_grid() -> None:
     with pytest.raises(SpecError, match="a place in the picture"):
         SpatialPath((Step((-1,), everywhere=True),)).grid(8, 8)
+
+
+@pytest.mark.parametrize(
+    ("change", "size", "grid"),
+    [
+        (Resized(4, 8), (8, 8), CellGrid(4, 8, 2, 1, 1.0, 0.5)),
+        (Resized(4, 4, "crop"), (8, 12), CellGrid(4, 4, 2, 2, 1.0, 3.0)),
+        (Resized(4, 4, "pad"), (8, 12), CellGrid(4, 4, 3, 3, -0.5, 1.5)),
+        (Middle(4, 4), (8, 9), CellGrid(4, 4, 1, 1, 2.5, 2.5)),  # of an odd rest one less in front
+        (Middle(8, 8), (4, 8), CellGrid(8, 8, 0.5, 0.5, 0.25, 2.25)),
+    ],
+)
+def test_rows_and_columns_that_change_together(change, size, grid) -> None:
+    assert SpatialPath((Step((-1,), change),)).grid(*size) == grid
+
+
+@pytest.mark.parametrize(
+    ("cut", "cells", "stride", "offset"),
+    [
+        (Cut(2, None), 6, 1, 2.5),
+        (Cut(None, -3), 5, 1, 0.5),
+        (Cut(1, None, 2), 4, 2, 1.5),
+        (Cut(None, None, -1), 8, -1, 7.5),
+        (Cut(1, 5), 4, 1, 1.5),
+    ],
+)
+def test_slices_take_the_cells_that_python_takes(cut, cells, stride, offset) -> None:
+    assert path(cut).grid(8, 8) == CellGrid(cells, cells, stride, stride, offset, offset)
+
+
+def test_outputs_beyond_whole_kernels_are_counted() -> None:
+    assert path(Finer(2, 3, "same", 0)).grid(4, 4).rows == 7
+    assert path(Finer(2, 3, "valid", 1)).grid(4, 4).rows == 10
+
+
+def test_evening_out_moves_a_grid_to_the_middle_unless_one_side_was_cut_off() -> None:
+    halved = Window(3, 2, "same")
+    assert path(halved, halved).centred(32, 32).grid(32, 32).offset_y == 2.0
+    padded = path(Margin(0, 1), Window(3, 2, "valid")).centred(32, 32)  # the window's own padding
+    assert padded.grid(32, 32).offset_y == 1.0
+    assert path(Margin(-9, 0), halved).centred(32, 32).shift == (0.0, 0.0)
+    assert path(Margin(-9, -9), halved).centred(32, 32).grid(32, 32).offset_y == 16 - 3 * 2
+
+
+def test_branches_that_are_mirrored_or_moved_apart_do_not_meet() -> None:
+    mirror, left, right = Cut(None, None, -1), Cut(None, -8), Cut(8, None)
+    for one, other in ((Window(1, 1, "valid"), mirror), (left, right)):
+        steps = (Step((-1,), (one, one)), Step((-1,), (other, other)), Step((0, 1)))
+        with pytest.raises(SpecError, match="mirrored or moved"):
+            SpatialPath(steps).grid(32, 32)

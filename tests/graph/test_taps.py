@@ -6,7 +6,8 @@ import pytest
 from convfe_core.base.errors import SpecError
 from convfe_core.catalog.builders import build_model
 from convfe_core.catalog.specs import CATALOG
-from convfe_core.graph.taps import STAGES, resolve_tap, stage_taps, trace_path
+from convfe_core.graph.taps import STAGES, resolve_tap, stage_taps
+from convfe_core.graph.tracing import trace_path
 
 SMALLEST = {
     **{a.family: a for a in sorted(CATALOG.values(), key=lambda a: -a.parameters)},

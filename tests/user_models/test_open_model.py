@@ -215,23 +215,6 @@ def test_a_size_that_cannot_be_freed_is_kept_and_pictures_are_letterboxed_to_it(
     assert maps.max.shape == (8, 5)
 
 
-@pytest.mark.parametrize("side", [None, 64])
-@pytest.mark.parametrize("name", ["slice", "pad"])
-def test_cells_that_are_moved_in_an_unknown_way_are_refused_for_any_size(
-    tmp_path: Path, name: str, side: int | None
-) -> None:
-    import keras
-
-    moves = {"slice": lambda x: x[:, 1:-1], "pad": lambda x: keras.ops.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)))}
-    picture = keras.Input((side, side, 3))
-    moved = moves[name](keras.layers.Conv2D(4, 3, 8, "same")(picture))
-    path = saved(keras.Model(picture, keras.layers.Conv2D(4, 3, padding="same")(moved)), tmp_path / "moved.keras")
-    rows = (side or 320) // 8
-    real = {"slice": rows - 2, "pad": rows + 2}[name]
-    with pytest.raises(ModelFileError, match=f"Expected {rows} x {rows} cells .* Received: {real} x {rows}; .* moves"):
-        open_model(path)
-
-
 def test_a_grey_network_sees_grey(tmp_path: Path) -> None:
     import keras
 

@@ -1,0 +1,547 @@
+"""What each kind of layer does to the places of cells; of kinds that are not named here, nothing is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from convfe_core.graph.cell_geometry import Change, Cut, Finer, Margin, Middle, Pair, Resized, Step, Window
+from convfe_core.graph.layouts import NOWHERE, Layout, UnknownPlaceError, lined_up
+from convfe_core.graph.walk import arguments_of
+
+_NUMBER_BY_NUMBER = """
+Abs Absolute Activation ActivityRegularization Add AlphaDropout AutoContrast Average BatchNormalization Cast Celu Clip
+ContrastLimitedAdaptiveHistogramEqualization Copy Cos Divide DivideNoNan Dropout ELU Elu Equal Equalization Erf Exp
+Expm1 GaussianDropout GaussianNoise Gelu Glu Greater GreaterEqual GroupNormalization HardShrink HardSigmoid HardSilu
+HardTanh Identity Invert LayerNorm LayerNormalization LayerScale LeakyReLU LeakyRelu Less LessEqual Log Log10 Log1p Log2
+LogSigmoid LogSoftmax LogicalAnd LogicalNot LogicalOr Masking Maximum Minimum Mod Multiply Negative Normalization
+Normalize NotEqual PReLU Power RGBToGrayscale RGBToHSV HSVToRGB RMSNorm RMSNormalization ReLU Reciprocal Relu Relu6
+Rescaling Round Rsqrt Selu Sigmoid Sign Silu Sin Softmax Softplus SoftShrink Softsign Solarization SpatialDropout1D
+SpatialDropout2D SpatialDropout3D Sqrt Square Squareplus StochasticDepth StopGradient Subtract Tan Tanh TanhShrink
+ThresholdedReLU TrueDivide UnitNormalization Where
+"""
+"""Layers and operations that work cell by cell, or take in all cells alike."""
+
+_REDUCING = "All Amax Amin Any Logsumexp Max Mean Min Moments Prod Std Sum Var"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a layer.
+
+    Attributes
+    ----------
+    operation : the layer
+    tensor : of what it gave
+    shapes : of its inputs
+    sources : their layouts
+    add_step : adds a step to the path and returns its place
+    """
+
+    operation: Any
+    tensor: Any
+    shapes: Sequence[tuple[int | None, ...]]
+    sources: Sequence[Layout]
+    add_step: Callable[[Step], int]
+
+    @property
+    def rank(self) -> int:
+        """How many dimensions its output has."""
+        return len(self.tensor.shape)
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """Of its output."""
+        return tuple(self.tensor.shape)
+
+    @property
+    def first(self) -> Layout:
+        """Of its first input; of one that has no place the dimensions are there nevertheless."""
+        return self.sources[0] if self.sources[0].dimensions else Layout(((),) * len(self.shapes[0]))
+
+    def dimension(self, number: int, rank: int | None = None) -> int:
+        """A dimension counted from the front."""
+        return number % (len(self.shapes[0]) if rank is None else rank)
+
+    def meet(self, layouts: Sequence[Layout]) -> Layout:
+        """What is computed number by number from tensors laid out like this."""
+        found = lined_up(layouts, self.rank)
+        placed = [one for one in layouts if one.placed]
+        if len({one.dimensions[-self.rank :] for one in placed}) <= 1:
+            return found
+        if any(len(one.places) != 1 for one in placed):
+            raise UnknownPlaceError
+        places = dict.fromkeys(place for one in placed for place in one.places)
+        return found if len(places) == 1 else found.at(self.add_step(Step(tuple(places))))
+
+    def changed(self, changes: dict[int, Change]) -> Layout:
+        """What is left of the first input when some of its dimensions change."""
+        layout = self.first
+        pair: list[Change | None] = [None, None]
+        for dimension, change in changes.items():
+            axis = layout.axis(dimension)
+            if axis is not None:
+                pair[axis] = change
+        return layout if pair == [None, None] else self.stepped((pair[0], pair[1]))
+
+    def stepped(self, change: Pair[Change | None] | Resized | Middle) -> Layout:
+        """The first input's dimensions, counting the cells of a new step."""
+        layout = self.first
+        if len(layout.places) != 1:
+            raise UnknownPlaceError
+        for dimension in range(len(layout.dimensions)):
+            layout.axis(dimension)  # each must be a whole one to be counted anew
+        return layout.at(self.add_step(Step(tuple(layout.places), change)), self.shape)
+
+
+def layout_after(call: Call) -> Layout:
+    """How the output of a layer is laid out, with the steps on the path that lead to its cells.
+
+    Raises
+    ------
+    UnknownPlaceError : what it does to places is not known
+    """
+    rule = _RULES.get(type(call.operation).__name__)
+    if rule is None:
+        raise UnknownPlaceError
+    return rule(call)
+
+
+def _unchanged(call: Call) -> Layout:
+    return call.meet(call.sources)
+
+
+def _nowhere(_call: Call) -> Layout:
+    return NOWHERE
+
+
+def _spatial(call: Call) -> tuple[int, int]:
+    """The dimensions that a layer for pictures takes for rows and columns."""
+    if len(call.shapes[0]) != 4:
+        raise UnknownPlaceError
+    return (2, 3) if getattr(call.operation, "data_format", None) == "channels_first" else (1, 2)
+
+
+def _both(call: Call, rows: Change, columns: Change) -> Layout:
+    return call.changed(dict(zip(_spatial(call), (rows, columns), strict=True)))
+
+
+def _pair(value: Any) -> Pair[int]:
+    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
+
+
+def _windows(size: Any, strides: Any, padding: str, dilation: Any = 1) -> Pair[Window]:
+    reach = [(k - 1) * d + 1 for k, d in zip(_pair(size), _pair(dilation), strict=True)]
+    kind: Literal["same", "valid"] = "same" if padding == "same" else "valid"
+    rows, columns = (Window(k, s, kind) for k, s in zip(reach, _pair(strides), strict=True))
+    return rows, columns
+
+
+def _convolution(call: Call) -> Layout:
+    layer = call.operation
+    return _both(call, *_windows(layer.kernel_size, layer.strides, layer.padding, layer.dilation_rate))
+
+
+def _pooling(call: Call) -> Layout:
+    layer = call.operation
+    return _both(call, *_windows(layer.pool_size, layer.strides or layer.pool_size, layer.padding))
+
+
+def _patches(call: Call) -> Layout:
+    layer = call.operation
+    if len(layer.size) != 2:
+        raise UnknownPlaceError
+    return _both(call, *_windows(layer.size, layer.strides, layer.padding, layer.dilation_rate))
+
+
+def _transposed_convolution(call: Call) -> Layout:
+    layer = call.operation
+    extra = (None, None) if layer.output_padding is None else _pair(layer.output_padding)
+    sizes = [(k - 1) * d + 1 for k, d in zip(layer.kernel_size, _pair(layer.dilation_rate), strict=True)]
+    rows, columns = (
+        Finer(factor, size, layer.padding, more)
+        for factor, size, more in zip(_pair(layer.strides), sizes, extra, strict=True)
+    )
+    return _both(call, rows, columns)
+
+
+def _finer(call: Call, rows: int, columns: int) -> Layout:
+    return _both(call, Finer(rows, rows, "same"), Finer(columns, columns, "same"))
+
+
+def _upsampling(call: Call) -> Layout:
+    return _finer(call, *_pair(call.operation.size))
+
+
+def _depth_to_space(call: Call) -> Layout:
+    return _finer(call, call.operation.block_size, call.operation.block_size)
+
+
+def _space_to_depth(call: Call) -> Layout:
+    block = call.operation.block_size
+    return _both(call, *_windows(block, block, "valid"))
+
+
+def _padding(call: Call) -> Layout:
+    (top, bottom), (left, right) = call.operation.padding
+    return _both(call, Margin(top, bottom), Margin(left, right))
+
+
+def _cropping(call: Call) -> Layout:
+    (top, bottom), (left, right) = call.operation.cropping
+    return _both(call, Margin(-top, -bottom), Margin(-left, -right))
+
+
+def _padded_images(call: Call) -> Layout:
+    return _margins_in_pixels(call, "padding", 1)
+
+
+def _cropped_images(call: Call) -> Layout:
+    return _margins_in_pixels(call, "cropping", -1)
+
+
+def _margins_in_pixels(call: Call, word: str, sign: int) -> Layout:
+    """`keras.ops.image.pad_images` and `crop_images`: what is not given follows from the sizes."""
+    changes: dict[int, Change] = {}
+    for dimension, sides in zip(_spatial(call), (("top", "bottom"), ("left", "right")), strict=True):
+        before, after = (getattr(call.operation, f"{side}_{word}") for side in sides)
+        old, new = call.shapes[0][dimension], call.shape[dimension]
+        if before is None or after is None:
+            if old is None or new is None or before is after:
+                raise UnknownPlaceError
+            more = sign * (new - old)
+            before, after = (more - after, after) if before is None else (before, more - before)
+        changes[dimension] = Margin(sign * before, sign * after)
+    return call.changed(changes)
+
+
+def _together(call: Call, change: Resized | Middle) -> Layout:
+    """A change of rows and columns at once."""
+    layout, (down, across) = call.first, _spatial(call)
+    axes = layout.axis(down), layout.axis(across)
+    if axes == (None, None):
+        return layout
+    if {*axes} != {0, 1}:
+        raise UnknownPlaceError
+    return call.stepped(change if axes == (0, 1) else change.turned)
+
+
+def _resizing(call: Call) -> Layout:
+    layer = call.operation
+    rows, columns = _pair(layer.size) if hasattr(layer, "size") else (layer.height, layer.width)
+    fit: Literal["stretch", "crop", "pad"] = "stretch"
+    if layer.crop_to_aspect_ratio or layer.pad_to_aspect_ratio:
+        fit = "crop" if layer.crop_to_aspect_ratio else "pad"
+    return _together(call, Resized(rows, columns, fit))
+
+
+def _middle(call: Call) -> Layout:
+    return _together(call, Middle(call.operation.height, call.operation.width))
+
+
+def _adaptive_pooling(call: Call) -> Layout:
+    return _together(call, Resized(*_pair(call.operation.output_size)))
+
+
+def _dense(call: Call) -> Layout:
+    return call.first.placeless([len(call.first.dimensions) - 1])
+
+
+def _attention(call: Call) -> Layout:
+    """What each query gathers stands where the query does; scores are no map."""
+    return _dense(call) if call.tensor._keras_history.tensor_index == 0 else NOWHERE
+
+
+def _matmul(call: Call) -> Layout:
+    left, right = (
+        one if one.dimensions else Layout(((),) * len(shape))
+        for one, shape in zip(call.sources, call.shapes, strict=True)
+    )
+    if len(left.dimensions) != len(right.dimensions) or len(left.dimensions) < 2:
+        raise UnknownPlaceError
+    return Layout((*left.dimensions[:-1], right.dimensions[-1]))
+
+
+def _dot(call: Call) -> Layout:
+    left, right = (
+        one if one.dimensions else Layout(((),) * len(shape))
+        for one, shape in zip(call.sources, call.shapes, strict=True)
+    )
+    axes = call.operation.axes
+    first, second = (axes, axes) if isinstance(axes, int) else axes
+    kept, others = left.without([first % len(left.dimensions)]), right.without([0, second % len(right.dimensions)])
+    return Layout((*kept.dimensions, *others.dimensions))
+
+
+def _einsum(call: Call) -> Layout:
+    """By the letters: each stands where it does in the first tensor that has it."""
+    equation = getattr(call.operation, "equation", None) or call.operation.subscripts
+    taken, _, made = equation.replace(" ", "").partition("->")
+    found: dict[str, Any] = {}
+    for letters, layout in zip(taken.split(","), call.sources, strict=False):
+        if layout.dimensions and len(letters) != len(layout.dimensions):  # an ellipsis
+            raise UnknownPlaceError
+        for letter, dimension in zip(letters, layout.dimensions, strict=False):
+            found[letter] = found.get(letter) or dimension
+    if "." in made or len(made) != call.rank:
+        raise UnknownPlaceError
+    return Layout(tuple(found.get(letter, ()) for letter in made))
+
+
+def _concatenated(call: Call) -> Layout:
+    axis = call.dimension(call.operation.axis)
+    if any(one.dimensions and one.dimensions[axis] for one in call.sources):
+        raise UnknownPlaceError
+    return call.meet(call.sources)
+
+
+def _stacked(call: Call) -> Layout:
+    axis = call.dimension(call.operation.axis, call.rank)
+    return call.meet([one.with_new(axis) if one.dimensions else one for one in call.sources])
+
+
+def _reduced(call: Call) -> Layout:
+    operation = call.operation
+    axes = getattr(operation, "axes", None) if hasattr(operation, "axes") else operation.axis
+    rank = len(call.first.dimensions)
+    gone = range(rank) if axes is None else [axes % rank] if isinstance(axes, int) else [axis % rank for axis in axes]
+    return call.first.placeless(gone) if operation.keepdims else call.first.without([*gone])
+
+
+def _reshaped(call: Call) -> Layout:
+    return call.first.reshaped(call.shapes[0], call.shape)
+
+
+def _permute(call: Call) -> Layout:
+    return call.first.permuted((0, *call.operation.dims))
+
+
+def _transpose(call: Call) -> Layout:
+    rank = call.rank
+    axes = call.operation.axes or range(rank)[::-1]
+    return call.first.permuted([axis % rank for axis in axes])
+
+
+def _moved_axes(call: Call) -> Layout:
+    rank, operation = call.rank, call.operation
+    sources, goals = ([axis % rank for axis in axes] for axes in (operation.source, operation.destination))
+    order = [axis for axis in range(rank) if axis not in sources]
+    for goal, source in sorted(zip(goals, sources, strict=True)):
+        order.insert(goal, source)
+    return call.first.permuted(order)
+
+
+def _swapped_axes(call: Call) -> Layout:
+    order = [*range(call.rank)]
+    one, other = call.operation.axis1, call.operation.axis2
+    order[one], order[other] = order[other], order[one]
+    return call.first.permuted(order)
+
+
+def _expanded(call: Call) -> Layout:
+    axes = call.operation.axis
+    layout = call.first
+    for axis in sorted(axis % call.rank for axis in ([axes] if isinstance(axes, int) else axes)):
+        layout = layout.with_new(axis)
+    return layout
+
+
+def _squeezed(call: Call) -> Layout:
+    axes, shape = call.operation.axis, call.shapes[0]
+    gone = (
+        [k for k, size in enumerate(shape) if size == 1]
+        if axes is None
+        else [axis % len(shape) for axis in ([axes] if isinstance(axes, int) else axes)]
+    )
+    return call.first.without(gone)
+
+
+def _flipped(call: Call) -> Layout:
+    axes = call.operation.axis
+    rank = call.rank
+    turned = range(rank) if axes is None else [axes] if isinstance(axes, int) else axes
+    return call.changed({axis % rank: Cut(None, None, -1) for axis in turned})
+
+
+def _rolled(call: Call) -> Layout:
+    axes = call.operation.axis
+    if axes is None or any(call.first.dimensions[k] for k in ([axes] if isinstance(axes, int) else axes)):
+        raise UnknownPlaceError
+    return call.first
+
+
+def _repeated(call: Call) -> Layout:
+    operation = call.operation
+    if operation.axis is None or not isinstance(operation.repeats, int):
+        raise UnknownPlaceError
+    times = operation.repeats
+    return call.changed({call.dimension(operation.axis): Finer(times, times, "same")})
+
+
+def _tiled(call: Call) -> Layout:
+    repeats = call.operation.repeats
+    repeats = [repeats] if isinstance(repeats, int) else [*repeats]
+    repeats = [1] * (len(call.first.dimensions) - len(repeats)) + repeats
+    if len(repeats) != len(call.first.dimensions):
+        raise UnknownPlaceError
+    if any(times != 1 and dimension for times, dimension in zip(repeats, call.first.dimensions, strict=True)):
+        raise UnknownPlaceError
+    return call.first
+
+
+def _split(call: Call) -> Layout:
+    operation, number = call.operation, call.tensor._keras_history.tensor_index
+    axis = call.dimension(operation.axis)
+    cuts, size = operation.indices_or_sections, call.shapes[0][axis]
+    if not call.first.dimensions[axis]:
+        return call.first
+    if isinstance(cuts, int):
+        if size is None:
+            raise UnknownPlaceError
+        cuts = [size // cuts * k for k in range(1, cuts)]
+    edges = [0, *cuts, None]
+    return call.changed({axis: Cut(edges[number], edges[number + 1])})
+
+
+def _unstacked(call: Call) -> Layout:
+    return call.first.without([call.dimension(call.operation.axis)])
+
+
+def _taken(call: Call) -> Layout:
+    axis = call.operation.axis
+    if axis is None or call.first.dimensions[call.dimension(axis)] or call.rank != len(call.shapes[0]):
+        raise UnknownPlaceError
+    return call.first
+
+
+def _sliced(call: Call) -> Layout:
+    """`keras.ops.slice`: so many values of each dimension from the ones named."""
+    starts = arguments_of(call.tensor)[1]
+    if not isinstance(starts, list | tuple) or not all(isinstance(start, int) for start in starts):
+        raise UnknownPlaceError
+    spans = zip(starts, call.operation.shape, strict=True)
+    return call.changed({k: Cut(start, start + size) for k, (start, size) in enumerate(spans)})
+
+
+def _item(call: Call) -> Layout:
+    """``x[key]``: slices cut, numbers take one and drop the dimension, None adds one."""
+    key = arguments_of(call.tensor)[1]
+    keys = list(key) if isinstance(key, list | tuple) else [key]
+    used = sum(one is not None and one is not Ellipsis for one in keys)
+    rest = [slice(None)] * (len(call.shapes[0]) - used)
+    place = next((k for k, one in enumerate(keys) if one is Ellipsis), len(keys))
+    keys = [*keys[:place], *rest, *keys[place + 1 :]]
+    if not all(one is None or isinstance(one, int | slice) for one in keys):
+        raise UnknownPlaceError
+    along = [one for one in keys if one is not None]
+    gone = [k for k, one in enumerate(along) if isinstance(one, int)]
+    changes: dict[int, Change] = {
+        k: Cut(one.start, one.stop, one.step)
+        for k, one in enumerate(along)
+        if isinstance(one, slice) and one != slice(None) and call.first.dimensions[k]
+    }
+    layout = _cut(call, changes).without(gone)
+    for position, one in enumerate(key for key in keys if not isinstance(key, int)):
+        layout = layout.with_new(position) if one is None else layout
+    return layout
+
+
+def _cut(call: Call, changes: dict[int, Change]) -> Layout:
+    """The first input with some dimensions cut, none of them dropped yet."""
+    if not changes:
+        return call.first
+    sizes = [
+        len(range(size)[change.start : change.stop : change.step])
+        if size is not None and isinstance(change := changes.get(k), Cut)
+        else size
+        for k, size in enumerate(call.shapes[0])
+    ]
+    kept = Call(call.operation, _Shaped(tuple(sizes)), call.shapes, call.sources, call.add_step)
+    return kept.changed(changes)
+
+
+@dataclass(frozen=True)
+class _Shaped:
+    """Stands for a tensor between two steps of one operation."""
+
+    shape: tuple[int | None, ...]
+
+
+def _margined(call: Call) -> Layout:
+    """`keras.ops.pad`, whatever it fills the margin with."""
+    widths = call.operation.pad_width
+    widths = [*widths] * len(call.shapes[0]) if len(widths) == 1 else widths
+    changes: dict[int, Change] = {}
+    for k, width in enumerate(widths):
+        before, after = (width[0], width[-1])
+        if (before, after) != (0, 0):
+            changes[k] = Margin(int(before), int(after))
+    return call.changed(changes)
+
+
+def _wrapped(call: Call) -> Layout:
+    """A layer around another one that does to places what that one does."""
+    return layout_after(Call(call.operation.layer, call.tensor, call.shapes, call.sources, call.add_step))
+
+
+def _over_time(call: Call) -> Layout:
+    """A layer applied to each slice of the second dimension: known where it works on the last one alone."""
+    inner = type(call.operation.layer).__name__
+    if inner != "Dense" and inner not in _NUMBER_BY_NUMBER.split():
+        raise UnknownPlaceError
+    return _wrapped(call)
+
+
+_Rule = Callable[[Call], Layout]
+
+
+def _named(rule: _Rule, names: str) -> dict[str, _Rule]:
+    return dict.fromkeys(names.split(), rule)
+
+
+_RULES: dict[str, _Rule] = {
+    **_named(_unchanged, _NUMBER_BY_NUMBER),
+    **_named(_reduced, _REDUCING),
+    **_named(_nowhere, "GlobalAveragePooling2D GlobalMaxPooling2D"),
+    **_named(_convolution, "Conv2D DepthwiseConv2D SeparableConv2D"),
+    **_named(_pooling, "MaxPooling2D AveragePooling2D MaxPool AveragePool"),
+    **_named(_patches, "ExtractPatches"),
+    **_named(_transposed_convolution, "Conv2DTranspose"),
+    **_named(_upsampling, "UpSampling2D"),
+    **_named(_depth_to_space, "DepthToSpace"),
+    **_named(_space_to_depth, "SpaceToDepth"),
+    **_named(_padding, "ZeroPadding2D"),
+    **_named(_cropping, "Cropping2D"),
+    **_named(_padded_images, "PadImages"),
+    **_named(_cropped_images, "CropImages"),
+    **_named(_resizing, "Resizing Resize"),
+    **_named(_middle, "CenterCrop"),
+    **_named(_adaptive_pooling, "AdaptiveAveragePooling2D AdaptiveMaxPooling2D"),
+    **_named(_dense, "Dense"),
+    **_named(_attention, "AdditiveAttention Attention DotProductAttention GroupedQueryAttention MultiHeadAttention"),
+    **_named(_matmul, "Matmul"),
+    **_named(_dot, "Dot"),
+    **_named(_einsum, "Einsum EinsumDense"),
+    **_named(_concatenated, "Concatenate"),
+    **_named(_stacked, "Stack"),
+    **_named(_reshaped, "Reshape Flatten Ravel"),
+    **_named(_permute, "Permute"),
+    **_named(_transpose, "Transpose"),
+    **_named(_moved_axes, "Moveaxis"),
+    **_named(_swapped_axes, "Swapaxes"),
+    **_named(_expanded, "ExpandDims"),
+    **_named(_squeezed, "Squeeze"),
+    **_named(_flipped, "Flip"),
+    **_named(_rolled, "Roll"),
+    **_named(_repeated, "Repeat"),
+    **_named(_tiled, "Tile"),
+    **_named(_split, "Split"),
+    **_named(_unstacked, "Unstack"),
+    **_named(_taken, "Take"),
+    **_named(_sliced, "Slice"),
+    **_named(_item, "GetItem"),
+    **_named(_margined, "Pad"),
+    **_named(_wrapped, "SpectralNormalization"),
+    **_named(_over_time, "TimeDistributed"),
+}

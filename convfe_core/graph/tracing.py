@@ -1,0 +1,167 @@
+"""A Keras model read from the picture on: how each tensor is laid out, and the steps that lead to its cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from convfe_core.base.errors import SpecError
+from convfe_core.graph.cell_geometry import Axis, Pair, SpatialPath, Step, start_axes
+from convfe_core.graph.layer_places import Call, layout_after
+from convfe_core.graph.layouts import NOWHERE, Layout, UnknownPlaceError, map_layout
+from convfe_core.graph.walk import operation_of, sources_of, tensors_in_order
+
+_AMPLE = 1 << 14
+"""A side of a picture, for models that take any, which every network halves evenly."""
+
+
+@dataclass(frozen=True)
+class Lost:
+    """What comes after a layer that moves cells in an unknown way.
+
+    Attributes
+    ----------
+    layer : that one
+    """
+
+    layer: str
+
+
+@dataclass(frozen=True)
+class MapPlace:
+    """How a map stands, (n, h, w, C).
+
+    Attributes
+    ----------
+    place : the step of the path that makes it
+    turned : its columns come first
+    mirrored : of rows and of columns, whether the last one comes first
+    """
+
+    place: int
+    turned: bool
+    mirrored: Pair[bool]
+
+    @property
+    def upright(self) -> bool:
+        """Whether it stands as the picture does."""
+        return not self.turned and not any(self.mirrored)
+
+
+class Trace:
+    """The steps of a path from a model's input to some of its tensors.
+
+    Parameters
+    ----------
+    model : with one picture for input; others of its tensors are followed as they are asked for
+    outputs : followed at once; all of the model's where nothing is said
+    """
+
+    def __init__(self, model: Any, outputs: Sequence[Any] | None = None) -> None:
+        picture = model.inputs[0]
+        height, width = picture.shape[1:3] if len(picture.shape) == 4 else (None, None)
+        self._size = None if height is None or width is None else (int(height), int(width))
+        self._start = start_axes(height or _AMPLE, width or _AMPLE)
+        self._axes: list[Pair[Axis] | None] = []
+        self.steps: list[Step] = []
+        self._layouts: dict[int, Layout | Lost] = dict.fromkeys(map(id, model.inputs), NOWHERE)
+        if len(picture.shape) == 4:
+            self._layouts[id(picture)] = map_layout(-1, height, width)
+        self._follow(tensors_in_order(model, None if outputs is None else list(outputs)), self._layouts)
+
+    def map_of(self, tensor: Any) -> MapPlace | None:
+        """How a tensor stands that is a map with a known place; None for all others."""
+        layout = self._layouts[id(tensor)]
+        axes = None if isinstance(layout, Lost) else layout.map_axes
+        if axes is None or len(layout.places) != 1:  # type: ignore[union-attr]
+            return None
+        (place,) = layout.places  # type: ignore[union-attr]
+        rows, columns = self._axes_at(place)
+        return MapPlace(place, axes == (1, 0), (rows.stride < 0, columns.stride < 0))
+
+    def lost(self, tensor: Any) -> Lost | None:
+        """What a map's place was lost by."""
+        layout = self._layouts[id(tensor)]
+        return layout if isinstance(layout, Lost) else None
+
+    def path(self, tensor: Any) -> SpatialPath:
+        """The way to one tensor; its last step has no place where the tensor has none."""
+        found = self.map_of(tensor)
+        if found is None:
+            return SpatialPath((*self.steps, Step((-1,), everywhere=True)), size=self._size)
+        steps = self.steps if found.place == len(self.steps) - 1 else [*self.steps, Step((found.place,))]
+        return SpatialPath(tuple(steps), size=self._size)
+
+    def strides(self, tensors: Sequence[Any]) -> list[Pair[float]]:
+        """Input pixels between the cells of maps, down and across; 0 where a tensor is no map."""
+        found = [*SpatialPath(tuple(self.steps), size=self._size).step_strides(), (1.0, 1.0)]
+        if not self.steps:
+            found = [(1.0, 1.0)]
+        places = [self.map_of(tensor) for tensor in tensors]
+        return [(0.0, 0.0) if one is None else (abs(found[one.place][0]), abs(found[one.place][1])) for one in places]
+
+    def _axes_at(self, place: int) -> Pair[Axis]:
+        pair = self._start if place < 0 else self._axes[place]
+        assert pair is not None
+        return pair
+
+    def _follow(self, tensors: Sequence[Any], layouts: dict[int, Layout | Lost]) -> None:
+        import keras
+
+        for tensor in tensors:
+            operation, sources = operation_of(tensor), sources_of(tensor)
+            before = [layouts[id(source)] for source in sources]
+            if isinstance(operation, keras.Model):
+                inside = dict(zip(map(id, operation.inputs), before, strict=True))
+                wanted = operation.outputs[tensor._keras_history.tensor_index]
+                self._follow(tensors_in_order(operation, [wanted]), inside)
+                layouts[id(tensor)] = inside[id(wanted)]
+            else:
+                layouts[id(tensor)] = self._after(operation, tensor, sources, before)
+
+    def _after(self, operation: Any, tensor: Any, sources: list[Any], before: list[Layout | Lost]) -> Layout | Lost:
+        lost = next((one for one in before if isinstance(one, Lost)), None)
+        if lost is not None:
+            return NOWHERE if _is_single_cell(operation, tensor) else lost
+        known = [one for one in before if isinstance(one, Layout)]
+        if not any(one.placed for one in known):
+            return NOWHERE
+        mark = len(self.steps)
+        try:
+            layout = layout_after(
+                Call(operation, tensor, [tuple(source.shape) for source in sources], known, self._add)
+            )
+            self._check_size(layout, tensor)
+        except (UnknownPlaceError, SpecError):
+            del self.steps[mark:], self._axes[mark:]
+            return NOWHERE if _is_single_cell(operation, tensor) else Lost(str(operation.name))
+        return layout if layout.placed else NOWHERE
+
+    def _add(self, step: Step) -> int:
+        pair = step.apply([self._start if source < 0 else self._axes[source] for source in step.sources])
+        if pair is None or min(axis.cells for axis in pair) < 1:
+            raise UnknownPlaceError
+        self.steps.append(step)
+        self._axes.append(pair)
+        return len(self.steps) - 1
+
+    def _check_size(self, layout: Layout, tensor: Any) -> None:
+        """Make sure that a map has as many cells as the steps say, where its size is known."""
+        if layout.map_axes is None or self._size is None:
+            return
+        for place in layout.places:
+            cells = [self._axes_at(place)[axis].cells for axis in layout.map_axes]
+            if any(size not in (None, count) for size, count in zip(tensor.shape[1:3], cells, strict=True)):
+                raise UnknownPlaceError
+
+
+def _is_single_cell(operation: Any, tensor: Any) -> bool:
+    """Whether a tensor is the same for the whole picture, whatever it came from."""
+    shape = tuple(tensor.shape)
+    return len(shape) <= 2 or type(operation).__name__.startswith("Global") or set(shape[1:-1]) == {1}
+
+
+def trace_path(model: Any, tensor: Any) -> SpatialPath:
+    """Read the way from a model's input to one of its tensors into steps that need no Keras."""
+    return Trace(model, [tensor]).path(tensor)
