@@ -77,7 +77,7 @@ def write_photographs(folder: Path, count: int) -> None:
         pixels[y : y + 100, x : x + 100] += 90
         Image.fromarray(pixels).save(folder / f"{number:05d}.jpg", quality=85)
         label = f"0 {(x + 50) / 320} {(y + 50) / 320} {100 / 320} {100 / 320}"
-        (folder / f"{number:05d}.txt").write_text(label)
+        (folder / f"{number:05d}.txt").write_text(label, "utf-8")
 
 
 def make_job(dataset: Dataset, backbone: str) -> RankJob:

@@ -1,7 +1,9 @@
 """Look at convolutional backbones: max and mean maps, separation, ranking; no Streamlit in here.
 
 What a notebook needs is imported from here; everything else from the module that has it. A name is looked up when it is
-first used, so that ``import convfe_core`` itself imports nothing, TensorFlow least of all.
+first used, so that ``import convfe_core`` itself imports nothing, TensorFlow least of all. It switches oneDNN on for
+TensorFlow, unless somebody decided otherwise or TensorFlow is there already, see `convfe_core.machine.onednn`: every page,
+command, worker and notebook passes here before TensorFlow.
 
 Examples
 --------
@@ -16,6 +18,8 @@ from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from convfe_core.machine.onednn import prefer_onednn
 
 if TYPE_CHECKING:
     from convfe_core.backbones.backbone import Backbone, load_backbone
@@ -63,6 +67,8 @@ __all__ = [
     "row_png",
     "write_reports",
 ]
+
+prefer_onednn()
 
 _HOMES = {
     "datasets.read_dataset": ("open_boxes", "read_dataset"),

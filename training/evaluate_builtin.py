@@ -87,7 +87,7 @@ def read_boxed_photos(source: Path) -> tuple[list[Photo], list[ImageBoxes]]:
 def _read_val_boxes(source: Path) -> tuple[list[Photo], list[ImageBoxes]]:
     photos, boxes = [], []
     with zipfile.ZipFile(source) as archive:
-        for row in list(csv.DictReader(io.TextIOWrapper(archive.open("val_boxes.csv"))))[::EVERY]:
+        for row in list(csv.DictReader(io.TextIOWrapper(archive.open("val_boxes.csv"), "utf-8")))[::EVERY]:
             photo = read_photo(archive.read(row["file"]), row["file"])
             corners = [[float(row[key]) for key in ("xmin", "ymin", "xmax", "ymax")]]
             photos.append(photo)

@@ -180,6 +180,7 @@ def open_network(
     WeightsError : weights missing, damaged or of another architecture
     DownloadError : weights that could not be fetched
     ModelFileError : a model file that cannot or must not be opened
+    SettingError : Keras is set up for something else than TensorFlow
     """
     if spec.own:
         return _open_own(spec, tap, seed, on_progress)
@@ -219,6 +220,7 @@ def _open_own(spec: Spec, tap: str, seed: int, on_progress: LoadProgress) -> Net
 
     assert spec.path is not None
     on_progress("opening", None)
+    import_tensorflow()
     with _building:
         import keras
 

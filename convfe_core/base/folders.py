@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, BinaryIO, cast
 
 from convfe_core.base.errors import StoreError
+from convfe_core.base.files import onto_disk
 
 WHOLE_BY_ITSELF = frozenset({"s3", "gcs", "abfs"})
 """Object stores: there a file is seen once all of it is there."""
@@ -339,8 +340,7 @@ def whole_file(path: str | Path) -> Iterator[BinaryIO]:
     try:
         with temporary.open("xb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            onto_disk(file)
         temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -34,6 +34,10 @@ CATALOG: dict[str, Architecture] = {architecture.name: architecture for architec
 WEIGHT_SUFFIXES = (".h5", ".hdf5", ".keras", ".zip")
 
 _NAME = re.compile(r"(?P<name>.+?)(?:-(?P<width>[0-9]*\.?[0-9]+))?(?P<minimalistic>-minimalistic)?", re.IGNORECASE)
+LONGEST_STEM = 120
+"""Bytes; into the 255 that the usual file systems give a name must fit two stems, a number and a suffix."""
+_KEPT_END = 24
+_DEVICE = re.compile(r"con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]", re.IGNORECASE)
 
 
 def find_architecture(name: str) -> Architecture:
@@ -224,3 +228,7 @@ def require_different_labels(specs: Sequence[Spec]) -> None:
                 f"Expected backbones that go by different names. Received: {other.text} and {spec.text}; "
                 "give one of them another label, or its file another name."
             )
+
+
+def _bytes(name: str) -> int:
+    return len(name.encode("utf-8", "surrogatepass"))

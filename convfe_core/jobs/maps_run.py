@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import time
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,6 +29,7 @@ from convfe_core.catalog.specs import Spec, from_anywhere, require_different_lab
 from convfe_core.jobs.maps_job import SCHEMA, MapsJob
 from convfe_core.jobs.ray_engine import RayEngine, RayProgress, missing_in_words
 from convfe_core.jobs.shards import Parts, Shard, ShardImage, cut_shards
+from convfe_core.machine.versions import installed_version
 from convfe_core.maps.input_size import Size
 from convfe_core.model_files.saved_model_folder import model_stamp
 from convfe_core.photos.photo import require_file
@@ -141,21 +142,21 @@ class MapsRun:
                 stamps |= _pictures(path)
             except ImageError as error:
                 self._fail(str(path), "", str(error))
-        taken: set[str] = set()
+        taken: set[str] = set()  # as those file systems see them that ignore case and how accents are written
         images = []
         for place, (path, stamp) in enumerate(stamps.items()):
             first = file_stem(Path(file_name(path)).stem)
             stem, number = first, 2
-            while stem.casefold() in taken:
+            while _seen_alike(stem) in taken:
                 stem, number = f"{first}-{number}", number + 1
-            taken.add(stem.casefold())
+            taken.add(_seen_alike(stem))
             images.append(ShardImage(path, place, stem, stamp))
         return images
 
     def _request(self) -> dict[str, Any]:
         """What the maps depend on besides the images and the names of the backbones."""
         return {
-            "version": version("convfe"),
+            "version": installed_version("convfe"),
             "size": self.size.name,
             "tap": self.tap,
             "bfloat16": computes_in_bfloat16(self.precision),
@@ -245,6 +246,10 @@ def _pictures(where: Path | str) -> dict[str, str]:
         return {str(one): file_stamp(one) for one in photos_in_folder(path)}
     require_file(path)
     return {str(path): file_stamp(path)}
+
+
+def _seen_alike(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _json(record: Any, indent: int | None = 1) -> str:

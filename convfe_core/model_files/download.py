@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from urllib.request import url2pathname
 import requests
 
 from convfe_core.base.errors import DownloadError
+from convfe_core.base.files import onto_disk
 
 MegabyteProgress = Callable[[float, float], None]
 """Called with the megabytes (10^6 bytes) done and in all."""
@@ -39,6 +41,7 @@ def download(
 
     The bytes go to a hidden file in the same folder, which is moved over `target` when complete. Whoever
     comes meanwhile waits for that download; one that was killed leaves nothing that the next trips over.
+    Where the file system knows no locks, all of them download, each to a file of its own, and the last one counts.
 
     Parameters
     ----------
@@ -55,9 +58,12 @@ def download(
     part = target.with_name(f".{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _exclusive(target.with_name(f".{target.name}.lock"), lambda: _report_part(part, expected_mb, on_progress)):
+        lock = target.with_name(f".{target.name}.lock")
+        with _exclusive(lock, lambda: _report_part(part, expected_mb, on_progress)) as alone:
             if target.is_file() and check(target) is None:
                 return
+            if not alone:
+                part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
             try:
                 _stream(url, part, expected_mb, on_progress, stall_seconds)
                 wrong = check(part)
@@ -88,8 +94,7 @@ def _stream(
             done += len(chunk)
             if on_progress is not None:
                 on_progress(done / 1e6, max(total, done) / 1e6)
-        file.flush()
-        os.fsync(file.fileno())
+        onto_disk(file)
     if source.size is not None and done != source.size:
         raise DownloadError(f"{_host(url)} sent {done / 1e6:.1f} of {source.size / 1e6:.1f} MB")
 
@@ -173,27 +178,36 @@ def _report_part(part: Path, expected_mb: float, on_progress: MegabyteProgress |
 
 
 @contextlib.contextmanager
-def _exclusive(lock: Path, while_waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold a lock file that threads and processes share; the system frees it when its holder dies."""
+def _exclusive(lock: Path, while_waiting: Callable[[], None]) -> Iterator[bool]:
+    """Hold a lock file that threads and processes share; the system frees it when its holder dies.
+
+    Yields
+    ------
+    bool
+        False where the file system knows no locks, such as some of networks: others may be inside, too.
+    """
     with lock.open("a+b") as file:
-        while not _try_lock(file.fileno()):
+        while (held := _try_lock(file.fileno())) is False:
             while_waiting()
             time.sleep(WAIT_SECONDS)
         try:
-            yield
+            yield held is not None
         finally:
-            _unlock(file.fileno())
+            if held:
+                _unlock(file.fileno())
 
 
 if sys.platform == "win32":
     import msvcrt
 
-    def _try_lock(descriptor: int) -> bool:
+    def _try_lock(descriptor: int) -> bool | None:
         os.lseek(descriptor, 0, os.SEEK_SET)
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
+        except PermissionError:
             return False
+        except OSError:
+            return None
         return True
 
     def _unlock(descriptor: int) -> None:
@@ -203,11 +217,14 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _try_lock(descriptor: int) -> bool:
+    def _try_lock(descriptor: int) -> bool | None:
+        """Whether the lock is held now; None where there are no locks."""
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
+        except OSError:
+            return None
         return True
 
     def _unlock(descriptor: int) -> None:

@@ -12,12 +12,12 @@ import copy
 import hashlib
 import json
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import astuple, dataclass, fields, replace
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.packed_boxes import PackedBoxes
 from convfe_core.graph.cell_geometry import SpatialPath
 from convfe_core.jobs.shards import Row, Shard, ShardImage, cut_shards
+from convfe_core.machine.versions import installed_version
 from convfe_core.maps.feature_maps import REDUCTIONS
 from convfe_core.maps.map_diagnostics import Diagnostics, diagnose_map
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo, read_photo
@@ -202,7 +203,7 @@ class Scorer:
             boxes.update(np.ascontiguousarray(image.boxes).tobytes())
         options = self.options
         return {
-            "version": version("convfe"),
+            "version": installed_version("convfe"),
             "source": self.dataset.source.label,
             "boxes": boxes.hexdigest(),
             "size": options.size.name,
@@ -288,6 +289,8 @@ class RankJob:
 def work_folder(options: RankOptions, dataset: Dataset, specs: Sequence[Spec], cache: Path | None = None) -> Path:
     """Where a run keeps its parts, the same for the same call; folders that nobody went back to for a month go.
 
+    Where nothing can be written there it is a folder among the system's temporary ones, another one for each call.
+
     Parameters
     ----------
     cache : the folder for such folders; None for the one that the system has for caches
@@ -298,7 +301,12 @@ def work_folder(options: RankOptions, dataset: Dataset, specs: Sequence[Spec], c
             if time.time() - old.stat().st_mtime > MONTH_SECONDS:
                 shutil.rmtree(old, ignore_errors=True)
     facts = [dataset.source.label, len(dataset.images), astuple(options), [spec.text for spec in specs]]
-    return root / hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+    folder = root / hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:  # as for a user without a home, or in a container that must not write
+        return Path(tempfile.mkdtemp(prefix="convfe-rank-"))
+    return folder
 
 
 def _numbers(found: Diagnostics) -> list[float]:

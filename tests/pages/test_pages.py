@@ -19,6 +19,7 @@ def app(no_weights: Path) -> AppTest:
     return new_app()
 
 
+@pytest.mark.machine
 def test_the_first_page_shows_both_built_in_backbones_on_three_samples(app: AppTest) -> None:
     app.run()
     assert not app.exception
@@ -110,6 +111,7 @@ def test_another_size_computes_new_maps(app: AppTest) -> None:
     assert len(app.session_state["map_store"]) == 12
 
 
+@pytest.mark.machine
 def test_an_earlier_stage_has_smaller_cells(app: AppTest) -> None:
     app.query_params["backbones"] = "MobileNetV2-0.35:untrained"
     app.run()
@@ -212,6 +214,7 @@ def test_the_guide_opens_and_shows_a_trained_and_an_untrained_backbone(app: AppT
     assert "TinyResNet:untrained max" in charts(app)[0]
 
 
+@pytest.mark.machine
 def test_ranking_names_a_leader_and_shows_table_and_plots(
     app: AppTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -303,3 +306,22 @@ def test_the_system_page_lists_what_is_loaded(app: AppTest) -> None:
     app.switch_page("pages/system.py").run()
     assert not app.exception
     assert {"TinyResNet", "TinyMobileNet"} <= set(app.dataframe[0].value["Backbone"])
+
+
+def test_the_system_page_examines_the_machine_for_those_who_sit_at_it_alone(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONVFE_HOSTED", "0")
+    app.query_params["backbones"] = "TinyMobileNet"
+    app.run()
+    app.switch_page("pages/system.py").run()
+    app.button(key="examine").click().run()
+    assert not app.exception
+    table = app.dataframe[-1].value
+    assert list(table["What"])[-1] == "A real pass"
+    assert table["Found"].iloc[-1].startswith("TinyResNet on “chelsea”")
+    assert app.code[0].value.splitlines()[0].startswith("ok  CONV-FE")
+    monkeypatch.setenv("CONVFE_HOSTED", "1")
+    app.run()
+    assert "examine" not in {button.key for button in app.button}
+    assert not app.code

@@ -15,6 +15,7 @@ from PIL import Image
 from convfe_core.base.errors import ImageError
 from convfe_core.photos.photo import ImageLimits
 from convfe_core.photos.photo_folders import fetch_photo, photos_in_folder
+from tests.conftest import posix
 
 # --- folders -------------------------------------------------------------------------------------
 
@@ -31,6 +32,7 @@ def test_a_folder_lists_its_pictures_sorted(tmp_path: Path) -> None:
     assert [path.name for path in deep] == ["a.png", "b.JPG", "C.webp", "d.tiff"]
 
 
+@posix
 def test_a_folder_that_links_to_itself_ends(tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
     (tmp_path / "again").symlink_to(tmp_path, target_is_directory=True)

@@ -141,6 +141,7 @@ def test_a_backbone_whose_maps_are_no_numbers_comes_last_and_says_why(tmp_path: 
     assert "bad: its maps hold values that are no numbers" in to_text(result)
 
 
+@pytest.mark.machine
 def test_one_network_at_a_time_is_loaded_and_room_is_made_for_each() -> None:
     asked: list[tuple[str, int]] = []
 
@@ -203,6 +204,7 @@ def test_a_stop_keeps_what_is_finished() -> None:
         RankRun(dataset(patches(4)), [parse_spec(SMALL)], QUICK, should_stop=lambda: True).run()
 
 
+@pytest.mark.machine
 def test_the_command_prints_a_verdict_and_writes_its_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, data in patches(4).items():
         (tmp_path / name).write_bytes(data)

@@ -23,6 +23,7 @@ from convfe_core.ranking.score_rows import SCHEMA, Scorer, work_folder
 from convfe_core.ranking.tables import to_json
 from convfe_core.scoring.scoring_graph import freeze_for_scoring
 from convfe_core.scoring.separation import Comparison
+from tests.conftest import posix
 from tests.support.rankings import patches
 
 SPEC = "TinyMobileNet"
@@ -95,10 +96,11 @@ def test_the_order_of_shards_does_not_matter(images: Dataset, monkeypatch: pytes
     assert [place for table in tables for place in table["place"].to_pylist()] == list(range(len(images.images)))
 
 
+@posix
 def test_a_work_folder_belongs_to_a_call(images: Dataset, tmp_path: Path) -> None:
     specs = [parse_spec(SPEC)]
     folder = work_folder(OPTIONS, images, specs, tmp_path)
-    (tmp_path / "rank").mkdir()
+    assert folder.is_dir()
     (tmp_path / "rank" / "gone").symlink_to("nowhere")  # as for one that another run has just removed
     assert folder == work_folder(OPTIONS, images, specs, tmp_path)
     assert folder != work_folder(RankOptions(), images, specs, tmp_path)
