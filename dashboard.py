@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from convfe_core.base.tensorflow_import import keep_lean
+from convfe_core.machine.tensorflow_import import keep_lean
 from pages.app.guard import guarded
 from pages.app.navigation import configure_page, pages
 from pages.app.process import warmed_up_afterwards

@@ -28,10 +28,10 @@ from PIL import Image
 
 from benchmarks.machine import describe_machine
 from convfe_core.backbones.precision import computes_in_bfloat16
+from convfe_core.base.file_sets import open_files
 from convfe_core.base.pace import Pace, Progress
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.datasets.boxes import Dataset
-from convfe_core.datasets.file_sets import open_files
 from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.jobs.parts import Parts, shard_table
 from convfe_core.jobs.ray_engine import RayEngine
@@ -87,7 +87,7 @@ def write_photographs(folder: Path, count: int) -> None:
         pixels[y : y + 100, x : x + 100] += 90
         Image.fromarray(pixels).save(folder / f"{number:05d}.jpg", quality=85)
         label = f"0 {(x + 50) / 320} {(y + 50) / 320} {100 / 320} {100 / 320}"
-        (folder / f"{number:05d}.txt").write_text(label)
+        (folder / f"{number:05d}.txt").write_text(label, "utf-8")
 
 
 def make_job(dataset: Dataset, backbone: str) -> RankJob:

@@ -1,10 +1,15 @@
 """The forward pass: the notebook's way against ours, in one run, and against what the machine can compute at most.
 
-    python -m benchmarks.forward [--backbone VGG16 ...] [--rounds 7]
+    python -m benchmarks.forward [--backbone VGG16 ...] [--rounds 7] [--only-onednn]
 
 The notebook's way is ``model.predict`` on one image and the two reductions in NumPy. Ours is one frozen graph on a
 batch of 8. Weights are random: speed does not depend on them. Rounds alternate between the ways, so that whatever else
 the machine does hits all of them alike; times are medians over the rounds, ratios medians of each round's ratio.
+
+A second table compares float32 with oneDNN, as this process has it, and without, in another process that takes its turn
+in every round. ``ONEDNN_MAX_CPU_ISA=AVX2`` shows how that is on a processor that has no more. It caps both sides: where
+oneDNN is off TensorFlow still multiplies matrices by kernels of oneDNN's. Whether TensorFlow switches oneDNN on by
+itself does not depend on it, nor does anything else of the processor, such as its caches.
 """
 
 from __future__ import annotations
@@ -15,19 +20,24 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import argparse
 import logging
+import multiprocessing
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from benchmarks.machine import ROUNDS, convolution_gflops, describe_machine, matmul_gflops, seconds
-from convfe_core.backbones.backbone import load_backbone
+from convfe_core.backbones.backbone import Backbone, load_backbone
 from convfe_core.backbones.precision import PRECISIONS
 from convfe_core.catalog.builders import build_model
 from convfe_core.catalog.pixel_scaling import scale_pixels
 from convfe_core.catalog.specs import Architecture, find_architecture, parse_spec
+from convfe_core.machine.memory import tensor_memory
+from convfe_core.machine.onednn import SETTING, capped_to
 
 BACKBONES = ("VGG16", "ResNet50", "MobileNetV2-1.0", "EfficientNetB0")
 SIDE = 224
@@ -108,20 +118,79 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbone", action="append", metavar="NAME", help="may be given several times")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"how often everything is timed (default {ROUNDS})")
+    parser.add_argument("--only-onednn", action="store_true", help="leave out the notebook, fast and the peaks")
     options = parser.parse_args()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     print(describe_machine())
     print(f"{SIDE} x {SIDE} pixels, milliseconds per image, medians of {options.rounds} rounds\n")
+    names = options.backbone or BACKBONES
+    if not options.only_onednn:
+        print_ways(names, options.rounds)
+    print_onednn(names, options.rounds)
+
+
+def print_ways(names: Sequence[str], rounds: int) -> None:
+    """Print the table of all ways, and what the machine computes at most."""
     columns = ["", "notebook", "float32", "fast", "notebook / float32", "notebook / fast"]
     columns += ["GFLOP", "float32, GFLOP/s", "fast, GFLOP/s"]
     print(f"| {' | '.join(columns)} |")
     print("|---|---|---|---|---|---|---|---|---|")
-    for name in options.backbone or BACKBONES:
-        print(time_backbone(name, options.rounds).row(), flush=True)
+    for name in names:
+        print(time_backbone(name, rounds).row(), flush=True)
     print("\nThe most this machine computes, GFLOP/s:")
     for precision in PRECISIONS:
         product, convolution = matmul_gflops(precision), convolution_gflops(precision)
         print(f"{precision}: matrix product {product:.0f}, 3 x 3 convolution {convolution:.0f}")
+
+
+def print_onednn(names: Sequence[str], rounds: int) -> None:
+    """Print the table of float32 with and without oneDNN."""
+    cap = f", which may use no more than {capped_to()}" if capped_to() else ""
+    print(f"\nfloat32 with oneDNN{cap}, and without it\n")
+    print("| | oneDNN on | off | off / on |")
+    print("|---|---|---|---|")
+    spawned = multiprocessing.get_context("spawn")  # a fork would bring the setting that counts here
+    with ProcessPoolExecutor(1, spawned, without_onednn) as other:
+        for name in names:
+            on, off = [], []
+            for number in range(rounds + 1):
+                here, there = round_of_float32(name), other.submit(round_of_float32, name).result()
+                if number:  # the first one loads
+                    on.append(here.milliseconds)
+                    off.append(there.milliseconds)
+            if (here.onednn, there.onednn) != (True, False):
+                print(f"({name}: oneDNN was {here.onednn} here and {there.onednn} there)")
+            print(
+                f"| {name} | {statistics.median(on):.1f} | {statistics.median(off):.1f} | {_ratio(off, on):.2f} |",
+                flush=True,
+            )
+
+
+@dataclass(frozen=True)
+class Float32Round:
+    """Milliseconds per image of one batch, and whether oneDNN computed it."""
+
+    milliseconds: float
+    onednn: bool
+
+
+def without_onednn() -> None:
+    """Have this process compute without oneDNN; before TensorFlow is imported."""
+    os.environ[SETTING] = "0"
+
+
+def round_of_float32(name: str) -> Float32Round:
+    """Time one batch in this process, whatever it has."""
+    backbone, images = _loaded(name)
+    return Float32Round(seconds(lambda: backbone.reduce(images)) * 1e3 / BATCH, tensor_memory() is not None)
+
+
+@cache
+def _loaded(name: str) -> tuple[Backbone, Any]:
+    images = np.random.default_rng(0).integers(0, 256, (BATCH, SIDE, SIDE, 3), dtype=np.uint8)
+    backbone = load_backbone(parse_spec(f"{name}:untrained"))
+    backbone.reduce(images)
+    return backbone, images
 
 
 if __name__ == "__main__":

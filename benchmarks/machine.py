@@ -15,17 +15,21 @@ import numpy as np
 
 from convfe_core.backbones.frozen_graph import in_bfloat16, trace
 from convfe_core.backbones.precision import Precision, computes_in_bfloat16, explain_precision
-from convfe_core.base.memory import memory_limit_mb
+from convfe_core.machine.memory import memory_limit_mb
+from convfe_core.machine.processor import usable_cores
 
 ROUNDS = 7
 
 
 def describe_machine() -> str:
     """Say in two lines what this machine is and whether it was idle."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+    try:
+        load = f"{os.getloadavg()[0]:.1f}"
+    except (AttributeError, OSError):  # Windows keeps none
+        load = "unknown"
+    fast = explain_precision("fast")
     return (
-        f"{_processor()}, {cores} cores, {memory_limit_mb() / 1024:.0f} GB; fast = {explain_precision('fast')}\n"
+        f"{_processor()}, {usable_cores()} cores, {memory_limit_mb() / 1024:.0f} GB; fast = {fast}\n"
         f"{platform.system()}, Python {platform.python_version()}, TensorFlow {version('tensorflow')}, "
         f"Keras {version('keras')}; load average at the start {load}"
     )
@@ -35,7 +39,7 @@ def _processor() -> str:
     """The processor's name, with family and model where its name says too little to tell it from another."""
     path = Path("/proc/cpuinfo")
     facts = {}
-    for line in path.read_text().splitlines() if path.is_file() else []:
+    for line in path.read_text("utf-8", "replace").splitlines() if path.is_file() else []:
         name, _, value = line.partition(":")
         facts.setdefault(name.strip(), value.strip())
     if "model name" not in facts:

@@ -155,7 +155,7 @@ def main() -> None:
         serve(Path(folder), {"CONVFE_HOSTED": "1", "CONVFE_LOG_LEVEL": "INFO"}) as server,
     ):
         samples, done = soak(server, options.visitors, options.minutes, options.seed)
-        log = server.log.read_text()
+        log = server.log.read_text("utf-8", "replace")
     print(f"{sum(done.values())} actions: " + ", ".join(f"{count} {name}" for name, count in sorted(done.items())))
     print(summary(samples, options.minutes * 0.4))
     wrong = [line for line in log.splitlines() if "Traceback" in line or "fault " in line or "ERROR" in line]

@@ -1,7 +1,9 @@
 """Look at convolutional backbones: max and mean maps, separation, ranking; no Streamlit in here.
 
 What a notebook needs is imported from here; everything else from the module that has it. A name is looked up when it is
-first used, so that ``import convfe_core`` itself imports nothing, TensorFlow least of all.
+first used, so that ``import convfe_core`` itself imports nothing, TensorFlow least of all. It switches oneDNN on for
+TensorFlow, unless somebody decided otherwise or TensorFlow is there already (see `convfe_core.machine.onednn`): every
+page, command, worker and notebook passes here before TensorFlow.
 
 Examples
 --------
@@ -17,12 +19,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from convfe_core.machine.onednn import prefer_onednn
+
 if TYPE_CHECKING:
     from convfe_core.backbones.backbone import Backbone, load_backbone
     from convfe_core.base.errors import ConvfeError
+    from convfe_core.base.file_sets import open_files
     from convfe_core.catalog.specs import CATALOG, Spec, parse_spec
     from convfe_core.datasets.boxes import Dataset
-    from convfe_core.datasets.file_sets import open_files
     from convfe_core.datasets.read_dataset import open_boxes, read_dataset
     from convfe_core.drawing.row_picture import row_png
     from convfe_core.maps.extraction import extract_maps
@@ -64,6 +68,8 @@ __all__ = [
     "write_reports",
 ]
 
+prefer_onednn()
+
 _HOMES = {
     "datasets.read_dataset": ("open_boxes", "read_dataset"),
     "backbones.backbone": ("Backbone", "load_backbone"),
@@ -74,7 +80,7 @@ _HOMES = {
     "maps.npz": ("maps_npz",),
     "maps.extraction": ("extract_maps",),
     "maps.input_size": ("Size", "parse_size"),
-    "datasets.file_sets": ("open_files",),
+    "base.file_sets": ("open_files",),
     "photos.gallery": ("load_sample",),
     "photos.photo": ("Photo", "open_photo"),
     "maps.feature_maps": ("FeatureMaps",),

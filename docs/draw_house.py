@@ -11,11 +11,13 @@ PICTURE = ROOT / "docs" / "house.svg"
 
 WINGS = (
     "base",
+    "machine",
     "photos",
     "catalog",
     "graph",
     "keras2",
     "model_files",
+    "annotations",
     "datasets",
     "user_models",
     "backbones",

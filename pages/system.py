@@ -5,8 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from convfe_core.backbones.precision import explain_precision
-from convfe_core.base.machine_queue import MACHINE
-from convfe_core.base.memory import memory_limit_mb, resident_mb, used_mb
+from convfe_core.inspection.doctor import Doctor, Finding, as_text
+from convfe_core.machine.machine_queue import MACHINE
+from convfe_core.machine.memory import memory_limit_mb, resident_mb, used_mb
 from pages.app.navigation import enter
 from pages.app.process import backbone_pool
 from pages.app.session import MAPS
@@ -66,3 +67,21 @@ else:
     st.info("No backbone is loaded yet; Compare loads those you choose.", icon=":material/layers:")
 
 st.caption(f"Backbones were loaded or run {MACHINE.passed:,} times since the server started.")
+
+if not hosted():  # a visitor is told nothing of this machine
+    st.subheader("This machine", anchor=False)
+    if st.button("Examine it", key="examine", help="Looks at what the program finds here, and runs a small backbone."):
+        with st.spinner("Looking, and running a small backbone"):
+            st.session_state.findings = list(Doctor().findings())
+    findings: list[Finding] = st.session_state.get("findings", [])
+    if findings:
+        st.dataframe(
+            [
+                {"": "ok" if one.ok else "to do", "What": one.topic, "Found": one.found, "To do": one.advice}
+                for one in findings
+            ],
+            hide_index=True,
+            alt="What the program finds on this machine, each with ok or what to do",
+        )
+        with st.expander("The same as text, for a bug report"):
+            st.code("\n".join(as_text(findings)), language=None)

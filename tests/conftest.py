@@ -25,6 +25,10 @@ SHARED = ROOT.parent / "shared"
 CHROMIUM = Path("/usr/bin/chromium")
 
 
+posix = pytest.mark.skipif(os.name != "posix", reason="needs a system of the Unix family")
+"""For tests of what Windows does otherwise: rights of files, signals, closed streams, limits of a process."""
+
+
 def need(present: bool, what: str) -> None:
     """Skip the test when `what` is missing; in CI, where it must not be, fail."""
     if present:

@@ -21,6 +21,7 @@ from PIL import Image
 
 from convfe_core.backbones.backbone import freeze_network
 from convfe_core.backbones.network import Network, open_network
+from convfe_core.base.file_sets import open_files
 from convfe_core.catalog.builtin_networks import (
     BUILTIN_BUILDERS,
     WORKING_SIZE,
@@ -29,7 +30,6 @@ from convfe_core.catalog.builtin_networks import (
 )
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.datasets.boxes import ImageBoxes
-from convfe_core.datasets.file_sets import open_files
 from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.maps.extraction import extract_maps
 from convfe_core.maps.feature_maps import REDUCTIONS
@@ -88,7 +88,7 @@ def read_boxed_photos(source: Path) -> tuple[list[Photo], list[ImageBoxes]]:
 def _read_val_boxes(source: Path) -> tuple[list[Photo], list[ImageBoxes]]:
     photos, boxes = [], []
     with zipfile.ZipFile(source) as archive:
-        for row in list(csv.DictReader(io.TextIOWrapper(archive.open("val_boxes.csv"))))[::EVERY]:
+        for row in list(csv.DictReader(io.TextIOWrapper(archive.open("val_boxes.csv"), "utf-8")))[::EVERY]:
             photo = read_photo(archive.read(row["file"]), row["file"])
             corners = [[float(row[key]) for key in ("xmin", "ymin", "xmax", "ymax")]]
             photos.append(photo)

@@ -261,12 +261,12 @@ def train(recipe: Recipe, pools: Pools, out: Path, classes: list[str], start_fro
     out.mkdir(parents=True, exist_ok=True)
     described = json.dumps({**vars(recipe), "teacher": pools.use_teacher, "classes": len(classes)}, indent=1)
     recipe_file, checkpoint, weights = out / "recipe.json", out / "checkpoint.npz", out / f"{recipe.name}.npz"
-    if recipe_file.exists() and recipe_file.read_text() != described:
+    if recipe_file.exists() and recipe_file.read_text("utf-8") != described:
         raise ValueError(f"Expected the recipe in {recipe_file}, or an empty folder. Received: {described}")
     trainer = Trainer(recipe, classes, pools.use_teacher, start_from)
-    recipe_file.write_text(described)
+    recipe_file.write_text(described, "utf-8")
     done = trainer.load_checkpoint(checkpoint) if checkpoint.exists() else 0
-    with (out / "log.txt").open("a") as log:
+    with (out / "log.txt").open("a", encoding="utf-8") as log:
         for epoch in range(done, recipe.epochs):
             started = time.monotonic()
             parts = trainer.train_epoch(epoch, *pools[epoch])

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from convfe_core.base.errors import AnnotationError, Skipped
-from convfe_core.datasets.file_sets import DatasetLimits, FileSet
+from convfe_core.base.file_sets import DatasetLimits, FileSet
 
 Box = tuple[float, float, float, float]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from convfe_core.annotations.annotation import Note, to_text
 from convfe_core.base.errors import AnnotationError, Skipped
-from convfe_core.datasets.file_sets import DatasetLimits, FileSet
+from convfe_core.base.file_sets import DatasetLimits, FileSet
 
 YAML_SUFFIXES = (".yaml", ".yml")
 NAME_LIST_SUFFIXES = (".names", ".labels")

@@ -24,7 +24,7 @@ from convfe_core.annotations.annotation import (
 from convfe_core.annotations.picture_names import Pictures
 from convfe_core.annotations.run_length import mask_box
 from convfe_core.base.errors import AnnotationError, Skipped
-from convfe_core.datasets.file_sets import DatasetLimits, FileSet
+from convfe_core.base.file_sets import DatasetLimits, FileSet
 
 _NAME_KEYS = ("file_name", "filename", "path", "coco_url")
 """Where a picture's name may stand; LVIS states an address alone."""

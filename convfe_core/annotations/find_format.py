@@ -8,7 +8,7 @@ from convfe_core.annotations.picture_names import Pictures
 from convfe_core.annotations.voc import find_voc
 from convfe_core.annotations.yolo import find_yolo
 from convfe_core.base.errors import Skipped
-from convfe_core.datasets.file_sets import DatasetLimits, FileSet
+from convfe_core.base.file_sets import DatasetLimits, FileSet
 
 FORMATS = (find_coco, find_voc, find_yolo)
 """Each finds the annotations of its format; where two cover as many pictures, the earlier one is read."""

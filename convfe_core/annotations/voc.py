@@ -25,7 +25,7 @@ from convfe_core.annotations.annotation import (
 from convfe_core.annotations.picture_names import Pictures
 from convfe_core.base.background import map_ahead
 from convfe_core.base.errors import AnnotationError
-from convfe_core.datasets.file_sets import DatasetLimits, FileSet
+from convfe_core.base.file_sets import DatasetLimits, FileSet
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _OTHER_NAME = "boxes read for the picture that their XML file is named after, though its <filename> is another picture"

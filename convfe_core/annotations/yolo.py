@@ -22,7 +22,7 @@ from convfe_core.annotations.picture_names import Pictures
 from convfe_core.annotations.yolo_lines import Numbers, Reading, Readings, near_picture
 from convfe_core.base.background import map_ahead
 from convfe_core.base.errors import AnnotationError
-from convfe_core.datasets.file_sets import DatasetLimits, FileSet
+from convfe_core.base.file_sets import DatasetLimits, FileSet
 from convfe_core.photos.picture_formats import is_picture_name
 
 _LOOKED_AT = 200

@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from convfe_core.base.machine_queue import BUILDING
+from convfe_core.machine.machine_queue import BUILDING
 
 MOST_SIZES = 8
 """Graphs that are kept of a function that is traced for each size; they share its weights."""

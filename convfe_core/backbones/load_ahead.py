@@ -8,9 +8,9 @@ from types import TracebackType
 from typing import Generic, TypeVar
 
 from convfe_core.base.errors import MemoryLimitError
-from convfe_core.base.memory import room_mb
 from convfe_core.catalog.memory_need import PHOTOS_AND_BOXES_MB, peak_mb
 from convfe_core.catalog.specs import Spec
+from convfe_core.machine.memory import room_mb
 from convfe_core.model_files.weight_cache import weights_state
 
 T = TypeVar("T")

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from convfe_core.backbones.frozen_graph import trace
 from convfe_core.backbones.model_runs import about_model
 from convfe_core.backbones.network import Network
-from convfe_core.base.memory import give_back, used_mb
-from convfe_core.base.tensorflow_import import import_tensorflow
+from convfe_core.machine.memory import give_back, used_mb
+from convfe_core.machine.tensorflow_import import import_tensorflow
 
 BATCHES = (1, 8)
 SECONDS = 1.5
@@ -136,7 +136,7 @@ def time_batches(
 
 
 class PeakMemory:
-    """Watches how much memory the process uses while a block runs, see `convfe_core.base.memory.used_mb`.
+    """Watches how much memory the process uses while a block runs, see `convfe_core.machine.memory.used_mb`.
 
     Attributes
     ----------

@@ -16,9 +16,6 @@ from convfe_core.backbones.batch_norm_folding import Fold, fold_model
 from convfe_core.backbones.frozen_graph import trace
 from convfe_core.backbones.model_runs import about_model, guarded
 from convfe_core.base.errors import SpecError
-from convfe_core.base.machine_queue import BUILDING
-from convfe_core.base.memory import give_back
-from convfe_core.base.tensorflow_import import import_tensorflow
 from convfe_core.catalog.architectures import Architecture
 from convfe_core.catalog.builders import build_model
 from convfe_core.catalog.memory_need import require_room
@@ -27,6 +24,9 @@ from convfe_core.catalog.specs import Preprocessing, Spec, find_architecture
 from convfe_core.graph.cell_geometry import CellGrid, SpatialPath
 from convfe_core.graph.taps import Tap, resolve_tap, values_per_pixel
 from convfe_core.graph.tracing import trace_path
+from convfe_core.machine.machine_queue import BUILDING
+from convfe_core.machine.memory import give_back
+from convfe_core.machine.tensorflow_import import import_tensorflow
 from convfe_core.model_files.load_weights import load_weights
 from convfe_core.model_files.weight_cache import fetch_weights
 
@@ -219,6 +219,7 @@ def open_network(
     WeightsError : weights missing, damaged or of another architecture
     DownloadError : weights that could not be fetched
     ModelFileError : a model file that cannot or must not be opened
+    SettingError : Keras is set up for something else than TensorFlow
     """
     architecture = None if spec.own else find_architecture(spec.name)
     file = weight_path(spec, on_progress)

@@ -7,17 +7,21 @@ float32; a map's values move by about half a percent of their range. Networks wh
 
 from __future__ import annotations
 
-from functools import cache
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, get_args
 
 from convfe_core.base.errors import EngineError, SpecError
+from convfe_core.machine.onednn import CAP, SETTING, capped_to, switched_off
+from convfe_core.machine.processor import CPU_INFO, instruction_sets
 
 Precision = Literal["float32", "fast"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
-CPU_FLAGS = Path("/proc/cpuinfo")
 _UNITS = {"amx_bf16": "AMX", "avx512_bf16": "AVX512_BF16"}
+_CAPS = {"AMX": ("AMX",), "AVX512_BF16": ("BF16", "FP16", "AVX10", "AMX")}
+"""What stands in the caps of oneDNN that leave a unit to it."""
 
 
 def parse_precision(text: str) -> Precision:
@@ -33,17 +37,17 @@ def parse_precision(text: str) -> Precision:
     raise SpecError(f"Expected a precision: {' or '.join(PRECISIONS)}. Received: {text!r}.")
 
 
-@cache
-def bfloat16_unit(cpu_flags: Path = CPU_FLAGS) -> str | None:
-    """What this processor computes bfloat16 with: ``AMX``, ``AVX512_BF16``, or None where it has neither.
+def bfloat16_unit(cpu_info: Path = CPU_INFO, environ: Mapping[str, str] = os.environ) -> str | None:
+    """What oneDNN computes bfloat16 with: ``AMX``, ``AVX512_BF16``, or None where it has neither.
 
-    Only Linux lists a processor's instructions in a file; elsewhere the answer is None.
+    That is so where the processor lacks both or the system does not tell, and where oneDNN is switched off or kept from
+    them by its own settings.
     """
-    if not cpu_flags.is_file():
+    if switched_off(environ):
         return None
-    lines = (line for line in cpu_flags.read_text().splitlines() if line.startswith("flags"))
-    flags = set(next(lines, "").split())
-    return next((unit for flag, unit in _UNITS.items() if flag in flags), None)
+    cap, found = capped_to(environ), instruction_sets(cpu_info)
+    units = (unit for flag, unit in _UNITS.items() if flag in found)
+    return next((unit for unit in units if not cap or any(word in cap for word in _CAPS[unit])), None)
 
 
 def computes_in_bfloat16(precision: Precision) -> bool:
@@ -56,9 +60,12 @@ def explain_precision(precision: Precision) -> str:
     if precision == "float32":
         return "float32"
     unit = bfloat16_unit()
-    if unit is None:
+    if unit is not None:
+        return f"bfloat16 with {unit}, where a backbone's maps stand it"
+    if not any(flag in instruction_sets() for flag in _UNITS):
         return "float32, because this processor has neither AMX nor AVX512_BF16"
-    return f"bfloat16 with {unit}, where a backbone's maps stand it"
+    setting = SETTING if switched_off() else CAP
+    return f"float32, because {setting} keeps oneDNN from what this processor has for bfloat16"
 
 
 def explain_kept(asked: Precision, got: Precision) -> str | None:

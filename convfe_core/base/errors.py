@@ -10,6 +10,7 @@ ConvfeError
 ├── AnnotationError   boxes that cannot be read
 ├── StoreError        an address, such as s3://bucket/folder, that cannot be read or written
 ├── EngineError       an engine for long runs that is not there or cannot go on
+├── SettingError      a setting of this machine that it cannot work with
 └── MemoryLimitError  a backbone that does not fit into the memory there is
 """
 
@@ -84,6 +85,10 @@ class StoreError(ConvfeError):
 
 class EngineError(ConvfeError):
     """An engine for long runs that is not there or cannot go on."""
+
+
+class SettingError(ConvfeError):
+    """A setting of this machine that it cannot work with."""
 
 
 class MemoryLimitError(ConvfeError):

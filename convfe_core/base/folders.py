@@ -7,6 +7,7 @@ Credentials and endpoints come from where the store's own tools take them: the e
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import io
 import os
@@ -25,6 +26,9 @@ READ_AT_ONCE = 65536
 """Bytes asked for at once when only the beginning of a file may be wanted."""
 READERS_OVER_NETWORK = 32
 """Files read at a time from an address, where reading is mostly waiting."""
+
+_NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EROFS)
+"""What file systems answer that cannot be asked to write at once, such as some of networks and of user programs."""
 
 _CHUNK = 8 << 20
 
@@ -342,8 +346,7 @@ def whole_file(path: str | Path) -> Iterator[BinaryIO]:
     try:
         with temporary.open("xb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            onto_disk(file)
         temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -366,3 +369,13 @@ _LEFT_ALONE = ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", 
 def counts(name: str) -> bool:
     """Whether a file or folder is somebody's, neither hidden nor left behind by an operating system."""
     return not any(part.startswith(".") or part.lower() in _LEFT_ALONE for part in PurePosixPath(name).parts)
+
+
+def onto_disk(file: BinaryIO) -> None:
+    """Have the system write a file to its disk now, where it can be asked to; a disk that fails is an error still."""
+    file.flush()
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise

@@ -71,11 +71,36 @@ _UNFIT_FOR_FILES = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
 
 
 def file_stem(label: str) -> str:
-    """Make a label fit for a file's name: characters that file systems dislike become ``_``.
+    """Make a label fit for a file's name on any system.
+
+    Characters that file systems dislike become ``_``, names that Windows keeps for devices begin with one, and a long
+    label keeps its beginning and its end.
 
     Examples
     --------
-    >>> file_stem("VGG16:untrained")
-    'VGG16_untrained'
+    >>> file_stem("VGG16:untrained"), file_stem("aux.keras")
+    ('VGG16_untrained', '_aux.keras')
     """
-    return _UNFIT_FOR_FILES.sub("_", label).strip(" .") or "_"
+    fit = _UNFIT_FOR_FILES.sub("_", label).strip(" .")
+    if _DEVICE.fullmatch(fit.partition(".")[0].rstrip()):
+        fit = f"_{fit}"
+    if _bytes(fit) > LONGEST_STEM:
+        head, tail = fit[:-_KEPT_END], fit[-_KEPT_END:]
+        while _bytes(f"{head}_{tail}") > LONGEST_STEM:
+            head = head[:-1]
+        fit = f"{head}_{tail}"
+    return fit or "_"
+
+
+LONGEST_STEM = 120
+"""Bytes; into the 255 that the usual file systems give a name must fit two stems, a number and a suffix."""
+
+
+_KEPT_END = 24
+
+
+_DEVICE = re.compile(r"con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]", re.IGNORECASE)
+
+
+def _bytes(name: str) -> int:
+    return len(name.encode("utf-8", "surrogatepass"))

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from convfe_core.base.errors import MemoryLimitError
-from convfe_core.base.memory import memory_limit_mb, room_mb, tensorflow_imported
 from convfe_core.catalog.specs import Spec
+from convfe_core.machine.memory import memory_limit_mb, room_mb, tensorflow_imported
 
 TENSORFLOW_MB = 560.0
 """Resident memory that importing TensorFlow and Keras takes: 500 were measured, with `tensorflow_import`."""

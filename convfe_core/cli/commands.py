@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
 import os
 import shutil
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from convfe_core.base.errors import ConvfeError, SpecError
 from convfe_core.base.pace import Progress
-from convfe_core.base.tensorflow_import import keep_lean
 from convfe_core.cli.progress_lines import DownloadProgress, ProgressLines
+from convfe_core.machine.tensorflow_import import keep_lean
 
 if TYPE_CHECKING:
     from convfe_core.catalog.specs import Spec
@@ -46,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments : None for those of the process, which then serves nothing else
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    _prepare_streams()
     parser = _parser()
     options = parser.parse_args(arguments)
     alone = arguments is None and getattr(options, "engine", "local") == "local"
@@ -53,24 +56,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status: int = options.run(options)
         sys.stdout.flush()  # here, where a reader that has gone is no traceback
-    except SpecError as error:
-        print(f"convfe: {error}", file=sys.stderr)
-        return 2
-    except ConvfeError as error:
-        print(f"convfe: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:  # as after `| head`; Python would complain again when it ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        print("convfe: whoever read this output has gone.", file=sys.stderr)
-        return 1
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"convfe: {where}{error.strerror or error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print("convfe: stopped; files already written are whole.", file=sys.stderr)
         return 1
+    except Exception as error:
+        if options.debug:
+            traceback.print_exception(error)
+        print(f"convfe: {_in_words(error)}", file=sys.stderr)
+        return 2 if isinstance(error, SpecError) else 1
     return status
+
+
+def _in_words(error: Exception) -> str:
+    """The sentence for whatever ends a command."""
+    if isinstance(error, ConvfeError):
+        return str(error)
+    if isinstance(error, BrokenPipeError):  # as after `| head`; Python would complain again when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return "whoever read this output has gone."
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror or error}" if error.filename else str(error.strerror or error)
+    return _fault_in_words(error)
+
+
+def _prepare_streams() -> None:
+    """Have nothing that is printed fail: a process may be without streams, and a stream without some characters."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _fault_in_words(error: Exception) -> str:
+    """The sentence for what nobody foresaw, whose traceback is kept under the reference in it."""
+    from convfe_core.serving.fault_log import keep_fault
+
+    reference, path = keep_fault(error)
+    where = "the same call with --debug shows where" if path is None else f"{path} says where, and so does --debug"
+    return (
+        f"something broke in this program ({type(error).__name__}), not in your call; {where}. If you report it, name "
+        f"the reference {reference} and what `convfe doctor` prints."
+    )
 
 
 class _Parser(argparse.ArgumentParser):
@@ -85,9 +113,9 @@ class _Version(argparse.Action):
     """Prints the version; asked for only then, because looking it up takes a while."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import version
+        from convfe_core.machine.versions import installed_version
 
-        print(f"convfe {version('convfe')}")
+        print(f"convfe {installed_version('convfe')}")
         parser.exit()
 
 
@@ -95,11 +123,15 @@ def _parser() -> argparse.ArgumentParser:
     kept = argparse.RawDescriptionHelpFormatter
     parser = _Parser(prog="convfe", description=DESCRIPTION, epilog=EPILOG, formatter_class=kept)
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and stop")
+    debugging = "show where in the program something unexpected happened"
+    parser.add_argument("--debug", action="store_true", help=debugging)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, about: str) -> argparse.ArgumentParser:
         said = f"{about[0].upper()}{about[1:]}."
-        return commands.add_parser(name, help=about, description=said, epilog=SPECS, formatter_class=kept)
+        made = commands.add_parser(name, help=about, description=said, epilog=SPECS, formatter_class=kept)
+        made.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=debugging)
+        return made
 
     listing = command("list", "the catalog, and what is ready without a download")
     listing.add_argument("--json", action="store_true", help="as JSON, with everything the catalog knows")
@@ -108,6 +140,9 @@ def _parser() -> argparse.ArgumentParser:
     fetch = command("fetch", "download weights ahead of time")
     fetch.add_argument("specs", nargs="+", metavar="SPEC", help="VGG16, MobileNetV2-0.35 ...")
     fetch.set_defaults(run=fetch_specs)
+
+    doctor = command("doctor", "what is found on this machine, and whether a backbone runs on it")
+    doctor.set_defaults(run=examine_machine)
 
     maps = command("maps", "write the max and mean maps of images as PNG and NPZ files")
     maps.add_argument(
@@ -220,6 +255,16 @@ def list_catalog(options: argparse.Namespace) -> int:
     return 0
 
 
+def examine_machine(options: argparse.Namespace) -> int:  # noqa: ARG001
+    """Print what is found on this machine, as it is found, and whether a backbone runs."""
+    from convfe_core.inspection.doctor import Doctor, as_text
+
+    doctor = Doctor()
+    for line in as_text(doctor.findings()):
+        print(line, flush=True)
+    return 0 if doctor.works else 1
+
+
 def fetch_specs(options: argparse.Namespace) -> int:
     """Fill the weights cache and say what was done."""
     from convfe_core.catalog.specs import parse_spec
@@ -266,11 +311,11 @@ def write_maps(options: argparse.Namespace) -> int:
 def rank_backbones(options: argparse.Namespace) -> int:
     """Print a ranking and its verdict, and write it as JSON, HTML or CSV."""
     from convfe_core.backbones.precision import explain_precision, parse_precision
-    from convfe_core.base.memory import settle
+    from convfe_core.base.file_sets import open_files
     from convfe_core.catalog.specs import choose_preprocessing, parse_spec
-    from convfe_core.datasets.file_sets import open_files
     from convfe_core.datasets.read_dataset import open_boxes, read_dataset
     from convfe_core.jobs.shards import missing_in_words
+    from convfe_core.machine.memory import settle
     from convfe_core.maps.input_size import parse_size
     from convfe_core.ranking.html_report import write_reports
     from convfe_core.ranking.results import RankOptions

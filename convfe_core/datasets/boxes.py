@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from convfe_core.base.arrays import BoxArray
 from convfe_core.base.errors import Skipped
+from convfe_core.base.file_sets import FileSet
 from convfe_core.base.wording import counted
-from convfe_core.datasets.file_sets import FileSet
 
 CLIP_TOLERANCE = 0.5
 """Pixels that a box may reach over the edge without counting as clipped: rounding does that."""

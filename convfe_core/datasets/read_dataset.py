@@ -16,10 +16,7 @@ from convfe_core.annotations.find_format import find_formats
 from convfe_core.annotations.picture_names import NO_MATCH, Match, Pictures
 from convfe_core.base.background import map_ahead
 from convfe_core.base.errors import AnnotationError, ImageError, Skipped, StoreError
-from convfe_core.base.folders import is_address, split_address
-from convfe_core.base.wording import counted
-from convfe_core.datasets.boxes import Dataset, ImageBoxes, clip_boxes, ordered_corners, upright_boxes
-from convfe_core.datasets.file_sets import (
+from convfe_core.base.file_sets import (
     DEFAULT_DATASET_LIMITS,
     AddressFiles,
     DatasetLimits,
@@ -27,6 +24,9 @@ from convfe_core.datasets.file_sets import (
     FolderFiles,
     ZipFiles,
 )
+from convfe_core.base.folders import is_address, split_address
+from convfe_core.base.wording import counted
+from convfe_core.datasets.boxes import Dataset, ImageBoxes, clip_boxes, ordered_corners, upright_boxes
 from convfe_core.photos.image_header import Header, look
 from convfe_core.photos.picture_formats import BEGINNING, others_in_words, sort_out
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from convfe_core.backbones.network import Network
 from convfe_core.base.arrays import FloatArray
 from convfe_core.base.errors import ImageError
-from convfe_core.base.machine_queue import MACHINE, OnWait, wait_silently
 from convfe_core.catalog.architectures import Preprocessing
 from convfe_core.inspection.activation_watch import ActivityWatch
 from convfe_core.inspection.channel_statistics import ChannelGatherer, ChannelStatistics
 from convfe_core.inspection.health_checks import FEW, Check, Evidence, judge
 from convfe_core.inspection.layer_faults import FiniteWatch, NormWatch, weight_faults
 from convfe_core.inspection.layer_watch import layers_of, watch_photos
+from convfe_core.machine.machine_queue import MACHINE, OnWait, wait_silently
 from convfe_core.maps.input_size import Size, frame_for
 from convfe_core.photos.letterbox import place_on_canvas
 from convfe_core.photos.photo import Photo

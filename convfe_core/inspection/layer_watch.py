@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from convfe_core.backbones.frozen_graph import run_graph
 from convfe_core.backbones.network import Network
 from convfe_core.base.arrays import FloatArray
-from convfe_core.base.machine_queue import OnWait, wait_silently
 from convfe_core.graph.walk import operation_of, tensors_in_order
+from convfe_core.machine.machine_queue import OnWait, wait_silently
 from convfe_core.maps.extraction import Member, cells_on_photo, run_windows
 from convfe_core.maps.input_size import Size
 from convfe_core.photos.photo import Photo

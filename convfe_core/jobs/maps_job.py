@@ -13,14 +13,14 @@ import pyarrow as pa
 from convfe_core.backbones.backbone import Backbone, load_backbone
 from convfe_core.backbones.precision import Precision, explain_kept, require_same_arithmetic
 from convfe_core.base.background import ahead
+from convfe_core.base.file_sets import AddressFiles
 from convfe_core.base.folders import Folder, is_address
-from convfe_core.base.memory import settle
 from convfe_core.base.wording import file_name, file_stem
 from convfe_core.catalog.memory_need import worker_mb
 from convfe_core.catalog.specs import Spec
-from convfe_core.datasets.file_sets import AddressFiles
 from convfe_core.drawing.row_picture import row_png
 from convfe_core.jobs.shards import Row, Shard, ShardImage, remark, rows_of_shard
+from convfe_core.machine.memory import settle
 from convfe_core.maps.extraction import extract_windows, require_cells
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.maps.input_size import Size

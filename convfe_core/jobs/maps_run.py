@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from convfe_core.jobs.local_engine import LocalEngine
 from convfe_core.jobs.maps_job import SCHEMA, MapsJob
 from convfe_core.jobs.parts import Parts
 from convfe_core.jobs.shards import Engine, Shard, ShardImage, cut_shards, missing_in_words
+from convfe_core.machine.versions import installed_version
 from convfe_core.maps.input_size import Size
 from convfe_core.model_files.saved_model_folder import model_stamp
 from convfe_core.photos.photo import require_file
@@ -121,21 +122,21 @@ class MapsRun:
                 stamps |= _pictures(path, self._say_once)
             except ImageError as error:
                 self._fail(str(path), "", str(error))
-        taken: set[str] = set()
+        taken: set[str] = set()  # as those file systems see them that ignore case and how accents are written
         images = []
         for place, (path, stamp) in enumerate(stamps.items()):
             first = file_stem(Path(file_name(path)).stem)
             stem, number = first, 2
-            while stem.casefold() in taken:
+            while _seen_alike(stem) in taken:
                 stem, number = f"{first}-{number}", number + 1
-            taken.add(stem.casefold())
+            taken.add(_seen_alike(stem))
             images.append(ShardImage(path, place, stem, stamp))
         return images
 
     def _request(self) -> dict[str, Any]:
         """What the maps depend on besides the images and the names of the backbones."""
         return {
-            "version": version("convfe"),
+            "version": installed_version("convfe"),
             "size": self.size.name,
             "tap": self.tap,
             "bfloat16": computes_in_bfloat16(self.precision),
@@ -218,6 +219,10 @@ def _pictures(where: Path | str, tell: Callable[[str], None]) -> dict[str, str]:
         return {str(one): file_stamp(one) for one in photos_in_folder(path, tell=tell)}
     require_file(path)
     return {str(path): file_stamp(path)}
+
+
+def _seen_alike(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _json(record: Any, indent: int | None = 1) -> str:

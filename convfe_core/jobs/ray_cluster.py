@@ -9,10 +9,10 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from importlib.metadata import version
 from typing import Any
 
 from convfe_core.base.errors import ConvfeError, EngineError
+from convfe_core.machine.versions import installed_version
 
 KNOCK_SECONDS, ANSWER_SECONDS = 10.0, 60.0
 PACKAGES = ("convfe", "tensorflow", "keras", "numpy", "pillow")
@@ -90,7 +90,7 @@ def guard_own_cluster() -> None:
 
 def package_versions() -> dict[str, str]:
     """The versions of `PACKAGES` on this machine."""
-    return {name: version(name) for name in PACKAGES}
+    return {name: installed_version(name) for name in PACKAGES}
 
 
 def check_machines(ray: Any) -> None:

@@ -18,7 +18,6 @@ from typing import Any
 
 from convfe_core.base.errors import ConvfeError, EngineError, SpecError
 from convfe_core.base.pace import Pace, Tell, tell_nobody
-from convfe_core.base.tensorflow_import import keep_lean
 from convfe_core.base.wording import counted
 from convfe_core.jobs.parts import Parts, packed, shard_table
 from convfe_core.jobs.ray_cluster import (
@@ -31,6 +30,7 @@ from convfe_core.jobs.ray_cluster import (
 )
 from convfe_core.jobs.ray_workers import WorkerPlan, Workers, plan_workers
 from convfe_core.jobs.shards import Job, Shard
+from convfe_core.machine.tensorflow_import import keep_lean
 
 ATTEMPTS = 3
 """A shard may fail so often; and Ray may break off so often in succession without a single shard finished."""

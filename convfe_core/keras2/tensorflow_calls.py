@@ -719,7 +719,7 @@ CALLS: dict[str, Call] = {
     "image.pad_to_bounding_box": _pad_to_box,
     "image.flip_left_right": lambda image, **_: ops.flip(image, axis=-2),
     "image.flip_up_down": lambda image, **_: ops.flip(image, axis=-3),
-    "image.convert_image_dtype": _same,  # of numbers with a point; whole ones: see `convfe_core.keras2.tensorflow_layers`
+    "image.convert_image_dtype": _same,  # whole numbers: see `tensorflow_layers`
 }
 """What each function of TensorFlow is in Keras 3, by the name that Keras 2 writes."""
 

@@ -16,8 +16,8 @@ from convfe_core.backbones.network import Described
 from convfe_core.base.arrays import FloatArray, PixelArray
 from convfe_core.base.background import ahead
 from convfe_core.base.errors import ImageError, SpecError
-from convfe_core.base.machine_queue import MACHINE, OnWait, wait_silently
 from convfe_core.graph.cell_geometry import CellGrid
+from convfe_core.machine.machine_queue import MACHINE, OnWait, wait_silently
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.maps.input_size import Size, frame_for
 from convfe_core.photos.letterbox import Frame, place_on_canvas

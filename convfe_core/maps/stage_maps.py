@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from convfe_core.backbones.network import Network
-from convfe_core.base.machine_queue import BUILDING
 from convfe_core.graph.taps import stage_taps
+from convfe_core.machine.machine_queue import BUILDING
 from convfe_core.maps.extraction import maps_on_photo, run_photo
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.maps.input_size import Size

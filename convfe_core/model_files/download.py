@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -16,6 +16,7 @@ import requests
 from filelock import FileLock, Timeout
 
 from convfe_core.base.errors import DownloadError
+from convfe_core.base.folders import onto_disk
 
 MegabyteProgress = Callable[[float, float], None]
 """Called with the megabytes (10^6 bytes) done and in all."""
@@ -56,9 +57,12 @@ def download(
     part = target.with_name(f".{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(target.with_name(f".{target.name}.lock"), partial(_report_part, part, expected_mb, on_progress)):
+        lock = target.with_name(f".{target.name}.lock")
+        with _alone(lock, partial(_report_part, part, expected_mb, on_progress)) as alone:
             if target.is_file() and check(target) is None:
                 return
+            if not alone:
+                part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
             try:
                 _stream(url, part, expected_mb, on_progress, stall_seconds)
                 wrong = check(part)
@@ -89,8 +93,7 @@ def _stream(
             done += len(chunk)
             if on_progress is not None:
                 on_progress(done / 1e6, max(total, done) / 1e6)
-        file.flush()
-        os.fsync(file.fileno())
+        onto_disk(file)
     if size is not None and done != size:
         raise DownloadError(f"{_host(url)} sent {done / 1e6:.1f} of {size / 1e6:.1f} MB")
 
@@ -162,15 +165,24 @@ def _report_part(part: Path, expected_mb: float, on_progress: MegabyteProgress |
 
 
 @contextmanager
-def _alone(path: Path, while_waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold a lock file that threads and processes share; the system frees it when its holder dies."""
+def _alone(path: Path, while_waiting: Callable[[], None]) -> Iterator[bool]:
+    """Hold a lock file that threads and processes share; the system frees it when its holder dies.
+
+    Yields
+    ------
+    bool
+        False where the file system knows no locks, such as some of networks: others may be inside, too.
+    """
     lock = FileLock(path)
     while True:
         try:
             held = lock.acquire(timeout=WAIT_SECONDS)
         except Timeout:
             while_waiting()
+        except (OSError, NotImplementedError):
+            yield False
+            return
         else:
             break
     with held:
-        yield
+        yield True

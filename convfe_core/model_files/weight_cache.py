@@ -39,13 +39,13 @@ def keras_cache_dir() -> Path:
 
     Where that cannot be written, Keras takes ``.keras`` in the folder for temporary files.
     """
-    home = _keras_home()
+    home = keras_home()
     return home if _writable(home) else _fallback_dir()
 
 
 def cached_path(weight_file: WeightFile) -> Path:
     """Where a file lies in Keras' cache, or would after a download; a cache that can only be read counts."""
-    at_home = _keras_home() / "models" / weight_file.name
+    at_home = keras_home() / "models" / weight_file.name
     return at_home if at_home.is_file() else keras_cache_dir() / "models" / weight_file.name
 
 
@@ -104,7 +104,8 @@ def fetch_weights(
     return target
 
 
-def _keras_home() -> Path:
+def keras_home() -> Path:
+    """Where Keras keeps its files if it can write there: ``KERAS_HOME``, else ``~/.keras``."""
     named = os.environ.get("KERAS_HOME")
     if named is not None:
         return Path(named).expanduser()

@@ -11,13 +11,13 @@ import copy
 import hashlib
 import json
 import shutil
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import astuple, dataclass, field, fields, replace
 from functools import cached_property, partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,13 @@ from convfe_core.backbones.measured_cost import Cost, PeakMemory, count_flops, c
 from convfe_core.backbones.network import Loaded, Network, load_as, weight_path
 from convfe_core.backbones.precision import explain_kept, require_same_arithmetic
 from convfe_core.base.errors import ImageError
-from convfe_core.base.machine_queue import MACHINE, waiting_words
 from convfe_core.catalog.memory_need import require_room, worker_mb
 from convfe_core.catalog.specs import Spec, control_of, from_anywhere
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.packed_boxes import PackedBoxes
 from convfe_core.jobs.shards import Row, Shard, ShardImage, cut_shards, remark, rows_of_shard
+from convfe_core.machine.machine_queue import MACHINE, waiting_words
+from convfe_core.machine.versions import installed_version
 from convfe_core.maps.extraction import cells_on_photo, require_cells
 from convfe_core.maps.feature_maps import REDUCTIONS
 from convfe_core.maps.input_size import frame_for
@@ -327,7 +328,7 @@ class RankJob:
             boxes.update(np.ascontiguousarray(image.boxes).tobytes())
         options = self.options
         return {
-            "version": version("convfe"),
+            "version": installed_version("convfe"),
             "source": self.dataset.source.label,
             "boxes": boxes.hexdigest(),
             "size": options.size.name,
@@ -342,6 +343,8 @@ class RankJob:
 def work_folder(options: RankOptions, dataset: Dataset, specs: Sequence[Spec], cache: Path | None = None) -> Path:
     """Where a run keeps its parts, the same for the same call; folders that nobody went back to for a month go.
 
+    Where nothing can be written there it is a folder among the system's temporary ones, another one for each call.
+
     Parameters
     ----------
     cache : the folder for such folders; None for the one that the system has for caches
@@ -352,7 +355,12 @@ def work_folder(options: RankOptions, dataset: Dataset, specs: Sequence[Spec], c
             if time.time() - old.stat().st_mtime > MONTH_SECONDS:
                 shutil.rmtree(old, ignore_errors=True)
     facts = [dataset.source.label, len(dataset.images), astuple(options), [spec.text for spec in specs]]
-    return root / hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+    folder = root / hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:  # as for a user without a home, or in a container that must not write
+        return Path(tempfile.mkdtemp(prefix="convfe-rank-"))
+    return folder
 
 
 def _numbers(found: Diagnostics) -> list[float]:

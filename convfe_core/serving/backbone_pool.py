@@ -13,11 +13,11 @@ from typing import Any, Generic, TypeVar
 from convfe_core.backbones.backbone import Backbone, freeze_and_run
 from convfe_core.backbones.network import LoadProgress, Network, ignore_progress, load_as, weight_path
 from convfe_core.backbones.precision import Precision
-from convfe_core.base.machine_queue import MACHINE, waiting_words
-from convfe_core.base.memory import give_back, room_mb, used_mb
-from convfe_core.base.tensorflow_import import import_tensorflow
 from convfe_core.catalog.memory_need import peak_mb, refusal
 from convfe_core.catalog.specs import Spec
+from convfe_core.machine.machine_queue import MACHINE, waiting_words
+from convfe_core.machine.memory import give_back, room_mb, used_mb
+from convfe_core.machine.tensorflow_import import import_tensorflow
 from convfe_core.maps.layer_access import EveryLayer
 
 EVERY_LAYER = "every layer"

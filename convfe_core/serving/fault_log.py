@@ -10,6 +10,9 @@ import secrets
 import sys
 import traceback
 from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from platformdirs import user_log_path
 
 LOGGER = logging.getLogger("convfe")
 
@@ -18,6 +21,7 @@ SETTING = "CONVFE_LOG_LEVEL"
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 STRUCK_OUT = "(a visitor's file)"
+KEPT_FAULTS = 20
 
 
 def configure_log(environ: Mapping[str, str]) -> None:
@@ -44,10 +48,36 @@ def record_fault(error: Exception, hidden: Iterable[str] = ()) -> str:
     str
         The reference number that stands in the log, for the visitor to pass on.
     """
-    reference = secrets.token_hex(4).upper()
+    reference = _new_reference()
     text = "".join(traceback.format_exception(error)).rstrip()
     for name in sorted(hidden, key=len, reverse=True):
         for written in {name, repr(name)[1:-1]}:
             text = text.replace(written, STRUCK_OUT) if written else text
     LOGGER.error("fault %s\n%s", reference, text)
     return reference
+
+
+def keep_fault(error: Exception) -> tuple[str, Path | None]:
+    """Write the traceback of an unexpected exception into a file of the user's, for programs that have no log.
+
+    Returns
+    -------
+    tuple
+        The reference number, and the file that bears it; None where nothing can be written. Only the last
+        `KEPT_FAULTS` stay.
+    """
+    reference = _new_reference()
+    try:
+        folder = user_log_path("convfe")
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"fault-{reference}.txt"
+        path.write_text("".join(traceback.format_exception(error)), "utf-8", "backslashreplace")
+        for old in sorted(folder.glob("fault-*.txt"), key=lambda one: one.stat().st_mtime)[:-KEPT_FAULTS]:
+            old.unlink(missing_ok=True)
+    except OSError:
+        return reference, None
+    return reference, path
+
+
+def _new_reference() -> str:
+    return secrets.token_hex(4).upper()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from convfe_core.datasets.file_sets import DEFAULT_DATASET_LIMITS, DatasetLimits
+from convfe_core.base.file_sets import DEFAULT_DATASET_LIMITS, DatasetLimits
 from convfe_core.photos.photo import DEFAULT_LIMITS, ImageLimits
 
 SETTING = "CONVFE_HOSTED"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 import time
 
-from convfe_core.base.machine_queue import MACHINE
-from convfe_core.base.memory import tensorflow_imported
-from convfe_core.base.tensorflow_import import import_tensorflow
+from convfe_core.machine.machine_queue import MACHINE
+from convfe_core.machine.memory import tensorflow_imported
+from convfe_core.machine.tensorflow_import import import_tensorflow
 from convfe_core.serving.fault_log import LOGGER
 
 DELAY_S = 1.0

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from convfe_core.base.errors import ModelFileError
-from convfe_core.base.memory import room_mb
 from convfe_core.graph.walk import operation_of, sources_of, tensors_in_order
+from convfe_core.machine.memory import room_mb
 
 SPARE_NUMBERS = 1_000_000
 """What layers may hold that files leave out: states of random layers, tables made from settings."""

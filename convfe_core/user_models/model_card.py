@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from convfe_core.base.errors import ModelFileError
-from convfe_core.base.machine_queue import BUILDING
-from convfe_core.base.memory import give_back
 from convfe_core.catalog.memory_need import require_room
 from convfe_core.catalog.specs import Spec
 from convfe_core.graph.taps import resolve_tap, tensors_and_strides
 from convfe_core.graph.walk import operation_of
+from convfe_core.machine.machine_queue import BUILDING
+from convfe_core.machine.memory import give_back
 from convfe_core.user_models.input_scaling import ScalingGuess
 from convfe_core.user_models.open_model import OpenedModel, open_model
 

@@ -11,8 +11,8 @@ from streamlit.delta_generator import DeltaGenerator
 from convfe_core.backbones.backbone import Backbone
 from convfe_core.backbones.precision import Precision
 from convfe_core.base.errors import ConvfeError, ImageError, MemoryLimitError
-from convfe_core.base.machine_queue import waiting_words
 from convfe_core.catalog.specs import Spec
+from convfe_core.machine.machine_queue import waiting_words
 from convfe_core.maps.extraction import extract_maps, require_cells
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.maps.input_size import Size, check_pass

@@ -11,9 +11,9 @@ from typing import Any, ParamSpec, TypeVar
 import streamlit as st
 
 from convfe_core.base.errors import ConvfeError
-from convfe_core.base.memory import give_back
 from convfe_core.base.wording import display_name, file_stem
 from convfe_core.datasets.boxes import Dataset
+from convfe_core.machine.memory import give_back
 from convfe_core.photos.photo import Photo
 from convfe_core.serving.fault_log import configure_log, record_fault
 from pages.app.session import DATASETS, DECODED, whole_session

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from convfe_core.base.memory import backbone_budget_mb
+from convfe_core.machine.memory import backbone_budget_mb
 from convfe_core.serving.backbone_pool import BackbonePool
 from convfe_core.serving.warm_up import start_warm_up
 

@@ -16,7 +16,7 @@ from streamlit import runtime
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 
-from convfe_core.base.memory import memory_limit_mb
+from convfe_core.machine.memory import memory_limit_mb
 from convfe_core.serving.visitors import VISITOR
 from pages.app.visitor import is_stranger
 

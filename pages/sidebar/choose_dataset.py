@@ -9,9 +9,9 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from convfe_core.base.errors import AnnotationError, ConvfeError
+from convfe_core.base.file_sets import DatasetLimits, FileSet, UploadedFiles, ZipFiles, open_files
 from convfe_core.base.wording import counted, display_name
 from convfe_core.datasets.boxes import Dataset
-from convfe_core.datasets.file_sets import DatasetLimits, FileSet, UploadedFiles, ZipFiles, open_files
 from convfe_core.datasets.read_dataset import open_boxes, read_dataset
 from pages.app.session import DATASETS, widget_is_new
 from pages.app.visitor import allowance

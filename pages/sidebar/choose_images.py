@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from convfe_core.base.errors import ConvfeError
-from convfe_core.base.machine_queue import Gate
+from convfe_core.machine.machine_queue import Gate
 from convfe_core.photos.gallery import DEFAULT_SAMPLES, SAMPLES, load_sample
 from convfe_core.photos.letterbox import reduce_photo
 from convfe_core.photos.photo import Photo, open_photo, read_photo

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
-from convfe_core.base.machine_queue import waiting_words
 from convfe_core.catalog.specs import Spec
 from convfe_core.inspection.health_report import HealthReport, examine
+from convfe_core.machine.machine_queue import waiting_words
 from convfe_core.maps.input_size import Size, check_pass
 from convfe_core.photos.photo import Photo
 from pages.app.compute_maps import load_network

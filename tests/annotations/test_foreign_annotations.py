@@ -12,8 +12,8 @@ import pytest
 
 from convfe_core.annotations.run_length import expand_counts, mask_box
 from convfe_core.base.errors import AnnotationError
+from convfe_core.base.file_sets import UploadedFiles, ZipFiles, open_files
 from convfe_core.datasets.boxes import Dataset
-from convfe_core.datasets.file_sets import UploadedFiles, ZipFiles, open_files
 from convfe_core.datasets.read_dataset import open_boxes, read_dataset
 from tests.support.datasets import coco, jpeg, told, voc, zipped
 

@@ -17,7 +17,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from convfe_core.datasets.file_sets import UploadedFiles
+from convfe_core.base.file_sets import UploadedFiles
 from convfe_core.datasets.read_dataset import read_dataset
 from tests.support.datasets import jpeg
 

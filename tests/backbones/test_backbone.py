@@ -21,6 +21,7 @@ def small():
     return load_backbone(parse_spec(SMALL))
 
 
+@pytest.mark.machine
 def test_maps_are_the_maximum_and_the_mean_of_the_features_that_keras_computes(small) -> None:
     network = open_network(parse_spec(SMALL))
     batch = np.stack([noise(96, 128), noise(96, 128, seed=1)])
@@ -92,6 +93,7 @@ def test_a_weight_file_of_another_architecture_is_refused(tmp_path) -> None:
         open_network(parse_spec(f"MobileNet-0.25:{path}"))
 
 
+@pytest.mark.machine
 def test_a_weight_file_of_the_users_is_what_runs(tmp_path, small) -> None:
     network = open_network(parse_spec(SMALL), seed=5)
     path = tmp_path / "mine.weights.h5"
@@ -107,6 +109,7 @@ def test_a_layer_that_does_not_exist_is_named() -> None:
         open_network(parse_spec(SMALL), tap="block_99")
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize("name", ["MobileNetV2-0.35", "MobileNet-0.25"])
 def test_real_weights_give_the_maps_of_plain_keras_calls(real_weights, name) -> None:
     import keras
@@ -142,6 +145,7 @@ def test_a_pool_loads_once_for_many_threads() -> None:
     assert len({id(backbone) for backbone in found}) == 1
 
 
+@pytest.mark.machine
 def test_a_full_pool_drops_the_least_recently_used_backbone_and_a_running_one_goes_on() -> None:
     pool = BackbonePool(budget_mb=2)
     first = pool.get(parse_spec(SMALL))

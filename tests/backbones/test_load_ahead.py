@@ -7,8 +7,8 @@ import pytest
 
 from convfe_core.backbones.load_ahead import LoadAhead
 from convfe_core.base.errors import MemoryLimitError, SpecError
-from convfe_core.base.memory import SETTING
 from convfe_core.catalog.specs import parse_spec
+from convfe_core.machine.memory import SETTING
 
 LIMIT_S = 60.0
 SMALL = ("TinyMobileNet", "TinyResNet")

@@ -31,11 +31,29 @@ SMALL = "MobileNetV2-0.35:untrained"
 def test_the_processors_flags_tell_what_computes_bfloat16(tmp_path: Path, flags: str, unit: str | None) -> None:
     path = tmp_path / "cpuinfo"
     path.write_text(f"processor\t: 0\nmodel name\t: Any\nflags\t\t: {flags}\n\nprocessor\t: 1\nflags\t: other\n")
-    assert bfloat16_unit(path) == unit
+    assert bfloat16_unit(path, {}) == unit
 
 
 def test_where_no_file_tells_there_is_no_bfloat16(tmp_path: Path) -> None:
-    assert bfloat16_unit(tmp_path / "missing") is None
+    assert bfloat16_unit(tmp_path / "missing", {}) is None
+
+
+@pytest.mark.parametrize(
+    ("setting", "unit"),
+    [
+        ({"TF_ENABLE_ONEDNN_OPTS": "0"}, None),
+        ({"TF_ENABLE_ONEDNN_OPTS": "false"}, None),
+        ({"TF_ENABLE_ONEDNN_OPTS": "1"}, "AMX"),
+        ({"ONEDNN_MAX_CPU_ISA": "AVX2"}, None),
+        ({"ONEDNN_MAX_CPU_ISA": "avx512_core_bf16"}, "AVX512_BF16"),
+        ({"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_AMX"}, "AMX"),
+        ({"ONEDNN_MAX_CPU_ISA": "ALL"}, "AMX"),
+    ],
+)
+def test_settings_can_keep_onednn_from_bfloat16(tmp_path: Path, setting: dict[str, str], unit: str | None) -> None:
+    path = tmp_path / "cpuinfo"
+    path.write_text("flags: amx_bf16 avx512_bf16\n")
+    assert bfloat16_unit(path, setting) == unit
 
 
 def test_a_precision_is_one_of_two_words() -> None:
@@ -50,6 +68,7 @@ def test_what_fast_means_here_is_said() -> None:
     assert explain_precision("fast").startswith("bfloat16 with" if bfloat16_unit() else "float32, because")
 
 
+@pytest.mark.machine
 def test_both_precisions_live_in_one_process() -> None:
     exact, fast = (load_backbone(parse_spec(SMALL), precision=precision) for precision in ("float32", "fast"))
     batch = np.stack([noise(96, 128), noise(96, 128, seed=1)])

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from convfe_core.base.errors import AnnotationError, ImageError, StoreError
+from convfe_core.base.file_sets import AddressFiles, open_files
 from convfe_core.base.folders import Folder, LocalFolder, RemoteFolder, is_address, open_folder, split_address
 from convfe_core.cli.commands import main
-from convfe_core.datasets.file_sets import AddressFiles, open_files
 from convfe_core.datasets.read_dataset import open_boxes, read_dataset
 from convfe_core.photos.photo import open_photo
 from convfe_core.photos.photo_folders import photos_at_address

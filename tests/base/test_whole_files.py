@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from convfe_core.base.folders import write_whole
-from tests.conftest import need
+from tests.conftest import need, posix
 
 
 def test_a_file_is_written_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -29,6 +29,7 @@ def test_a_result_is_as_readable_as_any_other_file(tmp_path: Path) -> None:
     assert len(modes) == 1
 
 
+@posix
 def test_a_write_that_breaks_off_half_way_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     """A limit on file sizes ends a write in the middle, as a full disk does, and needs no disk to fill."""
     need(find_spec("resource") is not None, "Unix, which limits the size of a process's files")

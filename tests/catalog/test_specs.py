@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from convfe_core.base.errors import SpecError
-from convfe_core.base.wording import file_stem
+from convfe_core.base.wording import LONGEST_STEM, file_stem
 from convfe_core.catalog.builders import build_model
 from convfe_core.catalog.specs import (
     CATALOG,
@@ -189,7 +189,16 @@ def test_two_backbones_of_one_name_are_refused_and_one_that_is_named_twice_is_no
         ('a/b\\c<d>"e|f?g*h\n', "a_b_c_d__e_f_g_h_"),
         ("Größe 7", "Größe 7"),
         ("..", "_"),
+        ("aux", "_aux"),
+        ("COM7.photo.keras", "_COM7.photo.keras"),
+        ("console", "console"),
+        ("x" * 300 + ".weights.h5", "x" * 95 + "_" + "x" * 13 + ".weights.h5"),
     ],
 )
 def test_labels_become_names_that_file_systems_take(label: str, stem: str) -> None:
     assert file_stem(label) == stem
+
+
+@pytest.mark.parametrize("label", ["ü" * 200, "🐟" * 90, "a" * 121, "a" * 120, "\ud800" * 99])
+def test_no_label_becomes_a_longer_name_than_file_systems_take(label: str) -> None:
+    assert len(file_stem(label).encode("utf-8", "surrogatepass")) <= LONGEST_STEM

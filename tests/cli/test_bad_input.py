@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from convfe_core.cli.commands import main
 from convfe_core.model_files import weight_cache as weights
 from convfe_core.photos.photo import open_photo, read_photo
 from convfe_core.serving.visitors import VISITOR
-from tests.conftest import ROOT
+from tests.conftest import ROOT, posix
 from tests.support.apps import new_app, open_page
 from tests.support.bad_input import CASES, ODD_NAMES, Case
 from tests.support.builders import noise, png
@@ -193,8 +192,10 @@ def own_lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("convfe: ")]
 
 
+@posix
 @pytest.mark.slow
 def test_a_disk_that_fills_up_is_one_sentence_and_leaves_no_half_file(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
     picture, out = tmp_path / "one.png", tmp_path / "out"
     picture.write_bytes(png(noise(200, 300)))
 
@@ -240,6 +241,7 @@ def common_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
+@posix
 def test_folders_that_may_not_be_read_or_written_are_one_sentence_each(
     common_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@ import os
 import re
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from convfe_core.cli.commands import main
 from convfe_core.maps.extraction import extract_maps
 from convfe_core.maps.input_size import Size
 from convfe_core.photos.photo import open_photo
-from tests.conftest import ROOT
+from tests.conftest import ROOT, posix
 from tests.support.builders import noise, png
 
 SMALL = "MobileNetV2-0.35:untrained"
@@ -28,6 +29,7 @@ def picture(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.machine
 def test_maps_writes_a_picture_and_arrays_for_each_image_and_backbone(picture: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     status = main(
@@ -56,6 +58,7 @@ def test_maps_writes_a_picture_and_arrays_for_each_image_and_backbone(picture: P
     assert manifest["failed"] == []
 
 
+@pytest.mark.machine
 def test_the_arrays_are_the_maps_that_the_core_computes(picture: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert main(["maps", str(picture), "--backbone", SMALL, "--size", "160", "--out", str(out)]) == 0
@@ -119,6 +122,52 @@ def test_images_of_one_name_in_two_folders_do_not_overwrite_each_other(picture: 
     assert not np.array_equal(first, second)
 
 
+@posix
+@pytest.mark.machine
+def test_names_that_some_file_systems_refuse_or_see_alike_come_out(tmp_path: Path) -> None:
+    names = ["aux", "caf\u00e9", "cafe\u0301", "Dog", "dog", "x" * 250]
+    (tmp_path / "in").mkdir()
+    for seed, name in enumerate(names):
+        (tmp_path / "in" / f"{name}.png").write_bytes(png(noise(64, 64, seed=seed)))
+    out = tmp_path / "out"
+    assert main(["maps", str(tmp_path / "in"), "--backbone", "TinyMobileNet", "--out", str(out)]) == 0
+    written = [entry["npz"] for entry in json.loads((out / "manifest.json").read_text("utf-8"))["maps"]]
+    seen_alike = {unicodedata.normalize("NFC", name).casefold() for name in written}
+    assert len(seen_alike) == len(list((tmp_path / "in").iterdir()))
+    assert any(name.startswith("_aux.") for name in written)
+    assert max(map(len, written)) < 150
+
+
+def test_what_nobody_foresaw_is_one_sentence_with_a_reference_and_debug_shows_where(
+    picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr("convfe_core.maps.input_size.parse_size", lambda _: {}["gone"])
+    call = ["maps", str(picture), "--backbone", SMALL, "--out", str(tmp_path / "out")]
+    assert main(call) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("convfe: something broke in this program (KeyError), not in your call; ")
+    (kept,) = tmp_path.rglob("fault-*.txt")
+    assert str(kept) in line
+    assert kept.stem.removeprefix("fault-") in line.partition("the reference ")[2]
+    assert "KeyError: 'gone'" in kept.read_text("utf-8")
+    for debugging in (["--debug", *call], [*call, "--debug"]):
+        assert main(debugging) == 1
+        said = capsys.readouterr().err
+        assert said.startswith("Traceback (most recent call last):")
+        assert said.splitlines()[-1].startswith("convfe: something broke")
+
+
+def test_where_no_fault_can_be_kept_the_sentence_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "state").write_text("a file where the folder should be")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr("convfe_core.cli.catalog_table.catalog_table", lambda: {}["gone"])
+    assert main(["list"]) == 1
+    assert "not in your call; the same call with --debug shows where." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
@@ -161,7 +210,7 @@ def test_a_call_that_cannot_be_read_is_one_line_that_names_the_help(
     assert line.endswith(f"`{' '.join(['convfe', *arguments[:1]])} --help` tells more.")
 
 
-@pytest.mark.parametrize("command", [[], ["list"], ["fetch"], ["maps"], ["rank"]])
+@pytest.mark.parametrize("command", [[], ["list"], ["fetch"], ["doctor"], ["maps"], ["rank"]])
 def test_every_help_says_what_a_spec_is(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main([*command, "--help"])
@@ -195,6 +244,7 @@ def test_list_names_every_architecture_once(capsys: pytest.CaptureFixture[str]) 
     assert len(capsys.readouterr().out.splitlines()) == len(CATALOG) + 1
 
 
+@posix
 def test_a_reader_that_has_gone_is_one_line() -> None:
     reader, writer = os.pipe()
     os.close(reader)
@@ -204,6 +254,7 @@ def test_a_reader_that_has_gone_is_one_line() -> None:
     assert (done.returncode, done.stderr) == (1, "convfe: whoever read this output has gone.\n")
 
 
+@posix
 def test_a_folder_that_cannot_be_made_is_one_line(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["maps", str(picture), "--backbone", SMALL, "--out", str(picture / "out")]) == 1
     assert capsys.readouterr().err == f"convfe: {picture / 'out'}: Not a directory\n"

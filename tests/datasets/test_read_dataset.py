@@ -15,8 +15,8 @@ from convfe_core.annotations.coco import parse_coco
 from convfe_core.annotations.voc import parse_voc
 from convfe_core.annotations.yolo import parse_yolo
 from convfe_core.base.errors import AnnotationError
+from convfe_core.base.file_sets import FileSet, UploadedFiles, ZipFiles, open_files
 from convfe_core.datasets.boxes import Dataset
-from convfe_core.datasets.file_sets import FileSet, UploadedFiles, ZipFiles, open_files
 from convfe_core.datasets.read_dataset import open_boxes, read_dataset
 from tests.support.datasets import coco, jpeg, told, voc, zipped
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from convfe_core.base.errors import EngineError
+from convfe_core.base.file_sets import open_files
 from convfe_core.base.pace import Progress
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.datasets.boxes import Dataset
-from convfe_core.datasets.file_sets import open_files
 from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.jobs import shards
 from convfe_core.jobs.ray_engine import RayEngine

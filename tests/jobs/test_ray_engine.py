@@ -33,7 +33,7 @@ from convfe_core.jobs.parts import Parts
 from convfe_core.jobs.ray_cluster import package_versions
 from convfe_core.jobs.ray_engine import ATTEMPTS, LOST, RayEngine
 from convfe_core.jobs.ray_workers import Workers
-from tests.conftest import ROOT, need
+from tests.conftest import ROOT, need, posix
 from tests.support.jobs import Squares, shards
 from tests.support.object_store import filled, object_store
 from tests.support.rankings import patches
@@ -221,6 +221,7 @@ def test_a_ranking_goes_on_without_what_is_missing_and_the_next_one_mends_it(
     assert second == rank(*call, str(tmp_path / "local.json"))
 
 
+@posix
 def test_ctrl_c_ends_a_run_with_every_process_of_it_and_the_next_call_goes_on(
     here: Any, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from convfe_core.cli.commands import main
-from tests.conftest import ROOT
+from tests.conftest import ROOT, posix
 from tests.support.builders import noise, png
 from tests.support.rankings import patches
 
@@ -55,6 +55,7 @@ def written(out: Path) -> int:
     return len([*out.glob("*.npz"), *out.glob("*.png")])
 
 
+@posix
 @pytest.mark.slow
 def test_a_run_killed_three_times_ends_with_the_same_numbers(pictures: Path, tmp_path: Path) -> None:
     quiet, killed = tmp_path / "quiet", tmp_path / "killed"
@@ -80,6 +81,7 @@ def test_a_run_killed_three_times_ends_with_the_same_numbers(pictures: Path, tmp
     assert len(results(killed)) == 1 + 4 * (IMAGES - 1)
 
 
+@posix
 @pytest.mark.slow
 def test_a_ranking_killed_three_times_ends_with_the_same_numbers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -186,7 +188,7 @@ import sys
 from pathlib import Path
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.maps.input_size import Size
-from convfe_core.base.memory import resident_mb
+from convfe_core.machine.memory import resident_mb
 from convfe_core.jobs.maps_run import MapsRun
 seen = []
 def watch(progress):

@@ -1,5 +1,6 @@
 """Weight files arrive whole or not at all."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from convfe_core.catalog.specs import CATALOG, Architecture, WeightFile
 from convfe_core.model_files import weight_cache as weights
 from convfe_core.model_files.weight_cache import cached_path, fetch_weights, keras_cache_dir, weights_state
 from convfe_core.model_files.weight_numbers import open_arrays
-from tests.conftest import need
+from tests.conftest import need, posix
 from tests.support.weight_server import WeightServer, serve
 
 BODY = np.random.default_rng(0).bytes(1_000_000)
@@ -96,6 +98,27 @@ def test_a_bad_answer_is_one_sentence_and_the_next_try_works(
     assert fetch_weights(architecture).read_bytes() == BODY
 
 
+def test_where_files_cannot_be_locked_everybody_downloads_alone(
+    server: WeightServer, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    server.manner = "held"
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(fetch_weights, architecture_of(BODY))
+        assert server.half_sent.wait(30)
+        server.manner = "whole"
+        assert threads.submit(fetch_weights, architecture_of(BODY)).result(30).read_bytes() == BODY
+        server.go_on.set()
+        assert first.result(30).read_bytes() == BODY
+    assert_only_whole_files(home / "models")
+    assert server.requests == ["/body.h5", "/body.h5"]
+
+
 def test_a_server_that_goes_silent_is_given_up(server: WeightServer, home: Path) -> None:
     server.manner = "held"
     with pytest.raises(DownloadError, match=r"sent nothing for 0\.3 seconds"):
@@ -170,6 +193,7 @@ def test_two_who_want_a_file_share_one_download(server: WeightServer) -> None:
     assert len(server.requests) == 1
 
 
+@posix
 def test_a_download_killed_in_the_middle_is_begun_again(server: WeightServer, home: Path) -> None:
     server.manner = "held"
     script = "from tests.model_files.test_download import *; fetch_weights(architecture_of(BODY))"
@@ -189,6 +213,7 @@ def test_a_download_killed_in_the_middle_is_begun_again(server: WeightServer, ho
     assert_only_whole_files(home / "models")
 
 
+@posix
 def test_a_full_disk_is_named(server: WeightServer, home: Path) -> None:
     need(Path("/dev/full").exists(), "Linux's /dev/full, which is always full")
     models = home / "models"
@@ -265,6 +290,7 @@ def test_a_truncated_file_without_a_known_hash_is_fetched_again(
     assert path.read_bytes() == real.read_bytes()
 
 
+@posix
 @pytest.mark.parametrize("name", ["MobileNetV2-0.35", "MobileNet-0.25"])
 @pytest.mark.parametrize("damage", ["noise", "hole"])
 def test_a_file_of_the_right_size_that_a_disk_spoiled_is_fetched_again(

@@ -13,6 +13,7 @@ def app(no_weights: Path) -> AppTest:
     return open_page("depth", backbones="TinyMobileNet")
 
 
+@pytest.mark.machine
 def test_stages_layers_channels_and_the_table_are_shown(app: AppTest) -> None:
     assert not app.exception
     assert not app.error

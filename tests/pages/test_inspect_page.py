@@ -14,6 +14,7 @@ def app(no_weights: Path) -> AppTest:
     return open_page("inspect", backbones="TinyMobileNet")
 
 
+@pytest.mark.machine
 def test_a_backbone_is_shown_beside_its_control_with_the_difference_and_called_healthy(app: AppTest) -> None:
     assert not app.exception
     assert not app.error

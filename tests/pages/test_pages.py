@@ -6,8 +6,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from convfe_core.backbones.precision import Precision, bfloat16_unit, explain_precision
-from convfe_core.base.machine_queue import MACHINE
 from convfe_core.drawing.colour_maps import BOX_COLOUR
+from convfe_core.machine.machine_queue import MACHINE
 from convfe_core.photos.gallery import SAMPLES
 from tests.support.apps import charts, new_app
 from tests.support.builders import noise, png, voc_folder
@@ -19,6 +19,7 @@ def app(no_weights: Path) -> AppTest:
     return new_app()
 
 
+@pytest.mark.machine
 def test_the_first_page_shows_both_built_in_backbones_on_three_samples(app: AppTest) -> None:
     app.run()
     assert not app.exception
@@ -110,6 +111,7 @@ def test_another_size_computes_new_maps(app: AppTest) -> None:
     assert len(app.session_state["map_store"]) == 12
 
 
+@pytest.mark.machine
 def test_an_earlier_stage_has_smaller_cells(app: AppTest) -> None:
     app.query_params["backbones"] = "MobileNetV2-0.35:untrained"
     app.run()
@@ -213,6 +215,7 @@ def test_the_guide_opens_and_shows_a_trained_and_an_untrained_backbone(app: AppT
     assert 'keras.Model(b.inputs, b.outputs).save("x.keras")' in app.code[0].value
 
 
+@pytest.mark.machine
 def test_ranking_names_a_leader_and_shows_table_and_plots(
     app: AppTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -319,3 +322,22 @@ def test_the_system_page_lists_what_is_loaded(app: AppTest) -> None:
     app.switch_page("pages/system.py").run()
     assert not app.exception
     assert {"TinyResNet", "TinyMobileNet"} <= set(app.dataframe[0].value["Backbone"])
+
+
+def test_the_system_page_examines_the_machine_for_those_who_sit_at_it_alone(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONVFE_HOSTED", "0")
+    app.query_params["backbones"] = "TinyMobileNet"
+    app.run()
+    app.switch_page("pages/system.py").run()
+    app.button(key="examine").click().run()
+    assert not app.exception
+    table = app.dataframe[-1].value
+    assert list(table["What"])[-1] == "A real pass"
+    assert table["Found"].iloc[-1].startswith("TinyResNet on “chelsea”")
+    assert app.code[0].value.splitlines()[0].startswith("ok  CONV-FE")
+    monkeypatch.setenv("CONVFE_HOSTED", "1")
+    app.run()
+    assert "examine" not in {button.key for button in app.button}
+    assert not app.code

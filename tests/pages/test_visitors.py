@@ -10,7 +10,7 @@ import pytest
 from streamlit import config
 from streamlit.testing.v1 import AppTest
 
-from convfe_core.datasets.file_sets import UploadedFiles
+from convfe_core.base.file_sets import UploadedFiles
 from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.serving.fault_log import STRUCK_OUT
 from convfe_core.serving.visitors import VISITOR
@@ -205,7 +205,7 @@ def test_a_download_that_fails_names_no_file_in_the_log(caplog: pytest.LogCaptur
         def make() -> bytes:
             raise ValueError("cannot draw aunt mary.png after uncle.png, whose file is street/mary.png in the archive")
 
-        from convfe_core.datasets.file_sets import UploadedFiles
+        from convfe_core.base.file_sets import UploadedFiles
         from convfe_core.datasets.read_dataset import read_dataset
         from tests.pages.test_visitors import RANKED
         from tests.support.builders import photo

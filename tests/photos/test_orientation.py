@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from convfe_core.datasets.file_sets import UploadedFiles
+from convfe_core.base.file_sets import UploadedFiles
 from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.photos.image_header import look
 from convfe_core.photos.photo import read_photo

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from convfe_core.base.file_sets import AddressFiles, FileSet, FolderFiles, UploadedFiles, ZipFiles
 from convfe_core.cli.commands import main
-from convfe_core.datasets.file_sets import AddressFiles, FileSet, FolderFiles, UploadedFiles, ZipFiles
 from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.photos.photo import read_photo
 from convfe_core.photos.photo_folders import photos_at_address

@@ -9,10 +9,12 @@ import tomllib
 from pathlib import Path
 
 import yaml
+from packaging.specifiers import SpecifierSet
 
 from tests.conftest import ROOT, need
 
-HADOLINT = Path(sysconfig.get_path("scripts")) / "hadolint"
+HADOLINT, ACTIONLINT = (Path(sysconfig.get_path("scripts")) / name for name in ("hadolint", "actionlint"))
+WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
 
 
 def lines(name: str) -> list[str]:
@@ -38,6 +40,21 @@ def test_the_dockerfile_passes_its_linter() -> None:
     need(HADOLINT.exists(), "hadolint, which comes with the extra [test]")
     result = subprocess.run([HADOLINT, ROOT / "Dockerfile"], capture_output=True, text=True, check=False, timeout=60)
     assert (result.returncode, result.stdout + result.stderr) == (0, "")
+
+
+def test_the_workflow_passes_its_linter() -> None:
+    need(ACTIONLINT.exists(), "actionlint, which comes with the extra [test]")
+    result = subprocess.run([ACTIONLINT, WORKFLOW], capture_output=True, text=True, check=False, timeout=60)
+    assert (result.returncode, result.stdout + result.stderr) == (0, "")
+
+
+def test_the_workflow_runs_every_python_that_the_project_promises_on_three_systems() -> None:
+    jobs = yaml.safe_load(WORKFLOW.read_text("utf-8"))["jobs"]
+    promised = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["requires-python"]
+    pythons = [f"3.{minor}" for minor in range(8, 30) if SpecifierSet(promised).contains(f"3.{minor}")]
+    assert jobs["fast"]["strategy"]["matrix"]["python"] == pythons
+    assert jobs["fast"]["strategy"]["matrix"]["system"] == ["ubuntu-latest", "macos-latest", "windows-latest"]
+    assert jobs["everything"]["strategy"]["matrix"]["python"] == [pythons[0], pythons[-1]]
 
 
 def test_the_container_runs_without_root_rights_and_tells_its_health() -> None:

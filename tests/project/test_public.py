@@ -28,12 +28,9 @@ def python(code: str, folder: Path) -> str:
 
 def test_the_list_of_public_names_is_complete_and_every_name_is_there() -> None:
     source = ast.parse(inspect.getsource(convfe_core))
-    typed = {
-        name.name: node.module
-        for node in ast.walk(source)
-        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("convfe_core")
-        for name in node.names
-    }
+    (for_types,) = (node for node in source.body if isinstance(node, ast.If))
+    imports = [node for node in for_types.body if isinstance(node, ast.ImportFrom)]
+    typed = {name.name: node.module for node in imports for name in node.names}
     assert sorted(typed) == sorted(convfe_core.__all__)
     for name, module in typed.items():
         assert getattr(convfe_core, name) is getattr(importlib.import_module(str(module)), name)

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
+from convfe_core.base.file_sets import UploadedFiles
 from convfe_core.catalog.specs import parse_spec
-from convfe_core.datasets.file_sets import UploadedFiles
 from convfe_core.drawing.colour_maps import BOX_COLOUR
 from convfe_core.ranking.html_report import best_and_worst, html_report, wins_and_losses
 from convfe_core.ranking.plots import COSTS, duel_figure, pareto_figure, pareto_front, separation_figure, size_figure

@@ -18,14 +18,14 @@ import pytest
 from convfe_core.backbones.measured_cost import count_flops
 from convfe_core.backbones.network import open_network
 from convfe_core.base.errors import ConvfeError, SpecError
-from convfe_core.base.machine_queue import MACHINE
+from convfe_core.base.file_sets import open_files
 from convfe_core.base.pace import Progress
 from convfe_core.catalog.specs import Spec, parse_spec
 from convfe_core.cli.commands import main
-from convfe_core.datasets.file_sets import open_files
 from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.jobs.local_engine import LocalEngine
 from convfe_core.jobs.shards import Job
+from convfe_core.machine.machine_queue import MACHINE
 from convfe_core.maps.input_size import Size
 from convfe_core.ranking.results import RankOptions, RankResult
 from convfe_core.ranking.run import RankRun
@@ -149,6 +149,7 @@ def test_a_backbone_whose_maps_are_no_numbers_comes_last_and_says_why(tmp_path: 
     assert "bad: its maps hold values that are no numbers" in to_text(result)
 
 
+@pytest.mark.machine
 def test_one_network_at_a_time_is_loaded_and_room_is_made_for_each() -> None:
     asked: list[tuple[str, int]] = []
 
@@ -235,6 +236,7 @@ def test_a_stop_keeps_what_is_finished() -> None:
         RankRun(dataset(patches(4)), [parse_spec(SMALL)], QUICK, should_stop=lambda: True).run()
 
 
+@pytest.mark.machine
 def test_the_command_prints_a_verdict_and_writes_its_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, data in patches(4).items():
         (tmp_path / name).write_bytes(data)
@@ -307,9 +309,9 @@ from dataclasses import replace
 from pathlib import Path
 from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.catalog.specs import parse_spec
-from convfe_core.base.memory import resident_mb
+from convfe_core.machine.memory import resident_mb
 from convfe_core.maps.input_size import Size
-from convfe_core.datasets.file_sets import open_files
+from convfe_core.base.file_sets import open_files
 from convfe_core.ranking.run import RankRun
 from convfe_core.ranking.results import RankOptions
 seen = []

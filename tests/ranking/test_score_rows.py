@@ -9,10 +9,10 @@ import pytest
 
 from convfe_core.backbones.network import open_network
 from convfe_core.backbones.precision import computes_in_bfloat16
+from convfe_core.base.file_sets import UploadedFiles, open_files
 from convfe_core.base.pace import Progress
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.datasets.boxes import Dataset
-from convfe_core.datasets.file_sets import UploadedFiles, open_files
 from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.jobs import shards
 from convfe_core.jobs.parts import shard_table
@@ -23,6 +23,7 @@ from convfe_core.ranking.run import RankRun
 from convfe_core.ranking.score_rows import SCHEMA, Pass, RankJob, work_folder
 from convfe_core.ranking.tables import to_json
 from convfe_core.scoring.scoring_graph import freeze_for_scoring
+from tests.conftest import posix
 from tests.support.rankings import patches
 
 SPEC = "TinyMobileNet"
@@ -97,10 +98,11 @@ def test_the_order_of_shards_does_not_matter(images: Dataset, monkeypatch: pytes
     assert [table.num_rows for table in tables] == [len(shard.images) for shard in cut]
 
 
+@posix
 def test_a_work_folder_belongs_to_a_call(images: Dataset, tmp_path: Path) -> None:
     specs = [parse_spec(SPEC)]
     folder = work_folder(OPTIONS, images, specs, tmp_path)
-    (tmp_path / "rank").mkdir()
+    assert folder.is_dir()
     (tmp_path / "rank" / "gone").symlink_to("nowhere")  # as for one that another run has just removed
     assert folder == work_folder(OPTIONS, images, specs, tmp_path)
     assert folder != work_folder(RankOptions(), images, specs, tmp_path)

@@ -26,6 +26,7 @@ def labels(pool: BackbonePool) -> list[str]:
     return [held.label for held in pool.held()]
 
 
+@pytest.mark.machine
 def test_a_backbone_is_loaded_once() -> None:
     pool = BackbonePool(budget_mb=PLENTY)
     assert not pool.ready(SMALL)
@@ -36,6 +37,7 @@ def test_a_backbone_is_loaded_once() -> None:
     assert pool.held()[0].megabytes >= first.megabytes
 
 
+@pytest.mark.machine
 def test_the_least_recently_used_goes_when_the_budget_is_spent_and_the_last_one_stays() -> None:
     pool = BackbonePool(budget_mb=0.0)
     pool.get(SMALL)
@@ -113,6 +115,7 @@ def test_what_does_not_fit_is_not_downloaded_either(tmp_path: Path, monkeypatch:
         assert server.requests == []
 
 
+@pytest.mark.machine
 def test_a_network_with_all_its_layers_counts_in_the_same_budget() -> None:
     pool = BackbonePool(budget_mb=0.0)
     pool.get(SMALL)

@@ -15,7 +15,7 @@ def test_a_half_imported_tensorflow_is_not_used() -> None:
 import importlib.machinery, sys, types
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.catalog.memory_need import TENSORFLOW_MB, peak_mb
-from convfe_core.base.memory import tensorflow_imported, used_mb
+from convfe_core.machine.memory import tensorflow_imported, used_mb
 module = sys.modules["tensorflow"] = types.ModuleType("tensorflow")
 module.__spec__ = importlib.machinery.ModuleSpec("tensorflow", None)
 ready, to_come = tensorflow_imported(), peak_mb(parse_spec("TinyResNet"))
@@ -28,7 +28,7 @@ print(ready, tensorflow_imported(), peak_mb(parse_spec("TinyResNet")) - to_come 
 def test_the_warm_up_imports_tensorflow_and_keras_without_keeping_the_process() -> None:
     code = """
 import sys
-from convfe_core.base.memory import tensorflow_imported, used_mb
+from convfe_core.machine.memory import tensorflow_imported, used_mb
 from convfe_core.serving.warm_up import start_warm_up
 thread = start_warm_up(0)
 assert thread.daemon

@@ -7,8 +7,8 @@ import io
 import numpy as np
 from PIL import Image
 
+from convfe_core.base.file_sets import UploadedFiles
 from convfe_core.datasets.boxes import Dataset
-from convfe_core.datasets.file_sets import UploadedFiles
 from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.maps.input_size import Size
 from convfe_core.ranking.results import RankOptions

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from convfe_core.base.errors import ModelFileError
-from convfe_core.base.memory import resident_mb
+from convfe_core.machine.memory import resident_mb
 from convfe_core.user_models.allocation_limits import (
     SPARE_NUMBERS,
     bounded_in_tf_keras,

@@ -92,6 +92,7 @@ def test_a_resnet8_opens_at_its_own_size_with_three_stages(resnet8: Path) -> Non
     assert maps.frame.input_height == 32
 
 
+@pytest.mark.machine
 def test_the_last_map_inside_a_nested_model_is_found_and_is_what_keras_computes(tmp_path: Path) -> None:
     model = small_model()
     spec = parse_spec(f"mine={saved(model, tmp_path / 'm.keras')}")
@@ -282,6 +283,7 @@ def test_a_label_must_not_be_a_backbones_name() -> None:
         parse_spec("vgg16=m.keras")
 
 
+@pytest.mark.machine
 def test_the_command_line_takes_models_and_their_scaling(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = saved(small_model(), tmp_path / "m.keras")
     (tmp_path / "in.png").write_bytes(png(noise(64, 64)))

@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from convfe_core.base.machine_queue import Gate
+from convfe_core.machine.machine_queue import Gate
 
 LIMIT_S = 30
 

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from convfe_core.base.errors import AnnotationError, Skipped
-from convfe_core.datasets.file_sets import DatasetLimits, FileSet, FolderFiles, UploadedFiles, ZipFiles, open_files
+from convfe_core.base.file_sets import DatasetLimits, FileSet, FolderFiles, UploadedFiles, ZipFiles, open_files
 from convfe_core.datasets.read_dataset import open_boxes, read_dataset
+from tests.conftest import posix
 from tests.support.datasets import zipped
 from tests.support.rankings import patches
 
@@ -86,6 +87,7 @@ def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder.chmod(0o700)
 
 
+@posix
 def test_a_folder_that_may_not_be_read_is_a_problem_and_the_others_are_read(closed: Path) -> None:
     for name, data in patches(3).items():
         closed.with_name(name).write_bytes(data)
@@ -98,6 +100,7 @@ def test_a_folder_that_may_not_be_read_is_a_problem_and_the_others_are_read(clos
     assert dataset.skipped == (expected,)
 
 
+@posix
 def test_where_nothing_may_be_read_that_is_said(closed: Path) -> None:
     with without_rights():
         found = open_files(".")

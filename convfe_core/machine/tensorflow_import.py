@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
 import sys
@@ -12,6 +11,9 @@ from contextlib import contextmanager, nullcontext
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
+
+from convfe_core.base.errors import SettingError
+from convfe_core.machine.c_library import c_function
 
 TAKEN_ALONG = frozenset({"matplotlib", "pandas", "scipy", "sklearn"})
 """Packages that Keras and TensorFlow import where they are installed, and do without where they are not."""
@@ -43,10 +45,9 @@ def keep_lean(*, pandas: bool = True) -> None:
     _lean = True
     if not pandas:
         sys.meta_path.insert(0, _Hidden({"pandas"}))
-    if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-        if mallopt is not None:
-            mallopt(_M_ARENA_MAX, _ARENAS)
+    mallopt = c_function("mallopt")
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, _ARENAS)
 
 
 def import_tensorflow(*, muted: bool = False) -> None:
@@ -59,23 +60,45 @@ def import_tensorflow(*, muted: bool = False) -> None:
     ----------
     muted : drop what is written to standard error meanwhile, by this or another thread: TensorFlow's libraries greet
         before they can be told not to
+
+    Raises
+    ------
+    SettingError : Keras is set up for something else than TensorFlow's usual tensors
     """
+    _check_backend(os.environ.get("KERAS_BACKEND", "tensorflow"))
     collecting = gc.isenabled()
     gc.disable()
     try:
         with _without_stderr() if muted else nullcontext(), _leaving_out() if _lean else nullcontext():
-            import keras  # noqa: F401
+            import keras
             import tensorflow  # noqa: F401
     finally:
         if collecting:
             gc.enable()
+    _check_backend(keras.backend.backend())
+    order, numbers = keras.config.image_data_format(), keras.config.floatx()
+    if (order, numbers) != ("channels_last", "float32"):
+        raise SettingError(
+            f"Expected Keras with channels_last and float32, got {order} and {numbers}; set image_data_format and "
+            "floatx in its keras.json (in ~/.keras or $KERAS_HOME) to these."
+        )
+
+
+def _check_backend(backend: str) -> None:
+    if backend != "tensorflow":
+        raise SettingError(f"Expected Keras on TensorFlow, got {backend}; set KERAS_BACKEND=tensorflow, or unset it.")
 
 
 @contextmanager
 def _without_stderr() -> Iterator[None]:
-    """Send the process' standard error nowhere, that of its libraries too."""
-    sys.stderr.flush()
-    kept = os.dup(_STDERR)
+    """Send the process' standard error nowhere, that of its libraries too; a process without one has nothing to do."""
+    try:
+        kept = os.dup(_STDERR)
+    except OSError:
+        yield
+        return
+    if sys.stderr is not None:
+        sys.stderr.flush()
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), _STDERR)
     try:

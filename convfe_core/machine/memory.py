@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
 import sys
@@ -12,7 +11,8 @@ from pathlib import Path
 
 import psutil
 
-from convfe_core.base.tensorflow_import import import_tensorflow
+from convfe_core.machine.c_library import c_function
+from convfe_core.machine.tensorflow_import import import_tensorflow
 
 SETTING = "CONVFE_MEMORY_MB"
 """Environment variable: the memory in megabytes that the whole process may use."""
@@ -25,14 +25,21 @@ CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/
 
 def memory_limit_mb(environ: Mapping[str, str] = os.environ, limits: tuple[Path, ...] = CGROUP_LIMITS) -> float:
     """Megabytes that the process may use: the setting, the container's limit or the machine's memory."""
-    setting = environ.get(SETTING, "")
-    if setting.replace(".", "", 1).isdecimal():
-        return float(setting)
-    found = [_machine_mb()]
+    return memory_limit(environ, limits)[0]
+
+
+def memory_limit(
+    environ: Mapping[str, str] = os.environ, limits: tuple[Path, ...] = CGROUP_LIMITS
+) -> tuple[float, str]:
+    """Megabytes that the process may use, and in a few words who says so."""
+    setting = environ.get(SETTING, "").strip()
+    if setting.replace(".", "", 1).isdecimal() and float(setting) > 0:
+        return float(setting), f"set by {SETTING}"
+    found = [(_machine_mb(), "the machine's memory")]
     for path in limits:
-        text = path.read_text().strip() if path.is_file() else ""
-        if text.isdecimal():
-            found.append(int(text) / 2**20)
+        limit = _container_mb(path)
+        if limit is not None:
+            found.append((limit, f"the container's limit, {path}"))
     return min(found)
 
 
@@ -71,15 +78,25 @@ def room_mb() -> float:
 
 
 def _kept_for_tensors_mb() -> float:
+    """What TensorFlow keeps of memory that tensors were in; 0 where it does not count, which is where it keeps none."""
+    tensors = tensor_memory()
+    return 0.0 if tensors is None else float(tensors["peak"] - tensors["current"]) / 2**20
+
+
+def tensor_memory() -> dict[str, int] | None:
+    """The bytes that tensors take now and took at most, by TensorFlow's count; None where it does not count.
+
+    Only the allocator that comes with oneDNN counts, and never returns memory. The plain one, without oneDNN, does not
+    count and returns what tensors leave, so that nothing need be known of it.
+    """
     if not tensorflow_imported():
-        return 0.0
+        return None
     import tensorflow as tf
 
     try:
-        tensors = tf.config.experimental.get_memory_info("CPU:0")
-    except ValueError:  # only oneDNN's allocator counts; the plain one gives back what it does not need
-        return 0.0
-    return float(tensors["peak"] - tensors["current"]) / 2**20
+        return dict(tf.config.experimental.get_memory_info("CPU:0"))
+    except (ValueError, RuntimeError):
+        return None
 
 
 def give_back(*, collect: bool = True) -> None:
@@ -91,10 +108,9 @@ def give_back(*, collect: bool = True) -> None:
     """
     if collect:
         gc.collect()
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)
+    trim = c_function("malloc_trim")
+    if trim is not None:
+        trim(0)
 
 
 @cache
@@ -106,6 +122,15 @@ def settle() -> None:
     import_tensorflow(muted=True)
     gc.collect()
     gc.freeze()
+
+
+def _container_mb(path: Path) -> float | None:
+    """The limit that a control group's file states; None for ``max``, or where there is no such file for us."""
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return int(text) / 2**20 if text.isdecimal() and int(text) > 0 else None
 
 
 def _machine_mb() -> float:

@@ -3,7 +3,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from convfe_core.base.memory import memory_limit_mb
+import pytest
+
+from convfe_core.machine.memory import memory_limit_mb
 
 
 def test_the_containers_limit_counts_where_it_is_lower(tmp_path: Path) -> None:
@@ -25,11 +27,12 @@ def test_the_setting_decides(tmp_path: Path) -> None:
     assert memory_limit_mb({"CONVFE_MEMORY_MB": "1000"}, (limit,)) == 1000
 
 
+@pytest.mark.machine
 def test_where_tensorflow_keeps_no_count_of_its_memory_a_backbone_is_loaded_and_charged_all_the_same() -> None:
     code = """
 import tensorflow as tf
 from convfe_core.catalog.specs import parse_spec
-from convfe_core.base.memory import room_mb, used_mb
+from convfe_core.machine.memory import room_mb, used_mb
 from convfe_core.serving.backbone_pool import BackbonePool
 try:
     tf.config.experimental.get_memory_info("CPU:0")

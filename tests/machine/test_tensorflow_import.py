@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-FIRST = "import sys\nfrom convfe_core.base.tensorflow_import import TAKEN_ALONG, import_tensorflow, keep_lean\n"
+FIRST = "import sys\nfrom convfe_core.machine.tensorflow_import import TAKEN_ALONG, import_tensorflow, keep_lean\n"
 
 
 def run(code: str) -> list[str]:

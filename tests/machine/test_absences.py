@@ -1,0 +1,216 @@
+"""What a machine may lack: each thing is taken away once, and the program goes on as it says it does."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import subprocess
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from convfe_core.base.folders import write_whole
+from convfe_core.catalog.specs import parse_spec
+from convfe_core.machine import memory
+from convfe_core.machine import tensorflow_import as lean
+from convfe_core.machine.c_library import c_function
+from convfe_core.machine.memory import give_back, memory_limit, memory_limit_mb, used_mb
+from convfe_core.machine.onednn import prefer_onednn
+from convfe_core.machine.processor import instruction_sets, is_x86, usable_cores
+from convfe_core.machine.versions import installed_version
+from convfe_core.ranking.results import RankOptions
+from convfe_core.ranking.score_rows import work_folder
+from tests.conftest import ROOT, posix
+from tests.support.builders import noise, png
+from tests.support.rankings import dataset, patches
+
+machine = pytest.mark.machine
+
+
+def run(code: str, *, shell: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a script in a process of its own; `shell` is added to its call."""
+    call = [sys.executable, "-c", code]
+    around = ["sh", "-c", f'exec "$0" "$@" {shell}'] if shell else []
+    return subprocess.run([*around, *call], cwd=ROOT, capture_output=True, text=True, env={**os.environ, **environ})
+
+
+@pytest.mark.parametrize("content", [b"max\n", b"", b"0\n", b"-1\n", b"lots", b"\xff\xfe\x00"])
+def test_a_containers_limit_that_is_no_number_is_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "memory.max").write_bytes(content)
+    assert memory_limit({}, (tmp_path / "memory.max",)) == memory_limit({}, ())
+
+
+def test_a_containers_limit_that_cannot_be_read_is_none(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").mkdir()
+    assert memory_limit_mb({}, (tmp_path / "memory.max", tmp_path / "gone")) == memory_limit_mb({}, ())
+
+
+def test_who_limits_the_memory_is_said(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text(str(512 * 2**20))
+    assert memory_limit({}, (tmp_path / "memory.max",)) == (512, f"the container's limit, {tmp_path / 'memory.max'}")
+    assert memory_limit({"CONVFE_MEMORY_MB": "700"}, ()) == (700, "set by CONVFE_MEMORY_MB")
+    assert memory_limit({"CONVFE_MEMORY_MB": "plenty"}, ()) == memory_limit({"CONVFE_MEMORY_MB": "0"}, ())
+    assert memory_limit({}, ())[1] == "the machine's memory"
+
+
+def test_a_c_library_without_its_functions_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert c_function("no_such_function") is None
+    monkeypatch.setattr(ctypes, "CDLL", _raise(OSError("no library")))
+    assert c_function("malloc_trim") is None
+    give_back()
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    lean.keep_lean()
+
+
+def test_a_system_that_does_not_tell_shared_memory_counts_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    resident = namedtuple("resident", "rss")
+    monkeypatch.setattr(memory, "_kept_for_tensors_mb", lambda: 0.0)
+    monkeypatch.setattr(psutil.Process, "memory_info", lambda _: resident(300 * 2**20))
+    assert used_mb() == 300
+
+
+def test_a_processor_that_is_not_told_has_no_instruction_sets(tmp_path: Path) -> None:
+    assert instruction_sets(tmp_path) == instruction_sets(tmp_path / "gone") == frozenset()
+    (tmp_path / "arm").write_text("processor\t: 0\nFeatures\t: fp asimd bf16\n")
+    assert instruction_sets(tmp_path / "arm") == {"fp", "asimd", "bf16"}
+
+
+def test_a_system_that_does_not_tell_our_cores_lends_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert usable_cores() == (os.cpu_count() or 1)
+
+
+def test_a_disk_that_cannot_be_asked_to_write_at_once_is_not_and_one_that_fails_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", _raise(OSError(errno.EINVAL, "no fsync here")))
+    write_whole(tmp_path / "a", b"whole")
+    assert (tmp_path / "a").read_bytes() == b"whole"
+    monkeypatch.setattr(os, "fsync", _raise(OSError(errno.EIO, "broken")))
+    with pytest.raises(OSError, match="broken"):
+        write_whole(tmp_path / "a", b"other")
+    assert (tmp_path / "a").read_bytes() == b"whole"
+
+
+def test_a_ranking_needs_no_cache_folder(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    folder = work_folder(RankOptions(), dataset(patches(2)), [parse_spec("TinyResNet")], tmp_path / "cache")
+    assert folder.is_dir()
+    folder.rmdir()
+
+
+def test_a_package_that_is_not_installed_has_no_version() -> None:
+    assert installed_version("convfe-no-such-package") == "not installed"
+
+
+@posix
+@machine
+def test_a_process_without_streams_writes_its_maps_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png(noise(64, 64)))
+    out = tmp_path / "out"
+    call = ["convfe", "maps", str(tmp_path / "a.png"), "--backbone", "TinyMobileNet", "--out", str(out)]
+    done = run(
+        f"import sys; sys.argv = {call!r}; from convfe_core.cli.commands import main; sys.exit(main())",
+        shell=">&- 2>&-",
+    )
+    assert done.returncode == 0
+    assert (out / "a.TinyMobileNet.npz").is_file()
+
+
+def test_a_terminal_that_lacks_characters_gets_others() -> None:
+    code = "import sys; from convfe_core.cli.commands import main; main(['list']); print('S \\u00d7 \\u201c7\\u201d')"
+    done = run(code, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "S ? ?7?"
+
+
+@pytest.mark.parametrize(
+    ("config", "environ", "sentence"),
+    [
+        (
+            '{"image_data_format": "channels_first", "floatx": "float16"}',
+            {},
+            "got channels_first and float16; set image_data_format and floatx in its keras.json",
+        ),
+        ("{}", {"KERAS_BACKEND": "jax"}, "Expected Keras on TensorFlow, got jax; set KERAS_BACKEND=tensorflow"),
+    ],
+)
+def test_a_keras_that_is_set_up_for_something_else_is_one_sentence(
+    tmp_path: Path, config: str, environ: dict[str, str], sentence: str
+) -> None:
+    (tmp_path / "keras.json").write_text(config)
+    (tmp_path / "a.png").write_bytes(png(noise(64, 64)))
+    call = ["convfe", "maps", str(tmp_path / "a.png"), "--backbone", "TinyMobileNet", "--out", str(tmp_path / "out")]
+    code = f"import sys; sys.argv = {call!r}; from convfe_core.cli.commands import main; sys.exit(main())"
+    done = run(code, KERAS_HOME=str(tmp_path), **environ)
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_onednn_is_preferred_on_x86_unless_somebody_decided_or_tensorflow_is_there() -> None:
+    for imported, x86, before, after in (
+        ({}, True, {}, {"TF_ENABLE_ONEDNN_OPTS": "1"}),
+        ({}, True, {"TF_ENABLE_ONEDNN_OPTS": "0"}, {"TF_ENABLE_ONEDNN_OPTS": "0"}),
+        ({}, False, {}, {}),
+        ({"tensorflow": None}, True, {}, {}),
+    ):
+        environ = dict(before)
+        prefer_onednn(environ, imported, x86=x86)
+        assert environ == after
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "convfe_core",
+        "convfe_core.cli",
+        "convfe_core.serving.backbone_pool",
+        "convfe_core.jobs.ray_workers",
+        "pages.app.compute_maps",
+    ],
+)
+def test_every_way_to_tensorflow_prefers_onednn_before_it(module: str) -> None:
+    code = f"import os, sys, {module}; print(os.environ.get('TF_ENABLE_ONEDNN_OPTS'), 'tensorflow' in sys.modules)"
+    without = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=without, capture_output=True, text=True)
+    assert done.stdout == f"{'1' if is_x86() else None} False\n", done.stderr
+
+
+@machine
+def test_maps_of_float32_are_those_without_onednn_to_a_hundred_thousandth_of_their_range(tmp_path: Path) -> None:
+    """Computed in two processes, because the setting counts once for each."""
+    code = """
+import sys
+import numpy as np
+from convfe_core import extract_maps, load_backbone, load_sample, parse_size, parse_spec
+from convfe_core.machine.memory import tensor_memory
+found = {}
+for name in ("TinyResNet", "MobileNetV2-0.35:untrained"):
+    (maps,) = extract_maps(load_backbone(parse_spec(name)), [load_sample("chelsea")], parse_size("own"))
+    found |= {f"{name} max": maps.max, f"{name} mean": maps.mean}
+np.savez(sys.argv[1], on=tensor_memory() is not None, **found)
+"""
+    maps = []
+    for setting in ({}, {"TF_ENABLE_ONEDNN_OPTS": "0"}):
+        kept = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+        path = tmp_path / f"{len(maps)}.npz"
+        subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, env=kept | setting, check=True)
+        maps.append(dict(np.load(path)))
+    on, off = maps
+    assert not off.pop("on")
+    assert on.pop("on") or not is_x86()
+    for name, values in off.items():
+        assert abs(on[name] - values).max() <= 1e-5 * (values.max() - values.min()), name
+
+
+def _raise(error: Exception):
+    def raising(*_: object, **__: object) -> None:
+        raise error
+
+    return raising
