@@ -17,7 +17,7 @@ _POOLING = (*_AVERAGING, "MaxPooling2D", "AdaptiveMaxPooling2D")
 
 
 @dataclass(frozen=True, eq=False)
-class Cut:
+class CutModel:
     """A model without its heads.
 
     Attributes
@@ -34,7 +34,7 @@ class Cut:
     notes: tuple[str, ...]
 
 
-def cut_heads(whole: Any, names: list[str]) -> Cut:
+def cut_heads(whole: Any, names: list[str]) -> CutModel:
     """Cut a flat model of one size after the last map on the way to each output.
 
     Parameters
@@ -67,7 +67,7 @@ def cut_heads(whole: Any, names: list[str]) -> Cut:
         last_map(whole)  # says what is missing
     backbone = keras.Model(whole.inputs, maps if len(maps) > 1 else maps[0], name=whole.name)
     kept = {layer.name for layer in backbone.layers}
-    return Cut(
+    return CutModel(
         backbone=backbone,
         way_to_map=keras.Model(whole.inputs, maps[0], name=whole.name),
         head=tuple(layer.name for layer in whole.layers if layer.name not in kept),

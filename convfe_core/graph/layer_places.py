@@ -27,7 +27,7 @@ _REDUCING = "All Amax Amin Any Logsumexp Max Mean Min Moments Prod Std Sum Var"
 
 
 @dataclass(frozen=True)
-class Call:
+class LayerCall:
     """One call of a layer.
 
     Attributes
@@ -95,7 +95,7 @@ class Call:
         return layout.at(self.add_step(Step(tuple(layout.places), change)), self.shape)
 
 
-def layout_after(call: Call) -> Layout:
+def layout_after(call: LayerCall) -> Layout:
     """How the output of a layer is laid out, with the steps on the path that lead to its cells.
 
     Raises
@@ -108,22 +108,22 @@ def layout_after(call: Call) -> Layout:
     return rule(call)
 
 
-def _unchanged(call: Call) -> Layout:
+def _unchanged(call: LayerCall) -> Layout:
     return call.meet(call.sources)
 
 
-def _nowhere(_call: Call) -> Layout:
+def _nowhere(_call: LayerCall) -> Layout:
     return NOWHERE
 
 
-def _spatial(call: Call) -> tuple[int, int]:
+def _spatial(call: LayerCall) -> tuple[int, int]:
     """The dimensions that a layer for pictures takes for rows and columns."""
     if len(call.shapes[0]) != 4:
         raise UnknownPlaceError
     return (2, 3) if getattr(call.operation, "data_format", None) == "channels_first" else (1, 2)
 
 
-def _both(call: Call, rows: Change, columns: Change) -> Layout:
+def _both(call: LayerCall, rows: Change, columns: Change) -> Layout:
     return call.changed(dict(zip(_spatial(call), (rows, columns), strict=True)))
 
 
@@ -138,24 +138,24 @@ def _windows(size: Any, strides: Any, padding: str, dilation: Any = 1) -> Pair[W
     return rows, columns
 
 
-def _convolution(call: Call) -> Layout:
+def _convolution(call: LayerCall) -> Layout:
     layer = call.operation
     return _both(call, *_windows(layer.kernel_size, layer.strides, layer.padding, layer.dilation_rate))
 
 
-def _pooling(call: Call) -> Layout:
+def _pooling(call: LayerCall) -> Layout:
     layer = call.operation
     return _both(call, *_windows(layer.pool_size, layer.strides or layer.pool_size, layer.padding))
 
 
-def _patches(call: Call) -> Layout:
+def _patches(call: LayerCall) -> Layout:
     layer = call.operation
     if len(layer.size) != 2:
         raise UnknownPlaceError
     return _both(call, *_windows(layer.size, layer.strides, layer.padding, layer.dilation_rate))
 
 
-def _transposed_convolution(call: Call) -> Layout:
+def _transposed_convolution(call: LayerCall) -> Layout:
     layer = call.operation
     extra = (None, None) if layer.output_padding is None else _pair(layer.output_padding)
     sizes = [(k - 1) * d + 1 for k, d in zip(layer.kernel_size, _pair(layer.dilation_rate), strict=True)]
@@ -166,42 +166,42 @@ def _transposed_convolution(call: Call) -> Layout:
     return _both(call, rows, columns)
 
 
-def _finer(call: Call, rows: int, columns: int) -> Layout:
+def _finer(call: LayerCall, rows: int, columns: int) -> Layout:
     return _both(call, Finer(rows, rows, "same"), Finer(columns, columns, "same"))
 
 
-def _upsampling(call: Call) -> Layout:
+def _upsampling(call: LayerCall) -> Layout:
     return _finer(call, *_pair(call.operation.size))
 
 
-def _depth_to_space(call: Call) -> Layout:
+def _depth_to_space(call: LayerCall) -> Layout:
     return _finer(call, call.operation.block_size, call.operation.block_size)
 
 
-def _space_to_depth(call: Call) -> Layout:
+def _space_to_depth(call: LayerCall) -> Layout:
     block = call.operation.block_size
     return _both(call, *_windows(block, block, "valid"))
 
 
-def _padding(call: Call) -> Layout:
+def _padding(call: LayerCall) -> Layout:
     (top, bottom), (left, right) = call.operation.padding
     return _both(call, Margin(top, bottom), Margin(left, right))
 
 
-def _cropping(call: Call) -> Layout:
+def _cropping(call: LayerCall) -> Layout:
     (top, bottom), (left, right) = call.operation.cropping
     return _both(call, Margin(-top, -bottom), Margin(-left, -right))
 
 
-def _padded_images(call: Call) -> Layout:
+def _padded_images(call: LayerCall) -> Layout:
     return _margins_in_pixels(call, "padding", 1)
 
 
-def _cropped_images(call: Call) -> Layout:
+def _cropped_images(call: LayerCall) -> Layout:
     return _margins_in_pixels(call, "cropping", -1)
 
 
-def _margins_in_pixels(call: Call, word: str, sign: int) -> Layout:
+def _margins_in_pixels(call: LayerCall, word: str, sign: int) -> Layout:
     """`keras.ops.image.pad_images` and `crop_images`: what is not given follows from the sizes."""
     changes: dict[int, Change] = {}
     for dimension, sides in zip(_spatial(call), (("top", "bottom"), ("left", "right")), strict=True):
@@ -216,7 +216,7 @@ def _margins_in_pixels(call: Call, word: str, sign: int) -> Layout:
     return call.changed(changes)
 
 
-def _together(call: Call, change: Resized | Middle) -> Layout:
+def _together(call: LayerCall, change: Resized | Middle) -> Layout:
     """A change of rows and columns at once."""
     layout, (down, across) = call.first, _spatial(call)
     axes = layout.axis(down), layout.axis(across)
@@ -227,7 +227,7 @@ def _together(call: Call, change: Resized | Middle) -> Layout:
     return call.stepped(change if axes == (0, 1) else change.turned)
 
 
-def _resizing(call: Call) -> Layout:
+def _resizing(call: LayerCall) -> Layout:
     layer = call.operation
     rows, columns = _pair(layer.size) if hasattr(layer, "size") else (layer.height, layer.width)
     fit: Literal["stretch", "crop", "pad"] = "stretch"
@@ -236,24 +236,24 @@ def _resizing(call: Call) -> Layout:
     return _together(call, Resized(rows, columns, fit))
 
 
-def _middle(call: Call) -> Layout:
+def _middle(call: LayerCall) -> Layout:
     return _together(call, Middle(call.operation.height, call.operation.width))
 
 
-def _adaptive_pooling(call: Call) -> Layout:
+def _adaptive_pooling(call: LayerCall) -> Layout:
     return _together(call, Resized(*_pair(call.operation.output_size)))
 
 
-def _dense(call: Call) -> Layout:
+def _dense(call: LayerCall) -> Layout:
     return call.first.placeless([len(call.first.dimensions) - 1])
 
 
-def _attention(call: Call) -> Layout:
+def _attention(call: LayerCall) -> Layout:
     """What each query gathers stands where the query does; scores are no map."""
     return _dense(call) if call.tensor._keras_history.tensor_index == 0 else NOWHERE
 
 
-def _matmul(call: Call) -> Layout:
+def _matmul(call: LayerCall) -> Layout:
     left, right = (
         one if one.dimensions else Layout(((),) * len(shape))
         for one, shape in zip(call.sources, call.shapes, strict=True)
@@ -263,7 +263,7 @@ def _matmul(call: Call) -> Layout:
     return Layout((*left.dimensions[:-1], right.dimensions[-1]))
 
 
-def _dot(call: Call) -> Layout:
+def _dot(call: LayerCall) -> Layout:
     left, right = (
         one if one.dimensions else Layout(((),) * len(shape))
         for one, shape in zip(call.sources, call.shapes, strict=True)
@@ -274,7 +274,7 @@ def _dot(call: Call) -> Layout:
     return Layout((*kept.dimensions, *others.dimensions))
 
 
-def _einsum(call: Call) -> Layout:
+def _einsum(call: LayerCall) -> Layout:
     """By the letters: each stands where it does in the first tensor that has it."""
     equation = getattr(call.operation, "equation", None) or call.operation.subscripts
     taken, _, made = equation.replace(" ", "").partition("->")
@@ -289,19 +289,19 @@ def _einsum(call: Call) -> Layout:
     return Layout(tuple(found.get(letter, ()) for letter in made))
 
 
-def _concatenated(call: Call) -> Layout:
+def _concatenated(call: LayerCall) -> Layout:
     axis = call.dimension(call.operation.axis)
     if any(one.dimensions and one.dimensions[axis] for one in call.sources):
         raise UnknownPlaceError
     return call.meet(call.sources)
 
 
-def _stacked(call: Call) -> Layout:
+def _stacked(call: LayerCall) -> Layout:
     axis = call.dimension(call.operation.axis, call.rank)
     return call.meet([one.with_new(axis) if one.dimensions else one for one in call.sources])
 
 
-def _reduced(call: Call) -> Layout:
+def _reduced(call: LayerCall) -> Layout:
     operation = call.operation
     axes = getattr(operation, "axes", None) if hasattr(operation, "axes") else operation.axis
     rank = len(call.first.dimensions)
@@ -309,21 +309,21 @@ def _reduced(call: Call) -> Layout:
     return call.first.placeless(gone) if operation.keepdims else call.first.without([*gone])
 
 
-def _reshaped(call: Call) -> Layout:
+def _reshaped(call: LayerCall) -> Layout:
     return call.first.reshaped(call.shapes[0], call.shape)
 
 
-def _permute(call: Call) -> Layout:
+def _permute(call: LayerCall) -> Layout:
     return call.first.permuted((0, *call.operation.dims))
 
 
-def _transpose(call: Call) -> Layout:
+def _transpose(call: LayerCall) -> Layout:
     rank = call.rank
     axes = call.operation.axes or range(rank)[::-1]
     return call.first.permuted([axis % rank for axis in axes])
 
 
-def _moved_axes(call: Call) -> Layout:
+def _moved_axes(call: LayerCall) -> Layout:
     rank, operation = call.rank, call.operation
     sources, goals = ([axis % rank for axis in axes] for axes in (operation.source, operation.destination))
     order = [axis for axis in range(rank) if axis not in sources]
@@ -332,14 +332,14 @@ def _moved_axes(call: Call) -> Layout:
     return call.first.permuted(order)
 
 
-def _swapped_axes(call: Call) -> Layout:
+def _swapped_axes(call: LayerCall) -> Layout:
     order = [*range(call.rank)]
     one, other = call.operation.axis1, call.operation.axis2
     order[one], order[other] = order[other], order[one]
     return call.first.permuted(order)
 
 
-def _expanded(call: Call) -> Layout:
+def _expanded(call: LayerCall) -> Layout:
     axes = call.operation.axis
     layout = call.first
     for axis in sorted(axis % call.rank for axis in ([axes] if isinstance(axes, int) else axes)):
@@ -347,7 +347,7 @@ def _expanded(call: Call) -> Layout:
     return layout
 
 
-def _squeezed(call: Call) -> Layout:
+def _squeezed(call: LayerCall) -> Layout:
     axes, shape = call.operation.axis, call.shapes[0]
     gone = (
         [k for k, size in enumerate(shape) if size == 1]
@@ -357,21 +357,21 @@ def _squeezed(call: Call) -> Layout:
     return call.first.without(gone)
 
 
-def _flipped(call: Call) -> Layout:
+def _flipped(call: LayerCall) -> Layout:
     axes = call.operation.axis
     rank = call.rank
     turned = range(rank) if axes is None else [axes] if isinstance(axes, int) else axes
     return call.changed({axis % rank: Cut(None, None, -1) for axis in turned})
 
 
-def _rolled(call: Call) -> Layout:
+def _rolled(call: LayerCall) -> Layout:
     axes = call.operation.axis
     if axes is None or any(call.first.dimensions[k] for k in ([axes] if isinstance(axes, int) else axes)):
         raise UnknownPlaceError
     return call.first
 
 
-def _repeated(call: Call) -> Layout:
+def _repeated(call: LayerCall) -> Layout:
     operation = call.operation
     if operation.axis is None or not isinstance(operation.repeats, int):
         raise UnknownPlaceError
@@ -379,7 +379,7 @@ def _repeated(call: Call) -> Layout:
     return call.changed({call.dimension(operation.axis): Finer(times, times, "same")})
 
 
-def _tiled(call: Call) -> Layout:
+def _tiled(call: LayerCall) -> Layout:
     repeats = call.operation.repeats
     repeats = [repeats] if isinstance(repeats, int) else [*repeats]
     repeats = [1] * (len(call.first.dimensions) - len(repeats)) + repeats
@@ -390,7 +390,7 @@ def _tiled(call: Call) -> Layout:
     return call.first
 
 
-def _split(call: Call) -> Layout:
+def _split(call: LayerCall) -> Layout:
     operation, number = call.operation, call.tensor._keras_history.tensor_index
     axis = call.dimension(operation.axis)
     cuts, size = operation.indices_or_sections, call.shapes[0][axis]
@@ -404,18 +404,18 @@ def _split(call: Call) -> Layout:
     return call.changed({axis: Cut(edges[number], edges[number + 1])})
 
 
-def _unstacked(call: Call) -> Layout:
+def _unstacked(call: LayerCall) -> Layout:
     return call.first.without([call.dimension(call.operation.axis)])
 
 
-def _taken(call: Call) -> Layout:
+def _taken(call: LayerCall) -> Layout:
     axis = call.operation.axis
     if axis is None or call.first.dimensions[call.dimension(axis)] or call.rank != len(call.shapes[0]):
         raise UnknownPlaceError
     return call.first
 
 
-def _sliced(call: Call) -> Layout:
+def _sliced(call: LayerCall) -> Layout:
     """`keras.ops.slice`: so many values of each dimension from the ones named."""
     starts = arguments_of(call.tensor)[1]
     if not isinstance(starts, list | tuple) or not all(isinstance(start, int) for start in starts):
@@ -424,7 +424,7 @@ def _sliced(call: Call) -> Layout:
     return call.changed({k: Cut(start, start + size) for k, (start, size) in enumerate(spans)})
 
 
-def _item(call: Call) -> Layout:
+def _item(call: LayerCall) -> Layout:
     """``x[key]``: slices cut, numbers take one and drop the dimension, None adds one."""
     key = arguments_of(call.tensor)[1]
     keys = list(key) if isinstance(key, list | tuple) else [key]
@@ -447,7 +447,7 @@ def _item(call: Call) -> Layout:
     return layout
 
 
-def _cut(call: Call, changes: dict[int, Change]) -> Layout:
+def _cut(call: LayerCall, changes: dict[int, Change]) -> Layout:
     """The first input with some dimensions cut, none of them dropped yet."""
     if not changes:
         return call.first
@@ -457,7 +457,7 @@ def _cut(call: Call, changes: dict[int, Change]) -> Layout:
         else size
         for k, size in enumerate(call.shapes[0])
     ]
-    kept = Call(call.operation, _Shaped(tuple(sizes)), call.shapes, call.sources, call.add_step)
+    kept = LayerCall(call.operation, _Shaped(tuple(sizes)), call.shapes, call.sources, call.add_step)
     return kept.changed(changes)
 
 
@@ -468,7 +468,7 @@ class _Shaped:
     shape: tuple[int | None, ...]
 
 
-def _margined(call: Call) -> Layout:
+def _margined(call: LayerCall) -> Layout:
     """`keras.ops.pad`, whatever it fills the margin with."""
     widths = call.operation.pad_width
     widths = [*widths] * len(call.shapes[0]) if len(widths) == 1 else widths
@@ -480,12 +480,12 @@ def _margined(call: Call) -> Layout:
     return call.changed(changes)
 
 
-def _wrapped(call: Call) -> Layout:
+def _wrapped(call: LayerCall) -> Layout:
     """A layer around another one that does to places what that one does."""
-    return layout_after(Call(call.operation.layer, call.tensor, call.shapes, call.sources, call.add_step))
+    return layout_after(LayerCall(call.operation.layer, call.tensor, call.shapes, call.sources, call.add_step))
 
 
-def _over_time(call: Call) -> Layout:
+def _over_time(call: LayerCall) -> Layout:
     """A layer applied to each slice of the second dimension: known where it works on the last one alone."""
     inner = type(call.operation.layer).__name__
     if inner != "Dense" and inner not in _NUMBER_BY_NUMBER.split():
@@ -493,7 +493,7 @@ def _over_time(call: Call) -> Layout:
     return _wrapped(call)
 
 
-_Rule = Callable[[Call], Layout]
+_Rule = Callable[[LayerCall], Layout]
 
 
 def _named(rule: _Rule, names: str) -> dict[str, _Rule]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from convfe_core.base.errors import SpecError
 from convfe_core.graph.cell_geometry import Axis, Pair, SpatialPath, Step, start_axes
-from convfe_core.graph.layer_places import Call, layout_after
+from convfe_core.graph.layer_places import LayerCall, layout_after
 from convfe_core.graph.layouts import NOWHERE, Layout, UnknownPlaceError, map_layout
 from convfe_core.graph.walk import operation_of, sources_of, tensors_in_order
 
@@ -130,7 +130,7 @@ class Trace:
         mark = len(self.steps)
         try:
             layout = layout_after(
-                Call(operation, tensor, [tuple(source.shape) for source in sources], known, self._add)
+                LayerCall(operation, tensor, [tuple(source.shape) for source in sources], known, self._add)
             )
             self._check_size(layout, tensor)
         except (UnknownPlaceError, SpecError):

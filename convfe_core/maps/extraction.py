@@ -15,7 +15,7 @@ from convfe_core.backbones.frozen_graph import run_graph
 from convfe_core.backbones.network import Described
 from convfe_core.base.arrays import FloatArray, PixelArray
 from convfe_core.base.background import ahead
-from convfe_core.base.errors import ImageError, SpecError
+from convfe_core.base.errors import ImageError, ModelFileError, SpecError
 from convfe_core.graph.cell_geometry import CellGrid
 from convfe_core.machine.machine_queue import MACHINE, OnWait, wait_silently
 from convfe_core.maps.feature_maps import FeatureMaps
@@ -43,11 +43,11 @@ def require_cells(backbone: Described, photo: Photo, size: Size) -> None:
     frame = frame_for(photo.height, photo.width, backbone, size)
     try:
         backbone.grid(frame.input_height, frame.input_width)
-    except SpecError as error:
+    except (SpecError, ModelFileError) as error:
+        why = str(error.__cause__ or error).rstrip(".")
         raise ImageError(
             f"{photo.name}: expected an image that {backbone.label} makes a map of, got one that enters it at "
-            f"{frame.input_width} x {frame.input_height} pixels; choose a larger size or an earlier layer "
-            f"({str(error).rstrip('.')})."
+            f"{frame.input_width} x {frame.input_height} pixels; choose a larger size or an earlier layer ({why})."
         ) from error
 
 

@@ -12,10 +12,10 @@ from convfe_core.base.folders import READERS_OVER_NETWORK, counts, known_folder,
 from convfe_core.base.wording import display_name
 from convfe_core.photos.picture_formats import BEGINNING, is_picture_name, others_in_words, sort_out
 
-Tell = Callable[[str], None]
+Say = Callable[[str], None]
 
 
-def photos_in_folder(path: str | Path, tell: Tell = lambda _line: None) -> list[Path]:
+def photos_in_folder(path: str | Path, tell: Say = lambda _line: None) -> list[Path]:
     """List the pictures of a folder, sorted by path, capitals and small letters alike.
 
     Files whose names tell nothing are looked into. Hidden files and folders are left out, links to folders are not
@@ -56,7 +56,7 @@ def photos_in_folder(path: str | Path, tell: Tell = lambda _line: None) -> list[
     return [folder / name for name in names if name in pictures]
 
 
-def photos_at_address(address: str, tell: Tell = lambda _line: None) -> dict[str, str]:
+def photos_at_address(address: str, tell: Say = lambda _line: None) -> dict[str, str]:
     """List the pictures of a folder at an address such as ``s3://bucket/photos``, sorted like those of a folder.
 
     Parameters

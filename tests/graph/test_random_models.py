@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 
 from convfe_core.backbones.network import open_network
 from convfe_core.catalog.specs import choose_preprocessing, parse_spec
-from tests.support.random_models import Known, RandomModel, random_models
+from tests.graph.random_models import Known, RandomModel, random_models
 
 EXAMPLES = int(os.environ.get("CONVFE_RANDOM_MODELS", "8"))
 """More by hand: ``CONVFE_RANDOM_MODELS=2000 pytest tests/test_random_models.py``."""
@@ -32,7 +32,7 @@ def test_maps_are_those_of_keras_and_cells_lie_where_a_bright_pixel_reaches_them
         for name in dict.fromkeys(taps):
             known = made.maps[name]
             assert not known.lost
-            looked = network.at(*tap_of(network, name))
+            looked = network.at(name)
             wanted = known.upright(np.asarray(keras.Model(made.model.inputs, known.tensor)(batch.astype(np.float32))))
             found = np.asarray(looked.features(batch))
             grid = looked.path.grid(*made.size)

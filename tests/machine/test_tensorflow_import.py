@@ -37,6 +37,8 @@ def test_a_program_of_others_is_left_as_it_is() -> None:
 def test_another_thread_finds_them_while_keras_is_imported(tmp_path: Path) -> None:
     (tmp_path / "keras.py").write_text(
         "import threading\n"
+        "class backend: backend = staticmethod(lambda: 'tensorflow')\n"
+        "class config: image_data_format, floatx = (lambda: 'channels_last'), (lambda: 'float32')\n"
         "def ask():\n    global found\n    import scipy\n    found = scipy.__name__\n"
         "asking = threading.Thread(target=ask)\nasking.start()\nasking.join()\n"
         "try:\n    import sklearn\nexcept ModuleNotFoundError as error:\n    print(error.name, found)\n"
