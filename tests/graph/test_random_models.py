@@ -12,7 +12,7 @@ from convfe_core.catalog.specs import choose_preprocessing, parse_spec
 from tests.graph.random_models import Known, RandomModel, random_models
 
 EXAMPLES = int(os.environ.get("CONVFE_RANDOM_MODELS", "8"))
-"""More by hand: ``CONVFE_RANDOM_MODELS=2000 pytest tests/test_random_models.py``."""
+"""More by hand: ``CONVFE_RANDOM_MODELS=2000 pytest tests/graph/test_random_models.py``."""
 
 
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=EXAMPLES == 8, suppress_health_check=list(HealthCheck))
@@ -72,7 +72,8 @@ def check_places(made: RandomModel, known: Known, looked) -> None:
     path = trace_path(looked.model, looked.tensor)
     grid = path.grid(*made.size)
     row, column = grid.rows // 2, grid.columns // 2
-    with tf.GradientTape() as tape:
+    with tf.GradientTape(watch_accessed_variables=False) as tape:  # the gradient of the picture alone
+        tape.watch(picture)
         values = part(picture)
         values = tf.transpose(values, (0, 2, 1, 3)) if known.turned else values
         axes = [axis + 1 for axis in (0, 1) if known.mirrored[axis]]
