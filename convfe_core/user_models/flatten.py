@@ -128,6 +128,10 @@ class _Rebuild:
             made = replay(operation, arguments, named)
             self._name_new(made, [arguments, named], self._name(operation.name, prefix))
             return made
+        if kind == "Pipeline":
+            for layer in operation.layers:
+                arguments = [self._call(layer, arguments, {}, prefix)]
+            return arguments[0]
         if kind == "Resizing" and arguments[0].shape[-1] in (1, 3):
             return arguments[0]  # pictures come in the size that it asks for
         if id(operation) not in self._made:

@@ -38,7 +38,7 @@ def arithmetic(tf: Any, x: Any) -> list[Any]:
         *(tf.where(x > 9.0, x, 0.0), tf.cast(tf.math.logical_and(x > 9.0, x <= 99.0), tf.float32)),
         *(tf.zeros_like(x), tf.ones_like(x), tf.math.pow(x, 2.0), tf.debugging.check_numerics(x, "numbers")),
         *(tf.linalg.matmul(x, tf.ones((3, 4))), tf.tensordot(x, tf.ones((3, 2)), 1)),
-        *(tf.matmul(x, x, transpose_b=True)),
+        tf.matmul(x, x, transpose_b=True),
         *(tf.image.convert_image_dtype(x, tf.float32), tf.one_hot(tf.argmax(x, -1), 3), tf.math.l2_normalize(x, -1)),
     ]
 
@@ -261,7 +261,7 @@ def test_a_node_that_tensorflow_2_0_to_2_3_wrote_is_what_it_computes(tmp_path: P
     layer["config"]["node_def"]["attr"] = {k: v for k, v in layer["config"]["node_def"]["attr"].items() if v}
     loaded, _ = load_model_file(hdf5(tmp_path / "m.h5", described(layer)))
     flat = flatten_model(loaded)
-    assert flat.layers[-1].name == "tf_op_layer_op"
+    assert flat.operations[-1].name == "tf_op_layer_op"
     np.testing.assert_allclose(
         np.asarray(flat(picture_values())), np.asarray(expected(tf, picture_values())), rtol=1e-4, atol=1e-3
     )
@@ -298,7 +298,7 @@ def test_names_of_calls_can_be_chosen_as_layers_and_do_not_collide() -> None:
     picture = tf_keras.Input((SIDE, SIDE, 3))
     x = tf_keras.layers.Conv2D(3, 1, name="true_divide")(picture / 255.0)
     model = tf_keras.Model(picture, tf_keras.layers.Add(name="add")([x, tf.nn.relu(1.0 - x) + 1.0]))
-    names = [layer.name for layer in flatten_model(model).layers]
+    names = [operation.name for operation in flatten_model(model).operations]
     assert {"true_divide", "add"} <= set(names)
     assert any(name.startswith("tf.nn.relu") for name in names)
     assert len(names) == len(set(names))
