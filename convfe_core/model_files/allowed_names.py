@@ -118,7 +118,7 @@ ActivityRegularization AlphaDropout AugMix CutMix Dropout Equalization GaussianD
 RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop RandomElasticTransform
 RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHeight RandomHue RandomInvert RandomPerspective
 RandomPosterization RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation RandomWidth
-RandomZoom SpatialDropout1D SpatialDropout2D SpatialDropout3D StochasticDepth
+RandomZoom Solarization SpatialDropout1D SpatialDropout2D SpatialDropout3D StochasticDepth
 """
 
 ONLY_IN_TRAINING = frozenset(_TRAINING.split())
