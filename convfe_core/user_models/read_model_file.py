@@ -103,13 +103,24 @@ def _load_hdf5(path: Path, name: str) -> tuple[Any, str]:
 
     held = check_hdf5(path, name)
     with h5py.File(path, "r") as file:
-        text = file.attrs.get("model_config")
+        text, version = file.attrs.get("model_config"), str(file.attrs.get("keras_version"))
     if text is None:
         raise _weights_alone(name, identify_weights(path), name)
     config = _parse(text, name)
     changed = _check(config, name)
-    keras_loader = _hdf5_loader(path, name, config, held, changed=changed)
-    return _first_that_opens(name, [keras_loader, _tf_keras_loader(path, name, held, config if changed else None)])
+    loaders = [
+        _hdf5_loader(path, name, config, held, changed=changed),
+        _tf_keras_loader(path, name, held, config if changed else None),
+    ]
+    only_keras_2 = version.startswith("2") and _holds(config, "RandomCrop")  # Keras 3's crops in training alone
+    return _first_that_opens(name, loaders[only_keras_2:])
+
+
+def _holds(node: Any, kind: str) -> bool:
+    """Whether a description has an object of a class."""
+    if isinstance(node, list):
+        return any(_holds(one, kind) for one in node)
+    return isinstance(node, dict) and (node.get("class_name") == kind or _holds([*node.values()], kind))
 
 
 def _check(config: dict[str, Any], name: str) -> bool:
