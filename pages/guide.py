@@ -125,8 +125,8 @@ st.write(
 st.code("\n".join(PLAIN_KERAS).format(package="keras_hub", file="my_backbone.keras", part=""), language="python")
 st.write(
     "`b` is the backbone: of a classifier or a detector, take `.backbone` of what was loaded. This works where all "
-    "layers are Keras' own, as in KerasHub's ResNet, ResNet-vd, CSPNet, DenseNet, EfficientNet and VGG. Its MobileNet "
-    "and HGNetV2 have layers of their own, whose program code is not run here."
+    "layers are Keras' own, as in KerasHub's ResNet, ResNet-vd, CSPNet, DenseNet, VGG and the first EfficientNet. "
+    "Its EfficientNetV2, MobileNet and HGNetV2 have layers of their own, whose program code is not run here."
 )
 
 st.subheader("The sample photographs", anchor=False)

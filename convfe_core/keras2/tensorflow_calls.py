@@ -494,12 +494,12 @@ def _grayscale_to_rgb(images: Any, **_: Any) -> Any:
 
 def _rgb_to_grayscale(images: Any, **_: Any) -> Any:
     """ITU-R BT.601's luma with the digits that TensorFlow has."""
-    return ops.sum(ops.multiply(images, np.float32([0.2989, 0.587, 0.114])), axis=-1, keepdims=True)
+    return ops.sum(ops.multiply(images, np.asarray([0.2989, 0.587, 0.114], np.float32)), axis=-1, keepdims=True)
 
 
 def _rgb_to_yuv(images: Any, **_: Any) -> Any:
     kernel = [[0.299, -0.14714119, 0.61497538], [0.587, -0.28886916, -0.51496512], [0.114, 0.43601035, -0.10001026]]
-    return ops.tensordot(images, np.float32(kernel), axes=1)
+    return ops.tensordot(images, np.asarray(kernel, np.float32), axes=1)
 
 
 def _per_image_standardization(image: Any, **_: Any) -> Any:
@@ -719,7 +719,7 @@ CALLS: dict[str, Call] = {
     "image.pad_to_bounding_box": _pad_to_box,
     "image.flip_left_right": lambda image, **_: ops.flip(image, axis=-2),
     "image.flip_up_down": lambda image, **_: ops.flip(image, axis=-3),
-    "image.convert_image_dtype": _same,  # whole numbers: see `tensorflow_layers`
+    "image.convert_image_dtype": _same,  # of numbers with a point; whole ones: see `tensorflow_layers`
 }
 """What each function of TensorFlow is in Keras 3, by the name that Keras 2 writes."""
 

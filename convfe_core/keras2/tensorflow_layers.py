@@ -19,7 +19,7 @@ def replay(layer: Any, arguments: list[Any], named: dict[str, Any]) -> Any:
 
     Parameters
     ----------
-    layer : of tf-keras, one of `TENSORFLOW_LAYERS`, named by a description that was checked
+    layer : of tf-keras, one of `convfe_core.model_files.allowed_names.TENSORFLOW_LAYERS`, as a checked file has it
     arguments, named : what it is called with
     """
     if type(layer).__name__ == "TensorFlowOpLayer":

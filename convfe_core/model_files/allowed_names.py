@@ -114,11 +114,11 @@ MODULES = (
 """Where a class may come from, with everything below."""
 
 _TRAINING = """
-ActivityRegularization AlphaDropout AugMix CutMix Dropout GaussianDropout GaussianNoise MixUp RandAugment
+ActivityRegularization AlphaDropout AugMix CutMix Dropout Equalization GaussianDropout GaussianNoise MixUp RandAugment
 RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop RandomElasticTransform
 RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHeight RandomHue RandomInvert RandomPerspective
 RandomPosterization RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation RandomWidth
-RandomZoom SpatialDropout1D SpatialDropout2D SpatialDropout3D StochasticDepth
+RandomZoom Solarization SpatialDropout1D SpatialDropout2D SpatialDropout3D StochasticDepth
 """
 
 ONLY_IN_TRAINING = frozenset(_TRAINING.split())

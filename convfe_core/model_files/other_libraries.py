@@ -35,8 +35,8 @@ def refusal_of_library(node: dict[str, Any], layer: str, file_name: str, *, oute
     if not (outermost or kind.endswith("Backbone")):
         return (
             f"{file_name}: layer {layer!r} is {library}'s own {kind!r}, whose program code is not run here. Networks "
-            f"of {library} whose layers are all Keras' own are opened, such as ResNet, CSPNet, DenseNet, EfficientNet "
-            "and VGG."
+            f"of {library} whose layers are all Keras' own are opened, such as ResNet, CSPNet, DenseNet, VGG and the "
+            "first EfficientNet."
         )
     part = f".get_layer({layer!r})" if not outermost else "" if kind.endswith("Backbone") else ".backbone"
     lines = "; ".join(line.format(package=package, file=file_name, part=part) for line in PLAIN_KERAS)

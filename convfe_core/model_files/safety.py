@@ -36,7 +36,7 @@ MOST_TIMES, HARMLESS_BYTES = 20, 50_000_000
 MOST_LAYERS = 3_000
 """The deepest network of Keras Applications has 1,041; Keras takes minutes to build tens of thousands."""
 MOST_PARTS = 1 << 12
-"""What one layer may split its input into: Keras makes a tensor of each before anything can be counted."""
+"""What layers may split their inputs into: Keras makes a tensor of each before anything can be counted."""
 
 _PART_KEYS = ("indices_or_sections", "num", "num_or_size_splits", "num_split")
 
@@ -53,7 +53,7 @@ def check_config(config: Any, file_name: str) -> None:
     ModelFileError : one sentence that names the layer
     """
     pending: list[tuple[Any, str]] = [(config, "")]
-    layers = 0
+    layers, parts = 0, 0.0
     while pending:
         node, layer = pending.pop()
         if isinstance(node, dict):
@@ -63,6 +63,12 @@ def check_config(config: Any, file_name: str) -> None:
             if layers > MOST_LAYERS:
                 raise ModelFileError(f"{file_name}: has more than {MOST_LAYERS:,} layers; expected fewer.")
             _check_values(node, layer, file_name)
+            parts += sum(_parts(node.get(key)) for key in _PART_KEYS)
+            if parts > MOST_PARTS:
+                raise ModelFileError(
+                    f"{file_name}: layer {layer!r} splits its input, which makes {parts:,.0f} parts so far; "
+                    f"expected at most {MOST_PARTS:,}."
+                )
             _check_inputs(node, layer, file_name)
             pending += [(value, layer) for key, value in node.items() if key != "compile_config"]
         elif isinstance(node, list):
@@ -141,11 +147,18 @@ def _check_values(node: dict[str, Any], layer: str, file_name: str) -> None:
                 f"{file_name}: layer {layer!r} carries program code as {key}; models are opened without running any. "
                 "Replace it by one of Keras' own functions and save the model again."
             )
-        if key in _PART_KEYS and isinstance(value, int | float) and value > MOST_PARTS:
-            raise ModelFileError(
-                f"{file_name}: layer {layer!r} splits its input into {value:,.0f} parts; "
-                f"expected at most {MOST_PARTS:,}."
-            )
+
+
+def _parts(described: Any) -> float:
+    """How many parts a setting asks for: a number, a list of sizes, or either as a node of a graph has it."""
+    if isinstance(described, list):
+        return len(described)
+    if isinstance(described, dict):
+        return max(map(_parts, described.values()), default=0)
+    try:
+        return float(described)
+    except (TypeError, ValueError):
+        return 0
 
 
 def _check_inputs(node: dict[str, Any], layer: str, file_name: str) -> None:

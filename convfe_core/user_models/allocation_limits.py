@@ -17,6 +17,7 @@ from typing import Any
 from convfe_core.base.errors import ModelFileError
 from convfe_core.graph.walk import operation_of, sources_of, tensors_in_order
 from convfe_core.machine.memory import room_mb
+from convfe_core.user_models.bounded_loops import bounded_parts_in_tf_keras
 
 SPARE_NUMBERS = 1_000_000
 """What layers may hold that files leave out: states of random layers, tables made from settings."""
@@ -40,7 +41,8 @@ def check_allocation(described: int, held: int, file_name: str, room: float | No
     """
     if described > held + SPARE_NUMBERS:
         raise ModelFileError(
-            f"{file_name}: describes layers of at least {described:,} numbers, but holds {held:,}; "
+            f"{file_name}: describes layers of at least {described * _NUMBER_MB:,.1f} MB, but holds "
+            f"{held * _NUMBER_MB:,.1f} MB; "
             "expected a whole model. Save the model again."
         )
     room = max(room_mb() if room is None else room, 0)
@@ -110,7 +112,7 @@ def shapes_in_a_pass(model: Any, height: int, width: int) -> dict[int, tuple[int
 
 @contextmanager
 def bounded_in_tf_keras(held: int, file_name: str) -> Iterator[None]:
-    """Refuse a model of Keras 2 at its first variable that is too much, as `check_allocation` does."""
+    """Refuse a model of Keras 2 at its first variable or split that is too much, as `check_allocation` does."""
     import tensorflow as tf
 
     described, room = 0, room_mb()
@@ -122,7 +124,7 @@ def bounded_in_tf_keras(held: int, file_name: str) -> Iterator[None]:
         check_allocation(described, held, file_name, room)
         return next_creator(**settings)
 
-    with tf.variable_creator_scope(create):
+    with tf.variable_creator_scope(create), bounded_parts_in_tf_keras(file_name):
         yield
 
 

@@ -41,6 +41,7 @@ from convfe_core.user_models.allocation_limits import (
     numbers_in_old_keras,
 )
 from convfe_core.user_models.bare_operations import load_with_operations, name_operations
+from convfe_core.user_models.bounded_loops import bound_loops
 
 EXPECTED = "a Keras model: .keras, .h5, .hdf5, or a SavedModel as a folder or zip"
 
@@ -102,12 +103,33 @@ def _load_hdf5(path: Path, name: str) -> tuple[Any, str]:
 
     held = check_hdf5(path, name)
     with h5py.File(path, "r") as file:
-        text = file.attrs.get("model_config")
+        text, version = file.attrs.get("model_config"), str(file.attrs.get("keras_version"))
     if text is None:
         raise _weights_alone(name, identify_weights(path), name)
     config = _parse(text, name)
+    changed = _check(config, name)
+    loaders = [
+        _hdf5_loader(path, name, config, held, changed=changed),
+        _tf_keras_loader(path, name, held, config if changed else None),
+    ]
+    only_keras_2 = version.startswith("2") and _holds(config, "RandomCrop")  # Keras 3's crops in training alone
+    return _first_that_opens(name, loaders[only_keras_2:])
+
+
+def _holds(node: Any, kind: str) -> bool:
+    """Whether a description has an object of a class."""
+    if isinstance(node, list):
+        return any(_holds(one, kind) for one in node)
+    return isinstance(node, dict) and (node.get("class_name") == kind or _holds([*node.values()], kind))
+
+
+def _check(config: dict[str, Any], name: str) -> bool:
+    """Judge a description before anything is made of it; True where it was changed, see `bound_loops`."""
     check_config(config, name)
-    return _first_that_opens(name, [_hdf5_loader(path, name, config, held), _tf_keras_loader(path, name, held)])
+    try:
+        return bound_loops(config)
+    except ModelFileError as error:
+        raise ModelFileError(f"{name}: {error}") from error
 
 
 def _load_archive(path: Path, name: str) -> tuple[Any, str]:
@@ -156,7 +178,7 @@ def _load_zipped_file(archive: zipfile.ZipFile, member: str, name: str) -> tuple
 def _load_keras_archive(archive: zipfile.ZipFile, name: str) -> tuple[Any, str]:
     """Load a ``.keras`` file from a copy that holds its description and weights and nothing else."""
     config = _parse(_read_member(archive, "config.json", name), name)
-    check_config(config, name)
+    _check(config, name)
     _drop_compilation(config)
     weights = "model.weights.h5"
     if weights not in archive.namelist():
@@ -190,7 +212,7 @@ def _load_saved_model(folder: Path, name: str) -> tuple[Any, str]:
     if not (folder / SAVED_MODEL).is_file():
         raise ModelFileError(f"{name}: expected {EXPECTED}. Received: a folder without {SAVED_MODEL}.")
     config = _saved_model_config(folder, name)
-    check_config(config, name)
+    _check(config, name)
 
     def load() -> tuple[Any, str]:
         import tf_keras
@@ -292,13 +314,15 @@ def _keras_loader(path: Path, name: str, count: Callable[[], int], held: int) ->
     return load
 
 
-def _hdf5_loader(path: Path, name: str, config: dict[str, Any], held: int) -> Callable[[], tuple[Any, str]]:
+def _hdf5_loader(
+    path: Path, name: str, config: dict[str, Any], held: int, *, changed: bool
+) -> Callable[[], tuple[Any, str]]:
     def load() -> tuple[Any, str]:
         import keras
 
         operations = name_operations(config)
         check_allocation(numbers_in_old_keras(config), held, name)
-        if operations:  # which Keras' own loader does not know
+        if operations or changed:  # of which Keras' own loader knows nothing
             model = load_with_operations(path, config)
         else:
             model = keras.models.load_model(path, compile=False, safe_mode=True)
@@ -307,12 +331,20 @@ def _hdf5_loader(path: Path, name: str, config: dict[str, Any], held: int) -> Ca
     return load
 
 
-def _tf_keras_loader(path: Path, name: str, held: int) -> Callable[[], tuple[Any, str]]:
+def _tf_keras_loader(
+    path: Path, name: str, held: int, config: dict[str, Any] | None = None
+) -> Callable[[], tuple[Any, str]]:
+    """Let Keras 2 open a file: an HDF5 file by a description of ours where there is one."""
+
     def load() -> tuple[Any, str]:
         import tf_keras
 
         with bounded_in_tf_keras(held, name):
-            model = tf_keras.models.load_model(str(path), compile=False, safe_mode=True)
+            if config is None:
+                model = tf_keras.models.load_model(str(path), compile=False, safe_mode=True)
+            else:
+                model = tf_keras.models.model_from_config(config)
+                model.load_weights(str(path))
         return model, f"tf-keras {tf_keras.__version__}"
 
     return load

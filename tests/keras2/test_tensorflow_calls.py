@@ -38,7 +38,7 @@ def arithmetic(tf: Any, x: Any) -> list[Any]:
         *(tf.where(x > 9.0, x, 0.0), tf.cast(tf.math.logical_and(x > 9.0, x <= 99.0), tf.float32)),
         *(tf.zeros_like(x), tf.ones_like(x), tf.math.pow(x, 2.0), tf.debugging.check_numerics(x, "numbers")),
         *(tf.linalg.matmul(x, tf.ones((3, 4))), tf.tensordot(x, tf.ones((3, 2)), 1)),
-        *(tf.matmul(x, x, transpose_b=True)),
+        tf.matmul(x, x, transpose_b=True),
         *(tf.image.convert_image_dtype(x, tf.float32), tf.one_hot(tf.argmax(x, -1), 3), tf.math.l2_normalize(x, -1)),
     ]
 
@@ -57,7 +57,7 @@ def activations(tf: Any, x: Any) -> list[Any]:
         *(backend.relu(x, max_value=6), backend.hard_sigmoid(x), backend.clip(x, 0, 1), backend.l2_normalize(x, -1)),
         *(backend.bias_add(x, backend.constant([1.0, 2.0, 3.0])), backend.sqrt(x), backend.pow(x, 2)),
         *(backend.mean(x, axis=[1, 2]), backend.std(x, -1), backend.max(x, axis=-1)),
-        nn.batch_normalization(x, *np.float32([[0.1, 0.2, 0.3], [1, 2, 3], [0, 1, 2], [4, 5, 6]]), 1e-3),
+        nn.batch_normalization(x, *np.asarray([[0.1, 0.2, 0.3], [1, 2, 3], [0, 1, 2], [4, 5, 6]], np.float32), 1e-3),
     ]
 
 
@@ -261,7 +261,7 @@ def test_a_node_that_tensorflow_2_0_to_2_3_wrote_is_what_it_computes(tmp_path: P
     layer["config"]["node_def"]["attr"] = {k: v for k, v in layer["config"]["node_def"]["attr"].items() if v}
     loaded, _ = load_model_file(hdf5(tmp_path / "m.h5", described(layer)))
     flat = flatten_model(loaded)
-    assert flat.layers[-1].name == "tf_op_layer_op"
+    assert flat.operations[-1].name == "tf_op_layer_op"
     np.testing.assert_allclose(
         np.asarray(flat(picture_values())), np.asarray(expected(tf, picture_values())), rtol=1e-4, atol=1e-3
     )
@@ -298,7 +298,36 @@ def test_names_of_calls_can_be_chosen_as_layers_and_do_not_collide() -> None:
     picture = tf_keras.Input((SIDE, SIDE, 3))
     x = tf_keras.layers.Conv2D(3, 1, name="true_divide")(picture / 255.0)
     model = tf_keras.Model(picture, tf_keras.layers.Add(name="add")([x, tf.nn.relu(1.0 - x) + 1.0]))
-    names = [layer.name for layer in flatten_model(model).layers]
+    names = [operation.name for operation in flatten_model(model).operations]
     assert {"true_divide", "add"} <= set(names)
     assert any(name.startswith("tf.nn.relu") for name in names)
     assert len(names) == len(set(names))
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("file", ["m.h5", "m.keras"])
+@pytest.mark.parametrize("sides", [(16, 20), (8, 30)])
+def test_a_random_crop_of_keras_2_makes_pictures_of_its_size_as_keras_2_does(
+    tmp_path: Path, file: str, sides: tuple[int, int]
+) -> None:
+    import tf_keras
+
+    picture = tf_keras.Input((*sides, 3))
+    model = tf_keras.Model(picture, tf_keras.layers.Conv2D(2, 1)(tf_keras.layers.RandomCrop(SIDE, SIDE)(picture)))
+    loaded, _ = load_model_file(saved(model, tmp_path / file))
+    values = np.random.default_rng(0).uniform(0, 255, (1, *sides, 3)).astype(np.float32)
+    want = np.asarray(model(values, training=False))
+    np.testing.assert_allclose(np.asarray(flatten_model(loaded)(values)), want, atol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_a_random_crop_of_keras_2_is_none_of_keras_3_where_that_could_read_it(tmp_path: Path) -> None:
+    import tf_keras
+
+    layers = [tf_keras.Input((16, 20, 3)), tf_keras.layers.RandomCrop(SIDE, SIDE), tf_keras.layers.ReLU(name="last")]
+    path = saved(tf_keras.Sequential(layers), tmp_path / "m.h5")
+    with h5py.File(path, "a") as file:  # as TensorFlow 2.3 to 2.8 wrote it
+        file.attrs["model_config"] = file.attrs["model_config"].replace('"rng_type": "stateful", ', "")
+    loaded, opened_with = load_model_file(path)
+    assert opened_with.startswith("tf-keras")
+    assert flatten_model(loaded).output_shape == (None, SIDE, SIDE, 3)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from convfe_core.base.errors import ModelFileError
-from convfe_core.model_files.allowed_names import ACTIVATIONS, CLASSES, LAYERS, OPERATIONS, REFUSED
+from convfe_core.model_files.allowed_names import ACTIVATIONS, CLASSES, LAYERS, ONLY_IN_TRAINING, OPERATIONS, REFUSED
 from convfe_core.model_files.safety import check_config
 from tests.model_files.test_safety import layer, sequential
 
@@ -95,3 +95,24 @@ def test_what_neither_list_knows_is_not_called_foreign_code() -> None:
 def test_images_layers_of_both_versions_are_all_among_those_that_a_network_is_made_of() -> None:
     assert {"Conv2D", "RandomCrop", "MixUp", "Repeat", "Split", "TFOpLambda", "TensorFlowOpLayer"} <= LAYERS
     assert np.all([name.isidentifier() for name in LAYERS])
+
+
+def test_what_stays_in_a_network_does_the_same_in_any_call() -> None:
+    """Layers for pictures whose calls train unless they are told otherwise are left out, entered or always alike."""
+    import keras
+
+    picture = np.random.default_rng(0).uniform(0, 255, (1, 12, 12, 3)).astype(np.float32)
+    settings = {"CenterCrop": (8, 8), "Resizing": (8, 8)}
+    training = {
+        name: kind
+        for name, kind in vars(keras.layers).items()
+        if inspect.isclass(kind)
+        and hasattr(kind, "call")
+        and "training" in inspect.signature(kind.call).parameters
+        and inspect.signature(kind.call).parameters["training"].default is True
+    }
+    staying = training.keys() & LAYERS - ONLY_IN_TRAINING - {"Pipeline"}
+    assert {"AutoContrast", "CenterCrop", "Resizing"} <= staying
+    for name in staying:
+        layer = training[name](*settings.get(name, ()))
+        np.testing.assert_array_equal(layer(picture), layer(picture, training=False), err_msg=name)

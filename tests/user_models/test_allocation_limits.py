@@ -104,7 +104,7 @@ def test_a_small_file_cannot_make_the_machine_allocate_much(tmp_path: Path, name
     with pytest.raises(ModelFileError) as caught:
         load_model_file(path)
     assert re.fullmatch(
-        rf"{name}: describes layers of at least [\d,]{{10,}} numbers, but holds 0; expected a whole model. "
+        rf"{name}: describes layers of at least [\d,]{{5,}}\.\d MB, but holds 0\.0 MB; expected a whole model. "
         "Save the model again.",
         str(caught.value),
     )
@@ -169,7 +169,7 @@ def test_keras_3_and_tf_keras_count_the_same(monkeypatch: pytest.MonkeyPatch) ->
     with bounded_in_tf_keras(numbers, "m.h5"):
         tf_keras.models.model_from_config(old(small))
     with (
-        pytest.raises(ModelFileError, match=f"at least {numbers} numbers, but holds {numbers - 1};"),
+        pytest.raises(ModelFileError, match=r"describes layers of at least 0\.0 MB, but holds 0\.0 MB;"),
         bounded_in_tf_keras(numbers - 1, "m.h5"),
     ):
         tf_keras.models.model_from_config(old(small))
@@ -178,9 +178,7 @@ def test_keras_3_and_tf_keras_count_the_same(monkeypatch: pytest.MonkeyPatch) ->
 def test_layers_that_do_not_fit_are_refused_with_both_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("convfe_core.user_models.allocation_limits.room_mb", lambda: 100.0)
     check_allocation(2**20, 2**20 - SPARE_NUMBERS, "m.keras")
-    with pytest.raises(
-        ModelFileError, match=r"m\.keras: describes layers of at least 1,048,576 numbers, but holds 48,575;"
-    ):
+    with pytest.raises(ModelFileError, match=r"m\.keras: describes layers of at least 4\.0 MB, but holds 0\.2 MB;"):
         check_allocation(2**20, 2**20 - SPARE_NUMBERS - 1, "m.keras")
     with pytest.raises(ModelFileError, match=r"m\.keras: its layers take at least 400 MB, and 100 MB are free"):
         check_allocation(100 * 2**20, 100 * 2**20, "m.keras")
@@ -301,5 +299,5 @@ def test_giant_layers_without_their_numbers_are_refused(tmp_path: Path) -> None:
         with zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
             archive.writestr("config.json", json.dumps(described))
             archive.write(inner, "model.weights.h5")
-        with pytest.raises(ModelFileError, match=r"describes layers of at least [\d,]{10,} numbers, but holds 0"):
+        with pytest.raises(ModelFileError, match=r"describes layers of at least [\d,]{5,}\.\d MB, but holds 0\.0 MB"):
             load_model_file(tmp_path / "m.keras")

@@ -37,7 +37,7 @@ def densenet(la: Any, x: Any) -> Any:
     for _ in range(2):
         y = la.Activation("relu")(la.BatchNormalization()(x))
         x = la.Concatenate()([x, la.Conv2D(4, 3, padding="same", use_bias=False)(y)])
-    return la.AveragePooling2D(2, 2)(la.Conv2D(8, 1)(x))
+    return la.Conv2D(4, 1)(la.AveragePooling2D(2, 2)(la.Conv2D(8, 1)(x)))
 
 
 def efficientnet(la: Any, x: Any) -> Any:
