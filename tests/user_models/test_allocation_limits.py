@@ -257,7 +257,7 @@ HOSTILE_SIZES: dict[str, Callable[[Any, Any], Any]] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE_SIZES)
-def test_what_makes_terabytes_of_a_picture_is_refused_in_megabytes_before_any_pass(tmp_path: Path, name: str) -> None:
+def test_what_makes_terabytes_of_a_picture_is_refused_before_any_pass(tmp_path: Path, name: str) -> None:
     import keras
 
     side = 10**6 if name == "a picture" else 32
@@ -265,9 +265,12 @@ def test_what_makes_terabytes_of_a_picture_is_refused_in_megabytes_before_any_pa
     x = keras.layers.Conv2D(4, 1)(HOSTILE_SIZES[name](keras, picture))
     keras.Model(picture, x).save(tmp_path / "m.keras")
     before = resident_mb()
-    with pytest.raises(
-        ModelFileError, match=r"m\.keras: its layers make [\d,]{6,} MB of a picture of \d+ x \d+ pixels"
-    ):
+    # What copies a picture moves its cells in a way that is not followed: nothing behind it is offered or run.
+    unfollowed = name in ("tiles", "a broadcast")
+    said = (
+        r"expected a network with feature maps" if unfollowed else r"its layers make [\d,]{6,} MB of a picture of \d+ x"
+    )
+    with pytest.raises(ModelFileError, match=rf"m\.keras: {said}"):
         open_model(tmp_path / "m.keras")
     assert resident_mb() - before < MEMORY_MB
 
