@@ -11,7 +11,7 @@ from convfe_core.base.pace import Pace, Progress
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.jobs.local_engine import LocalEngine
 from convfe_core.jobs.parts import Parts
-from tests.support.jobs import Squares, shards
+from tests.jobs.squares import Squares, shards
 
 EARLY = {name: parse_spec("TinyResNet") for name in ("Square", "Odd", "Bad")}
 

@@ -34,7 +34,7 @@ from convfe_core.jobs.ray_cluster import package_versions
 from convfe_core.jobs.ray_engine import ATTEMPTS, LOST, RayEngine
 from convfe_core.jobs.ray_workers import Workers
 from tests.conftest import ROOT, need
-from tests.support.jobs import Squares, shards
+from tests.jobs.squares import Squares, shards
 from tests.support.object_store import filled, object_store
 from tests.support.rankings import patches
 from tests.support.servers import free_port
