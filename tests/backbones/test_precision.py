@@ -50,6 +50,7 @@ def test_what_fast_means_here_is_said() -> None:
     assert explain_precision("fast").startswith("bfloat16 with" if bfloat16_unit() else "float32, because")
 
 
+@pytest.mark.machine
 def test_both_precisions_live_in_one_process() -> None:
     exact, fast = (load_backbone(parse_spec(SMALL), precision=precision) for precision in ("float32", "fast"))
     batch = np.stack([noise(96, 128), noise(96, 128, seed=1)])

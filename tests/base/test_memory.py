@@ -3,6 +3,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from convfe_core.base.memory import memory_limit_mb
 
 
@@ -25,6 +27,7 @@ def test_the_setting_decides(tmp_path: Path) -> None:
     assert memory_limit_mb({"CONVFE_MEMORY_MB": "1000"}, (limit,)) == 1000
 
 
+@pytest.mark.machine
 def test_where_tensorflow_keeps_no_count_of_its_memory_a_backbone_is_loaded_and_charged_all_the_same() -> None:
     code = """
 import tensorflow as tf
