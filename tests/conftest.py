@@ -76,10 +76,10 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 @pytest.fixture(autouse=True, scope="session")
 def few_timings() -> Iterator[None]:
     """Rankings time a backbone for a moment only: how times are taken is proved in tests/scoring."""
-    from convfe_core.ranking import score_rows
+    from convfe_core.backbones.measured_cost import time_batches
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(score_rows, "time_batches", partial(score_rows.time_batches, seconds=0.05))
+        patch.setattr("convfe_core.ranking.score_rows.time_batches", partial(time_batches, seconds=0.05))
         yield
 
 

@@ -165,6 +165,7 @@ def test_a_ranking_goes_on_without_what_is_missing_and_the_next_one_mends_it(
 ) -> None:
     """The worker is killed in the middle of the second backbone, and the weights are gone when the next one asks."""
     monkeypatch.setattr(shards_module, "SHARD_IMAGES", 10)
+    monkeypatch.setattr(ray_engine, "ATTEMPTS", 2)  # that there are three is seen above
     weights = tmp_path / "own.weights.h5"
     open_network(parse_spec("TinyResNet")).model.save_weights(weights)
     own = f"TinyResNet:{weights}"
