@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Ray listens on all addresses of the machine: this lets in who knows it, and leaves the home folder as it is.
 os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32), RAY_USAGE_STATS_ENABLED="0")
-os.environ["RAY_worker_niceness"] = "0"  # Ray's workers would wait for all other tests
+os.environ.update(RAY_worker_niceness="0")  # or Ray's workers would let all other tests go first
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
