@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from convfe_core.graph.cell_geometry import CellGrid
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.photos.letterbox import Frame
 from convfe_core.photos.photo import Photo
-from convfe_core.ranking.results import RankResult
+
+if TYPE_CHECKING:
+    from convfe_core.ranking.results import RankResult
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Ray listens on all addresses of the machine: this lets in who knows it, and leaves the home folder as it is.
 os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32), RAY_USAGE_STATS_ENABLED="0")
+os.environ.update(RAY_worker_niceness="0")  # or Ray's workers would let all other tests go first
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 CHROMIUM = Path("/usr/bin/chromium")
+TOGETHER = ("tests/browser/", "tests/jobs/test_ray_", "tests/ranking/")
+"""Beginnings of the names of files that share something dear: each group stays with one process of pytest-xdist."""
 
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a system of the Unix family")
@@ -36,6 +44,18 @@ def need(present: bool, what: str) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(f"CI must provide {what}")
     pytest.skip(f"needs {what}")
+
+
+class Together(LoadFileScheduling):
+    """Hands the processes a file at a time, or a whole group of `TOGETHER`."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((group for group in TOGETHER if nodeid.startswith(group)), super()._split_scope(nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)  # without pytest-xdist nobody asks
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Together | None:
+    return Together(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -55,6 +75,16 @@ def shared() -> Path:
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """What commands keep for the next call stays within a test."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def few_timings() -> Iterator[None]:
+    """Rankings time a backbone for a moment only: how times are taken is proved in tests/scoring."""
+    from convfe_core.backbones.measured_cost import time_batches
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("convfe_core.ranking.score_rows.time_batches", partial(time_batches, seconds=0.05))
+        yield
 
 
 @pytest.fixture

@@ -1,14 +1,18 @@
-"""A real server on a free port of this machine, and a real browser looking at it."""
+"""A real server on a free port of this machine, and a real browser looking at it: one of each for all tests here.
+
+A test that measures a server, changes its settings or ends it has one of its own.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.conftest import CHROMIUM, need
-from tests.support.servers import serve
+from tests.support.servers import Server, serve
 
 FLAGS = [
     "--no-sandbox",
@@ -21,11 +25,40 @@ FLAGS = [
 ]
 
 
+COUNT_ON_SIGNAL = """
+import os, signal, sys, traceback
+
+NAMES = "script_runner.py", "/convfe_core/", "/pages/"
+
+def count(*_):
+    stacks = [traceback.walk_stack(frame) for frame in sys._current_frames().values()]
+    busy = sum(any(name in f.f_code.co_filename for f, _ in stack for name in NAMES) for stack in map(list, stacks))
+    os.write(2, f"{busy} busy threads\\n".encode())
+
+signal.signal(signal.SIGUSR1, count)
+"""
+
+
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the app, served with an empty weights cache and no way to a network."""
-    with serve(tmp_path_factory.mktemp("server")) as running:
-        yield running.address
+def hosted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A hosted server, with an empty weights cache and no way to a network, whose log must tell of no fault.
+
+    At SIGUSR1 it writes to its log how many of its threads run its visitors' scripts or our code.
+    """
+    folder = tmp_path_factory.mktemp("hosted")
+    (folder / "sitecustomize.py").write_text(COUNT_ON_SIGNAL)
+    settings = {"CONVFE_HOSTED": "1", "CONVFE_LOG_LEVEL": "DEBUG", "PYTHONPATH": str(folder)}
+    with serve(folder, settings) as server:
+        yield server
+    log = server.log.read_text()
+    assert "Traceback" not in log
+    assert re.search(r"\bfault ", log) is None
+
+
+@pytest.fixture
+def server(hosted: Server) -> str:
+    """The address of its first page."""
+    return hosted.address
 
 
 @pytest.fixture(scope="session")

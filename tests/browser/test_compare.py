@@ -1,4 +1,7 @@
-"""What a visitor sees: a real server, a real browser, no network beyond this machine."""
+"""What a visitor sees: a real server, a real browser, no network beyond this machine.
+
+The first four are the main path and run every time: open, look at a cell, choose a backbone, bring a photograph.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,6 @@ from convfe_core.maps.feature_maps import value_range
 from convfe_core.maps.input_size import Size
 from convfe_core.photos.gallery import DEFAULT_SAMPLES, SAMPLES, load_sample
 from tests.support.builders import noise, png
-
-pytestmark = pytest.mark.slow
 
 CHART = ".js-plotly-plot"
 HEATMAPS = """chart => chart.data.filter(trace => trace.type === 'heatmap')
@@ -106,6 +107,7 @@ def test_an_uploaded_photograph_gets_its_row(page: Page, server: str, tmp_path: 
     assert alerts == []
 
 
+@pytest.mark.slow
 def test_the_scale_scope_changes_the_colours(page: Page, server: str) -> None:
     open_app(page, server)
     own = heatmaps(page)
@@ -122,6 +124,7 @@ def test_the_scale_scope_changes_the_colours(page: Page, server: str) -> None:
     assert shared != own
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("colours", ["Viridis", "Inferno", "Greys"])
 def test_a_map_has_the_colours_that_were_chosen(page: Page, server: str, colours: str) -> None:
     open_app(page, f"{server}/?colours={colours}")
@@ -132,6 +135,7 @@ def test_a_map_has_the_colours_that_were_chosen(page: Page, server: str, colours
     np.testing.assert_allclose(np.asarray(picture, np.int16), expected, atol=2)
 
 
+@pytest.mark.slow
 def test_zooming_into_one_panel_zooms_all_of_its_row(page: Page, server: str) -> None:
     open_app(page, server)
     panel = page.locator(CHART).first.locator(".heatmaplayer image").first.bounding_box()
@@ -158,6 +162,7 @@ def luminance(colour: str) -> float:
     return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_words_on_the_figures_are_legible_in_light_and_dark(page: Page, server: str, scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)
@@ -169,12 +174,14 @@ def test_words_on_the_figures_are_legible_in_light_and_dark(page: Page, server: 
     assert (light + 0.05) / (dark + 0.05) >= 4.5
 
 
+@pytest.mark.slow
 def test_a_narrow_window_scrolls_the_row_and_not_the_page(page: Page, server: str) -> None:
     page.set_viewport_size({"width": 420, "height": 800})
     open_app(page, server)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
 
 
+@pytest.mark.slow
 def test_presenting_hides_the_controls_and_goes_through_the_images(page: Page, server: str) -> None:
     open_app(page, server)
     page.get_by_test_id("stMain").get_by_text("Present", exact=True).click()
@@ -189,6 +196,7 @@ def test_presenting_hides_the_controls_and_goes_through_the_images(page: Page, s
     expect(page.locator(CHART)).to_have_count(1)
 
 
+@pytest.mark.slow
 def test_a_page_turned_below_the_rows_begins_at_its_first_row(page: Page, server: str) -> None:
     nine = "&".join(f"samples={sample.name}" for sample in SAMPLES[:9])
     page.goto(f"{server}/?backbones=TinyMobileNet&{nine}")
@@ -204,6 +212,7 @@ def test_a_page_turned_below_the_rows_begins_at_its_first_row(page: Page, server
     expect(pager).not_to_be_in_viewport()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(1366, 768), (1920, 1080), (2560, 1440)])
 @pytest.mark.parametrize("backbones", ["TinyResNet", "TinyResNet,TinyMobileNet"])
 def test_a_presented_row_fills_the_window_and_still_answers_the_mouse(

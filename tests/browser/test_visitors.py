@@ -23,32 +23,7 @@ pytestmark = pytest.mark.slow
 CHART = ".js-plotly-plot"
 WORK = "/?samples=chelsea&samples=astronaut&samples=coffee&samples=rocket&samples=coins&samples=retina"
 LONG_WORK = f"{WORK}&size=640&backbones=DenseNet121:untrained"
-COUNT_ON_SIGNAL = """
-import os, signal, sys, traceback
-
-NAMES = "script_runner.py", "/convfe_core/", "/pages/"
-
-def count(*_):
-    stacks = [traceback.walk_stack(frame) for frame in sys._current_frames().values()]
-    busy = sum(any(name in f.f_code.co_filename for f, _ in stack for name in NAMES) for stack in map(list, stacks))
-    os.write(2, f"{busy} busy threads\\n".encode())
-
-signal.signal(signal.SIGUSR1, count)
-"""
 LIMIT_S = 120
-
-
-@pytest.fixture(scope="module")
-def hosted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A hosted server that writes to its log how many threads run its visitors' scripts or our code, at SIGUSR1."""
-    folder = tmp_path_factory.mktemp("hosted")
-    (folder / "sitecustomize.py").write_text(COUNT_ON_SIGNAL)
-    settings = {"CONVFE_HOSTED": "1", "CONVFE_LOG_LEVEL": "DEBUG", "PYTHONPATH": str(folder)}
-    with serve(folder, settings) as server:
-        yield server
-    log = server.log.read_text()
-    assert "Traceback" not in log
-    assert "fault " not in log
 
 
 @contextmanager

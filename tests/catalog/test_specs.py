@@ -1,13 +1,13 @@
 """The catalog against Keras itself, and the names that lead to its entries."""
 
 import warnings
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from convfe_core.base.errors import SpecError
 from convfe_core.base.wording import LONGEST_STEM, file_stem
-from convfe_core.catalog.builders import build_model
 from convfe_core.catalog.specs import (
     CATALOG,
     Spec,
@@ -16,6 +16,7 @@ from convfe_core.catalog.specs import (
     parse_spec,
     require_different_labels,
 )
+from tests.support.networks import layers_of, without_weights
 
 KERAS_ENTRIES = [a for a in CATALOG.values() if a.weight_file is not None]
 FAMILIES = list(dict.fromkeys(a.family for a in CATALOG.values()))
@@ -51,18 +52,14 @@ def test_the_built_in_ones_come_first_and_families_stay_together() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_entry_builds_untrained_with_its_stated_parameters(family: str) -> None:
-    import keras
-
     for architecture in CATALOG.values():
         if architecture.family == family:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
-                model = build_model(architecture)
+                model = layers_of(architecture)
             assert model.count_params() == architecture.parameters, architecture.name
             assert model.input_shape == (None, None, None, 3)
             assert len(model.output_shape) == 4
-            del model
-            keras.backend.clear_session()
 
 
 @pytest.mark.slow
@@ -76,11 +73,11 @@ def test_weight_files_are_the_ones_that_keras_requests(family: str, intercepted:
             # NASNet takes its ImageNet weights only at a fixed size
             side = 224 if family == "NASNet" else None
             builder = getattr(keras.applications, architecture.keras_name)
+            build = partial(builder, include_top=False, input_shape=(side, side, 3), **architecture.keras_arguments)
             with pytest.raises(RequestedError) as request:
-                builder(include_top=False, input_shape=(side, side, 3), **architecture.keras_arguments)
+                without_weights(build)
             file = architecture.weight_file
             assert request.value.args == (file.name, file.url, file.digest, "models")
-            keras.backend.clear_session()
 
 
 def test_sizes_of_downloads_are_what_the_parameters_take() -> None:
@@ -97,11 +94,11 @@ def test_top_1_accuracies_are_percentages_and_grow_with_width() -> None:
         assert [a.top1 for a in sorted(widths, key=lambda a: a.width)] == sorted(a.top1 for a in widths)
 
 
-@pytest.mark.parametrize("name", ["MobileNetV3Small-0.75", pytest.param("NASNetMobile", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["MobileNetV3Small-0.75", "NASNetMobile"])
 def test_layers_are_called_alike_in_every_build(name: str) -> None:
     architecture = CATALOG[name]
-    first = [layer.name for layer in build_model(architecture).layers]
-    assert [layer.name for layer in build_model(architecture).layers] == first
+    first = [layer.name for layer in layers_of(architecture).layers]
+    assert [layer.name for layer in layers_of(architecture).layers] == first
 
 
 @pytest.mark.parametrize(

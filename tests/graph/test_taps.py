@@ -8,6 +8,7 @@ from convfe_core.catalog.builders import build_model
 from convfe_core.catalog.specs import CATALOG
 from convfe_core.graph.taps import STAGES, resolve_tap, stage_taps
 from convfe_core.graph.tracing import trace_path
+from tests.support.networks import layers_of
 
 SMALLEST = {
     **{a.family: a for a in sorted(CATALOG.values(), key=lambda a: -a.parameters)},
@@ -103,7 +104,7 @@ def test_every_stage_has_as_many_cells_as_its_output(network) -> None:
     ],
 )
 def test_stages_end_where_detectors_take_them(name: str, layers: list[str]) -> None:
-    stages = stage_taps(build_model(CATALOG[name]))
+    stages = stage_taps(layers_of(CATALOG[name]))
     assert [tap.layer for tap in stages.values()] == layers
 
 
@@ -127,14 +128,14 @@ def test_a_capped_ending_is_looked_at_without_its_cap(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["VGG16", "MobileNetV3Small-0.75", "TinyMobileNet"])
 def test_other_endings_are_left_alone(name: str) -> None:
-    model = build_model(CATALOG[name])
+    model = layers_of(CATALOG[name])
     tensor, tap = resolve_tap(model, CATALOG[name], "auto")
     assert tensor is model.output
     assert not tap.uncapped
 
 
 def test_convnext_is_looked_at_before_its_last_normalisation() -> None:
-    model = build_model(CATALOG["ConvNeXtTiny"])
+    model = layers_of(CATALOG["ConvNeXtTiny"])
     tensor, tap = resolve_tap(model, CATALOG["ConvNeXtTiny"], "auto")
     assert tensor is model.layers[-1].input
     assert not tap.uncapped
@@ -142,7 +143,7 @@ def test_convnext_is_looked_at_before_its_last_normalisation() -> None:
 
 
 def test_a_layer_is_looked_at_as_it_is() -> None:
-    model = build_model(CATALOG["MobileNet-0.25"])
+    model = layers_of(CATALOG["MobileNet-0.25"])
     tensor, tap = resolve_tap(model, CATALOG["MobileNet-0.25"], "conv_pw_3_relu")
     assert tensor is model.get_layer("conv_pw_3_relu").output
     assert (tap.name, tap.layer, tap.channels, tap.stride, tap.uncapped) == (
@@ -155,19 +156,19 @@ def test_a_layer_is_looked_at_as_it_is() -> None:
 
 
 def test_an_unknown_layer_is_answered_with_near_ones() -> None:
-    model = build_model(CATALOG["MobileNet-0.25"])
+    model = layers_of(CATALOG["MobileNet-0.25"])
     with pytest.raises(SpecError, match=r"Received: 'conv_pw_3_rely'\. Did you mean conv_pw_3_relu"):
         resolve_tap(model, CATALOG["MobileNet-0.25"], "conv_pw_3_rely")
 
 
 def test_a_stage_that_is_not_there_is_named() -> None:
-    model = build_model(CATALOG["TinyResNet"])
+    model = layers_of(CATALOG["TinyResNet"])
     with pytest.raises(SpecError, match="C5"):
         resolve_tap(model, CATALOG["TinyResNet"], "C5")
 
 
 def test_a_layer_without_a_map_is_refused() -> None:
-    model = build_model(CATALOG["EfficientNetB0"])
+    model = layers_of(CATALOG["EfficientNetB0"])
     with pytest.raises(SpecError, match=r"Expected a layer with a map|is \(n, h, w, C\)"):
         resolve_tap(model, CATALOG["EfficientNetB0"], "block1a_se_squeeze")
     with pytest.raises(SpecError, match="Expected a layer with a map"):

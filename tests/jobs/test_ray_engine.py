@@ -9,9 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,32 +31,15 @@ from convfe_core.jobs.parts import Parts
 from convfe_core.jobs.ray_cluster import package_versions
 from convfe_core.jobs.ray_engine import ATTEMPTS, LOST, RayEngine
 from convfe_core.jobs.ray_workers import Workers
-from tests.conftest import ROOT, need, posix
+from tests.conftest import ROOT, posix
 from tests.jobs.squares import Squares, shards
-from tests.support.object_store import filled, object_store
+from tests.support.object_store import filled
 from tests.support.rankings import patches
 from tests.support.servers import free_port
 
 pytestmark = pytest.mark.slow
 
 SMALL = Workers(cpus=1, memory_mb=100)
-
-
-@pytest.fixture(scope="module")
-def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with object_store(tmp_path_factory.mktemp("store")) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def here(bucket: str) -> Iterator[Any]:
-    """A cluster of this machine, which reaches the object store."""
-    need(find_spec("ray") is not None, "Ray, which the extra named test brings")
-    import ray
-
-    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=200 * 2**20)
-    yield ray
-    ray.shutdown()
 
 
 @pytest.fixture
@@ -184,6 +165,7 @@ def test_a_ranking_goes_on_without_what_is_missing_and_the_next_one_mends_it(
 ) -> None:
     """The worker is killed in the middle of the second backbone, and the weights are gone when the next one asks."""
     monkeypatch.setattr(shards_module, "SHARD_IMAGES", 10)
+    monkeypatch.setattr(ray_engine, "ATTEMPTS", 2)  # that there are three is seen above
     weights = tmp_path / "own.weights.h5"
     open_network(parse_spec("TinyResNet")).model.save_weights(weights)
     own = f"TinyResNet:{weights}"

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 FIRST = "import sys\nfrom convfe_core.machine.tensorflow_import import TAKEN_ALONG, import_tensorflow, keep_lean\n"
@@ -17,6 +18,7 @@ def finished(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", FIRST + code], capture_output=True, text=True, check=True)
 
 
+@pytest.mark.slow
 def test_keras_works_without_what_it_takes_along_and_others_still_find_it() -> None:
     code = """
 keep_lean()
@@ -30,6 +32,7 @@ print(pandas.DataFrame({"a": [1]}).shape)
     assert run(code) == ["[]", "(1,", "2)", "(1,", "1)"]
 
 
+@pytest.mark.slow
 def test_a_program_of_others_is_left_as_it_is() -> None:
     assert run("import_tensorflow()\nprint('pandas' in sys.modules)") == ["True"]
 

@@ -241,6 +241,7 @@ def test_no_place_to_write_is_named(server: WeightServer, tmp_path: Path, monkey
         fetch_weights(architecture_of(BODY))
 
 
+@pytest.mark.slow
 def test_the_cache_is_where_keras_has_it(tmp_path: Path) -> None:
     """In a process of its own, since Keras reads the environment when it is imported."""
     environment = {key: value for key, value in os.environ.items() if key != "KERAS_HOME"} | {"HOME": str(tmp_path)}

@@ -2,6 +2,7 @@
 
 import shutil
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,7 @@ def export(tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return exported(with_head(tiny), tmp_path_factory.mktemp("runs") / "best")
 
 
+@cache
 def maps_of(spec: Spec):
     return next(extract_maps(load_backbone(spec), [photo(200, 300)], Size("224")))
 
@@ -126,6 +128,7 @@ def test_an_export_of_keras_2_names_its_variables_alike(tmp_path: Path) -> None:
     np.testing.assert_allclose(np.asarray(fresh(batch)), np.asarray(theirs(batch)), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_network_that_is_there_twice_is_nobodys(tiny, tmp_path: Path) -> None:
     import keras
 

@@ -15,6 +15,7 @@ from convfe_core.model_files.allowed_names import ONLY_IN_TRAINING
 from convfe_core.model_files.safety import MOST_LAYERS, check_config
 from convfe_core.user_models import read_model_file as model_formats
 from convfe_core.user_models.read_model_file import load_model_file
+from tests.support.networks import layers_of
 
 MARK = "ran.txt"
 
@@ -372,7 +373,6 @@ def test_layers_that_are_left_out_change_nothing_outside_training() -> None:
 def test_every_layer_of_the_catalog_is_allowed() -> None:
     import keras
 
-    from convfe_core.catalog.builders import build_model
     from convfe_core.catalog.specs import find_architecture
 
     for name in (
@@ -383,7 +383,7 @@ def test_every_layer_of_the_catalog_is_allowed() -> None:
         "NASNetMobile",
         "ResNet50",
     ):
-        check_config(keras.saving.serialize_keras_object(build_model(find_architecture(name))), name)
+        check_config(keras.saving.serialize_keras_object(layers_of(find_architecture(name))), name)
 
 
 def test_a_weight_file_with_external_links_is_refused_too(tmp_path: Path) -> None:

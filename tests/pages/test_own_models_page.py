@@ -68,6 +68,7 @@ def test_weights_without_a_model_are_of_the_architecture_that_the_user_names(app
     assert "MobileNetV2-0.35:headed" in charts(app)[0]
 
 
+@pytest.mark.slow
 def test_a_zip_of_an_export_is_weights_whose_architecture_is_found(app: AppTest, tmp_path: Path) -> None:
     path = zipped(
         exported(with_head(open_network(parse_spec("TinyResNet")).model), tmp_path / "best"), tmp_path / "b.zip"

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import threading
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -170,19 +171,27 @@ class Elsewhere:
         return LocalEngine().finish(pickle.loads(pickle.dumps(job)), *arguments)
 
 
+@pytest.fixture(scope="module")
+def near() -> dict[str, Any]:
+    """The numbers of a ranking that is computed here."""
+    return to_json(RankRun(dataset(patches(3)), [parse_spec(SMALL)], RankOptions(Size("96"), cost=False)).run())
+
+
 @pytest.mark.parametrize(("cost", "loaded"), [(False, []), (True, [SMALL])])
-def test_where_others_compute_nothing_is_loaded_here_but_for_its_cost(cost: bool, loaded: list[str]) -> None:
+def test_where_others_compute_nothing_is_loaded_here_but_for_its_cost(
+    cost: bool, loaded: list[str], near: dict[str, Any]
+) -> None:
     asked: list[str] = []
-    found, specs = dataset(patches(3)), [parse_spec(SMALL)]
     options = RankOptions(Size("96"), cost=cost)
+    found, specs = dataset(patches(3)), [parse_spec(SMALL)]
     run = RankRun(found, specs, options, engine=Elsewhere(), make_room=lambda spec: asked.append(spec.label))
-    far, near = (to_json(one) for one in (run.run(), RankRun(found, specs, replace(options, cost=False)).run()))
+    far, here = to_json(run.run()), deepcopy(near)
     assert asked == loaded
     assert (far["backbones"][0].pop("cost") is not None) == cost
-    near["backbones"][0].pop("cost")
+    here["backbones"][0].pop("cost")
     far["backbones"][0].pop("baselines")
-    near["backbones"][0].pop("baselines")
-    assert far == near
+    here["backbones"][0].pop("baselines")
+    assert far == here
 
 
 def test_somebody_who_waits_for_the_machine_is_told_and_can_stop() -> None:
@@ -323,21 +332,25 @@ options = RankOptions(size=Size("64"), control=False, cost=False)
 result = RankRun(
     read_dataset(open_files(folder)), [parse_spec("MobileNet-0.25:untrained")], options, watch, work=work
 ).run()
-assert result.ranking.usable > 4900
-print(max(mb for images, mb in seen if images <= 500), max(resident_mb(), *(mb for _, mb in seen)))
+assert result.ranking.usable > 1150
+print(max(mb for images, mb in seen if images <= 500), max(mb for _, mb in seen), resident_mb())
 """
 
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
-    """Once 500 of 5,000 images are through, the rest add next to nothing: 50 MB is the bound that is promised."""
+    """Once 500 of 1,200 images are through, the other 700 add less than 14 kB each: a picture takes 28 kB decoded.
+
+    What comes after the last one takes room once: 50 MB, most of it for scikit-learn.
+    """
     files = {name: data for name, data in patches(50).items() if name.endswith(".png")}
     folder = tmp_path / "in"
     folder.mkdir()
-    for n in range(5000):
+    for n in range(1200):
         (folder / f"{n:04}.png").write_bytes(files[f"{n % 50:03}.png"])
         (folder / f"{n:04}.txt").write_text(f"{n % 2} 0.{30 + n % 40} 0.5 0.4 0.4")
     command = [sys.executable, "-c", MEMORY, str(folder), str(tmp_path / "work")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    early, peak = map(float, done.stdout.split())
-    assert peak - early < 50
+    early, late, end = map(float, done.stdout.split())
+    assert late - early < 10
+    assert end - early < 50

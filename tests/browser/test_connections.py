@@ -9,8 +9,8 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from convfe_core.serving.visitors import VISITOR
+from tests.browser.visitor_client import upload, visit
 from tests.support.servers import Server, serve
-from tests.support.visitor_client import upload, visit
 
 pytestmark = pytest.mark.slow
 
