@@ -14,10 +14,10 @@ from convfe_core.base.file_sets import DatasetLimits, FileSet
 
 YAML_SUFFIXES = (".yaml", ".yml")
 NAME_LIST_SUFFIXES = (".names", ".labels")
-_NAME_LISTS = frozenset(
-    ["classes", "class", "classnames", "labels", "label", "labelnames", "labellist", "names", "predefinedclasses"]
+_NAME_LIST = re.compile(
+    r"(?:predefined|obj|object|coco|voc)?(?:class|classes|label|labels|category|categories|names)(?:name|names|list)?"
 )
-"""Text files that name classes, without regard to case, dashes and underscores."""
+"""Stems of text files that name classes, in small letters, without spaces, dashes and underscores."""
 _NUMBERED = re.compile(r"(\d{1,6})(?:\s*[:,;]\s*|\s+)(\S.*)")
 
 
@@ -87,7 +87,7 @@ def may_name_classes(name: str) -> bool:
     path = PurePosixPath(name.lower())
     if path.suffix in (*YAML_SUFFIXES, *NAME_LIST_SUFFIXES):
         return True
-    return path.suffix == ".txt" and path.stem.replace("_", "").replace("-", "") in _NAME_LISTS
+    return path.suffix == ".txt" and _NAME_LIST.fullmatch(re.sub(r"[\s_-]", "", path.stem)) is not None
 
 
 def parse_class_names(data: bytes, file: str) -> ClassNames:
@@ -125,6 +125,8 @@ def _parse_yaml(text: str, file: str) -> ClassNames:
 
 
 def _yaml_names(names: Any) -> dict[int, str]:
+    if isinstance(names, str) and names and not names.lower().endswith((".txt", *NAME_LIST_SUFFIXES)):
+        names = [name.strip() for name in names.split(",")]  # a single class, or several in one text
     if isinstance(names, list):
         names = dict(enumerate(names))
     pairs = list(names.items()) if isinstance(names, dict) else []

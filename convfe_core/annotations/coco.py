@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from convfe_core.annotations.annotation import (
@@ -45,7 +46,14 @@ _OTHER_LISTS = (
 """Keys by which other kinds of JSON files are known, and what to do with such a file."""
 
 
-@dataclass(frozen=True)
+_SIDES = ""
+_SHARES = "boxes within 0 to 1 taken for shares of their picture's sides, where COCO has pixels"
+_AS_CORNERS = "boxes read as two corners, for as COCO's x, y, width and height they would reach over their pictures"
+_OVER = 2.0
+"""Pixels by which a box reaches over its picture for another reason than rounding."""
+
+
+@dataclass(frozen=True, eq=False)
 class _CocoFile:
     """One file: what it says of each picture, and what it says it of.
 
@@ -53,47 +61,104 @@ class _CocoFile:
     ----------
     annotations : of all pictures that it lists
     pictures : how well the folders of those agree that are there
-    with_boxes : those of them for which it has boxes
+    with_boxes : for those of them for which it has boxes, where it states them; a file may list a picture twice
     preference : of several files about the same pictures, the one with the smallest is read
     """
 
     name: str
     annotations: tuple[Annotation, ...]
     pictures: Mapping[str, tuple[bool, int]]
-    with_boxes: frozenset[str]
+    with_boxes: Mapping[str, Sequence[Annotation]]
     preference: tuple[bool, bool, int, str]
 
 
 def find_coco(source: FileSet, pictures: Pictures, limits: DatasetLimits) -> Found:
-    """Find COCO files about `pictures`; of several about the same pictures, the one with plain boxes is read."""
+    """Find COCO files about `pictures`.
+
+    Of several about the same pictures, those that complete each other are read together, a file a class for instance;
+    of all others the one with plain boxes is read.
+    """
     files, unused = [], []
     for name in files_ending(source, (".json",)):
         try:
             files.append(_open_coco(source, name, pictures, limits))
         except AnnotationError as error:
             unused.append(Skipped(name, str(error)))
-    owners: dict[str, _CocoFile] = {}
-    for file in sorted(files, key=lambda file: file.preference):
-        for picture in file.with_boxes:
-            owner = owners.setdefault(picture, file)
-            if file.pictures[picture] > owner.pictures[picture]:  # train/a.jpg is not what valid/boxes.json means
-                owners[picture] = file
-    owning = {file.name for file in owners.values()}
-    chosen = sorted((file for file in files if file.name in owning), key=lambda file: file.preference)
+    files.sort(key=lambda file: file.preference)
+    readers = _readers(files)
+    chosen = [file for file in files if any(file in readers[picture] for picture in file.with_boxes)]
     for file in files:
-        if file.name not in owning:
-            other = owners[min(file.with_boxes)].name
+        if file not in chosen:
+            other = readers[min(file.with_boxes)][0].name
             unused.append(Skipped(file.name, f"is about the same pictures as {other}, whose boxes are read"))
 
     def read() -> Iterator[Item]:
+        yield from dict.fromkeys(_said_of(of_picture) for of_picture in readers.values() if len(of_picture) > 1)
         for file in chosen:
             for annotation in file.annotations:
                 found = pictures.match(annotation.pictures, source.path(file.name)).pictures
-                if annotation.boxes or annotation.problems or all(owners.get(name, file) is file for name in found):
-                    yield annotation
+                parts = [part for name in found[:1] for one in readers.get(name, ()) for part in one.with_boxes[name]]
+                yield from _joined(annotation, parts if len(found) == 1 else [])
 
     covered = len({name for file in chosen for name in file.pictures})
     return Found("COCO", len(chosen), covered, read, tuple(unused))
+
+
+def _readers(files: Sequence[_CocoFile]) -> Mapping[str, Sequence[_CocoFile]]:
+    """For each picture, the files that its boxes are read from; `files` are in the order of their preference."""
+
+    @cache
+    def complete_each_other(one: _CocoFile, other: _CocoFile) -> bool:
+        """Whether two files have different classes and none of their boxes in common."""
+        if any(one.preference[:2]) or any(other.preference[:2]) or _classes(one) & _classes(other):
+            return False
+        shared = one.with_boxes.keys() & other.with_boxes.keys()
+        return all(_whole_pixels(one, picture).isdisjoint(_whole_pixels(other, picture)) for picture in shared)
+
+    readers: dict[str, list[_CocoFile]] = {}
+    for file in files:
+        for picture in file.with_boxes:
+            earlier = readers.setdefault(picture, [])
+            if earlier and file.pictures[picture] > earlier[0].pictures[picture]:
+                readers[picture] = [file]  # train/a.jpg is not what valid/boxes.json means
+            elif all(
+                file.pictures[picture] == one.pictures[picture] and complete_each_other(file, one) for one in earlier
+            ):
+                earlier.append(file)
+    return readers
+
+
+def _classes(file: _CocoFile) -> frozenset[str]:
+    return frozenset(label for annotation in file.annotations for label in annotation.labels)
+
+
+def _whole_pixels(file: _CocoFile, picture: str) -> frozenset[tuple[int, ...]]:
+    """The boxes of a picture, rounded so that two files state the same one alike."""
+    return frozenset(tuple(map(round, box)) for part in file.with_boxes[picture] for box in part.boxes)
+
+
+def _said_of(files: Sequence[_CocoFile]) -> Note:
+    names = ", ".join(file.name for file in files[:5]) + (f" and {len(files) - 5} more" if len(files) > 5 else "")
+    return Note(f"files with different classes are read together: {names}")
+
+
+def _joined(annotation: Annotation, parts: Sequence[Annotation]) -> Iterator[Annotation]:
+    """An annotation as it is read: with the first of `parts`, which hold all boxes of its picture, come the others."""
+    if not parts:
+        yield annotation
+    elif not annotation.boxes:
+        if annotation.problems:
+            yield replace(annotation, pictures=())
+    elif not any(annotation is part for part in parts) or len({part.size for part in parts}) > 1:
+        yield annotation  # and is found to be a second one
+    elif annotation is parts[0]:
+        yield replace(
+            annotation,
+            boxes=tuple(box for part in parts for box in part.boxes),
+            labels=tuple(label for part in parts for label in part.labels),
+            problems=tuple(problem for part in parts for problem in part.problems),
+            notes=tuple(note for part in parts for note in part.notes),
+        )
 
 
 def _open_coco(source: FileSet, name: str, pictures: Pictures, limits: DatasetLimits) -> _CocoFile:
@@ -101,11 +166,12 @@ def _open_coco(source: FileSet, name: str, pictures: Pictures, limits: DatasetLi
     annotations = tuple(coco_annotations(content, name))
     listed = [annotation for annotation in annotations if annotation.pictures]
     present: dict[str, tuple[bool, int]] = {}
-    with_boxes: set[str] = set()
+    with_boxes: dict[str, list[Annotation]] = defaultdict(list)
     for annotation in listed:
         match = pictures.match(annotation.pictures, source.path(name))
         present.update(dict.fromkeys(match.pictures, match.closeness))
-        with_boxes.update(match.pictures if annotation.boxes else ())
+        for picture in match.pictures if annotation.boxes else ():
+            with_boxes[picture].append(annotation)
     if not present:
         example = f" (for instance {listed[0].pictures[0]})" if listed else ""
         raise AnnotationError(f"lists {len(listed)} pictures, none of which is there{example}")
@@ -120,7 +186,7 @@ def _open_coco(source: FileSet, name: str, pictures: Pictures, limits: DatasetLi
     with_joints = any("keypoints" in item for item in items)
     boxes = sum(len(annotation.boxes) for annotation in annotations)
     preference = (of_all_pixels, with_joints, -boxes, name)
-    return _CocoFile(name, annotations, present, frozenset(with_boxes), preference)
+    return _CocoFile(name, annotations, present, dict(with_boxes), preference)
 
 
 def parse_coco(data: bytes) -> dict[str, Any]:
@@ -150,6 +216,8 @@ def coco_annotations(content: Mapping[str, Any], file: str) -> Iterator[Annotati
     What belongs to no picture comes last, as an annotation without pictures.
     """
     categories = content.get("categories")
+    if isinstance(categories, dict):
+        categories = [{"id": key, "name": name} for key, name in categories.items()]
     named = _categories(categories) if isinstance(categories, list) and categories else None
     problems: list[str] = []
     pictures = _Ids()
@@ -170,8 +238,10 @@ def coco_annotations(content: Mapping[str, Any], file: str) -> Iterator[Annotati
             by_picture[key] += _segments(item)
     if strays:
         problems.append(f"{strays} annotations belong to no image that it lists")
-    for key, (names, picture) in sorted(pictures.entries.items(), key=lambda pair: str(pair[1][0][0])):
-        yield _picture(file, names, picture, by_picture.get(key, []), named)
+    sizes = {key: stated_size(one.get("height"), one.get("width")) for key, (_, one) in pictures.entries.items()}
+    form = _form_of_boxes([(item.get("bbox"), sizes[key]) for key, items in by_picture.items() for item in items])
+    for key, (names, _) in sorted(pictures.entries.items(), key=lambda pair: str(pair[1][0][0])):
+        yield _picture(file, names, sizes[key], by_picture.get(key, []), named, form)
     if problems:
         yield Annotation(file, (), (), (), problems=tuple(problems))
 
@@ -239,11 +309,11 @@ def _segments(item: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
 def _picture(
     file: str,
     names: tuple[str, ...],
-    picture: Mapping[str, Any],
+    size: tuple[int, int] | None,
     items: Sequence[Mapping[str, Any]],
     named: _Ids | None,
+    form: str,
 ) -> Annotation:
-    size = stated_size(picture.get("height"), picture.get("width"))
     boxes, labels, problems = [], [], []
     notes: list[Note] = []
     for item in items:
@@ -255,7 +325,7 @@ def _picture(
             if label is None:
                 notes.append(Note("background regions of a panoptic file left out", 1))
                 continue
-            box, origin = _item_box(item, size)
+            box, origin = _item_box(item, size, form)
         except ValueError as error:
             problems.append(f"{names[0]}: annotation {item.get('id', '?')!s:.40} {error}")
             continue
@@ -263,6 +333,8 @@ def _picture(
         labels.append(label)
         if origin:
             notes.append(Note(f"boxes drawn around {origin}, where a COCO annotation states no box", 1))
+        elif form != _SIDES:
+            notes.append(Note(form, 1))
     return Annotation(
         file=file,
         pictures=names,
@@ -284,15 +356,51 @@ def _label(category: Any, named: _Ids | None) -> str | None:
     return label
 
 
-def _item_box(item: Mapping[str, Any], size: tuple[int, int] | None) -> tuple[Box, str]:
+def _form_of_boxes(stated: Sequence[tuple[Any, tuple[int, int] | None]]) -> str:
+    """How the boxes of a file are written: x, y, width and height in pixels, or what some programs write instead.
+
+    Corners show when all boxes are corners in order, and a third of them would otherwise reach over their pictures.
+    """
+    boxes = [(finite_box(box), size) for box, size in stated if _are_numbers(box)]
+    boxes = [(box, size) for box, size in boxes if box[2] and box[3]]  # without an area they stand for none
+    if not boxes:
+        return _SIDES
+    fractions = any(0 < number < 1 for box, _ in boxes for number in box)
+    if fractions and all(min(box) >= 0 and max(box) <= 1 for box, _ in boxes):
+        return _SHARES
+    sized = [(*box, *size) for box, size in boxes if size is not None]
+    over = sum(x + a > width + _OVER or y + b > height + _OVER for x, y, a, b, height, width in sized)
+    corners = all(x < a <= width + 1 and y < b <= height + 1 for x, y, a, b, height, width in sized)
+    return _AS_CORNERS if corners and 3 * over >= len(boxes) == len(sized) else _SIDES
+
+
+def _are_numbers(box: Any) -> bool:
+    try:
+        return isinstance(box, list) and len(finite_box(box)) == 4
+    except ValueError:
+        return False
+
+
+def _stated_box(stated: Any, size: tuple[int, int] | None, form: str) -> Box:
+    x, y, third, fourth = finite_box(stated)
+    if form == _AS_CORNERS:
+        return x, y, third, fourth
+    if form == _SHARES:
+        if size is None:
+            raise ValueError("states its box in shares of a picture whose size is not stated")
+        height, width = size
+        return x * width, y * height, (x + third) * width, (y + fourth) * height
+    return x, y, x + third, y + fourth
+
+
+def _item_box(item: Mapping[str, Any], size: tuple[int, int] | None, form: str) -> tuple[Box, str]:
     """An annotation's box, and what it is drawn around where none with an area is stated."""
     stated = item.get("bbox")
     flat: Box | None = None
     if isinstance(stated, list) and stated:
-        x, y, width, height = finite_box(stated)
-        if width and height:
-            return (x, y, x + width, y + height), ""
-        flat = (x, y, x + width, y + height)
+        flat = _stated_box(stated, size, form)
+        if flat[0] != flat[2] and flat[1] != flat[3]:
+            return flat, ""
     if item.get("segmentation") and (box := _outline_box(item["segmentation"], size)):
         return box, "the outline"
     if item.get("keypoints") and (box := _keypoints_box(item["keypoints"])):
@@ -306,6 +414,10 @@ def _outline_box(outline: Any, size: tuple[int, int] | None) -> Box | None:
     """The box around polygons or a mask."""
     if isinstance(outline, dict):
         return _mask_box(outline, size)
+    if isinstance(outline, list) and outline and all(isinstance(part, dict) for part in outline):
+        masks = [box for box in (_mask_box(part, size) for part in outline) if box]
+        corners = [value for box in masks for value in box]
+        return box_around(corners[::2], corners[1::2]) if corners else None
     values = finite_values(list(_flattened(outline)))
     if len(values) % 2:
         raise ValueError(f"has an outline of {len(values)} numbers, expected pairs")

@@ -33,6 +33,8 @@ _TURNED = ("cx", "cy", "w", "h", "angle")
 _DECLARED = re.compile(rb"""^\s*<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
 _NOT_AS_DECLARED = ("utf-16", "utf16", "utf-32", "utf32", "ucs", "idna", "punycode", "unicode_escape", "raw_unicode")
 """Encodings that a declaration written in ASCII cannot be in, and codecs of Python that are no encodings of texts."""
+_BARE_AMPERSAND = re.compile(r"&(?!#?\w+;)")
+"""In a class name that a program wrote down as it was."""
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 
 
@@ -72,11 +74,13 @@ def parse_voc(data: bytes, file: str) -> Annotation:
 
     text, notes = _xml_text(data)
     try:
-        root = defusedxml.ElementTree.fromstring(text, forbid_dtd=False)
+        root = defusedxml.ElementTree.fromstring(_BARE_AMPERSAND.sub("&amp;", text), forbid_dtd=False)
     except DefusedXmlException as error:
         raise AnnotationError("defines XML entities, which are refused") from error
     except Exception as error:  # expat reports encodings and syntax with several types
         raise AnnotationError(f"is no well-formed XML ({error})") from error
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]  # without a namespace
     if root.tag == "annotations" and root.find("image") is not None:
         raise AnnotationError("is a file of CVAT's own; export as COCO, YOLO or Pascal VOC")
     if root.tag.lower() != "annotation":
@@ -108,7 +112,7 @@ def _object_box(item: Any) -> tuple[Box, str]:
     """An object's box, and what it is drawn around where no corners are stated."""
     corners = item.find("bndbox")
     if corners is not None:
-        stated = {one.tag.lower(): (one.text or "").strip() for one in corners}
+        stated = {one.tag.lower(): (one.text or "").strip().replace(",", ".") for one in corners}
         return finite_box([stated.get(tag, "") for tag in _CORNERS]), ""
     turned = item.find("robndbox")
     if turned is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
@@ -25,6 +26,7 @@ from convfe_core.base.errors import AnnotationError
 from convfe_core.base.file_sets import DatasetLimits, FileSet
 from convfe_core.photos.picture_formats import is_picture_name
 
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 _LOOKED_AT = 200
 """Label files that are read to tell how the lines of a data set are meant."""
 
@@ -79,7 +81,7 @@ def _find_readings(
 def _numbers_of(text: str) -> Iterator[Numbers]:
     for line in text.splitlines():
         try:
-            yield _split_line(line.split())[1]
+            yield _split_line(_words(line))[1]
         except (ValueError, IndexError):
             continue
 
@@ -109,7 +111,7 @@ def parse_yolo(data: bytes, file: str, classes: ClassNames | None, readings: Rea
     notes: Counter[str] = Counter()
     for number, line in lines:
         try:
-            index, numbers = _split_line(line.split())
+            index, numbers = _split_line(_words(line))
             found = _reading_of(numbers, readings)
         except ValueError as error:
             problems.append(f"line {number} {error}")
@@ -131,6 +133,18 @@ def parse_yolo(data: bytes, file: str, classes: ClassNames | None, readings: Rea
         problems=tuple(problems),
         notes=tuple(Note(text, count) for text, count in notes.items()),
     )
+
+
+def _words(line: str) -> list[str]:
+    """The words of a line, which some programs part by commas, and some countries' write with commas as points."""
+    words = line.split()
+    if (
+        "." not in line
+        and len(words) >= 5
+        and all(_DECIMAL_COMMA.fullmatch(word) for word in words[1:5] if "," in word)
+    ):
+        return [*words[:1], *(word.replace(",", ".") for word in words[1:])]
+    return re.sub("[,;]", " ", line).split()
 
 
 def _split_line(words: Sequence[str]) -> tuple[int, Numbers]:
