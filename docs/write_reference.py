@@ -15,13 +15,13 @@ COMMANDS = ("maps", "rank", "list", "fetch", "doctor")
 BEGINNING = """\
 # Every option of every command
 
-Written by `python -m docs.write_reference` from what `convfe COMMAND --help` prints. What the options mean for your work is in
+This is what `convfe COMMAND --help` prints, written by `python -m docs.write_reference`. More about the options is in
 [maps.md](maps.md), [ranking.md](ranking.md), [own_models.md](own_models.md) and [cluster.md](cluster.md).
 """
 
 
 def help_of(*arguments: str) -> str:
-    """What a call with ``--help`` prints, 110 letters wide."""
+    """What a call with ``--help`` prints, 110 characters wide."""
     told = io.StringIO()
     with patch.dict(os.environ, COLUMNS="112"), redirect_stdout(told), suppress(SystemExit):
         main([*arguments, "--help"])
