@@ -67,7 +67,7 @@ class FileSet(ABC):
     readers: int = 1
 
     def path(self, name: str) -> str:
-        """One of `names` with the place of the source before it, by which files of two sources can be compared."""
+        """One of `names` as a path from the place of the source, so that files of two sources can be compared."""
         return f"{self.place}/{name}" if self.place else name
 
     @abstractmethod
@@ -145,7 +145,7 @@ class FolderFiles(FileSet):
         return file_stamp(self.root / name)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Travel without the listing, as a path that is the same from any working directory."""
+        """Pickle as an absolute path, without the listing."""
         return {**self.__dict__, "root": self.root.absolute(), "names": (), "problems": ()}
 
 
@@ -196,7 +196,7 @@ class AddressFiles(FileSet):
         return self._stamps[name]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Travel without the listing: who reads a file on another machine knows its name."""
+        """Pickle without the listing: whoever reads a file on another machine knows its name."""
         return {**self.__dict__, "_stamps": {}, "names": ()}
 
 
@@ -278,7 +278,7 @@ class ZipFiles(FileSet):
         self.problems = tuple(problems)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Travel as the archive's bytes, or its path from any working directory."""
+        """Pickle as the archive's bytes, or its absolute path."""
         file = self._file.absolute() if isinstance(self._file, Path) else self._file
         return {name: value for name, value in self.__dict__.items() if name != "_archive"} | {"_file": file}
 

@@ -64,7 +64,7 @@ class Folder(ABC):
 
     @abstractmethod
     def keeps(self, names: Iterable[str]) -> bool:
-        """Whether files that were written once are still there, as far as that is quickly told."""
+        """Whether files that were written once are still there, where asking is quick."""
 
     @abstractmethod
     def read(self, name: str) -> bytes:
@@ -129,7 +129,7 @@ class LocalFolder(Folder):
         return LocalFolder(self.path / name)
 
     def __reduce__(self) -> tuple[type[LocalFolder], tuple[Path]]:
-        """Travel as a path that is the same from any working directory."""
+        """Pickle as an absolute path."""
         return LocalFolder, (self.path.absolute(),)
 
 
@@ -210,7 +210,7 @@ class RemoteFolder(Folder):
         return RemoteFolder(f"{self.label}/{name}")
 
     def __reduce__(self) -> tuple[type[RemoteFolder], tuple[str]]:
-        """Travel as an address: each machine takes credentials from its own surroundings."""
+        """Pickle as an address: each machine takes credentials from its own environment."""
         return RemoteFolder, (self.label,)
 
     def _write(self, name: str, data: IO[bytes]) -> None:
@@ -231,7 +231,7 @@ class RemoteFolder(Folder):
 
     @contextlib.contextmanager
     def _speaking(self, name: str = "") -> Iterator[None]:
-        """Turn what the store says into an error that names the address; a file that is not there stays one."""
+        """Turn a store's errors into a `StoreError` that names the address; FileNotFoundError is passed on."""
         try:
             yield
         except FileNotFoundError:
@@ -252,12 +252,12 @@ def open_folder(where: str | Path) -> Folder:
 
 @functools.lru_cache(maxsize=16)
 def known_folder(address: str) -> RemoteFolder:
-    """A folder at an address that is asked for again and again."""
+    """A folder at an address, connected once and then kept."""
     return RemoteFolder(address)
 
 
 def unreachable(where: str, error: Exception) -> StoreError:
-    """The sentence for an address that does not do what is asked of it."""
+    """The error for an address that cannot be reached, read or written."""
     said = " ".join(str(error).split())[:200].rstrip(". ")
     return StoreError(
         f"{where}: expected an address that can be reached, got “{said}”; check the name, and that every machine "
@@ -372,7 +372,7 @@ def counts(name: str) -> bool:
 
 
 def onto_disk(file: BinaryIO) -> None:
-    """Have the system write a file to its disk now, where it can be asked to; a disk that fails is an error still."""
+    """Flush a file to its disk, where the file system can (fsync); a failing disk still raises OSError."""
     file.flush()
     try:
         os.fsync(file.fileno())
