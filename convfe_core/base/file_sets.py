@@ -137,11 +137,9 @@ class FolderFiles(FileSet):
         self.problems = tuple(_unread(root, error) for error in failed)
 
     def open(self, name: str) -> IO[bytes]:
-        """Open a file of the folder."""
         return (self.root / name).open("rb")
 
     def stamp(self, name: str) -> str:
-        """Size and time of the last change."""
         return file_stamp(self.root / name)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -182,7 +180,6 @@ class AddressFiles(FileSet):
         return self._folder.open(name)
 
     def read(self, name: str, max_bytes: int) -> bytes:
-        """Read a whole file."""
         try:
             data = self._folder.read(name, max_bytes + 1)
         except FileNotFoundError as error:
@@ -235,7 +232,6 @@ class UploadedFiles(FileSet):
         self.problems = tuple(problems)
 
     def open(self, name: str) -> IO[bytes]:
-        """Open an uploaded file."""
         return io.BytesIO(self._files[name])
 
 

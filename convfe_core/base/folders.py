@@ -96,36 +96,28 @@ class LocalFolder(Folder):
         path.mkdir(parents=True, exist_ok=True)
 
     def names(self) -> set[str]:
-        """The files in it."""
         with os.scandir(self.path) as entries:  # which tells files from folders without asking for each
             return {entry.name for entry in entries if entry.is_file()}
 
     def has(self, name: str) -> bool:
-        """Whether there is such a file."""
         return (self.path / name).is_file()
 
     def keeps(self, names: Iterable[str]) -> bool:
-        """Whether all of them are there."""
         return all(self.has(name) for name in names)
 
     def read(self, name: str) -> bytes:
-        """A whole file."""
         return (self.path / name).read_bytes()
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a file that appears whole or not at all."""
         write_whole(self.path / name, data)
 
     def writing(self, name: str) -> contextlib.AbstractContextManager[IO[bytes]]:
-        """Write a file piece by piece."""
         return whole_file(self.path / name)
 
     def remove(self, name: str) -> None:
-        """Remove a file if it is there."""
         (self.path / name).unlink(missing_ok=True)
 
     def below(self, name: str) -> Folder:
-        """A folder in this one."""
         return LocalFolder(self.path / name)
 
     def __reduce__(self) -> tuple[type[LocalFolder], tuple[Path]]:
@@ -151,7 +143,6 @@ class RemoteFolder(Folder):
         self._files, self._path = _connect(address)
 
     def names(self) -> set[str]:
-        """The files in it."""
         return {name for name in self.stamps(recursive=False) if "/" not in name}
 
     def stamps(self, *, recursive: bool) -> dict[str, str]:
@@ -167,7 +158,6 @@ class RemoteFolder(Folder):
         }
 
     def has(self, name: str) -> bool:
-        """Whether there is such a file."""
         from pyarrow.fs import FileType
 
         with self._speaking(name):
@@ -189,7 +179,6 @@ class RemoteFolder(Folder):
             return cast(bytes, file.read(max_bytes))
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a file that appears whole or not at all."""
         self._write(name, io.BytesIO(data))
 
     @contextlib.contextmanager
@@ -201,12 +190,10 @@ class RemoteFolder(Folder):
             self._write(name, file)
 
     def remove(self, name: str) -> None:
-        """Remove a file if it is there."""
         with contextlib.suppress(FileNotFoundError), self._speaking(name):
             self._files.delete_file(self._at(name))
 
     def below(self, name: str) -> Folder:
-        """A folder in this one."""
         return RemoteFolder(f"{self.label}/{name}")
 
     def __reduce__(self) -> tuple[type[RemoteFolder], tuple[str]]:

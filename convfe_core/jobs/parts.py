@@ -103,19 +103,15 @@ class InMemory:
         self._files: dict[str, bytes] = {}
 
     def names(self) -> set[str]:
-        """The files in it."""
         return set(self._files)
 
     def read(self, name: str) -> bytes:
-        """A whole file."""
         return self._files[name]
 
     def write(self, name: str, data: bytes) -> None:
-        """Keep a file."""
         self._files[name] = data
 
     def remove(self, name: str) -> None:
-        """Forget a file if it is there."""
         self._files.pop(name, None)
 
 

@@ -124,7 +124,7 @@ class Job(Protocol):
 
         Parameters
         ----------
-        tell : takes a phrase for somebody who waits; may raise to end the run
+        tell : takes a phrase that says what is done; may raise to end the run
         """
 
     def remark(self, loaded: Any) -> str | None:

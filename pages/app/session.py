@@ -63,7 +63,7 @@ class Kept(Generic[T]):
 
 
 def _nothing() -> None:
-    """Make what was never set."""
+    """Stand for what was never set."""
 
 
 ENTERED: Kept[bool] = Kept("entered", "dashboard", bool)
@@ -71,7 +71,7 @@ ENTERED: Kept[bool] = Kept("entered", "dashboard", bool)
 MAPS: Kept[MapStore] = Kept("map_store", "app.compute_maps", lambda: MapStore(allowance().maps_mb))
 """Every map that was computed for this visitor, within their allowance."""
 THUMBNAILS: Kept[dict[str, str]] = Kept("thumbnails", "app.session", dict)
-"""Photographs as data addresses, by digest."""
+"""Photographs as data URIs, by digest."""
 DECODED: Kept[dict[str, Photo | str]] = Kept("decoded", "sidebar.choose_images", dict)
 """By file: its photograph, or the sentence that says why there is none."""
 EARLIER_UPLOADS: Kept[dict[str, list[str]]] = Kept("earlier_uploads", "sidebar.uploads", dict)
@@ -181,7 +181,7 @@ def whole_session() -> dict[str, Any]:
 
 
 def thumbnail(photo: Photo) -> str:
-    """The photograph as a data address for figures, made once a session."""
+    """The photograph as a data URI for figures, made once a session."""
     made = THUMBNAILS.get()
     if photo.digest not in made:
         made[photo.digest] = thumbnail_data_uri(photo)
