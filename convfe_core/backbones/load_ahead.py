@@ -46,7 +46,7 @@ class LoadAhead(Generic[T]):
     def take(self, name: str, following: str | None) -> T:
         """Return what `load` gives for a name, and begin with the following one; raises what `load` raises.
 
-        Whoever calls must have let go of what was taken before.
+        The caller must have dropped what was taken before.
 
         Parameters
         ----------
