@@ -5,12 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from convfe_core.backbones.precision import explain_precision
-from convfe_core.inspection.doctor import Doctor, Finding, as_text
+from convfe_core.inspection.doctor import Doctor, as_text
 from convfe_core.machine.machine_queue import MACHINE
 from convfe_core.machine.memory import memory_limit_mb, resident_mb, used_mb
 from pages.app.navigation import enter
 from pages.app.process import backbone_pool
-from pages.app.session import MAPS
+from pages.app.session import FINDINGS, MAPS
 from pages.app.visitor import hosted
 
 enter()
@@ -72,9 +72,8 @@ if not hosted():  # a visitor is told nothing of this machine
     st.subheader("This machine", anchor=False)
     if st.button("Examine it", key="examine", help="Looks at what the program finds here, and runs a small backbone."):
         with st.spinner("Looking, and running a small backbone"):
-            st.session_state.findings = list(Doctor().findings())
-    findings: list[Finding] = st.session_state.get("findings", [])
-    if findings:
+            FINDINGS.set(list(Doctor().findings()))
+    if findings := FINDINGS.get():
         st.dataframe(
             [
                 {"": "ok" if one.ok else "to do", "What": one.topic, "Found": one.found, "To do": one.advice}

@@ -1,1 +1,1 @@
-"""Boxes as annotation tools write them, a room a format."""
+"""Boxes as annotation tools write them, a module a format."""

@@ -50,7 +50,7 @@ class FrozenNetwork(Described):
 
     Attributes
     ----------
-    precision : ``float32``, or ``fast`` for bfloat16 where the processor has it and the maps stand it
+    precision : ``float32``, or ``fast`` for bfloat16 where the processor has it and the maps tolerate it
     """
 
     precision: Precision
@@ -109,7 +109,7 @@ def freeze_maps(
     """Freeze a network with a function whose first two results are max and mean maps.
 
     In ``fast`` precision it computes with bfloat16 only where that moves the maps of sample photographs by no more than
-    `BFLOAT16_SHIFT`. Trained networks with depthwise convolutions often do not stand it: rounding errors grow from
+    `BFLOAT16_SHIFT`. Trained networks with depthwise convolutions often do not tolerate it: rounding errors grow from
     layer to layer where a few channels have a far wider range than the rest.
 
     Parameters

@@ -19,8 +19,8 @@ T = TypeVar("T")
 class LoadAhead(Generic[T]):
     """Loads what is needed now, then on another thread what comes next, where memory has room for both.
 
-    Building a network keeps one core busy for about a second. Weights that must be downloaded first wait for their
-    turn: nobody could stop the run meanwhile.
+    Building a network keeps one core busy for about a second. Weights that must be downloaded are not loaded
+    ahead, because a run cannot be stopped meanwhile.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class LoadAhead(Generic[T]):
     def take(self, name: str, following: str | None) -> T:
         """Return what `load` gives for a name, and begin with the following one; raises what `load` raises.
 
-        Whoever calls must have let go of what was taken before.
+        The caller must have dropped what was taken before.
 
         Parameters
         ----------

@@ -62,7 +62,7 @@ class Described:
     megabytes : memory that its weights hold
     activation_bytes : memory that a forward pass holds at once, for each pixel of its input
     fixed : (height, width) of the input of a network that takes no other
-    notes : one sentence for each thing that who looks at its maps should know
+    notes : one sentence for each thing that a reader of its maps should know
     own : it comes from a model file of the user's own
     """
 

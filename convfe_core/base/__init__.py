@@ -1,1 +1,1 @@
-"""What everything else may use: errors, wording, folders, memory, the machine's queue."""
+"""What everything else may use: errors, wording, array types, folders and files, pace."""

@@ -1,4 +1,4 @@
-"""Work done ahead of the one who needs it: an iterator that another thread fills while this one computes."""
+"""Iterators that threads fill ahead, so that reading and decoding overlap with computing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ R = TypeVar("R")
 
 
 class _End:
-    """The last thing a producer hands over: that nothing follows, and the error that ended it, if any."""
+    """Marks the end of what a producer made, with the error that ended it, if any."""
 
     def __init__(self, error: BaseException | None = None) -> None:
         self.error = error
@@ -23,8 +23,8 @@ class _End:
 def ahead(items: Iterable[T], depth: int = 1) -> Generator[T, None, None]:
     """Yield `items` in their order while a thread makes the next ones.
 
-    An error raised by `items` is raised here, after everything that came before it. When this generator is closed,
-    dropped or ends with an error, the thread has ended too by the time that is done.
+    An error raised by `items` is raised here, after everything that came before it. The thread has
+    ended once this generator is closed, dropped or ended by an error.
 
     Parameters
     ----------

@@ -67,7 +67,7 @@ class FileSet(ABC):
     readers: int = 1
 
     def path(self, name: str) -> str:
-        """One of `names` with the place of the source before it, by which files of two sources can be compared."""
+        """One of `names` as a path from the place of the source, so that files of two sources can be compared."""
         return f"{self.place}/{name}" if self.place else name
 
     @abstractmethod
@@ -137,15 +137,13 @@ class FolderFiles(FileSet):
         self.problems = tuple(_unread(root, error) for error in failed)
 
     def open(self, name: str) -> IO[bytes]:
-        """Open a file of the folder."""
         return (self.root / name).open("rb")
 
     def stamp(self, name: str) -> str:
-        """Size and time of the last change."""
         return file_stamp(self.root / name)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Travel without the listing, as a path that is the same from any working directory."""
+        """Pickle as an absolute path, without the listing."""
         return {**self.__dict__, "root": self.root.absolute(), "names": (), "problems": ()}
 
 
@@ -182,7 +180,6 @@ class AddressFiles(FileSet):
         return self._folder.open(name)
 
     def read(self, name: str, max_bytes: int) -> bytes:
-        """Read a whole file."""
         try:
             data = self._folder.read(name, max_bytes + 1)
         except FileNotFoundError as error:
@@ -196,7 +193,7 @@ class AddressFiles(FileSet):
         return self._stamps[name]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Travel without the listing: who reads a file on another machine knows its name."""
+        """Pickle without the listing: whoever reads a file on another machine knows its name."""
         return {**self.__dict__, "_stamps": {}, "names": ()}
 
 
@@ -235,7 +232,6 @@ class UploadedFiles(FileSet):
         self.problems = tuple(problems)
 
     def open(self, name: str) -> IO[bytes]:
-        """Open an uploaded file."""
         return io.BytesIO(self._files[name])
 
 
@@ -278,7 +274,7 @@ class ZipFiles(FileSet):
         self.problems = tuple(problems)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Travel as the archive's bytes, or its path from any working directory."""
+        """Pickle as the archive's bytes, or its absolute path."""
         file = self._file.absolute() if isinstance(self._file, Path) else self._file
         return {name: value for name, value in self.__dict__.items() if name != "_archive"} | {"_file": file}
 

@@ -64,7 +64,7 @@ class Folder(ABC):
 
     @abstractmethod
     def keeps(self, names: Iterable[str]) -> bool:
-        """Whether files that were written once are still there, as far as that is quickly told."""
+        """Whether files that were written once are still there, where asking is quick."""
 
     @abstractmethod
     def read(self, name: str) -> bytes:
@@ -96,40 +96,32 @@ class LocalFolder(Folder):
         path.mkdir(parents=True, exist_ok=True)
 
     def names(self) -> set[str]:
-        """The files in it."""
         with os.scandir(self.path) as entries:  # which tells files from folders without asking for each
             return {entry.name for entry in entries if entry.is_file()}
 
     def has(self, name: str) -> bool:
-        """Whether there is such a file."""
         return (self.path / name).is_file()
 
     def keeps(self, names: Iterable[str]) -> bool:
-        """Whether all of them are there."""
         return all(self.has(name) for name in names)
 
     def read(self, name: str) -> bytes:
-        """A whole file."""
         return (self.path / name).read_bytes()
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a file that appears whole or not at all."""
         write_whole(self.path / name, data)
 
     def writing(self, name: str) -> contextlib.AbstractContextManager[IO[bytes]]:
-        """Write a file piece by piece."""
         return whole_file(self.path / name)
 
     def remove(self, name: str) -> None:
-        """Remove a file if it is there."""
         (self.path / name).unlink(missing_ok=True)
 
     def below(self, name: str) -> Folder:
-        """A folder in this one."""
         return LocalFolder(self.path / name)
 
     def __reduce__(self) -> tuple[type[LocalFolder], tuple[Path]]:
-        """Travel as a path that is the same from any working directory."""
+        """Pickle as an absolute path."""
         return LocalFolder, (self.path.absolute(),)
 
 
@@ -151,7 +143,6 @@ class RemoteFolder(Folder):
         self._files, self._path = _connect(address)
 
     def names(self) -> set[str]:
-        """The files in it."""
         return {name for name in self.stamps(recursive=False) if "/" not in name}
 
     def stamps(self, *, recursive: bool) -> dict[str, str]:
@@ -167,7 +158,6 @@ class RemoteFolder(Folder):
         }
 
     def has(self, name: str) -> bool:
-        """Whether there is such a file."""
         from pyarrow.fs import FileType
 
         with self._speaking(name):
@@ -189,7 +179,6 @@ class RemoteFolder(Folder):
             return cast(bytes, file.read(max_bytes))
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a file that appears whole or not at all."""
         self._write(name, io.BytesIO(data))
 
     @contextlib.contextmanager
@@ -201,16 +190,14 @@ class RemoteFolder(Folder):
             self._write(name, file)
 
     def remove(self, name: str) -> None:
-        """Remove a file if it is there."""
         with contextlib.suppress(FileNotFoundError), self._speaking(name):
             self._files.delete_file(self._at(name))
 
     def below(self, name: str) -> Folder:
-        """A folder in this one."""
         return RemoteFolder(f"{self.label}/{name}")
 
     def __reduce__(self) -> tuple[type[RemoteFolder], tuple[str]]:
-        """Travel as an address: each machine takes credentials from its own surroundings."""
+        """Pickle as an address: each machine takes credentials from its own environment."""
         return RemoteFolder, (self.label,)
 
     def _write(self, name: str, data: IO[bytes]) -> None:
@@ -231,7 +218,7 @@ class RemoteFolder(Folder):
 
     @contextlib.contextmanager
     def _speaking(self, name: str = "") -> Iterator[None]:
-        """Turn what the store says into an error that names the address; a file that is not there stays one."""
+        """Turn a store's errors into a `StoreError` that names the address; FileNotFoundError is passed on."""
         try:
             yield
         except FileNotFoundError:
@@ -252,12 +239,12 @@ def open_folder(where: str | Path) -> Folder:
 
 @functools.lru_cache(maxsize=16)
 def known_folder(address: str) -> RemoteFolder:
-    """A folder at an address that is asked for again and again."""
+    """A folder at an address, connected once and then kept."""
     return RemoteFolder(address)
 
 
 def unreachable(where: str, error: Exception) -> StoreError:
-    """The sentence for an address that does not do what is asked of it."""
+    """The error for an address that cannot be reached, read or written."""
     said = " ".join(str(error).split())[:200].rstrip(". ")
     return StoreError(
         f"{where}: expected an address that can be reached, got “{said}”; check the name, and that every machine "
@@ -372,7 +359,7 @@ def counts(name: str) -> bool:
 
 
 def onto_disk(file: BinaryIO) -> None:
-    """Have the system write a file to its disk now, where it can be asked to; a disk that fails is an error still."""
+    """Flush a file to its disk, where the file system can (fsync); a failing disk still raises OSError."""
     file.flush()
     try:
         os.fsync(file.fileno())

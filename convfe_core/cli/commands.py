@@ -80,7 +80,7 @@ def _in_words(error: Exception) -> str:
 
 
 def _prepare_streams() -> None:
-    """Have nothing that is printed fail: a process may be without streams, and a stream without some characters."""
+    """Make printing safe: a process may have no streams, and a stream may lack some characters."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
@@ -90,7 +90,7 @@ def _prepare_streams() -> None:
 
 
 def _fault_in_words(error: Exception) -> str:
-    """The sentence for what nobody foresaw, whose traceback is kept under the reference in it."""
+    """The sentence for an unexpected error, whose traceback is kept under the reference in it."""
     from convfe_core.serving.fault_log import keep_fault
 
     reference, path = keep_fault(error)
@@ -123,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     kept = argparse.RawDescriptionHelpFormatter
     parser = _Parser(prog="convfe", description=DESCRIPTION, epilog=EPILOG, formatter_class=kept)
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and stop")
-    debugging = "show where in the program something unexpected happened"
+    debugging = "print the traceback of an unexpected error"
     parser.add_argument("--debug", action="store_true", help=debugging)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

@@ -1,1 +1,1 @@
-"""Photographs with boxes, in the formats that annotation tools write."""
+"""Photographs paired with their boxes."""

@@ -250,7 +250,7 @@ def _corner(axes: tuple[str, str], photo: Photo) -> dict[str, Any]:
 
 
 def _axes(sheet: Sheet, photo: Photo) -> dict[str, Any]:
-    """Describe all axes: those of maps follow the photograph's, those of the figure stay where they are."""
+    """Describe all axes: those of maps zoom with the photograph's, those of the figure are fixed."""
     axes = {
         "x": {**_axis(0, sheet.width, sheet.width), "range": [0, sheet.width], "fixedrange": True},
         "y": {**_axis(0, sheet.height, sheet.height), "range": [0, sheet.height], "fixedrange": True},

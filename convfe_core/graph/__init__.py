@@ -1,1 +1,1 @@
-"""What the layers of a network do to places: taps, strides, cells."""
+"""Where the cells of a map lie on the picture: what each layer of a network does to places."""

@@ -10,9 +10,9 @@ from convfe_core.base.arrays import Values
 
 
 def is_initial(layer: Any) -> bool:
-    """Whether a BatchNormalization is as it was made: training would have moved its statistics, and its gain and shift.
+    """Whether a BatchNormalization was never trained: its statistics, its gain and its shift have their first values.
 
-    A layer whose gain or shift moved but whose statistics did not is no such layer, but broken.
+    One whose gain or shift moved while its statistics did not was trained, and is broken.
     """
     gains = [np.asarray(gain) for gain in (layer.gamma,) if gain is not None]
     zeros = [np.asarray(shift) for shift in (layer.moving_mean, layer.beta) if shift is not None]

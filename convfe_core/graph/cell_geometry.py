@@ -282,15 +282,14 @@ class SpatialPath:
         """The same path as training leaves it: its cells centred on an input of this size.
 
         By kernels and paddings alone, the first cell of MobileNet looks at pixel 31.5 and the last one past the edge.
-        Training with mirrored images evens that out, because its kernels need not be symmetric: maps of mirrored
-        photographs are mirror images of each other about a first cell at pixel 19 to 20 of 32 (MobileNet-0.25,
-        MobileNetV2-0.35), 9 to 10 of 16 (the built-in ones), where the middle would be 16 and 8; with untrained weights
-        they are so about the kernels' own centre. Networks that fit their native size without a rest, such as
-        Inception, are centred as they are.
+        Training on mirrored images moves what the cells look at towards the middle. Measured: the map of a mirrored
+        photograph is the mirrored map if the first cell lies at pixel 19 to 20 of 32 (MobileNet-0.25, MobileNetV2-0.35)
+        or 9 to 10 of 16 (the built-in ones). The middle would be 16 and 8. With untrained weights the cells lie where
+        the kernels put them. Networks whose windows fill their native size exactly, as Inception, need no shift.
 
-        A network that cuts off or adds more on one side, such as the sky of a driving scene, does not see the picture
-        evenly, and mirroring it evens out nothing: its cells stay where their kernels look. Paddings that belong to
-        the window after them, as ``((0, 1), (0, 1))`` before a stride of 2, are no such sides.
+        A network that cuts off or pads one side more, such as the sky of a driving scene, is not shifted: its cells
+        stay where their kernels look. Paddings that belong to the window after them, as ``((0, 1), (0, 1))`` before a
+        stride of 2, do not count as such.
 
         Parameters
         ----------

@@ -25,7 +25,7 @@ class CutModel:
     backbone : keras.Model up to the last maps; its first output is the map that is shown
     way_to_map : keras.Model of that map alone
     head : layers that were left out
-    notes : one sentence for each thing that who looks at the map should know
+    notes : one sentence for each thing that a reader of the map should know
     """
 
     backbone: Any

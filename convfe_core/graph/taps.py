@@ -194,9 +194,10 @@ _TURNING = ("Permute", "Transpose", "Moveaxis", "Swapaxes", "Flip")
 
 
 def _stage_tensor(model: keras.Model, stage: str) -> Any:
-    """The last map of a stage's stride that all later maps come from; paddings do not count.
+    """The last map of a stage's stride that all later maps are computed from; paddings do not count.
 
-    NASNet has none, because its cells look back two cells: there, the widest concatenation ends a cell.
+    NASNet has none, because each of its cells also takes the output of the cell before the last. There the widest
+    concatenation of the stride is taken, which ends a cell.
     """
     import keras
 

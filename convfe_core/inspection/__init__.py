@@ -1,1 +1,1 @@
-"""Is this network in order?"""
+"""Is this network in order, and does this machine work?"""

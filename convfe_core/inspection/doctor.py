@@ -1,6 +1,6 @@
 """What the program finds on this machine, each with ok or with what to do; it ends with a backbone that really runs.
 
-Bug reports begin with it. Nothing here stops it: what cannot be found out is a finding of its own.
+Bug reports begin with it. It always ends: what cannot be found out is a finding too.
 """
 
 from __future__ import annotations

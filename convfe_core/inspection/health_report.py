@@ -108,7 +108,7 @@ def examine(
 
 
 def _different(photos: Sequence[Photo]) -> list[Photo]:
-    """Photographs that do not show the same pixels: a copy under another name tells nothing new."""
+    """The photographs without copies: the same pixels under another name count once."""
     return list({hashlib.sha256(photo.pixels.tobytes()).digest(): photo for photo in reversed(photos)}.values())[::-1]
 
 

@@ -80,7 +80,7 @@ class MapsJob:
         return load_backbone(self.specs[backbone], self.tap, precision=self.precision)
 
     def remark(self, loaded: Backbone) -> str | None:
-        """What to know about its maps, and whether it keeps to float32 though bfloat16 was wished for."""
+        """What to know about its maps, and why it computes in float32 though bfloat16 was asked for."""
         return remark(loaded.notes, explain_kept(self.precision, loaded.precision))
 
     def rows(self, loaded: Backbone, shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:

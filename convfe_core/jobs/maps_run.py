@@ -1,6 +1,6 @@
 """A run of ``convfe maps``: for each image and backbone a PNG and an NPZ file, and a manifest when all are there.
 
-The run goes shard by shard (see `convfe_core.jobs.shards`). A run that was killed goes on when it is started again with
+The run goes shard by shard (see `convfe_core.jobs.shards`). A run that was killed resumes when it is started again with
 the same arguments; finished shards and batches are not computed again.
 """
 
@@ -157,8 +157,8 @@ class MapsRun:
     def _write_manifest(self, job: MapsJob, shards: Sequence[Shard], parts: Parts) -> int:
         """Write the manifest and return how many maps it lists.
 
-        It is put together line by line, because a run may have more maps than memory has room for; `json.dump` and its
-        like need all of them at once, or put each number on a line of its own.
+        Line by line, because a run may have more maps than fit into memory, and `json.dump` needs all of them at once
+        or puts each number on a line of its own.
         """
         head = {
             "size": self.size.name,

@@ -1,7 +1,7 @@
-"""What a long run has finished: one Parquet part a shard, written whole, so that a killed run goes on where it was.
+"""What a long run has finished: one Parquet part a shard, written whole, so that a killed run resumes there.
 
 While a shard is computed, the rows of every finished batch are kept as a piece, from which a run that was killed in
-the middle goes on; the part replaces them. At an address, such as ``s3://bucket/folder``, there are no pieces: only
+the middle resumes; the part replaces them. At an address, such as ``s3://bucket/folder``, there are no pieces: only
 finished parts count.
 """
 
@@ -70,7 +70,7 @@ class Parts:
         self.folder.write(_part(shard), part)
 
     def compute(self, shard: Shard, compute: ComputeRows) -> Iterator[list[Row]]:
-        """Finish a shard, going on where it was begun, and yield the rows of every new batch once they are kept."""
+        """Finish a shard, resuming where it was begun, and yield the rows of every new batch once they are kept."""
         pieces, first = _following(self._all_pieces().get(shard.name, {}))
         tables = [self._read(piece) for piece in pieces]
         for after, rows in compute(shard, first):
@@ -103,19 +103,15 @@ class InMemory:
         self._files: dict[str, bytes] = {}
 
     def names(self) -> set[str]:
-        """The files in it."""
         return set(self._files)
 
     def read(self, name: str) -> bytes:
-        """A whole file."""
         return self._files[name]
 
     def write(self, name: str, data: bytes) -> None:
-        """Keep a file."""
         self._files[name] = data
 
     def remove(self, name: str) -> None:
-        """Forget a file if it is there."""
         self._files.pop(name, None)
 
 

@@ -1,8 +1,8 @@
 """Shards computed by Ray Data: a pool of workers on one machine or many, each with one backbone loaded.
 
 Workers only compute. What they find comes back as the bytes of a part, which is written here, so that workers need no
-access to the parts, and what was lost with a worker or a node is simply missing. Missing shards are tried again, three
-times in all. Those that are missing even then are named, and another call with the same arguments does only them.
+access to the parts. A shard that is lost with a worker or a node is tried again, three times in all. Those that are
+missing even then are named, and another call with the same arguments computes only them.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class WorkerPlan:
     bytes: int
 
     def at_most(self, workers: int) -> WorkerPlan:
-        """Leave out workers that would have nothing to do."""
+        """The same plan without workers that would have nothing to do."""
         return replace(self, **{name: min(getattr(self, name), workers) for name in ("least", "most", "first")})
 
 

@@ -1,7 +1,7 @@
 """Long runs cut into shards: a few hundred consecutive images of a request under one backbone.
 
 What a shard gives depends on the shard alone, never on other shards or their order, so any engine may compute them, in
-this process or elsewhere, and a run that was killed goes on with those that are not finished.
+this process or elsewhere, and a run that was killed resumes with those that are not finished.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class Job(Protocol):
 
         Parameters
         ----------
-        tell : takes a phrase for somebody who waits; may raise to end the run
+        tell : takes a phrase that says what is done; may raise to end the run
         """
 
     def remark(self, loaded: Any) -> str | None:
@@ -224,7 +224,7 @@ def remark(notes: Iterable[str], kept: str | None) -> str | None:
     Parameters
     ----------
     notes : what to know about its maps
-    kept : that it keeps to float32 though bfloat16 was wished for
+    kept : why it computes in float32 though bfloat16 was asked for
     """
     return " ".join([*notes, *([kept] if kept else [])]) or None
 

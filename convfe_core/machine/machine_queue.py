@@ -1,4 +1,4 @@
-"""One thing at a time for the whole process, in the order in which threads came, and with a way out of the queue."""
+"""A fair lock for work that needs the whole machine: one thread at a time, in order, with a way out of the queue."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from convfe_core.base.wording import counted
 
 WAIT_SECONDS = 0.2
-"""How often somebody who waits is asked whether they still want to."""
+"""Seconds between two calls of `OnWait`."""
 
 OnWait = Callable[[int], None]
 """Called a few times a second while a thread waits, with how many are before it; what it raises leaves the queue."""
@@ -26,14 +26,13 @@ def waiting_words(before: int) -> str:
 
 
 class Gate:
-    """A queue before work that needs the whole machine, such as loading a network or running it.
+    """A fair, reentrant lock for work that needs the whole machine, such as loading a network or running it.
 
-    Unlike a plain lock it lets everybody in by turn, and a thread whose visitor has left can leave the queue.
-    A thread that is inside may pass again.
+    Threads get it in the order in which they asked. A thread whose visitor has left can leave the queue.
 
     Attributes
     ----------
-    passed : how many times somebody went in
+    passed : how many times it was taken
     """
 
     def __init__(self) -> None:
@@ -47,7 +46,7 @@ class Gate:
 
         Parameters
         ----------
-        on_wait : called a few times a second while waiting; what it raises leaves the queue and goes on
+        on_wait : called a few times a second while waiting; what it raises leaves the queue and is raised here
         """
         me = threading.get_ident()
         if self._inside(me):
@@ -67,7 +66,7 @@ class Gate:
 
     @property
     def waiting(self) -> int:
-        """How many threads are inside or before the gate."""
+        """How many threads hold it or wait for it."""
         return len(self._queue)
 
     def _inside(self, me: int) -> bool:

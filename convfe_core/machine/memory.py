@@ -18,7 +18,7 @@ SETTING = "CONVFE_MEMORY_MB"
 """Environment variable: the memory in megabytes that the whole process may use."""
 
 PROGRAM_MB = 440
-"""Megabytes of program files that TensorFlow needs; more of them than that can go, see `used_mb`."""
+"""Megabytes of TensorFlow's program files that must be in memory; the system can drop the rest, see `used_mb`."""
 
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
@@ -63,8 +63,8 @@ def used_mb() -> float:
     """Megabytes that the process needs now: what it has taken, less what TensorFlow and the system can use again.
 
     TensorFlow never returns memory that tensors were in. What it keeps is at least the difference between the most
-    that tensors ever took and what they take now. Of program files the system maps more than is needed where it has
-    them at hand (on one machine 438 or 570 MB for the same TensorFlow), and drops that when memory is short.
+    that tensors ever took and what they take now. The system may also hold more of the program files than are needed
+    (438 or 570 MB of the same TensorFlow on one machine) and drops them when memory is short.
     """
     taken = psutil.Process().memory_info()
     spare = max(0.0, getattr(taken, "shared", 0) / 2**20 - PROGRAM_MB)
@@ -104,7 +104,7 @@ def give_back(*, collect: bool = True) -> None:
 
     Parameters
     ----------
-    collect : free what hangs together in cycles first; takes a tenth of a second once TensorFlow is loaded
+    collect : collect garbage first; takes a tenth of a second once TensorFlow is loaded
     """
     if collect:
         gc.collect()
@@ -115,9 +115,9 @@ def give_back(*, collect: bool = True) -> None:
 
 @cache
 def settle() -> None:
-    """Import TensorFlow and take what is alive now out of all later collections, which then take a tenth of the time.
+    """Import TensorFlow and freeze what is alive: later garbage collections skip it and take a tenth of the time.
 
-    For processes that serve one run and nobody's data before it: what is alive now is never collected.
+    For processes of a single run: what is alive now is never collected.
     """
     import_tensorflow(muted=True)
     gc.collect()

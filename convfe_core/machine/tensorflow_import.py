@@ -1,4 +1,4 @@
-"""A process that takes less time to start and less memory: for our programs, not for a library that others import."""
+"""TensorFlow imported in less time and memory: for our own programs, not for those that import this library."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def import_tensorflow(*, muted: bool = False) -> None:
 
     Parameters
     ----------
-    muted : drop what is written to standard error meanwhile, by this or another thread: TensorFlow's libraries greet
+    muted : drop what is written to standard error meanwhile, by this or another thread: TensorFlow's libraries log
         before they can be told not to
 
     Raises
@@ -120,7 +120,7 @@ def _leaving_out() -> Iterator[None]:
 
 
 class _Hidden(MetaPathFinder):
-    """Says to one thread, or to all, that some packages are not there."""
+    """An import finder that hides some packages from one thread, or from all."""
 
     def __init__(self, packages: Set[str], thread: int | None = None) -> None:
         self._packages, self._thread = packages, thread

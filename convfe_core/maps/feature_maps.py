@@ -30,7 +30,7 @@ class FeatureMaps:
     max, mean : (h, w) float32
     frame : the photograph on the network's input
     grid : the cells on the network's input; ``rows`` and ``columns`` are those of `max` and `mean`
-    notes : one sentence for each thing that who looks at them should know
+    notes : one sentence for each thing that a reader of the maps should know
     """
 
     image: str

@@ -1,4 +1,4 @@
-"""Maps as NumPy archives (.npz), to go on with outside this tool.
+"""Maps as NumPy archives (.npz), for use outside this tool.
 
 Both layouts open with ``numpy.load(file)`` and need no pickle. Sizes are (height, width) in pixels, strides
 and offsets (vertical, horizontal) in pixels of the network's input: the centre of cell ``(row, column)`` lies

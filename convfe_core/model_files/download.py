@@ -1,4 +1,4 @@
-"""Fetching one file: streamed to the side, checked, moved into place whole, once however many ask for it."""
+"""Downloads one file: to a hidden file beside its place, checked, then moved; one download however many threads ask."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def download(
     """Put a file in its place unless another thread or process just did.
 
     The bytes go to a hidden file in the same folder, which is moved over `target` when complete. Whoever
-    comes meanwhile waits for that download; one that was killed leaves nothing that the next trips over.
+    asks meanwhile waits for that download. One that was killed does not hinder the next.
 
     Parameters
     ----------

@@ -27,7 +27,7 @@ _SEED = "seed_generator_state"
 """What random layers keep, which is no weight."""
 _NUMBERED = re.compile(r"(.+)_(\d+)")
 _MOST_BUILT = 3
-"""How many architectures are built to be compared with a file; rarely has more than one the right count of numbers."""
+"""At most this many architectures are built and compared with a file; usually only one has as many numbers."""
 
 
 @dataclass

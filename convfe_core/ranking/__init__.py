@@ -1,1 +1,1 @@
-"""The verdict on a data set."""
+"""From a data set to a verdict: the run, its tables, plots and reports."""

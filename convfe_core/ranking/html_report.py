@@ -1,4 +1,4 @@
-"""Files of a ranking: JSON, CSV, and one HTML page that needs nothing beside it."""
+"""Files of a ranking: JSON, CSV, and one HTML page that needs no other file."""
 
 from __future__ import annotations
 

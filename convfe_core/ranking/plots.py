@@ -1,4 +1,4 @@
-"""The plots of a ranking, as Plotly figures in plain data: S with its intervals, and S against what it costs."""
+"""The plots of a ranking, as Plotly figures in plain data: S with its intervals, and S against cost."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from convfe_core.scoring.separation import SIZE_GROUPS
 
 
 class Stopped(Exception):  # noqa: N818 - a wish, not an error
-    """The user wants no more."""
+    """The user stopped the run."""
 
 
 class RankRun:
@@ -43,7 +43,7 @@ class RankRun:
     on_progress : told what is happening
     should_stop : asked whenever something is told; once true, the run ends with the backbones that are finished
     clock : seconds
-    work : folder for finished parts of the run, from which a run that was killed goes on; None keeps nothing
+    work : folder for finished parts of the run, from which a run that was killed resumes; None keeps nothing
     engine : computes the parts; None for this process
     make_room : called before a backbone is loaded here; raises MemoryLimitError where it does not fit
     explain : says in a sentence why a backbone could not be ranked

@@ -213,7 +213,7 @@ class RankJob:
         return self.costs.get(one.name)
 
     def remark(self, loaded: ScoringBackbone) -> str | None:
-        """What to know about its maps, and whether it keeps to float32 though bfloat16 was wished for."""
+        """What to know about its maps, and why it computes in float32 though bfloat16 was asked for."""
         return remark(loaded.notes, explain_kept(self.options.precision, loaded.precision))
 
     def rows(self, loaded: ScoringBackbone, shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
@@ -294,9 +294,9 @@ class RankJob:
         return row
 
     def __getstate__(self) -> dict[str, Any]:
-        """Travel light: a data set may have millions of photographs, and every worker gets all of their boxes.
+        """Pickle little: a data set may have millions of photographs, and every worker gets all of their boxes.
 
-        Costs are those of the machine that asks.
+        Costs are left out: they are those of the machine that asks.
         """
         images = PackedBoxes(self.dataset.images)
         comparison = copy.copy(self.comparison)
@@ -341,7 +341,7 @@ class RankJob:
 
 
 def work_folder(options: RankOptions, dataset: Dataset, specs: Sequence[Spec], cache: Path | None = None) -> Path:
-    """Where a run keeps its parts, the same for the same call; folders that nobody went back to for a month go.
+    """Where a run keeps its parts, the same for the same call; folders that were not used for a month are removed.
 
     Where nothing can be written there it is a folder among the system's temporary ones, another one for each call.
 

@@ -1,4 +1,4 @@
-"""A backbone's graph for ranking: max and mean maps, and averages over boxes; the feature map never leaves it."""
+"""A backbone's graph for ranking: max and mean maps, and averages over boxes, without returning the feature map."""
 
 from __future__ import annotations
 

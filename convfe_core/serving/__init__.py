@@ -1,1 +1,1 @@
-"""Many visitors in one process."""
+"""Many visitors in one process: loaded backbones, kept maps, allowances, the log."""

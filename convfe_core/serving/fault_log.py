@@ -1,4 +1,4 @@
-"""What nobody foresaw: the visitor gets a reference number, the log gets the number and the traceback.
+"""Unexpected errors: the visitor gets a reference number, the log the number and the traceback.
 
 What visitors handed in is named in neither: the names of their files are struck out.
 """

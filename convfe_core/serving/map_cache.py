@@ -1,4 +1,4 @@
-"""The maps of one visitor, so that a change of colour or a new backbone never computes an old map again."""
+"""The maps of one visitor, kept so that a change of colour or a new backbone computes no map again."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ class MapKey:
 class MapStore:
     """Keeps the most recently used maps; the last ones stay even where they alone take more than the budget.
 
-    `cachetools` has such a store, but refuses what is larger than its budget, and lists its entries by age, not by use,
-    which the pool of backbones needs: it would save these few lines alone.
+    `cachetools` has such a cache, but it refuses what is larger than its budget.
 
     Parameters
     ----------

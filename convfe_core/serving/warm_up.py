@@ -1,4 +1,4 @@
-"""Importing TensorFlow and Keras ahead of the first network, behind everything that somebody waits for."""
+"""TensorFlow and Keras imported in the background before the first network, after all work that somebody waits for."""
 
 from __future__ import annotations
 

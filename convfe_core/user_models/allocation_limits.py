@@ -1,7 +1,7 @@
-"""How many numbers a model's description asks for, and its layers make of a picture, before any is allocated.
+"""How many numbers a model's layers would hold, and make of a picture, counted before any memory is allocated.
 
-A file of a few bytes can describe layers that take more memory than the machine has. Keras 3 works their shapes out
-in a thread of its own, which takes Keras' notes about them with it when it ends; Keras 2 asks before each variable.
+A file of a few bytes can describe layers that take more memory than the machine has. For Keras 3 they are counted in a
+thread that ends afterwards, because Keras keeps what it built by thread. For Keras 2 each variable is checked first.
 """
 
 from __future__ import annotations

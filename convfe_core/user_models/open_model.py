@@ -35,7 +35,7 @@ class OpenedModel:
     fixed : (height, width) of its input where it takes no other
     native : (height, width) that the file was saved with, None where any
     head : layers after the last feature map, which are left out
-    notes : one sentence for each thing that who looks at its map should know
+    notes : one sentence for each thing that a reader of its maps should know
     opened_with : ``Keras 3.15.1`` or ``tf-keras 2.21.0``
     """
 

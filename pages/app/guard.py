@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Keep an exception from reaching the visitor in any other shape than one sentence."""
+    """Show an exception to the visitor as one sentence, and nothing else of it."""
     configure_log(os.environ)
     try:
         yield
@@ -62,8 +62,8 @@ def guarded_download(make: Callable[[], T]) -> Callable[[], T]:
 def redrawn_alone(draw: Callable[P, None]) -> Callable[P, None]:
     """Make a function draw a part of a page that its own controls redraw without the rest.
 
-    Streamlit keeps what the function was called with until the page runs again: give it specs, never networks, which
-    the pool could not drop then.
+    Streamlit keeps the function's arguments until the page runs again. Pass specs, never networks: the pool could not
+    free them.
     """
 
     @st.fragment

@@ -1,4 +1,4 @@
-"""What all visitors of the process share: its loaded backbones, and TensorFlow imported before somebody needs it."""
+"""What all visitors of the process share: the loaded backbones, and TensorFlow imported ahead of time."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from pages.app.visitor import allowance
 
 if TYPE_CHECKING:
     from convfe_core.datasets.boxes import Dataset
+    from convfe_core.inspection.doctor import Finding
     from convfe_core.inspection.health_report import HealthReport
     from convfe_core.maps.whole_features import Features
     from convfe_core.ranking.results import RankResult
@@ -62,7 +63,7 @@ class Kept(Generic[T]):
 
 
 def _nothing() -> None:
-    """Make what was never set."""
+    """Stand for what was never set."""
 
 
 ENTERED: Kept[bool] = Kept("entered", "dashboard", bool)
@@ -70,7 +71,7 @@ ENTERED: Kept[bool] = Kept("entered", "dashboard", bool)
 MAPS: Kept[MapStore] = Kept("map_store", "app.compute_maps", lambda: MapStore(allowance().maps_mb))
 """Every map that was computed for this visitor, within their allowance."""
 THUMBNAILS: Kept[dict[str, str]] = Kept("thumbnails", "app.session", dict)
-"""Photographs as data addresses, by digest."""
+"""Photographs as data URIs, by digest."""
 DECODED: Kept[dict[str, Photo | str]] = Kept("decoded", "sidebar.choose_images", dict)
 """By file: its photograph, or the sentence that says why there is none."""
 EARLIER_UPLOADS: Kept[dict[str, list[str]]] = Kept("earlier_uploads", "sidebar.uploads", dict)
@@ -86,7 +87,7 @@ MODEL_CARDS: Kept[dict[Any, OpenedFile]] = Kept("model_cards", "sidebar.own_mode
 DATASETS: Kept[dict[tuple[object, ...], Dataset | str]] = Kept("datasets", "sidebar.choose_dataset", dict)
 """By folder or uploads: the data set, or the sentence that says why there is none."""
 RANK_RUN: Kept[RankRun | None] = Kept("rank_run", "rank", _nothing)
-"""A ranking that goes on, or that was stopped before it ended."""
+"""A ranking that runs, or that was stopped before it ended."""
 RANKED: Kept[RankResult | None] = Kept("ranked", "rank", _nothing)
 """What the last ranking found."""
 RANKED_AS: Kept[object] = Kept("ranked_as", "rank", _nothing)
@@ -99,6 +100,8 @@ LAYER_FEATURES: Kept[tuple[object, Features] | None] = Kept("layer_features", "v
 """The whole feature map that Depth read last, and of what it is."""
 HEALTH_REPORTS: Kept[dict[object, HealthReport]] = Kept("health_reports", "views.health_view", dict)
 """The last health reports, by network, size and photographs."""
+FINDINGS: Kept[list[Finding]] = Kept("findings", "system", list)
+"""What System found on this machine when it was last asked."""
 TURNED_BELOW: Kept[bool] = Kept("page_turned_below", "views.grid", bool)
 """The page of rows was turned below them."""
 
@@ -178,7 +181,7 @@ def whole_session() -> dict[str, Any]:
 
 
 def thumbnail(photo: Photo) -> str:
-    """The photograph as a data address for figures, made once a session."""
+    """The photograph as a data URI for figures, made once a session."""
     made = THUMBNAILS.get()
     if photo.digest not in made:
         made[photo.digest] = thumbnail_data_uri(photo)

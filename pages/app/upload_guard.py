@@ -1,4 +1,4 @@
-"""What one visitor's uploads may add up to, held to while they arrive: Streamlit itself bounds each file alone.
+"""A limit for all uploads of one visitor together, checked as they arrive: Streamlit itself limits each file alone.
 
 This puts a function of ours in the place of one of Streamlit's, at the only point where whose file it is, its true size
 and what is held already are known. Middleware (`st.App`) would stand before that: it would have to read the session's
@@ -29,7 +29,7 @@ SHARE_OF_MEMORY = 1 / 4
 
 @st.cache_resource(show_spinner=False)
 def guard_uploads() -> None:
-    """Bound the uploads of visitors from now on: who drops a whole folder must not cost others theirs."""
+    """Limit the uploads of visitors from now on, so that one visitor's folder leaves room for those of others."""
     if not runtime.exists():
         return
     manager = runtime.get_instance().uploaded_file_mgr

@@ -47,7 +47,7 @@ def listed(numbers: Sequence[int]) -> str:
 
 
 def told(error: ConvfeError) -> str:
-    """What an error says to whoever looks; what only the host can put right goes to the log."""
+    """An error as the visitor may read it; what only the host can put right goes to the log."""
     if not hosted():
         return str(error)
     if error.in_public != str(error):

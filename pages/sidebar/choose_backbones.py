@@ -150,7 +150,7 @@ def choose_tap() -> str:
 
 
 def choose_precision() -> Precision:
-    """Ask whether speed may cost some digits, where this processor can trade them."""
+    """Ask whether to compute in bfloat16, where this processor can."""
     unit = bfloat16_unit()
     fast = st.toggle(
         "Fast arithmetic",

@@ -121,7 +121,7 @@ class _Reader:
             self._problems.append(found)
 
     def take_again(self, key: str) -> None:
-        """Go on with a file that was read before and whose bytes are gone."""
+        """Take a file that was read before and whose bytes are gone."""
         found = self._decoded.get(key)
         if isinstance(found, Photo):
             self.take(key, lambda: found)
@@ -131,7 +131,7 @@ class _Reader:
         self.notes.append(line)
 
     def fail(self, error: ConvfeError) -> None:
-        """Tell of something that is no file."""
+        """Report a problem that is not a file's."""
         self._problems.append(told(error))
 
     def forget_the_rest(self) -> None:

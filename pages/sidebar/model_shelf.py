@@ -1,4 +1,4 @@
-"""The model files of one session: in a temporary folder that goes with it, and so does what was loaded from them."""
+"""The model files of one session, in a temporary folder; they and what was loaded from them go with the session."""
 
 from __future__ import annotations
 
@@ -78,5 +78,5 @@ class ModelShelf:
 
 
 def _aside(forget: Callable[[Path], None], folder: Path) -> None:
-    """Forget on a thread of its own: who collects garbage may hold any lock just now."""
+    """Forget on a thread of its own: the garbage collector may run in a thread that holds a lock."""
     threading.Thread(target=forget, args=(folder,), name="convfe-forget", daemon=True).start()

@@ -155,7 +155,7 @@ def _show_layer(reader: FeatureReader, features: Features, look: Look, more: Seq
 
 
 def _show_channels(reader: FeatureReader, features: Features, look: Look) -> None:
-    """Let a place be clicked or boxed, and draw the channels that are strongest there."""
+    """Let the visitor click or box a place, and draw the channels that are strongest there."""
     maps, photo = _maps(reader, features), features.photo
     with st.container(horizontal=True):
         order = st.segmented_control(

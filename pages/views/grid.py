@@ -47,7 +47,7 @@ def page_of(photos: Sequence[Photo]) -> list[Photo]:
 
 
 def turn_page_below(photos: Sequence[Photo]) -> None:
-    """Offer the pages of `page_of` again below the rows, where the eye is when it has seen them."""
+    """Offer the pages of `page_of` again below the rows, where one needs them next."""
     pages = _count_pages(photos)
     if pages == 1:
         return

@@ -37,8 +37,8 @@ def arranged(look: Look, photo: Photo, backbones: int) -> Look:
 def window_style(key: str, width: int, height: int) -> str:
     """Style a figure and its two containers so that the browser enlarges it to the window, whose size we never learn.
 
-    The tangent of the angle of two lengths is their quotient; few browsers divide lengths. What is enlarged is Plotly's
-    own element: Streamlit measures those around it, and would make an enlarged figure larger still.
+    CSS divides two lengths by the tangent of their angle, because few browsers divide lengths themselves. Plotly's own
+    element is enlarged: Streamlit measures those around it, and would enlarge the figure again.
     """
     return (
         f".st-key-scroll-{key} {{container-type: inline-size}} "

@@ -67,19 +67,24 @@ def check_places(made: RandomModel, known: Known, looked) -> None:
 
     if known.everywhere or any("maxpooling" in type(layer).__name__.lower() for layer in made.model.layers):
         return
-    picture = tf.Variable(np.full((1, *made.size, 3), 0.5, np.float32))
+    picture = tf.constant(0.5, tf.float32, (1, *made.size, 3))
     part = keras.Model(made.model.inputs, known.tensor)
     path = trace_path(looked.model, looked.tensor)
     grid = path.grid(*made.size)
     row, column = grid.rows // 2, grid.columns // 2
-    with tf.GradientTape(watch_accessed_variables=False) as tape:  # the gradient of the picture alone
-        tape.watch(picture)
-        values = part(picture)
-        values = tf.transpose(values, (0, 2, 1, 3)) if known.turned else values
-        axes = [axis + 1 for axis in (0, 1) if known.mirrored[axis]]
-        values = tf.reverse(values, axes) if axes else values
-        cell = tf.reduce_sum(values[0, row, column])
-    reached = np.abs(np.asarray(tf.convert_to_tensor(tape.gradient(cell, picture)))[0].sum(-1))
+
+    def reaching(pixels):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(pixels)
+            values = part(pixels)
+            values = tf.transpose(values, (0, 2, 1, 3)) if known.turned else values
+            axes = [axis + 1 for axis in (0, 1) if known.mirrored[axis]]
+            values = tf.reverse(values, axes) if axes else values
+            cell = tf.reduce_sum(values[0, row, column])
+        return tape.gradient(cell, pixels)
+
+    # As a graph, which leaves out the gradients of weights that nobody asks for: on some shapes these stop TensorFlow.
+    reached = np.abs(tf.function(reaching, autograph=False)(picture).numpy()[0].sum(-1))
     down, across = grid.offset_y + row * grid.stride_y, grid.offset_x + column * grid.stride_x
     reach = path.receptive_field
     for axis, place, stride, field in ((0, down, grid.stride_y, reach[0]), (1, across, grid.stride_x, reach[1])):
