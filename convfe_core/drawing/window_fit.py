@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from convfe_core.drawing.map_figure import FOOT_HEIGHT, HEAD_HEIGHT, PANEL_GAP
+from convfe_core.drawing.map_figure import FOOT_HEIGHT, HEAD_HEIGHT
+from convfe_core.drawing.sheet import PANEL_GAP
 
 NARROWEST = 60
 """Pixels across a panel, however many there are."""

@@ -2,7 +2,8 @@
 
 import pytest
 
-from convfe_core.drawing.map_figure import FOOT_HEIGHT, HEAD_HEIGHT, PANEL_GAP
+from convfe_core.drawing.map_figure import FOOT_HEIGHT, HEAD_HEIGHT
+from convfe_core.drawing.sheet import PANEL_GAP
 from convfe_core.drawing.window_fit import NARROWEST, arrange
 
 ROOMS = [(1200, 560), (1760, 840), (2400, 1200), (700, 900)]
