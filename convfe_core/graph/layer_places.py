@@ -12,14 +12,14 @@ from convfe_core.graph.walk import arguments_of
 
 _NUMBER_BY_NUMBER = """
 Abs Absolute Activation ActivityRegularization Add AlphaDropout AutoContrast Average BatchNormalization Cast Celu Clip
-ContrastLimitedAdaptiveHistogramEqualization Copy Cos Divide DivideNoNan Dropout ELU Elu Equal Equalization Erf Exp
-Expm1 GaussianDropout GaussianNoise Gelu Glu Greater GreaterEqual GroupNormalization HardShrink HardSigmoid HardSilu
-HardTanh Identity Invert LayerNorm LayerNormalization LayerScale LeakyReLU LeakyRelu Less LessEqual Log Log10 Log1p Log2
-LogSigmoid LogSoftmax LogicalAnd LogicalNot LogicalOr Masking Maximum Minimum Mod Multiply Negative Normalization
-Normalize NotEqual PReLU Power RGBToGrayscale RGBToHSV HSVToRGB RMSNorm RMSNormalization ReLU Reciprocal Relu Relu6
-Rescaling Round Rsqrt Selu Sigmoid Sign Silu Sin Softmax Softplus SoftShrink Softsign Solarization SpatialDropout1D
-SpatialDropout2D SpatialDropout3D Sqrt Square Squareplus StochasticDepth StopGradient Subtract Tan Tanh TanhShrink
-ThresholdedReLU TrueDivide UnitNormalization Where
+ContrastLimitedAdaptiveHistogramEqualization Copy Cos CustomScaleLayer Divide DivideNoNan Dropout ELU Elu Equal
+Equalization Erf Exp Expm1 GaussianDropout GaussianNoise Gelu Glu Greater GreaterEqual GroupNormalization HSVToRGB
+HardShrink HardSigmoid HardSilu HardTanh Identity Invert LayerNorm LayerNormalization LayerScale LeakyReLU LeakyRelu
+Less LessEqual Log Log10 Log1p Log2 LogSigmoid LogSoftmax LogicalAnd LogicalNot LogicalOr Masking Maximum Minimum Mod
+Multiply Negative Normalization Normalize NotEqual PReLU Power RGBToGrayscale RGBToHSV RMSNorm RMSNormalization ReLU
+Reciprocal Relu Relu6 Rescaling Round Rsqrt Selu Sigmoid Sign Silu Sin SoftShrink Softmax Softplus Softsign
+Solarization SpatialDropout1D SpatialDropout2D SpatialDropout3D Sqrt Square Squareplus StochasticDepth StopGradient
+Subtract Tan Tanh TanhShrink ThresholdedReLU TrueDivide UnitNormalization Where
 """
 """Layers and operations that work cell by cell, or take in all cells alike."""
 

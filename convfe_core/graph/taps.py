@@ -69,7 +69,13 @@ def resolve_tap(model: keras.Model, architecture: Architecture | None, tap: str)
     if tap == "output":
         tensor = model.outputs[0]
     elif tap == "auto":
-        tensor, uncapped = _show(last_map(model))
+        last = last_map(model)
+        if architecture is not None and last is not model.outputs[0]:  # an earlier map would be shown without a word
+            raise SpecError(
+                f"Expected {architecture.name} of layers that are known here. Received: others, from this version of "
+                "Keras; choose a layer by its name, and please report this."
+            )
+        tensor, uncapped = _show(last)
     elif tap in _STRIDES:
         tensor, uncapped = _show(_stage_tensor(model, tap))
     else:

@@ -5,6 +5,9 @@ What Keras has besides is refused, each for its reason. A test goes through all 
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 TENSORFLOW_LAYERS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
 """Layers of Keras 2 that call TensorFlow, which also has functions that write files; see `tensorflow_calls`."""
 
@@ -15,19 +18,19 @@ Activation ActivityRegularization AdaptiveAveragePooling1D AdaptiveAveragePoolin
 AdaptiveMaxPooling1D AdaptiveMaxPooling2D AdaptiveMaxPooling3D Add AdditiveAttention AlphaDropout Attention AugMix
 AutoContrast Average AveragePooling1D AveragePooling2D AveragePooling3D BatchNormalization Bidirectional CenterCrop
 Concatenate ContrastLimitedAdaptiveHistogramEqualization Conv1D Conv1DTranspose Conv2D Conv2DTranspose Conv3D
-Conv3DTranspose ConvLSTM1D ConvLSTM2D ConvLSTM3D Cropping1D Cropping2D Cropping3D CutMix Dense DepthwiseConv1D
-DepthwiseConv2D Dot Dropout ELU EinsumDense Embedding Equalization Flatten GRU GRUCell GaussianDropout GaussianNoise
-GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D
-GlobalMaxPooling3D GroupNormalization GroupedQueryAttention Identity InputLayer LSTM LSTMCell LayerNormalization
-LayerScale LeakyReLU Masking MaxPooling1D MaxPooling2D MaxPooling3D Maximum Minimum MixUp MultiHeadAttention Multiply
-Normalization PReLU Permute Pipeline RMSNormalization RNN RandAugment RandomBrightness RandomColorDegeneration
-RandomColorJitter RandomContrast RandomCrop RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur
-RandomGrayscale RandomHeight RandomHue RandomInvert RandomPerspective RandomPosterization RandomRotation
-RandomSaturation RandomSharpness RandomShear RandomTranslation RandomWidth RandomZoom ReLU RepeatVector Rescaling
-Reshape Resizing ReversibleEmbedding SeparableConv1D SeparableConv2D SimpleRNN SimpleRNNCell Softmax Solarization
-SpatialDropout1D SpatialDropout2D SpatialDropout3D SpectralNormalization StackedRNNCells StochasticDepth Subtract
-SyncBatchNormalization ThresholdedReLU TimeDistributed UnitNormalization UpSampling1D UpSampling2D UpSampling3D
-ZeroPadding1D ZeroPadding2D ZeroPadding3D
+Conv3DTranspose ConvLSTM1D ConvLSTM2D ConvLSTM3D Cropping1D Cropping2D Cropping3D CustomScaleLayer CutMix Dense
+DepthwiseConv1D DepthwiseConv2D Dot Dropout ELU EinsumDense Embedding Equalization Flatten GRU GRUCell GaussianDropout
+GaussianNoise GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D
+GlobalMaxPooling2D GlobalMaxPooling3D GroupNormalization GroupedQueryAttention Identity InputLayer LSTM LSTMCell
+LayerNormalization LayerScale LeakyReLU Masking MaxPooling1D MaxPooling2D MaxPooling3D Maximum Minimum MixUp
+MultiHeadAttention Multiply Normalization PReLU Permute Pipeline RMSNormalization RNN RandAugment RandomBrightness
+RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop RandomElasticTransform RandomErasing RandomFlip
+RandomGaussianBlur RandomGrayscale RandomHeight RandomHue RandomInvert RandomPerspective RandomPosterization
+RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation RandomWidth RandomZoom ReLU RepeatVector
+Rescaling Reshape Resizing ReversibleEmbedding SeparableConv1D SeparableConv2D SimpleRNN SimpleRNNCell Softmax
+Solarization SpatialDropout1D SpatialDropout2D SpatialDropout3D SpectralNormalization StackedRNNCells StochasticDepth
+Subtract SyncBatchNormalization ThresholdedReLU TimeDistributed UnitNormalization UpSampling1D UpSampling2D
+UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D
 """
 
 _OPERATIONS = """
@@ -107,6 +110,7 @@ MODULES = (
     "keras.src.initializers",
     "keras.src.quantizers",
     "keras.src.regularizers",
+    "tf_keras.src.applications",
     "tf_keras.src.layers",
     "tf_keras.src.engine",
     "tensorflow.python.keras",
@@ -146,5 +150,23 @@ _REASONS = {
     "MaxNumBoundingBoxes": "works on boxes beside a picture, and the networks here take a picture alone",
 }
 
+REGISTERED = "Custom>CustomScaleLayer"
+"""What Keras 2 calls a layer of its own that it registered like a user's; no other name with a ``>`` is Keras'."""
+
 REFUSED = {kind: reason for kinds, reason in _REASONS.items() for kind in kinds.split()}
 """What of Keras is not opened, and why."""
+
+
+def layers_of_applications(package: str) -> dict[str, Any]:
+    """Layer classes that Keras Applications has for itself, by name; Keras' loaders do not know them from HDF5 files.
+
+    Parameters
+    ----------
+    package : ``keras`` or ``tf_keras``
+    """
+    homes = {"inception_resnet_v2": ("CustomScaleLayer",), "convnext": ("LayerScale", "StochasticDepth")}
+    return {
+        name: getattr(import_module(f"{package}.src.applications.{home}"), name)
+        for home, names in homes.items()
+        for name in names
+    }

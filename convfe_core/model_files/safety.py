@@ -22,6 +22,7 @@ from convfe_core.model_files.allowed_names import (
     LAYERS,
     MODULES,
     REFUSED,
+    REGISTERED,
     TENSORFLOW_LAYERS,
 )
 from convfe_core.model_files.other_libraries import refusal_of_library
@@ -103,8 +104,9 @@ def _check_object(node: dict[str, Any], layer: str, file_name: str) -> str:
             f"{shown} is Keras' {kind!r}, which {REFUSED[kind]}; save the model again without it, or only its part "
             "before that."
         )
-    known = isinstance(kind, str) and kind in CLASSES
-    if not known or not at_home or ">" in str(node.get("registered_name")):
+    known = isinstance(kind, str) and (kind in CLASSES or kind == REGISTERED)
+    registered = str(node.get("registered_name"))
+    if not known or not at_home or (">" in registered and registered != REGISTERED):
         raise ModelFileError(
             f"{shown} is {_shown(kind)}{_from(module)}, which is none of the layers of Keras that are known "
             "here; others would need program code or other files. Save the model again without it, or only its part "

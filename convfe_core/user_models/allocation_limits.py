@@ -17,6 +17,7 @@ from typing import Any
 from convfe_core.base.errors import ModelFileError
 from convfe_core.graph.walk import operation_of, sources_of, tensors_in_order
 from convfe_core.machine.memory import room_mb
+from convfe_core.model_files.allowed_names import layers_of_applications
 from convfe_core.user_models.bounded_loops import bounded_parts_in_tf_keras
 
 SPARE_NUMBERS = 1_000_000
@@ -145,9 +146,11 @@ def numbers_in_old_keras(config: dict[str, Any]) -> int:
 
 def build_old_keras(config: dict[str, Any]) -> Any:
     """Make the layers of an HDF5 file's description in Keras 3, which changes the description."""
+    import keras
     from keras.src.legacy.saving import saving_options, saving_utils
 
-    with saving_options.keras_option_scope(use_legacy_config=True):
+    own = keras.utils.custom_object_scope(layers_of_applications("keras"))
+    with own, saving_options.keras_option_scope(use_legacy_config=True):
         return saving_utils.model_from_config(config)
 
 

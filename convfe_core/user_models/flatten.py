@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from convfe_core.base.errors import ModelFileError
 from convfe_core.graph.walk import operation_of, sources_of
-from convfe_core.model_files.allowed_names import ONLY_IN_TRAINING, TENSORFLOW_LAYERS
+from convfe_core.model_files.allowed_names import ONLY_IN_TRAINING, TENSORFLOW_LAYERS, layers_of_applications
 
 _RENAMED = {"RandomCrop": "Resizing", "SyncBatchNormalization": "BatchNormalization", "ThresholdedReLU": "ReLU"}
 """What Keras 3 has for a layer of tf-keras, whose RandomCrop makes pictures fit outside training."""
@@ -200,9 +200,7 @@ def _remake(operation: Any, name: str) -> Any:
                 config["lora_rank"] = None  # what it adds to a kernel is added by `_weights`
         return type(operation).from_config(config)
     kind = _RENAMED.get(type(operation).__name__, type(operation).__name__)
-    if kind == "RandomCrop":  # which Keras 2 makes the middle of the picture outside training, Keras 3 all of it
-        kind, config["crop_to_aspect_ratio"] = "Resizing", True
-    maker = getattr(keras.layers, kind, None)
+    maker = getattr(keras.layers, kind, None) or layers_of_applications("keras").get(kind)
     if maker is None:
         raise ModelFileError(f"layer {name!r}: expected a layer that Keras 3 has. Received: {kind}.")
     if kind == "Resizing" and "seed" in config:

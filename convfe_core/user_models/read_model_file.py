@@ -17,6 +17,7 @@ from typing import Any
 
 from convfe_core.base.errors import ModelFileError, WeightsAloneError
 from convfe_core.catalog.architectures import Architecture
+from convfe_core.model_files.allowed_names import layers_of_applications
 from convfe_core.model_files.exported_weights import identify_export
 from convfe_core.model_files.safety import (
     MOST_BYTES,
@@ -325,7 +326,8 @@ def _hdf5_loader(
         if operations or changed:  # of which Keras' own loader knows nothing
             model = load_with_operations(path, config)
         else:
-            model = keras.models.load_model(path, compile=False, safe_mode=True)
+            with keras.utils.custom_object_scope(layers_of_applications("keras")):
+                model = keras.models.load_model(path, compile=False, safe_mode=True)
         return model, f"Keras {keras.__version__}"
 
     return load
@@ -339,7 +341,8 @@ def _tf_keras_loader(
     def load() -> tuple[Any, str]:
         import tf_keras
 
-        with bounded_in_tf_keras(held, name):
+        own = layers_of_applications("tf_keras")
+        with bounded_in_tf_keras(held, name), tf_keras.utils.custom_object_scope(own):
             if config is None:
                 model = tf_keras.models.load_model(str(path), compile=False, safe_mode=True)
             else:

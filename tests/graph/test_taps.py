@@ -6,6 +6,7 @@ import pytest
 from convfe_core.base.errors import SpecError
 from convfe_core.catalog.builders import build_model
 from convfe_core.catalog.specs import CATALOG
+from convfe_core.graph import layer_places
 from convfe_core.graph.taps import STAGES, resolve_tap, stage_taps
 from convfe_core.graph.tracing import trace_path
 from tests.support.networks import layers_of
@@ -220,3 +221,17 @@ def test_cells_that_went_through_attention_are_still_in_their_place_and_a_decode
     assert path.grid(32, 48) == trace_path(model, cells).grid(32, 48)
     assert path.placed
     assert not trace_path(model, model.outputs[0]).placed
+
+
+def test_a_layer_of_the_catalog_that_is_not_known_ends_in_a_sentence_and_never_in_an_earlier_map(monkeypatch) -> None:
+    architecture = CATALOG["MobileNetV2-0.35"]
+    model = layers_of(architecture)
+    assert resolve_tap(model, architecture, "auto")[1].stride == 32
+    monkeypatch.delitem(layer_places._RULES, "DepthwiseConv2D")
+    with pytest.raises(SpecError, match=r"Expected MobileNetV2-0\.35 of layers that are known here\."):
+        resolve_tap(model, architecture, "auto")
+
+
+def test_the_network_with_a_layer_of_its_own_is_looked_at_where_it_ends() -> None:
+    architecture = CATALOG["InceptionResNetV2"]
+    assert resolve_tap(layers_of(architecture), architecture, "auto")[1].stride == architecture.stride == 32

@@ -2,6 +2,8 @@
 
 import inspect
 from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -9,7 +11,15 @@ import numpy as np
 import pytest
 
 from convfe_core.base.errors import ModelFileError
-from convfe_core.model_files.allowed_names import ACTIVATIONS, CLASSES, LAYERS, ONLY_IN_TRAINING, OPERATIONS, REFUSED
+from convfe_core.model_files.allowed_names import (
+    ACTIVATIONS,
+    CLASSES,
+    LAYERS,
+    ONLY_IN_TRAINING,
+    OPERATIONS,
+    REFUSED,
+    layers_of_applications,
+)
 from convfe_core.model_files.safety import check_config
 from tests.model_files.test_safety import layer, sequential
 
@@ -34,6 +44,23 @@ def test_every_layer_of_both_versions_is_decided() -> None:
     experimental = tf_keras.layers.experimental
     public = set().union(*map(classes_of, (keras.layers, tf_keras.layers, experimental, experimental.preprocessing)))
     assert public - CLASSES - {"Lambda"} == public & REFUSED.keys()
+
+
+def test_every_layer_that_applications_have_for_themselves_is_opened() -> None:
+    import keras
+    import tf_keras
+
+    for package in (keras, tf_keras):
+        found = set()
+        for path in Path(package.__file__).parent.glob("src/applications/*.py"):
+            if path.stem.endswith("_test"):
+                continue
+            module = import_module(f"{package.__name__}.src.applications.{path.stem}")
+            kinds = [kind for kind in vars(module).values() if inspect.isclass(kind)]
+            found |= {kind.__name__ for kind in kinds if kind.__module__ == module.__name__ and hasattr(kind, "call")}
+        assert found == layers_of_applications(package.__name__).keys()
+        assert found <= LAYERS
+        assert not found & {*vars(package.layers)}  # or an HDF5 file's name would mean two layers
 
 
 def test_every_operation_is_decided_and_none_that_calls_a_function_is_opened() -> None:

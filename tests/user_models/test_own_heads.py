@@ -1,11 +1,13 @@
 """Heads of users' models, of both Keras versions: whatever comes after the map, the map before it is shown."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from convfe_core.model_files.allowed_names import layers_of_applications
 from convfe_core.user_models.flatten import flatten_model
 from convfe_core.user_models.open_model import open_model
 from tests.user_models.test_open_model import saved
@@ -107,3 +109,23 @@ def test_pictures_pass_layers_for_training_as_they_are(tmp_path: Path) -> None:
     opened = open_model(saved(model, tmp_path / "m.keras"))
     want = model.layers[-1](pixels())
     np.testing.assert_allclose(np.asarray(opened.model(pixels())), np.asarray(want), atol=1e-5)
+
+
+@pytest.mark.parametrize("package", ["keras", "tf_keras"])
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_layers_that_applications_have_for_themselves_open_from_both_versions_and_files(
+    tmp_path: Path, package: str, suffix: str
+) -> None:
+    maker = import_module(package)
+    own = layers_of_applications(package)
+    la = maker.layers
+    picture = la.Input((SIDE, SIDE, 3))
+    x = la.Conv2D(4, 3, strides=2, padding="same")(picture)
+    x = own["CustomScaleLayer"](scale=0.2)([x, la.Conv2D(4, 3, padding="same")(x)])
+    x = la.Add()([x, own["StochasticDepth"](0.5)(own["LayerScale"](0.3, 4)(x))])
+    model = maker.Model(picture, la.Conv2D(4, 1)(x))
+    model.save(tmp_path / f"m{suffix}")
+    opened = open_model(tmp_path / f"m{suffix}")
+    want = np.asarray(model(pixels()))
+    np.testing.assert_allclose(np.asarray(opened.model(pixels())), want, atol=1e-5)
+    assert opened.notes == ()
