@@ -89,7 +89,7 @@ def test_choosing_another_backbone_adds_its_columns(page: Page, server: str) -> 
     page.get_by_role("option").filter(has_text="MobileNet-0.25:untrained").first.click()
     page.wait_for_function(
         f"document.querySelectorAll('{CHART}').length === 3 && [...document.querySelectorAll('{CHART}')]"
-        ".every(chart => chart.data.filter(trace => trace.type === 'heatmap').length === 6)"
+        ".every(chart => chart.data?.filter(trace => trace.type === 'heatmap').length === 6)"
     )
     assert heatmaps(page)[-1]["name"] == "MobileNet-0.25:untrained mean"
     assert "MobileNet-0.25" in page.url
@@ -113,7 +113,9 @@ def test_the_scale_scope_changes_the_colours(page: Page, server: str) -> None:
     own = heatmaps(page)
     choose(page, "Scale shared by", "This image")
     page.wait_for_function(
-        f"""() => {{ const traces = document.querySelector('{CHART}').data.filter(t => t.type === 'heatmap');
+        f"""() => {{ const chart = document.querySelector('{CHART}');  // between two drawings there is none
+        if (!chart?.data) return false;
+        const traces = chart.data.filter(t => t.type === 'heatmap');
         return traces[0].zmax === traces[2].zmax && traces[1].zmax === traces[3].zmax; }}"""
     )
     assert "scale=This+image" in page.url
@@ -190,7 +192,8 @@ def test_presenting_hides_the_controls_and_goes_through_the_images(page: Page, s
     first = heatmaps(page)
     page.get_by_role("button", name=re.compile("next", re.I)).click()
     page.wait_for_function(
-        f"low => document.querySelector('{CHART}')?.data.find(t => t.type === 'heatmap')?.zmax !== low",
+        f"""low => {{ const found = document.querySelector('{CHART}')?.data?.find(t => t.type === 'heatmap');
+        return found !== undefined && found.zmax !== low; }}""",
         arg=first[0]["high"],
     )
     expect(page.locator(CHART)).to_have_count(1)
