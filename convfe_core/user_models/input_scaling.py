@@ -25,7 +25,7 @@ SCALING_WORDS: dict[Preprocessing, str] = {
     "caffe": "ImageNet, Caffe style (BGR)",
 }
 _SCALING_LAYERS = ("Rescaling", "Normalization", "TrueDivide", "Divide", "Multiply", "Subtract", "Add")
-_CLEARLY = 0.5
+CLEARLY = 0.5
 """The best scaling's misfit is below this share of the next one's."""
 _AMPLE_SIDE = 224
 
@@ -80,7 +80,7 @@ def guess_scaling(model: Any, architecture: Architecture | None) -> ScalingGuess
     misfits = norm_misfits(model)
     if misfits:
         first, second = sorted(misfits, key=lambda mode: misfits[mode])[:2]
-        if misfits[first] < _CLEARLY * misfits[second]:
+        if misfits[first] < CLEARLY * misfits[second]:
             return ScalingGuess(first, "photographs scaled like that fit its first BatchNormalization best")
     return ScalingGuess("unit", "nothing in the file tells; this is the most common, check the picture below")
 

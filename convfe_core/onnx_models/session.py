@@ -1,0 +1,82 @@
+"""An ONNX graph run by onnxruntime up to the maps that are wanted, from pictures to maps as Keras lays them out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convfe_core.base.arrays import FloatArray
+from convfe_core.onnx_models.opening import OnnxGraph
+from convfe_core.onnx_models.runtime import providers, quiet_options
+from convfe_core.onnx_models.taps import OnnxMap, OnnxMaps
+
+
+class OnnxRun:
+    """Part of a graph with its weights, loaded; it can be shared between threads and holds nothing of the file.
+
+    Parameters
+    ----------
+    graph : with its weights
+    maps : what is known of it
+    wanted : the maps that come out, in this order
+    """
+
+    def __init__(self, graph: OnnxGraph, maps: OnnxMaps, wanted: Sequence[OnnxMap]) -> None:
+        import onnxruntime
+
+        self._picture, self._maps, self._wanted = graph.picture, maps, tuple(wanted)
+        self._names = list(dict.fromkeys(one.name for one in wanted))
+        part = _pruned(graph, maps.before(self._names), self._names)
+        self._session = onnxruntime.InferenceSession(part, quiet_options(), providers=providers())
+        self._options = onnxruntime.RunOptions()
+        # Without it, memory taken for the largest picture so far is kept.
+        self._options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+
+    def __call__(self, pictures: FloatArray) -> list[FloatArray]:
+        """(N, H, W, C) scaled pictures -> (N, h, w, channels) float32 for each of the maps.
+
+        Raises
+        ------
+        ModelFileError : layers that do not take this size, or make far too much of it
+        """
+        height, width = pictures.shape[1:3]
+        self._maps.check(self._names, height, width)
+        batch = self._picture.batch or len(pictures)
+        parts = [self._run_batch(pictures[start : start + batch]) for start in range(0, len(pictures), batch)]
+        values = {name: np.concatenate([part[k] for part in parts]) for k, name in enumerate(self._names)}
+        return [self._as_map(values[one.name], one, height, width) for one in self._wanted]
+
+    def _run_batch(self, pictures: FloatArray) -> list[NDArray[Any]]:
+        count, batch = len(pictures), self._picture.batch or len(pictures)
+        if count < batch:
+            pictures = np.concatenate([pictures, np.zeros((batch - count, *pictures.shape[1:]), pictures.dtype)])
+        given = pictures.transpose(0, 3, 1, 2) if self._picture.channels_first else pictures
+        given = np.ascontiguousarray(given, self._picture.dtype)
+        found = self._session.run(self._names, {self._picture.name: given}, self._options)
+        return [value[:count] for value in found]
+
+    def _as_map(self, value: NDArray[Any], one: OnnxMap, height: int, width: int) -> FloatArray:
+        placed = one.placed
+        if placed.rows == placed.columns:
+            cells = self._maps.cells(one, height, width)
+            value = value[:, placed.before :].reshape(len(value), *cells, one.channels)
+        else:
+            value = value.transpose(0, placed.rows, placed.columns, placed.channels)
+        return np.ascontiguousarray(value, np.float32)
+
+
+def _pruned(graph: OnnxGraph, nodes: Sequence[Any], outputs: Sequence[str]) -> bytes:
+    """The part of a model that leads to some tensors, as a model of its own."""
+    import onnx
+
+    needed = {name for node in nodes for name in node.input}
+    part = onnx.ModelProto(ir_version=graph.proto.ir_version, opset_import=graph.proto.opset_import)
+    part.graph.name = "part"
+    part.graph.input.extend(one for one in graph.proto.graph.input if one.name == graph.picture.name)
+    part.graph.initializer.extend(one for name, one in graph.weights.items() if name in needed)
+    part.graph.node.extend(nodes)
+    part.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
+    return bytes(part.SerializeToString())
