@@ -20,6 +20,7 @@ WINGS = (
     "annotations",
     "datasets",
     "user_models",
+    "onnx_models",
     "backbones",
     "maps",
     "drawing",

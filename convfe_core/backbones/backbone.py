@@ -161,6 +161,8 @@ def freeze_maps(
     exact = frozen(layers)
     if not computes_in_bfloat16(precision):
         return exact
+    if not network.takes_bfloat16:
+        return replace(exact, precision="float32")
     fast = frozen(in_bfloat16(layers))
     return fast if _alike(exact, fast) else replace(exact, precision="float32")
 

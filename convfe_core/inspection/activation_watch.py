@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from convfe_core.backbones.network import Network
+from convfe_core.backbones.network import KerasNetwork
 from convfe_core.base.arrays import FloatArray
 from convfe_core.graph.taps import tensors_and_strides
 from convfe_core.graph.walk import operation_of
@@ -39,7 +39,7 @@ class Activity:
 class ActivityWatch:
     """Watches every activation of a network on the way to its map."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: KerasNetwork) -> None:
         depths = {id(layer): depth for depth, layer in enumerate(layers_of(network))}
         placed = {id(tensor) for tensor, stride in tensors_and_strides(network.model) if stride > 0}
         self.tensors = [
@@ -79,7 +79,7 @@ class ActivityWatch:
         ]
 
 
-def _candidates(network: Network) -> list[Any]:
+def _candidates(network: KerasNetwork) -> list[Any]:
     """Tensors up to the tapped one; where a cap was taken off there, the layer as it is, too."""
     tensors = tensors_of(network)
     if network.tap.uncapped:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from convfe_core.backbones.network import Network
+from convfe_core.backbones.network import KerasNetwork
 from convfe_core.base.arrays import FloatArray
 from convfe_core.base.errors import ImageError
 from convfe_core.catalog.architectures import Preprocessing
@@ -54,7 +54,7 @@ class HealthReport:
 
 
 def examine(
-    network: Network,
+    network: KerasNetwork,
     photos: Sequence[Photo],
     size: Size,
     on_step: OnStep = lambda _done, _total: None,
@@ -112,7 +112,7 @@ def _different(photos: Sequence[Photo]) -> list[Photo]:
     return list({hashlib.sha256(photo.pixels.tobytes()).digest(): photo for photo in reversed(photos)}.values())[::-1]
 
 
-def _closer_scaling(network: Network, photos: Sequence[Photo], size: Size) -> Preprocessing | None:
+def _closer_scaling(network: KerasNetwork, photos: Sequence[Photo], size: Size) -> Preprocessing | None:
     """The way of scaling pixels that fits a user's own weights far better than the chosen one, if there is one."""
     if network.weights in ("imagenet", "untrained", "builtin") or len(photos) < FEW:
         return None

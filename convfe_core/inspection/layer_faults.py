@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.backbones.network import Network
+from convfe_core.backbones.network import KerasNetwork
 from convfe_core.base.arrays import FloatArray
 from convfe_core.graph.batch_norm_statistics import is_initial, norm_divergence, stored_statistics
 from convfe_core.graph.walk import operation_of
@@ -42,7 +42,7 @@ class NormMisfit:
     wider: float
 
 
-def weight_faults(network: Network) -> list[WeightFault]:
+def weight_faults(network: KerasNetwork) -> list[WeightFault]:
     """Look through the kernels of all layers up to the tapped one, first layer first."""
     found = []
     for layer in layers_of(network):
@@ -61,7 +61,7 @@ def weight_faults(network: Network) -> list[WeightFault]:
 class FiniteWatch:
     """Watches every tensor for NaN and infinity."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: KerasNetwork) -> None:
         self.tensors = tensors_of(network)
         self.rows: list[FloatArray] = []
 
@@ -82,7 +82,7 @@ class FiniteWatch:
 class NormWatch:
     """Compares every BatchNormalization's statistics with those of what enters it."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: KerasNetwork) -> None:
         import keras
 
         self._layers = [layer for layer in layers_of(network) if isinstance(layer, keras.layers.BatchNormalization)]

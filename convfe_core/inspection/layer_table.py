@@ -8,12 +8,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from convfe_core.backbones.network import Network
+from convfe_core.backbones.network import KerasNetwork
 from convfe_core.graph.taps import tensors_and_strides
 from convfe_core.graph.walk import operation_of
 
 
-def layer_table(network: Network) -> list[dict[str, Any]]:
+def layer_table(network: KerasNetwork) -> list[dict[str, Any]]:
     """List the layers from the picture on: number, name, type, output shape, parameters and stride.
 
     The shape is that at the network's native size, ``height x width x channels``; where a map has no place in the
@@ -37,7 +37,7 @@ def layer_table(network: Network) -> list[dict[str, Any]]:
     return rows
 
 
-def _shapes(network: Network) -> dict[str, tuple[int, ...]]:
+def _shapes(network: KerasNetwork) -> dict[str, tuple[int, ...]]:
     """What each layer returns for a picture of the network's native size, batch left out; nothing is computed."""
     import keras
 
@@ -52,7 +52,7 @@ def _shapes(network: Network) -> dict[str, tuple[int, ...]]:
     }
 
 
-def summary_text(network: Network) -> str:
+def summary_text(network: KerasNetwork) -> str:
     """Keras' own summary, as text."""
     lines: list[str] = []
     network.model.summary(print_fn=lambda line, **_: lines.append(line), line_length=120)
@@ -64,7 +64,7 @@ def can_plot() -> bool:
     return shutil.which("dot") is not None and importlib.util.find_spec("pydot") is not None
 
 
-def plot_layers(network: Network) -> bytes:
+def plot_layers(network: KerasNetwork) -> bytes:
     """Every layer and how they are joined as SVG, by Keras' ``plot_model``; only where `can_plot`."""
     import keras
 

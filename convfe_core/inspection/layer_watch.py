@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from convfe_core.backbones.frozen_graph import run_graph
-from convfe_core.backbones.network import Network
+from convfe_core.backbones.network import KerasNetwork
 from convfe_core.base.arrays import FloatArray
 from convfe_core.graph.walk import operation_of, tensors_in_order
 from convfe_core.machine.machine_queue import OnWait, wait_silently
@@ -35,7 +35,7 @@ class Watch(Protocol):
 
 
 def watch_photos(
-    network: Network,
+    network: KerasNetwork,
     photos: Sequence[Photo],
     size: Size,
     watches: Sequence[Watch],
@@ -74,13 +74,13 @@ def watch_photos(
         pass
 
 
-def tensors_of(network: Network) -> list[Any]:
+def tensors_of(network: KerasNetwork) -> list[Any]:
     """The tensors that the tapped one is computed from, in order, itself last."""
     import keras
 
     return tensors_in_order(keras.Model(network.model.inputs, network.tensor))
 
 
-def layers_of(network: Network) -> list[Any]:
+def layers_of(network: KerasNetwork) -> list[Any]:
     """The layers that the tapped tensor is computed by, each once, in order."""
     return list(dict.fromkeys(map(operation_of, tensors_of(network))))

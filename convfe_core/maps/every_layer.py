@@ -15,7 +15,6 @@ from convfe_core.backbones.backbone import reduce_features
 from convfe_core.backbones.frozen_graph import run_graph
 from convfe_core.backbones.network import Network
 from convfe_core.base.arrays import FloatArray
-from convfe_core.graph.taps import stage_taps
 from convfe_core.machine.machine_queue import BUILDING
 from convfe_core.maps.extraction import Projected, project_on_photo, run_windows
 from convfe_core.maps.feature_maps import FeatureMaps
@@ -100,7 +99,7 @@ class EveryLayer:
         SpecError : it has none
         """
         with BUILDING:
-            found = [self.network.at(name) for name in stage_taps(self.network.model)]
+            found = [self.network.at(name) for name in self.network.stages()]
         return read_layers([replace(one, label=f"{one.tap.name} · stride {one.tap.stride}") for one in found])
 
     def layer(self, name: str = "auto") -> LayerReader:

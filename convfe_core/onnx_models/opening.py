@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -113,10 +113,10 @@ class OnnxGraph:
         """Who wrote the file, as ``pytorch 2.9.0``."""
         return f"{self.proto.producer_name} {self.proto.producer_version}".strip() or "an unnamed exporter"
 
-    @property
-    def numbers(self) -> int:
-        """How many its weights hold."""
-        return sum(math.prod(one.dims) for one in self.weights.values())
+    def count_numbers(self, names: Iterable[str] | None = None) -> int:
+        """How many numbers some of its weights hold; all of them where nothing is said."""
+        wanted = self.weights if names is None else names
+        return sum(math.prod(self.weights[name].dims) for name in wanted if name in self.weights)
 
 
 def is_onnx(path: Path) -> bool:

@@ -318,9 +318,7 @@ def _transposed_convolution(call: _Call) -> Layout:
     kernel, strides = call.shapes[1][2:], call.settings.get("strides") or [1, 1]
     dilations = call.settings.get("dilations") or [1, 1]
     pads, extra = call.settings.get("pads") or [0] * 4, call.settings.get("output_padding") or [0, 0]
-    finer = [
-        Finer(step, (k - 1) * d + 1, "valid", 0) for k, d, step in zip(kernel, dilations, strides, strict=True)
-    ]
+    finer = [Finer(step, (k - 1) * d + 1, "valid", 0) for k, d, step in zip(kernel, dilations, strides, strict=True)]
     margins = [Margin(-pads[0], extra[0] - pads[2]), Margin(-pads[1], extra[1] - pads[3])]
     spatial = 2, 3
     return _stepped(call, [_spatial_pair(call.first, spatial, one) for one in (finer, margins)])

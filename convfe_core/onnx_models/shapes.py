@@ -29,14 +29,13 @@ SPARE_CONSTANTS = 1 << 24
 """Values that may be made of nothing, beside some for each weight."""
 _PER_WEIGHT = 4
 
-_FOLLOWED = frozenset(
-    """
-    Abs Add And Cast Ceil Concat ConstantOfShape CumSum Div Equal Expand Flatten Floor Gather GatherElements GatherND
-    Greater GreaterOrEqual Identity Less LessOrEqual Max Min Mod Mul Neg NonZero Not Or Pow Range ReduceMax ReduceMin
-    ReduceProd ReduceSum Reshape Round ScatterElements ScatterND Sign Slice Split Sqrt Squeeze Sub Sum Tile Transpose
-    Trilu Unsqueeze Where Xor
-    """.split()
-)
+_SIZES = """
+Abs Add And Cast Ceil Concat ConstantOfShape CumSum Div Equal Expand Flatten Floor Gather GatherElements GatherND
+Greater GreaterOrEqual Identity Less LessOrEqual Max Min Mod Mul Neg NonZero Not Or Pow Range ReduceMax ReduceMin
+ReduceProd ReduceSum Reshape Round ScatterElements ScatterND Sign Slice Split Sqrt Squeeze Sub Sum Tile Transpose
+Trilu Unsqueeze Where Xor
+"""
+_FOLLOWED = frozenset(_SIZES.split())
 """Operations that exporters compute sizes with."""
 
 
@@ -104,7 +103,7 @@ def infer_shapes(graph: OnnxGraph, height: int, width: int, nodes: Sequence[Any]
     last_use = {name: position for position, node in enumerate(nodes) for name in node.input}
     held = peak = math.prod(given)
     constants = 0
-    budget = SPARE_CONSTANTS + _PER_WEIGHT * graph.numbers
+    budget = SPARE_CONSTANTS + _PER_WEIGHT * graph.count_numbers()
     most = min(MOST_PER_PIXEL * max(height * width, SMALLEST_PICTURE) * given[0], int(max(room_mb(), 0) * 2**20 / 4))
     for position, node in enumerate(nodes):
         _step(walk, node)

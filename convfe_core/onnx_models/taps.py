@@ -76,6 +76,11 @@ class OnnxMaps:
                 "size the picture's size tells."
             )
 
+    @property
+    def working_size(self) -> int:
+        """Longest side that photographs get: the one it was made for, where it says one."""
+        return max(self.graph.picture.size or (size_said(self.graph) or USUAL_SIZE,))
+
     def find(self, tap: str) -> tuple[OnnxMap, Tap]:
         """Find the map to look at.
 
@@ -284,7 +289,8 @@ class _CountedPath(SpatialPath):
 
 def _in_rows(count: int, aspect: float) -> Pair[int]:
     """So many tokens in rows, in the aspect ratio nearest to the picture's."""
-    rows = min((one for one in range(1, count + 1) if count % one == 0), key=lambda one: abs(one * one / count - aspect))
+    divisors = (one for one in range(1, count + 1) if count % one == 0)
+    rows = min(divisors, key=lambda one: abs(one * one / count - aspect))
     return rows, count // rows
 
 

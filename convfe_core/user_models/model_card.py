@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from convfe_core.base.errors import ModelFileError
 from convfe_core.catalog.memory_need import require_room
 from convfe_core.catalog.specs import Spec
-from convfe_core.graph.taps import resolve_tap, tensors_and_strides
-from convfe_core.graph.walk import operation_of
+from convfe_core.graph.taps import map_layers, resolve_tap
 from convfe_core.machine.machine_queue import BUILDING
 from convfe_core.machine.memory import give_back
 from convfe_core.user_models.input_scaling import ScalingGuess
@@ -76,8 +74,3 @@ def describe_model(opened: OpenedModel) -> ModelCard:
         notes=opened.notes,
         parameters=int(opened.model.count_params()),
     )
-
-
-def map_layers(model: Any) -> tuple[str, ...]:
-    """Names of the layers whose output is a map, from the picture on."""
-    return tuple(str(operation_of(tensor).name) for tensor, stride in tensors_and_strides(model) if stride > 0)

@@ -1,0 +1,110 @@
+"""An ONNX graph as a network like those of Keras: onnxruntime computes its features, TensorFlow what is made of them.
+
+Between the two a feature map is copied once, which takes far less than any layer. In return whatever else reads a
+network works for ONNX files as it is: maps, projections, averages over boxes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from convfe_core.backbones.batch_norm_folding import Fold
+from convfe_core.backbones.network import Network, is_trained, weights_shown
+from convfe_core.catalog.specs import Spec
+from convfe_core.graph.taps import Tap
+from convfe_core.onnx_models.control import without_training
+from convfe_core.onnx_models.opening import OnnxGraph, open_onnx
+from convfe_core.onnx_models.scaling import guess_onnx_scaling
+from convfe_core.onnx_models.session import OnnxRun
+from convfe_core.onnx_models.taps import OnnxMap, OnnxMaps
+
+_FLOAT_BYTES = 4
+_APPROXIMATE = (
+    "where its cells lie is approximate: an operation before the map moves them in a way that is not followed, so they "
+    "are spread evenly over the picture"
+)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class OnnxNetwork(Network):
+    """A network that is an ONNX graph; `tensor` is an `OnnxMap`.
+
+    Attributes
+    ----------
+    graph : with its weights
+    maps : what can be looked at
+    """
+
+    graph: OnnxGraph
+    maps: OnnxMaps
+
+    def at(self, layer: str) -> Self:
+        tensor, tap = self.maps.find(layer)
+        path = self.maps.path(tensor)
+        if self.path.shift != (0.0, 0.0):  # it was trained
+            path = path.centred(*self.native_input)
+        return replace(self, tensor=tensor, tap=tap, path=path, notes=_notes(tensor))
+
+    def stages(self) -> dict[str, Tap]:
+        return self.maps.stages()
+
+    def map_layers(self) -> tuple[str, ...]:
+        return tuple(one.name for one in self.maps.maps)
+
+    def count_params(self) -> int:
+        used = {name for node in self.maps.before([self.tensor.name]) for name in node.input}
+        return self.graph.count_numbers(used)
+
+    def count_flops(self, height: int, width: int) -> int:
+        operations = self.maps.check([self.tensor.name], height, width).operations
+        made = (name for node in self.maps.before([self.tensor.name]) for name in node.output)
+        return sum(operations.get(name, 0) for name in made)
+
+    def runner(self, wanted: list[Any], fold: Fold) -> Callable[[Any], list[Any]]:  # noqa: ARG002 - nothing to fold
+        import tensorflow as tf
+
+        run = OnnxRun(self.graph, self.maps, wanted)
+
+        def compute(scaled: Any) -> list[Any]:
+            values = tf.numpy_function(run, [scaled], [tf.float32] * len(wanted), stateful=False)
+            for value, one in zip(values, wanted, strict=True):
+                value.set_shape((None, None, None, one.channels))
+            return [tf.nn.relu(value) if one.capped_by else value for value, one in zip(values, wanted, strict=True)]
+
+        return compute
+
+
+def open_onnx_network(spec: Spec, tap: str, seed: int) -> OnnxNetwork:
+    """Open a spec's ONNX file, or its control; arguments and errors as in `open_network`."""
+    assert spec.path is not None
+    graph = open_onnx(spec.path)
+    maps = OnnxMaps(graph.without_weights())
+    tensor, found = maps.find(spec.layer if tap == "auto" else tap)
+    preprocessing = spec.preprocessing or guess_onnx_scaling(graph, maps).mode
+    trained = is_trained(spec)
+    path, size = maps.path(tensor), maps.working_size
+    return OnnxNetwork(
+        label=spec.label,
+        weights=weights_shown(spec),
+        tap=found,
+        path=path.centred(*(graph.picture.size or (size, size))) if trained else path,
+        working_size=size,
+        native_size=size,
+        megabytes=graph.count_numbers() * _FLOAT_BYTES / 2**20,
+        activation_bytes=maps.shapes.held / (maps.height * maps.width) * _FLOAT_BYTES,
+        fixed=graph.picture.size,
+        notes=_notes(tensor),
+        own=True,
+        tensor=tensor,
+        preprocessing=preprocessing,
+        colours=graph.picture.channels,
+        takes_bfloat16=False,
+        graph=graph if trained else without_training(graph, seed),
+        maps=maps,
+    )
+
+
+def _notes(tensor: OnnxMap) -> tuple[str, ...]:
+    return () if tensor.known else (_APPROXIMATE,)
