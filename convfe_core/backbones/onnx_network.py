@@ -18,13 +18,9 @@ from convfe_core.onnx_models.control import without_training
 from convfe_core.onnx_models.opening import OnnxGraph, open_onnx
 from convfe_core.onnx_models.scaling import guess_onnx_scaling
 from convfe_core.onnx_models.session import OnnxRun
-from convfe_core.onnx_models.taps import OnnxMap, OnnxMaps
+from convfe_core.onnx_models.taps import OnnxMaps
 
 _FLOAT_BYTES = 4
-_APPROXIMATE = (
-    "where its cells lie is approximate: an operation before the map moves them in a way that is not followed, so they "
-    "are spread evenly over the picture"
-)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -45,7 +41,7 @@ class OnnxNetwork(Network):
         path = self.maps.path(tensor)
         if self.path.shift != (0.0, 0.0):  # it was trained
             path = path.centred(*self.native_input)
-        return replace(self, tensor=tensor, tap=tap, path=path, notes=_notes(tensor))
+        return replace(self, tensor=tensor, tap=tap, path=path, notes=self.maps.notes(tensor))
 
     def stages(self) -> dict[str, Tap]:
         return self.maps.stages()
@@ -95,7 +91,7 @@ def open_onnx_network(spec: Spec, tap: str, seed: int) -> OnnxNetwork:
         megabytes=graph.count_numbers() * _FLOAT_BYTES / 2**20,
         activation_bytes=maps.shapes.held / (maps.height * maps.width) * _FLOAT_BYTES,
         fixed=graph.picture.size,
-        notes=_notes(tensor),
+        notes=maps.notes(tensor),
         own=True,
         tensor=tensor,
         preprocessing=preprocessing,
@@ -104,7 +100,3 @@ def open_onnx_network(spec: Spec, tap: str, seed: int) -> OnnxNetwork:
         graph=graph if trained else without_training(graph, seed),
         maps=maps,
     )
-
-
-def _notes(tensor: OnnxMap) -> tuple[str, ...]:
-    return () if tensor.known else (_APPROXIMATE,)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from convfe_core.base.errors import MemoryLimitError
+from convfe_core.base.folders import with_companions
 from convfe_core.catalog.specs import Spec
 from convfe_core.machine.memory import memory_limit_mb, room_mb, tensorflow_imported
 
@@ -33,11 +34,11 @@ def weights_mb(spec: Spec) -> float:
 
 
 def _unpacked_bytes(path: Path) -> int:
-    """Bytes of a file, of all files in a folder such as a SavedModel's, or of what a zip holds."""
+    """Bytes of a file and its companions, of all files in a folder such as a SavedModel's, or of what a zip holds."""
     if path.is_dir():
         return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     if not zipfile.is_zipfile(path):
-        return path.stat().st_size
+        return sum(file.stat().st_size for file in with_companions(path))
     with zipfile.ZipFile(path) as archive:
         return sum(entry.file_size for entry in archive.infolist())
 

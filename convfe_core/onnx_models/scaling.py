@@ -8,14 +8,13 @@ import numpy as np
 
 from convfe_core.base.arrays import FloatArray
 from convfe_core.catalog.architectures import Preprocessing
-from convfe_core.catalog.pixel_scaling import SCALINGS, scale_pixels, to_grey
+from convfe_core.catalog.pixel_scaling import SCALINGS, ScalingGuess, fitting_scaling, scale_pixels, to_grey
 from convfe_core.graph.batch_norm_statistics import norm_divergence
 from convfe_core.onnx_models.opening import OnnxGraph
 from convfe_core.onnx_models.session import OnnxRun
 from convfe_core.onnx_models.taps import OnnxMaps
 from convfe_core.photos.gallery import DEFAULT_SAMPLES, load_sample
 from convfe_core.photos.letterbox import place_on_canvas, plan_frame
-from convfe_core.user_models.input_scaling import CLEARLY, ScalingGuess
 
 _SCALING = ("Add", "Sub", "Mul", "Div")
 _WITH_WEIGHTS = ("Conv", "MatMul", "Gemm", "BatchNormalization")
@@ -30,11 +29,9 @@ def guess_onnx_scaling(graph: OnnxGraph, maps: OnnxMaps) -> ScalingGuess:
     inside = _scaling_operation(graph, maps)
     if inside is not None:
         return _before_its_own(graph, maps, inside)
-    misfits = _norm_misfits(graph, maps)
-    if misfits:
-        first, second = sorted(misfits, key=lambda mode: misfits[mode])[:2]
-        if misfits[first] < CLEARLY * misfits[second]:
-            return ScalingGuess(first, "photographs scaled like that fit its first BatchNormalization best")
+    fits = fitting_scaling(_norm_misfits(graph, maps))
+    if fits is not None:
+        return fits
     if graph.proto.producer_name == "pytorch":
         return ScalingGuess(
             "torch",

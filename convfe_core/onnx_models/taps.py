@@ -24,6 +24,10 @@ _OTHER_SIZES = (224, 256, 384, 512, 518, 640)
 MOST_SIZES = 64
 """Sizes of picture whose shapes are kept."""
 
+_APPROXIMATE = (
+    "Where the cells lie is approximate: an operation before this map moves them in a way that is not followed here, "
+    "so they are spread evenly over the picture."
+)
 _NORMALIZATIONS = ("LayerNormalization", "RMSNormalization")
 _TURNING = ("Transpose", "Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze")
 _ENLARGING = ("Resize", "Upsample", "ConvTranspose", "DepthToSpace")
@@ -118,6 +122,10 @@ class OnnxMaps:
         spread = (Step((-1,), Resized(*one.placed.cells)),)
         steps = self._places.path(one.placed).steps if one.known else spread
         return _CountedPath(steps, size=self.graph.picture.size, cells=partial(self.cells, one))
+
+    def notes(self, one: OnnxMap) -> tuple[str, ...]:
+        """One sentence for each thing that a reader of a map should know."""
+        return () if one.known else (_APPROXIMATE,)
 
     def check(self, wanted: Iterable[str], height: int, width: int) -> Shapes:
         """The shapes of what leads to some tensors for a picture of another size, checked as at the first one.

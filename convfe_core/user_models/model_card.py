@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from convfe_core.base.errors import ModelFileError
 from convfe_core.catalog.memory_need import require_room
+from convfe_core.catalog.pixel_scaling import ScalingGuess
 from convfe_core.catalog.specs import Spec
 from convfe_core.graph.taps import map_layers, resolve_tap
 from convfe_core.machine.machine_queue import BUILDING
 from convfe_core.machine.memory import give_back
-from convfe_core.user_models.input_scaling import ScalingGuess
+from convfe_core.onnx_models.opening import is_onnx, open_onnx
+from convfe_core.onnx_models.scaling import guess_onnx_scaling
+from convfe_core.onnx_models.taps import OnnxMaps, size_said
 from convfe_core.user_models.open_model import OpenedModel, open_model
 
 
@@ -51,10 +55,35 @@ def card_of(spec: Spec) -> ModelCard:
     if spec.path is None:
         raise ModelFileError(f"Expected a model file for {spec.label}. Received: none.")
     require_room(spec)
-    with BUILDING:
-        card = describe_model(open_model(spec.path))
+    if is_onnx(spec.path):
+        card = describe_onnx(spec.path)
+    else:
+        with BUILDING:
+            card = describe_model(open_model(spec.path))
     give_back()
     return card
+
+
+def describe_onnx(path: Path) -> ModelCard:
+    """Say what an ONNX file holds."""
+    graph = open_onnx(path)
+    maps = OnnxMaps(graph.without_weights())
+    found, tap = maps.find("auto")
+    way = maps.before([found.name])
+    return ModelCard(
+        opened_with=f"onnxruntime, written by {graph.made_by}",
+        native=graph.picture.size or ((maps.working_size,) * 2 if size_said(graph) else None),
+        fixed=graph.picture.size is not None,
+        recognised=None,
+        scaling=guess_onnx_scaling(graph, maps),
+        layer=tap.layer,
+        channels=tap.channels,
+        stride=tap.stride,
+        layers=tuple(one.name for one in maps.maps),
+        head=tuple(str(node.name or node.op_type) for node in graph.nodes if node not in way),
+        notes=maps.notes(found),
+        parameters=graph.count_numbers(),
+    )
 
 
 def describe_model(opened: OpenedModel) -> ModelCard:

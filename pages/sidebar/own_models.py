@@ -11,11 +11,10 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from convfe_core.base.errors import ConvfeError, MemoryLimitError, SpecError, WeightsAloneError
 from convfe_core.catalog.architectures import Preprocessing
-from convfe_core.catalog.pixel_scaling import SCALINGS
+from convfe_core.catalog.pixel_scaling import SCALING_WORDS, SCALINGS, ScalingGuess
 from convfe_core.catalog.specs import CATALOG, Spec, parse_spec
 from convfe_core.machine.machine_queue import MACHINE
 from convfe_core.model_files.saved_model_folder import model_stamp
-from convfe_core.user_models.input_scaling import SCALING_WORDS, ScalingGuess
 from convfe_core.user_models.model_card import ModelCard, card_of
 from pages.app.process import backbone_pool
 from pages.app.session import MODEL_CARDS, MODEL_SHELF
