@@ -247,29 +247,30 @@ def _bytes_of(tensor: Any, name: str) -> int:
 
     if any(side < 0 for side in tensor.dims):
         raise ModelFileError(f"{name}: expected weights with sizes. Received: {tensor.name[:60]!r} of {tensor.dims}.")
-    count = math.prod(tensor.dims)
     try:
-        bits = 4 if "INT4" in _kind(tensor) else 8 * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-    except (KeyError, ValueError) as error:
+        dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    except (KeyError, ValueError, TypeError):
+        dtype = np.dtype(object)
+    if dtype.kind in "OUSc":
         raise ModelFileError(
-            f"{name}: expected weights that are numbers. Received: {tensor.name[:60]!r} of {_kind(tensor)}."
-        ) from error
-    return (count * bits + 7) // 8
+            f"{name}: expected weights that are numbers. Received: {tensor.name[:60]!r} of type {tensor.data_type}."
+        )
+    count = math.prod(tensor.dims)
+    return (count + 1) // 2 if dtype.name in _HALF_BYTES else count * dtype.itemsize
 
 
-def _kind(tensor: Any) -> str:
-    from onnx import TensorProto
-
-    kinds: dict[int, str] = {number: name for name, number in TensorProto.DataType.items()}
-    return kinds.get(tensor.data_type, "an unknown type")
+_HALF_BYTES = ("int4", "uint4", "float4_e2m1fn")
 
 
 def _check_filled(tensor: Any, wanted: int, name: str) -> None:
     """Make sure that a tensor inside the file holds as many numbers as its shape says."""
-    fields = "float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data"
-    held = sum(len(getattr(tensor, field)) for field in fields)
-    right = len(tensor.raw_data) == wanted if tensor.HasField("raw_data") else held >= min(wanted, 1)
-    if not right or (held and held > 2 * max(math.prod(tensor.dims), 1)):
+    if tensor.HasField("raw_data"):
+        right = len(tensor.raw_data) == wanted
+    else:
+        fields = "float_data", "int32_data", "int64_data", "double_data", "uint64_data"
+        held = sum(len(getattr(tensor, field)) for field in fields)
+        right = held in (math.prod(tensor.dims), wanted)
+    if not right:
         raise ModelFileError(
             f"{name}: expected {math.prod(tensor.dims):,} numbers in {tensor.name[:60]!r}. Received: others; the file "
             "is damaged."

@@ -12,8 +12,8 @@ from convfe_core.base.errors import ModelFileError
 
 MOST_BYTES = 2_000_000_000
 """Of a file and its data together: the format itself ends at 2 GB."""
-MOST_NODES = 50_000
-"""Operations of one file; the largest networks in use have some thousands."""
+MOST_NODES = 10_000
+"""Operations of one file; the largest networks in use have a few thousand."""
 
 _ALLOWED = """
 Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh Attention AveragePool BatchNormalization BitShift Cast

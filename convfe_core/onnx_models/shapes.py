@@ -23,6 +23,8 @@ Shape = tuple[int, ...]
 
 MOST_PER_PIXEL = 1_024
 """Values that may be held at once for each pixel of a picture; VGG, whose maps are the largest, holds 128."""
+MOST_OPERATIONS_PER_PIXEL = 20_000_000
+"""Multiplications and additions for each pixel; ViT-g, with 1,100 million weights, takes 11 million."""
 SMALLEST_PICTURE = 128 * 128
 """Pixels that a picture counts as at least: some layers hold the same for every picture."""
 SPARE_CONSTANTS = 1 << 24
@@ -35,6 +37,7 @@ Greater GreaterOrEqual Identity Less LessOrEqual Max Min Mod Mul Neg NonZero Not
 ReduceProd ReduceSum Reshape Round ScatterElements ScatterND Sign Slice Split Sqrt Squeeze Sub Sum Tile Transpose
 Trilu Unsqueeze Where Xor
 """
+_GROWING = ("ConstantOfShape", "Expand", "Range", "Tile")
 _FOLLOWED = frozenset(_SIZES.split())
 """Operations that exporters compute sizes with."""
 
@@ -102,12 +105,14 @@ def infer_shapes(graph: OnnxGraph, height: int, width: int, nodes: Sequence[Any]
     nodes = graph.nodes if nodes is None else nodes
     last_use = {name: position for position, node in enumerate(nodes) for name in node.input}
     held = peak = math.prod(given)
-    constants = 0
+    constants = work = 0
+    pixels = max(height * width, SMALLEST_PICTURE) * given[0]
     budget = SPARE_CONSTANTS + _PER_WEIGHT * graph.count_numbers()
-    most = min(MOST_PER_PIXEL * max(height * width, SMALLEST_PICTURE) * given[0], int(max(room_mb(), 0) * 2**20 / 4))
+    most = min(MOST_PER_PIXEL * pixels, int(max(room_mb(), 0) * 2**20 / 4))
     for position, node in enumerate(nodes):
         _step(walk, node)
         made = sum(math.prod(walk.shapes.get(name, ())) for name in node.output if name)
+        work += sum(walk.operations.get(name, 0) for name in node.output)
         if any(name in walk.from_picture for name in node.output):
             held += made
             peak = max(peak, held)
@@ -117,6 +122,11 @@ def infer_shapes(graph: OnnxGraph, height: int, width: int, nodes: Sequence[Any]
             constants += made
             if constants > budget:
                 raise _too_much(graph, node, constants, budget, "its weights")
+        if work > MOST_OPERATIONS_PER_PIXEL * pixels:
+            raise ModelFileError(
+                f"{graph.file}: takes over {work / 1e9:,.0f} billion operations for a picture of {width} x {height} "
+                f"pixels; expected at most {MOST_OPERATIONS_PER_PIXEL * pixels / 1e9:,.0f} billion."
+            )
         for name in set(node.input):
             if last_use[name] == position and name in walk.from_picture:
                 held -= math.prod(walk.shapes.get(name, ()))
@@ -152,7 +162,12 @@ def _step(walk: _Walk, node: Any) -> None:
     _infer(walk, node, inputs)
     known = all(name in walk.values for name in inputs)
     outputs = [name for name in node.output if name]
-    small = all(math.prod(walk.shapes.get(name, (1,))) <= MOST_KNOWN for name in outputs)
+    if outputs and any(name in walk.shapes for name in outputs):
+        walk.operations[outputs[0]] = _operations_of(walk, node)
+    small = all(
+        math.prod(walk.shapes[name]) <= MOST_KNOWN if name in walk.shapes else node.op_type not in _GROWING
+        for name in outputs
+    )
     if known and small and node.op_type in _FOLLOWED:
         for name, value in zip(outputs, _compute(walk, node), strict=True):
             _keep(walk, name, value)
@@ -186,23 +201,43 @@ def _infer(walk: _Walk, node: Any, inputs: Sequence[str]) -> None:
             continue
         walk.types[name] = kind
         walk.shapes[name] = tuple(int(side.dim_value) for side in sides)
-    _count_operations(walk, node)
 
 
-def _count_operations(walk: _Walk, node: Any) -> None:
-    if not node.output or node.output[0] not in walk.shapes:
-        return
-    made = math.prod(walk.shapes[node.output[0]])
-    each = 1
-    if node.op_type == "Conv":
-        each = 2 * math.prod(walk.shapes[node.input[1]][1:])
-    elif node.op_type == "ConvTranspose":
-        made, each = math.prod(walk.shapes[node.input[0]]), 2 * math.prod(walk.shapes[node.input[1]][1:])
-    elif node.op_type == "MatMul":
-        each = 2 * walk.shapes[node.input[0]][-1]
-    elif node.op_type == "Gemm":
-        each = 2 * math.prod(walk.shapes[node.input[0]]) // max(walk.shapes[node.output[0]][0], 1)
-    walk.operations[node.output[0]] = made * each
+def _operations_of(walk: _Walk, node: Any) -> int:
+    """Multiplications and additions that a node takes, at least about so many."""
+    sizes = [math.prod(walk.shapes[name]) for name in node.input if name]
+    made = sum(math.prod(walk.shapes.get(name, ())) for name in node.output if name)
+    kind = node.op_type
+    if kind in _CONVOLUTIONS:
+        kernel = walk.shapes[node.input[3 if kind == "QLinearConv" else 1]]
+        outer = sizes[0] if kind == "ConvTranspose" else made
+        return 2 * outer * math.prod(kernel[1:])
+    if kind in ("MatMul", "MatMulInteger", "QLinearMatMul", "Gemm"):
+        shared = walk.shapes[node.input[0]]
+        transposed = any(one.name == "transA" and one.i for one in node.attribute)
+        return 2 * made * (shared[0] if transposed else shared[-1]) if shared else made
+    if kind == "Einsum":
+        return math.prod(_einsum_sides(node, [walk.shapes[name] for name in node.input]).values()) * 2
+    if kind == "Attention":
+        return 4 * made * walk.shapes[node.input[1]][-2]
+    if kind in ("AveragePool", "MaxPool", "LpPool"):
+        sides = next(one.ints for one in node.attribute if one.name == "kernel_shape")
+        return made * math.prod(min(*pair) for pair in zip(sides, walk.shapes[node.input[0]][2:], strict=False))
+    return max(made, *sizes, 0) if sizes else made
+
+
+_CONVOLUTIONS = ("Conv", "ConvInteger", "ConvTranspose", "QLinearConv")
+
+
+def _einsum_sides(node: Any, shapes: Sequence[Shape]) -> dict[str, int]:
+    """The length of every dimension that an Einsum names; of those behind an ellipsis, all as one."""
+    equation = next(one.s.decode() for one in node.attribute if one.name == "equation").replace(" ", "")
+    sides: dict[str, int] = {}
+    for letters, shape in zip(equation.partition("->")[0].split(","), shapes, strict=False):
+        named = letters.replace("...", "")
+        sides["..."] = max(sides.get("...", 1), math.prod(shape))
+        sides |= dict(zip(reversed(named), reversed(shape), strict=False))
+    return sides if "..." in equation else {key: side for key, side in sides.items() if key != "..."}
 
 
 def _keep(walk: _Walk, name: str, value: NDArray[Any]) -> None:

@@ -242,12 +242,14 @@ class OnnxMaps:
         return one
 
     def _without_turns(self, one: OnnxMap) -> OnnxMap:
-        """The map that was only laid out anew."""
-        node = self._maker[one.name]
-        while node.op_type in _TURNING and node.input[0] in self._by_name:
-            one = self._by_name[node.input[0]]
+        """The map that was only laid out anew, or that tokens without a place were cut off from."""
+        while True:
             node = self._maker[one.name]
-        return one
+            source = self._by_name.get(node.input[0]) if node.op_type in (*_TURNING, "Slice") else None
+            same = source is not None and source.channels == one.channels and source.placed.cells == one.placed.cells
+            if source is None or not same:
+                return one
+            one = source
 
     def _is_capped_relu(self, node: Any) -> bool:
         settings = {one.name: one.f for one in node.attribute}
