@@ -9,7 +9,7 @@ TensorFlow is imported inside the functions here, so that listing, parsing and d
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -19,7 +19,7 @@ import numpy as np
 from convfe_core.backbones.batch_norm_folding import Fold, fold_model
 from convfe_core.backbones.frozen_graph import profiled_flops, trace
 from convfe_core.backbones.model_runs import about_model, guarded
-from convfe_core.base.arrays import FloatArray
+from convfe_core.base.arrays import FloatArray, PixelArray
 from convfe_core.base.errors import SpecError
 from convfe_core.catalog.architectures import Architecture
 from convfe_core.catalog.builders import build_model
@@ -35,6 +35,8 @@ from convfe_core.machine.tensorflow_import import import_tensorflow
 from convfe_core.model_files.load_weights import load_weights
 from convfe_core.model_files.weight_cache import fetch_weights
 from convfe_core.onnx_models.opening import is_onnx
+from convfe_core.photos.photo import Photo
+from convfe_core.user_models.input_scaling import InputAudit, audit_input, norm_misfits
 
 UNTRAINED_SEED = 0
 
@@ -170,6 +172,17 @@ class Network(Described, ABC):
     def runner(self, wanted: list[Any], fold: Fold) -> Callable[[Any], list[Any]]:
         """A function from scaled pictures, a (N, H, W, colours) float32 tensor, to several of its tensors."""
 
+    @abstractmethod
+    def audit(self, photo: Photo, height: int, width: int) -> InputAudit:
+        """What the first layer with weights receives for a photograph, on an input of a size where it takes any."""
+
+    @abstractmethod
+    def misfits(self, pictures: Iterable[PixelArray]) -> dict[Preprocessing, float]:
+        """How badly pictures, (H, W, 3) each, fit its first BatchNormalization under each scaling, in nats.
+
+        Empty without such a layer, or with one that was never trained.
+        """
+
     def features(self, pixels: Any) -> Any:
         """(N, H, W, 3) uint8 tensor -> (N, h, w, C) float32 feature map."""
         return self.reader([self.tensor])(pixels)[0]
@@ -248,6 +261,12 @@ class KerasNetwork(Network):
         with about_model(self.label, self.own):
             graph = trace(self.features, [tf.TensorSpec((1, height, width, 3), tf.uint8)]).graph
         return profiled_flops(graph)
+
+    def audit(self, photo: Photo, height: int, width: int) -> InputAudit:
+        return audit_input(self.model, self.preprocessing, photo, (height, width))
+
+    def misfits(self, pictures: Iterable[PixelArray]) -> dict[Preprocessing, float]:
+        return norm_misfits(self.model, pictures)
 
     def runner(self, wanted: list[Any], fold: Fold) -> Callable[[Any], list[Any]]:
         return fold_model(self.model, wanted, fold)

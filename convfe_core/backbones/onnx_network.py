@@ -6,19 +6,23 @@ network works for ONNX files as it is: maps, projections, averages over boxes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from convfe_core.backbones.batch_norm_folding import Fold
 from convfe_core.backbones.network import Network, is_trained, weights_shown
-from convfe_core.catalog.specs import Spec
+from convfe_core.base.arrays import PixelArray
+from convfe_core.catalog.specs import Preprocessing, Spec
 from convfe_core.graph.taps import Tap
 from convfe_core.onnx_models.control import without_training
 from convfe_core.onnx_models.opening import OnnxGraph, open_onnx
-from convfe_core.onnx_models.scaling import guess_onnx_scaling
+from convfe_core.onnx_models.scaling import find_entry, guess_onnx_scaling, onnx_norm_misfits, scaled_pictures
 from convfe_core.onnx_models.session import OnnxRun
 from convfe_core.onnx_models.taps import OnnxMaps
+from convfe_core.photos.letterbox import place_on_canvas, plan_frame
+from convfe_core.photos.photo import Photo
+from convfe_core.user_models.input_scaling import InputAudit, audit_of
 
 _FLOAT_BYTES = 4
 
@@ -57,6 +61,20 @@ class OnnxNetwork(Network):
         operations = self.maps.check([self.tensor.name], height, width).operations
         made = (name for node in self.maps.before([self.tensor.name]) for name in node.output)
         return sum(operations.get(name, 0) for name in made)
+
+    def audit(self, photo: Photo, height: int, width: int) -> InputAudit:
+        entry = find_entry(self.graph, self.maps)
+        frame = plan_frame(photo.height, photo.width, None, fixed=self.fixed or (height, width))
+        received = scaled_pictures(self.graph, place_on_canvas(photo, frame)[None], self.preprocessing)
+        if entry.entering is not None:
+            (received,) = OnnxRun(self.graph, self.maps, [entry.entering])(received)
+        scaled_by = (
+            entry.scaled_by if self.preprocessing == "raw" else ()
+        )  # else it takes 0..1 and scales on from there
+        return audit_of(received[0], self.preprocessing, entry.operation, scaled_by)
+
+    def misfits(self, pictures: Iterable[PixelArray]) -> dict[Preprocessing, float]:
+        return onnx_norm_misfits(self.graph, self.maps, pictures)
 
     def runner(self, wanted: list[Any], fold: Fold) -> Callable[[Any], list[Any]]:  # noqa: ARG002 - nothing to fold
         import tensorflow as tf

@@ -6,19 +6,25 @@ import importlib.util
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
-from convfe_core.backbones.network import KerasNetwork
+from tabulate import tabulate
+
+from convfe_core.backbones.network import KerasNetwork, Network
+from convfe_core.backbones.onnx_network import OnnxNetwork
 from convfe_core.graph.taps import tensors_and_strides
 from convfe_core.graph.walk import operation_of
 
 
-def layer_table(network: KerasNetwork) -> list[dict[str, Any]]:
+def layer_table(network: Network) -> list[dict[str, Any]]:
     """List the layers from the picture on: number, name, type, output shape, parameters and stride.
 
     The shape is that at the network's native size, ``height x width x channels``; where a map has no place in the
     picture, the stride is None.
     """
+    if isinstance(network, OnnxNetwork):
+        return _operations(network)
+    assert isinstance(network, KerasNetwork)
     strides = {id(operation_of(tensor)): stride for tensor, stride in tensors_and_strides(network.model)}
     shapes = _shapes(network)
     rows = []
@@ -52,11 +58,38 @@ def _shapes(network: KerasNetwork) -> dict[str, tuple[int, ...]]:
     }
 
 
-def summary_text(network: KerasNetwork) -> str:
-    """Keras' own summary, as text."""
+def _operations(network: OnnxNetwork) -> list[dict[str, Any]]:
+    """The operations of an ONNX graph, by the names of what they make."""
+    maps = {one.name: one for one in network.maps.maps}
+    rows = []
+    for number, node in enumerate(network.graph.nodes):
+        name = str(node.output[0])
+        shape, stride = network.maps.shapes.of.get(name, ()), maps[name].stride[0] if name in maps else 0
+        rows.append(
+            {
+                "#": number,
+                "name": name,
+                "type": str(node.op_type),
+                "output": " × ".join(str(side) for side in shape[1:]),
+                "parameters": network.graph.count_numbers(node.input),
+                "stride": f"{stride:g}" if stride else "",
+            }
+        )
+    return rows
+
+
+def summary_text(network: Network) -> str:
+    """Keras' own summary as text, or the table of an ONNX graph's operations."""
+    if not isinstance(network, KerasNetwork):
+        return str(tabulate(layer_table(network), headers="keys")) + "\n"
     lines: list[str] = []
     network.model.summary(print_fn=lambda line, **_: lines.append(line), line_length=120)
     return "\n".join(lines) + "\n"
+
+
+def can_draw(network: Network) -> TypeGuard[KerasNetwork]:
+    """Whether a network's blocks and layers can be drawn: Keras' alone can."""
+    return isinstance(network, KerasNetwork)
 
 
 def can_plot() -> bool:

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convfe_core.base.errors import ModelFileError
 from convfe_core.model_files.safety import check_archive
@@ -90,6 +91,12 @@ class OnnxGraph:
     def outputs(self) -> list[str]:
         """Names of what it returns."""
         return [one.name for one in self.proto.graph.output]
+
+    def arrays(self, names: Iterable[str]) -> list[NDArray[Any]]:
+        """Some of its weights."""
+        from onnx import numpy_helper
+
+        return [np.asarray(numpy_helper.to_array(self.weights[name])) for name in names]
 
     def without_weights(self) -> OnnxGraph:
         """The same graph, its weights reduced to their shapes; those that sizes are computed with are kept."""

@@ -225,7 +225,7 @@ class OnnxMaps:
         return kept
 
     def _enlarges(self, node: Any) -> bool:
-        if node.op_type not in _ENLARGING:
+        if node.op_type not in _ENLARGING or node.input[0] not in self.shapes.from_picture:
             return False
         before, after = (self._by_name.get(name) for name in (node.input[0], node.output[0]))
         return after is None or (before is not None and after.stride[0] < before.stride[0])
@@ -237,7 +237,7 @@ class OnnxMaps:
         if normalized is not None:
             return self._without_turns(normalized)
         node = self._maker[one.name]
-        if node.op_type == "Clip" and self._is_capped_relu(node) and node.input[0] in self._by_name:
+        if node.op_type == "Clip" and self.cap_of(node) is not None and node.input[0] in self._by_name:
             return replace(self._by_name[node.input[0]], capped_by=one.name)
         return one
 
@@ -251,12 +251,13 @@ class OnnxMaps:
                 return one
             one = source
 
-    def _is_capped_relu(self, node: Any) -> bool:
+    def cap_of(self, node: Any) -> float | None:
+        """Where a Clip that is a capped ReLU cuts off; None of any other."""
         settings = {one.name: one.f for one in node.attribute}
         bounds = [self.shapes.values.get(name) for name in node.input[1:3]]
         low = settings.get("min", bounds[0] if bounds else None)
         high = settings.get("max", bounds[1] if len(bounds) > 1 else None)
-        return low is not None and high is not None and float(low) == 0.0
+        return None if low is None or high is None or float(low) != 0.0 else float(high)
 
     def _before_normalization(self, name: str) -> OnnxMap | None:
         """What enters a normalisation over channels, which may be written out as the operations that make it up."""

@@ -154,14 +154,25 @@ def audit_input(model: Any, mode: Preprocessing, photo: Photo, size: tuple[int, 
     received = np.asarray(batch, np.float32)[0]
     if first is not None and first.input is not model.inputs[0]:
         received = np.asarray(keras.Model(model.inputs, first.input)([batch], training=False))[0]
-    inside = scaling_layers(model)
+    return audit_of(received, mode, "" if first is None else str(first.name), scaling_layers(model))
+
+
+def audit_of(received: NDArray[np.float32], mode: Preprocessing, layer: str, inside: tuple[str, ...]) -> InputAudit:
+    """What there is to say of a picture as a layer receives it.
+
+    Parameters
+    ----------
+    received : (H, W, C)
+    mode : how pixels were scaled before they entered the model
+    layer, inside : as in `InputAudit`
+    """
     return InputAudit(
         low=float(received.min()),
         high=float(received.max()),
         mean=float(received.mean()),
         deviation=float(received.std()),
         picture=received,
-        layer="" if first is None else str(first.name),
+        layer=layer,
         scaled_by=inside,
         warnings=tuple(_warnings(received, mode, inside)),
     )

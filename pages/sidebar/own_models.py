@@ -22,7 +22,7 @@ from pages.app.visitor import allowance
 from pages.app.words import plain, show_error, told
 from pages.sidebar.model_shelf import ModelShelf
 
-MODEL_TYPES = ["keras", "h5", "hdf5", "zip"]
+MODEL_TYPES = ["keras", "h5", "hdf5", "zip", "onnx", "data", "onnx_data"]
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,9 @@ def choose_own_models(named: Sequence[Spec] = ()) -> list[Spec]:
             accept_multiple_files=True,
             key="model_files",
             max_upload_size=int(allowed.model_mb),
-            help="A .keras or .h5 file of Keras 2 or 3, a SavedModel as a zip, or weights of a known backbone. No code "
-            "in them is ever run: files that need some are refused.",
+            help="A .keras or .h5 file of Keras 2 or 3, a SavedModel as a zip, an .onnx file of PyTorch or others with "
+            "its .onnx.data, where it has one, or weights of a known backbone. No code in them is ever run: files that "
+            "need some are refused.",
         )
         place = ""
         if allowed.this_machine:
@@ -91,7 +92,7 @@ def _at(place: str) -> Iterator[Spec]:
     try:
         spec = parse_spec(place) if "=" in place else _spec_of(Path(place))
         if not spec.own:
-            raise SpecError(f"Expected LABEL=path/to/model.keras. Received: {place!r}.")
+            raise SpecError(f"Expected LABEL=path/to/model.keras or LABEL=path/to/model.onnx. Received: {place!r}.")
         yield spec
     except ConvfeError as error:
         show_error(error, icon=":material/search_off:")

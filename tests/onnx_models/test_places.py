@@ -188,7 +188,8 @@ def vision_transformer(registers: int, side: int = 32, *, written_out: bool = Fa
         node("Concat", "count", "rest", output="wanted", axis=0),
         node("Expand", "class", "wanted", output="classes"),
         node("Concat", "classes", "tokens", output="all", axis=1),
-        node("Add", "all", "position", output="x"),
+        node("Resize", "position", "", "", "position.sides", output="position.here", mode="linear"),
+        node("Add", "all", "position.here", output="x"),
         node("LayerNormalization", "x", "gain", "shift", output="n", axis=-1),
     ]
     for name in "qkv":
@@ -229,7 +230,8 @@ def vision_transformer(registers: int, side: int = 32, *, written_out: bool = Fa
         numbers("one", [1]),
         numbers("rest", [registers, 6]),
         kernel("class", 1, registers, 6),
-        kernel("position", 1, count + registers, 6),
+        kernel("position", 1, 9, 6),
+        numbers("position.sides", [1, count + registers, 6]),
         ones("gain", 6),
         ones("shift", 6),
         *(kernel(f"{name}.w", 6, 6) for name in "qkv"),
