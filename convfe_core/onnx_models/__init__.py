@@ -1,1 +1,1 @@
-"""An ONNX file, of PyTorch or of anything else, becomes a network like those of the catalog."""
+"""An ONNX file: read, checked, its maps found, and run by onnxruntime."""
