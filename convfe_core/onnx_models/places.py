@@ -27,7 +27,7 @@ from convfe_core.graph.cell_geometry import (
 )
 from convfe_core.graph.layouts import NOWHERE, Dimension, Layout, Part, UnknownPlaceError, lined_up
 from convfe_core.onnx_models.opening import OnnxGraph
-from convfe_core.onnx_models.shapes import Shape, Shapes
+from convfe_core.onnx_models.shapes import Sides, Shapes
 
 _TOKENS: Any = 2
 """The axis of a dimension that holds both rows and columns, and tokens without a place before them."""
@@ -67,8 +67,8 @@ class _Call(NamedTuple):
     node: Any
     settings: dict[str, Any]
     layouts: list[Layout]
-    shapes: list[Shape]
-    shape: Shape
+    shapes: list[Sides]
+    shape: Sides
     number: int
     places: Places
 
@@ -200,7 +200,7 @@ class Places:
             return NOWHERE if _is_single(node, shape) else _LOST
         return layout if layout.placed else NOWHERE
 
-    def _check(self, layout: Layout, shape: Shape) -> None:
+    def _check(self, layout: Layout, shape: Sides) -> None:
         """Make sure that dimensions are as long as the steps say."""
         if not layout.placed:
             return
@@ -224,7 +224,7 @@ def _is_whole(dimension: Dimension) -> bool:
     return len(dimension) == 1 and dimension[0].is_whole
 
 
-def _is_single(node: Any, shape: Shape) -> bool:
+def _is_single(node: Any, shape: Sides) -> bool:
     """Whether a tensor is the same for the whole picture, whatever it came from."""
     return len(shape) <= 2 or node.op_type.startswith("Global") or set(shape[1:-1]) == {1} or set(shape[2:]) == {1}
 

@@ -19,7 +19,7 @@ from convfe_core.base.errors import ModelFileError
 from convfe_core.machine.memory import room_mb
 from convfe_core.onnx_models.opening import MOST_KNOWN, OnnxGraph
 
-Shape = tuple[int, ...]
+Sides = tuple[int, ...]
 
 MOST_PER_PIXEL = 1_024
 """Values that may be held at once for each pixel of a picture; VGG, whose maps are the largest, holds 128."""
@@ -55,7 +55,7 @@ class Shapes:
     operations : by tensor, how many multiplications and additions make it
     """
 
-    of: dict[str, Shape]
+    of: dict[str, Sides]
     values: dict[str, NDArray[Any]]
     from_picture: frozenset[str]
     held: int
@@ -68,7 +68,7 @@ class _Walk:
 
     graph: OnnxGraph
     types: dict[str, Any]
-    shapes: dict[str, Shape]
+    shapes: dict[str, Sides]
     values: dict[str, NDArray[Any]]
     from_picture: set[str]
     operations: dict[str, int] = field(default_factory=dict)
@@ -229,7 +229,7 @@ def _operations_of(walk: _Walk, node: Any) -> int:
 _CONVOLUTIONS = ("Conv", "ConvInteger", "ConvTranspose", "QLinearConv")
 
 
-def _einsum_sides(node: Any, shapes: Sequence[Shape]) -> dict[str, int]:
+def _einsum_sides(node: Any, shapes: Sequence[Sides]) -> dict[str, int]:
     """The length of every dimension that an Einsum names; of those behind an ellipsis, all as one."""
     equation = next(one.s.decode() for one in node.attribute if one.name == "equation").replace(" ", "")
     sides: dict[str, int] = {}
@@ -249,7 +249,7 @@ def _keep(walk: _Walk, name: str, value: NDArray[Any]) -> None:
         walk.values[name] = value
 
 
-def _shape_value(node: Any, shape: Shape) -> NDArray[np.int64]:
+def _shape_value(node: Any, shape: Sides) -> NDArray[np.int64]:
     given = {one.name: one.i for one in node.attribute}
     return np.array(shape[given.get("start", 0) : given.get("end", len(shape))], np.int64)
 

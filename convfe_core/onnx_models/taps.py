@@ -14,7 +14,7 @@ from convfe_core.graph.cell_geometry import CellGrid, Pair, Resized, SpatialPath
 from convfe_core.graph.taps import FINE_STAGES, STAGES, Tap
 from convfe_core.onnx_models.opening import OnnxGraph
 from convfe_core.onnx_models.places import Placed, Places
-from convfe_core.onnx_models.shapes import Shape, Shapes, infer_shapes
+from convfe_core.onnx_models.shapes import Sides, Shapes, infer_shapes
 
 USUAL_SIZE = 320
 """Longest side, in pixels, for a network that takes any size."""
@@ -329,7 +329,7 @@ def _ratio(cells: Pair[int], height: int, width: int) -> Pair[float]:
     return height / cells[0], width / cells[1]
 
 
-def _by_ratio(shape: Shape, height: int, width: int) -> Placed | None:
+def _by_ratio(shape: Sides, height: int, width: int) -> Placed | None:
     """How a map lies in a tensor that nobody knows the places of: as its sizes suggest, channels first if either."""
     if len(shape) != 4:
         return None
