@@ -27,7 +27,7 @@ from convfe_core.graph.cell_geometry import (
 )
 from convfe_core.graph.layouts import NOWHERE, Dimension, Layout, Part, UnknownPlaceError, lined_up
 from convfe_core.onnx_models.opening import OnnxGraph
-from convfe_core.onnx_models.shapes import Sides, Shapes
+from convfe_core.onnx_models.shapes import Shapes, Sides
 
 _TOKENS: Any = 2
 """The axis of a dimension that holds both rows and columns, and tokens without a place before them."""

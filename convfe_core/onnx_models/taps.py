@@ -14,7 +14,7 @@ from convfe_core.graph.cell_geometry import CellGrid, Pair, Resized, SpatialPath
 from convfe_core.graph.taps import FINE_STAGES, STAGES, Tap
 from convfe_core.onnx_models.opening import OnnxGraph
 from convfe_core.onnx_models.places import Placed, Places
-from convfe_core.onnx_models.shapes import Sides, Shapes, infer_shapes
+from convfe_core.onnx_models.shapes import Shapes, Sides, infer_shapes
 
 USUAL_SIZE = 320
 """Longest side, in pixels, for a network that takes any size."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from convfe_core.base.errors import ModelFileError
 from convfe_core.catalog.memory_need import require_room
 from convfe_core.catalog.pixel_scaling import ScalingGuess
 from convfe_core.catalog.specs import Spec
-from convfe_core.graph.taps import map_layers, resolve_tap
+from convfe_core.graph.taps import map_layers, resolve_tap, stage_taps
 from convfe_core.machine.machine_queue import BUILDING
 from convfe_core.machine.memory import give_back
 from convfe_core.onnx_models.opening import is_onnx, open_onnx
@@ -26,6 +27,7 @@ class ModelCard:
     ----------
     layer : the last feature map, which is looked at unless another one is chosen
     channels, stride : of it
+    stages : the stages that it has, each with its layer, the finest first
     layers : every layer that can be looked at instead, from the picture on
     others as in `OpenedModel`
     """
@@ -38,6 +40,7 @@ class ModelCard:
     layer: str
     channels: int
     stride: int
+    stages: Mapping[str, str]
     layers: tuple[str, ...]
     head: tuple[str, ...]
     notes: tuple[str, ...]
@@ -79,6 +82,7 @@ def describe_onnx(path: Path) -> ModelCard:
         layer=tap.layer,
         channels=tap.channels,
         stride=tap.stride,
+        stages={name: one.layer for name, one in maps.stages().items()},
         layers=tuple(one.name for one in maps.maps),
         head=tuple(str(node.name or node.op_type) for node in graph.nodes if node not in way),
         notes=maps.notes(found),
@@ -98,6 +102,7 @@ def describe_model(opened: OpenedModel) -> ModelCard:
         layer=tap.layer,
         channels=tap.channels,
         stride=tap.stride,
+        stages={name: one.layer for name, one in stage_taps(opened.model).items()},
         layers=map_layers(opened.model),
         head=opened.head,
         notes=opened.notes,

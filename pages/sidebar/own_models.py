@@ -128,8 +128,8 @@ def _choose(spec: Spec) -> Spec | None:
         mode = _choose_scaling(card.scaling.mode, key=f"scaling-{spec.label}-{spec.stamp}")
         layer = st.selectbox(
             "Its layer",
-            ["auto", *reversed(card.layers)],
-            format_func=lambda name: f"{card.layer} (last)" if name == "auto" else name,
+            ["auto", *card.stages, *reversed(card.layers)],
+            format_func={"auto": f"{card.layer} (last)", **_stage_words(card)}.get,
             key=f"layer-{spec.label}-{spec.stamp}",
             persist_state="session",
             help=f"{card.channels} channels, stride {card.stride} at the last map. Left out as head: "
@@ -139,6 +139,11 @@ def _choose(spec: Spec) -> Spec | None:
     for note in card.notes:
         st.caption(plain(note))
     return replace(spec, preprocessing=mode, layer=layer or "auto")
+
+
+def _stage_words(card: ModelCard) -> dict[str, str]:
+    """What the choices of a layer are called: stages with the layer that ends them, layers as they are."""
+    return {name: name for name in card.layers} | {name: f"{name}: {layer}" for name, layer in card.stages.items()}
 
 
 def _with_architecture(spec: Spec, weights: WeightsAlone) -> Spec | None:

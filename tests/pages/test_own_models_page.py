@@ -60,8 +60,9 @@ def test_an_onnx_file_and_its_weights_are_uploaded_one_after_the_other(app: AppT
     assert not app.error
     assert all("net max" in spec and "TinyMobileNet mean" in spec for spec in charts(app))
     layer = next(box for box in app.selectbox if box.label == "Its layer")
-    assert layer.options[1:] == ["relu3", "conv3", "relu2", "conv2", "relu1", "conv1"]
-    layer.set_value("relu1").run()
+    assert layer.options[:4] == ["relu3 (last)", "C1: relu1", "C2: relu2", "C3: relu3"]
+    assert layer.options[4:] == ["relu3", "conv3", "relu2", "conv2", "relu1", "conv1"]
+    layer.set_value("C1").run()
     assert any("layer relu1," in caption.proto.help for caption in app.caption)
     next(button for button in app.button if button.label == "Remove net.onnx").click().run()
     assert not app.exception
