@@ -14,7 +14,8 @@ from convfe_core.catalog.specs import parse_spec
 from tests.browser.test_compare import CHART, choose, heatmaps
 from tests.browser.test_inside import bring_model
 from tests.browser.test_visitors import idle
-from tests.support.datasets import voc_folder, zipped
+from tests.support.builders import voc_folder
+from tests.support.datasets import zipped
 from tests.support.servers import serve
 
 pytestmark = pytest.mark.slow
