@@ -21,6 +21,7 @@ from convfe_core.backbones.frozen_graph import profiled_flops, trace
 from convfe_core.backbones.model_runs import about_model, guarded
 from convfe_core.base.arrays import FloatArray, PixelArray
 from convfe_core.base.errors import SpecError
+from convfe_core.base.onnx_files import is_onnx
 from convfe_core.catalog.architectures import Architecture
 from convfe_core.catalog.builders import build_model
 from convfe_core.catalog.memory_need import require_room
@@ -34,7 +35,6 @@ from convfe_core.machine.memory import give_back
 from convfe_core.machine.tensorflow_import import import_tensorflow
 from convfe_core.model_files.load_weights import load_weights
 from convfe_core.model_files.weight_cache import fetch_weights
-from convfe_core.onnx_models.opening import is_onnx
 from convfe_core.photos.photo import Photo
 from convfe_core.user_models.input_scaling import InputAudit, audit_input, norm_misfits
 

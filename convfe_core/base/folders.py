@@ -350,17 +350,6 @@ def file_stamp(path: Path) -> str:
     return f"{found.st_size}:{found.st_mtime_ns}"
 
 
-def with_companions(path: Path) -> list[Path]:
-    """A file, and those beside an ONNX file whose names go on from its own, as ``net.onnx.data`` from ``net.onnx``."""
-    if path.suffix.casefold() != ".onnx":
-        return [path]
-    try:
-        beside = (other for other in path.parent.iterdir() if other.name.startswith(path.name) and other != path)
-        return [path, *sorted(beside)]
-    except OSError:
-        return [path]
-
-
 _LEFT_ALONE = ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin")
 
 

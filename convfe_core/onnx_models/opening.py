@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.base.errors import ModelFileError
+from convfe_core.base.onnx_files import ONNX, is_onnx_member
 from convfe_core.model_files.safety import check_archive
 from convfe_core.model_files.saved_model_folder import extract
 from convfe_core.onnx_models.runtime import require_onnx
 from convfe_core.onnx_models.safety import MOST_BYTES, check_operations, data_file, data_range
 
-SUFFIX = ".onnx"
 COLOURS = (1, 3)
 MOST_KNOWN = 4_096
 """Numbers in a tensor whose values are followed to find shapes: sizes, axes, places to cut."""
@@ -126,18 +126,6 @@ class OnnxGraph:
         return sum(math.prod(self.weights[name].dims) for name in wanted if name in self.weights)
 
 
-def is_onnx(path: Path) -> bool:
-    """Whether a file, a folder or a zip is a model in ONNX; whether it is a good one turns out when it is opened."""
-    if path.suffix.casefold() == SUFFIX:
-        return True
-    if path.is_dir():
-        return any(path.glob(f"*{SUFFIX}"))
-    if path.suffix.casefold() == ".zip" and zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            return any(_is_member(name) for name in archive.namelist())
-    return False
-
-
 def open_onnx(path: Path) -> OnnxGraph:
     """Read an ONNX file and check everything that can be checked without sizes.
 
@@ -165,21 +153,17 @@ def open_onnx(path: Path) -> OnnxGraph:
     )
 
 
-def _is_member(name: str) -> bool:
-    return name.casefold().endswith(SUFFIX) and not name.startswith("__MACOSX/")
-
-
 @contextmanager
 def _model_file(path: Path) -> Iterator[Path]:
     """The .onnx file itself; out of a zip, it and what lies beside it there, in a temporary folder."""
-    if path.suffix.casefold() == SUFFIX and not path.is_dir():
+    if path.suffix.casefold() == ONNX and not path.is_dir():
         yield path
     elif path.is_dir():
-        yield _only_one(sorted(path.glob(f"*{SUFFIX}")), path.name)
+        yield _only_one(sorted(path.glob(f"*{ONNX}")), path.name)
     else:
         with zipfile.ZipFile(path) as archive, TemporaryDirectory(prefix="convfe-") as folder:
             check_archive(archive, path.name)
-            member = _only_one([PurePosixPath(name) for name in archive.namelist() if _is_member(name)], path.name)
+            member = _only_one([PurePosixPath(name) for name in archive.namelist() if is_onnx_member(name)], path.name)
             for name in archive.namelist():
                 if PurePosixPath(name).parent == member.parent and not name.endswith("/"):
                     extract(archive, name, Path(folder, PurePosixPath(name).name))
@@ -189,7 +173,7 @@ def _model_file(path: Path) -> Iterator[Path]:
 def _only_one(found: list[Any], name: str) -> Any:
     if len(found) != 1:
         raise ModelFileError(
-            f"{name}: expected one file that ends in {SUFFIX}. Received: {', '.join(one.name for one in found[:5])}."
+            f"{name}: expected one file that ends in {ONNX}. Received: {', '.join(one.name for one in found[:5])}."
         )
     return found[0]
 

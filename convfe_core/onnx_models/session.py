@@ -29,11 +29,10 @@ class OnnxRun:
 
         self._picture, self._maps, self._wanted = graph.picture, maps, tuple(wanted)
         self._names = list(dict.fromkeys(one.name for one in wanted))
-        part = _pruned(graph, maps.before(self._names), self._names)
-        self._session = onnxruntime.InferenceSession(part, quiet_options(), providers=providers())
-        self._options = onnxruntime.RunOptions()
-        # Without it, memory taken for the largest picture so far is kept.
-        self._options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        options = quiet_options()
+        options.enable_cpu_mem_arena = False  # which keeps what the largest picture so far took
+        part = _pruned(graph, maps.before(self._names), self._names, options)
+        self._session = onnxruntime.InferenceSession(part, options, providers=providers())
 
     def __call__(self, pictures: FloatArray) -> list[FloatArray]:
         """(N, H, W, C) scaled pictures -> (N, h, w, channels) float32 for each of the maps.
@@ -55,7 +54,7 @@ class OnnxRun:
             pictures = np.concatenate([pictures, np.zeros((batch - count, *pictures.shape[1:]), pictures.dtype)])
         given = pictures.transpose(0, 3, 1, 2) if self._picture.channels_first else pictures
         given = np.ascontiguousarray(given, self._picture.dtype)
-        found = self._session.run(self._names, {self._picture.name: given}, self._options)
+        found = self._session.run(self._names, {self._picture.name: given})
         return [value[:count] for value in found]
 
     def _as_map(self, value: NDArray[Any], one: OnnxMap, height: int, width: int) -> FloatArray:
@@ -68,15 +67,37 @@ class OnnxRun:
         return np.ascontiguousarray(value, np.float32)
 
 
-def _pruned(graph: OnnxGraph, nodes: Sequence[Any], outputs: Sequence[str]) -> bytes:
-    """The part of a model that leads to some tensors, as a model of its own."""
+def _pruned(graph: OnnxGraph, nodes: Sequence[Any], outputs: Sequence[str], options: Any) -> bytes:
+    """The part of a model that leads to some tensors, as a model of its own.
+
+    Its large weights are handed over beside it, in the session's options, which saves two copies of them.
+    """
     import onnx
+    from onnxruntime import OrtValue
 
     needed = {name for node in nodes for name in node.input}
     part = onnx.ModelProto(ir_version=graph.proto.ir_version, opset_import=graph.proto.opset_import)
     part.graph.name = "part"
     part.graph.input.extend(one for one in graph.proto.graph.input if one.name == graph.picture.name)
-    part.graph.initializer.extend(one for name, one in graph.weights.items() if name in needed)
+    beside: dict[str, Any] = {}
+    for name, weight in graph.weights.items():
+        if name not in needed:
+            continue
+        if len(weight.raw_data) <= _SMALL or weight.data_type not in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16):
+            part.graph.initializer.append(weight)
+            continue
+        (values,) = graph.arrays([name])
+        beside[name] = OrtValue.ortvalue_from_numpy(values)
+        named = part.graph.initializer.add(name=name, dims=weight.dims, data_type=weight.data_type)
+        named.data_location = onnx.TensorProto.EXTERNAL
+        for key, text in (("location", "beside"), ("offset", "0"), ("length", str(values.nbytes))):
+            named.external_data.add(key=key, value=text)
+    if beside:
+        options.add_external_initializers(list(beside), list(beside.values()))
     part.graph.node.extend(nodes)
     part.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
     return bytes(part.SerializeToString())
+
+
+_SMALL = 1 << 14
+"""Bytes of weights that go inside the model."""

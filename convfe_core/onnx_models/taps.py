@@ -6,7 +6,7 @@ import difflib
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from convfe_core.base.errors import ModelFileError, SpecError
@@ -73,7 +73,9 @@ class OnnxMaps:
         names = [name for node in graph.nodes for name in node.output if name]
         self.maps = [one for one in map(self._map_in, names) if one is not None]
         self._by_name = {one.name: one for one in self.maps}
-        self._checked: dict[tuple[int, int, frozenset[str]], Shapes] = {}
+        self._shapes_at = lru_cache(MOST_SIZES)(
+            lambda names, high, wide: infer_shapes(graph, high, wide, self.before(names))
+        )
         if not self.maps:
             raise ModelFileError(
                 f"{graph.file}: expected a network with feature maps, (N, C, h, w), or tokens. Received: none whose "
@@ -136,12 +138,7 @@ class OnnxMaps:
         """
         if (height, width) == (self.height, self.width):
             return self.shapes
-        key = height, width, frozenset(wanted)
-        if key not in self._checked:
-            while len(self._checked) >= MOST_SIZES:
-                self._checked.pop(next(iter(self._checked)), None)
-            self._checked[key] = infer_shapes(self.graph, height, width, self.before(wanted))
-        return self._checked[key]
+        return self._shapes_at(frozenset(wanted), height, width)
 
     def cells(self, one: OnnxMap, height: int, width: int) -> Pair[int]:
         """Rows and columns of a map at a size of picture."""

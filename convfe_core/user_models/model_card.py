@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convfe_core.base.errors import ModelFileError
+from convfe_core.base.onnx_files import is_onnx
 from convfe_core.catalog.memory_need import require_room
 from convfe_core.catalog.pixel_scaling import ScalingGuess
 from convfe_core.catalog.specs import Spec
 from convfe_core.graph.taps import map_layers, resolve_tap, stage_taps
 from convfe_core.machine.machine_queue import BUILDING
 from convfe_core.machine.memory import give_back
-from convfe_core.onnx_models.opening import is_onnx, open_onnx
+from convfe_core.onnx_models.opening import open_onnx
 from convfe_core.onnx_models.scaling import guess_onnx_scaling
 from convfe_core.onnx_models.taps import OnnxMaps, size_said
 from convfe_core.user_models.open_model import OpenedModel, open_model

@@ -16,6 +16,7 @@ from pathlib import Path
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from convfe_core.base.errors import ModelFileError
+from convfe_core.base.onnx_files import is_onnx_data
 from convfe_core.base.wording import file_stem
 
 
@@ -44,7 +45,7 @@ class ModelShelf:
         for upload in uploads:
             if upload.file_id in self._paths:
                 continue
-            if len(self._kept) >= 2 * self._most or (not _is_data(upload.name) and len(self.files) >= self._most):
+            if len(self._kept) >= 2 * self._most or (not is_onnx_data(upload.name) and len(self.files) >= self._most):
                 raise ModelFileError(f"Expected up to {self._most} model files at once; remove one to add another.")
             try:
                 self._paths[upload.file_id] = self._write(upload)
@@ -57,7 +58,7 @@ class ModelShelf:
     @property
     def files(self) -> dict[str, Path]:
         """The models that are kept, by the upload that each came with."""
-        return {key: path for key, path in self._kept.items() if not _is_data(path.name)}
+        return {key: path for key, path in self._kept.items() if not is_onnx_data(path.name)}
 
     @property
     def _kept(self) -> dict[str, Path]:
@@ -68,7 +69,7 @@ class ModelShelf:
         for key, data in self._kept.items():
             for model in self.files.values():
                 beside = model.parent / data.name
-                if _is_data(data.name) and data.name.startswith(model.name) and not beside.exists():
+                if is_onnx_data(data.name) and data.name.startswith(model.name) and not beside.exists():
                     data.replace(beside)
                     self._paths[key] = None
                     self._forget(model.parent)
@@ -95,11 +96,6 @@ class ModelShelf:
             path.unlink(missing_ok=True)
             raise
         return path
-
-
-def _is_data(name: str) -> bool:
-    """Whether a file holds the weights of an ONNX file, as ``net.onnx.data`` and ``net.onnx_data``."""
-    return name.casefold().endswith((".onnx.data", ".onnx_data"))
 
 
 def _aside(forget: Callable[[Path], None], folder: Path) -> None:
