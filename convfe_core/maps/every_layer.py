@@ -83,7 +83,8 @@ def read_layers(layers: Sequence[Network]) -> LayerReader:
 class EveryLayer:
     """A network whose every layer can be looked at; it can be shared between threads.
 
-    Its graphs hold no copy of its weights, and run somewhat slower than a `convfe_core.backbones.backbone.Backbone`.
+    Its graphs hold no copy of a Keras model's weights (those of an ONNX file hold what leads to their layers), and run
+    somewhat slower than a `convfe_core.backbones.backbone.Backbone`.
     """
 
     network: Network
