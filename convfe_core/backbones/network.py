@@ -130,6 +130,7 @@ class Network(Described, ABC):
 
     Attributes
     ----------
+    model : what its layers and weights are: a keras.Model, or an OnnxGraph
     tensor : what is tapped, (N, h, w, C); a handle that `reader` takes
     preprocessing : how pixels are scaled before they enter, a mode of `scale_pixels`
     colours : that it takes, 3 or 1
@@ -137,6 +138,7 @@ class Network(Described, ABC):
     by_size : it must be traced for each size of picture
     """
 
+    model: Any
     tensor: Any
     preprocessing: Preprocessing
     colours: int = 3
@@ -229,12 +231,8 @@ class Network(Described, ABC):
 class KerasNetwork(Network):
     """A network that is a Keras model; `tensor` is one of its KerasTensors.
 
-    Attributes
-    ----------
-    model : keras.Model, built for input (None, None, None, 3), or of another size where `fixed` says so
+    The model is built for input (None, None, None, 3), or of another size where `fixed` says so.
     """
-
-    model: Any
 
     def at(self, layer: str) -> Self:
         with BUILDING:

@@ -29,15 +29,14 @@ _FLOAT_BYTES = 4
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class OnnxNetwork(Network):
-    """A network that is an ONNX graph; `tensor` is an `OnnxMap`.
+    """A network that is an ONNX graph with its weights; `tensor` is an `OnnxMap`.
 
     Attributes
     ----------
-    graph : with its weights
     maps : what can be looked at
     """
 
-    graph: OnnxGraph
+    model: OnnxGraph
     maps: OnnxMaps
 
     def at(self, layer: str) -> Self:
@@ -55,7 +54,7 @@ class OnnxNetwork(Network):
 
     def count_params(self) -> int:
         used = {name for node in self.maps.before([self.tensor.name]) for name in node.input}
-        return self.graph.count_numbers(used)
+        return self.model.count_numbers(used)
 
     def count_flops(self, height: int, width: int) -> int:
         operations = self.maps.check([self.tensor.name], height, width).operations
@@ -63,23 +62,22 @@ class OnnxNetwork(Network):
         return sum(operations.get(name, 0) for name in made)
 
     def audit(self, photo: Photo, height: int, width: int) -> InputAudit:
-        entry = find_entry(self.graph, self.maps)
+        entry = find_entry(self.model, self.maps)
         frame = plan_frame(photo.height, photo.width, None, fixed=self.fixed or (height, width))
-        received = scaled_pictures(self.graph, place_on_canvas(photo, frame)[None], self.preprocessing)
+        received = scaled_pictures(self.model, place_on_canvas(photo, frame)[None], self.preprocessing)
         if entry.entering is not None:
-            (received,) = OnnxRun(self.graph, self.maps, [entry.entering])(received)
-        scaled_by = (
-            entry.scaled_by if self.preprocessing == "raw" else ()
-        )  # else it takes 0..1 and scales on from there
+            (received,) = OnnxRun(self.model, self.maps, [entry.entering])(received)
+        # A graph that takes 0..1 and scales on from there does not scale twice.
+        scaled_by = entry.scaled_by if self.preprocessing == "raw" else ()
         return audit_of(received[0], self.preprocessing, entry.operation, scaled_by)
 
     def misfits(self, pictures: Iterable[PixelArray]) -> dict[Preprocessing, float]:
-        return onnx_norm_misfits(self.graph, self.maps, pictures)
+        return onnx_norm_misfits(self.model, self.maps, pictures)
 
     def runner(self, wanted: list[Any], fold: Fold) -> Callable[[Any], list[Any]]:  # noqa: ARG002 - nothing to fold
         import tensorflow as tf
 
-        run = OnnxRun(self.graph, self.maps, wanted)
+        run = OnnxRun(self.model, self.maps, wanted)
 
         def compute(scaled: Any) -> list[Any]:
             values = tf.numpy_function(run, [scaled], [tf.float32] * len(wanted), stateful=False)
@@ -115,6 +113,6 @@ def open_onnx_network(spec: Spec, tap: str, seed: int) -> OnnxNetwork:
         preprocessing=preprocessing,
         colours=graph.picture.channels,
         takes_bfloat16=False,
-        graph=graph if trained else without_training(graph, seed),
+        model=graph if trained else without_training(graph, seed),
         maps=maps,
     )

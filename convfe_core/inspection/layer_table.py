@@ -62,7 +62,7 @@ def _operations(network: OnnxNetwork) -> list[dict[str, Any]]:
     """The operations of an ONNX graph, by the names of what they make."""
     maps = {one.name: one for one in network.maps.maps}
     rows = []
-    for number, node in enumerate(network.graph.nodes):
+    for number, node in enumerate(network.model.nodes):
         name = str(node.output[0])
         shape, stride = network.maps.shapes.of.get(name, ()), maps[name].stride[0] if name in maps else 0
         rows.append(
@@ -71,7 +71,7 @@ def _operations(network: OnnxNetwork) -> list[dict[str, Any]]:
                 "name": name,
                 "type": str(node.op_type),
                 "output": " × ".join(str(side) for side in shape[1:]),
-                "parameters": network.graph.count_numbers(node.input),
+                "parameters": network.model.count_numbers(node.input),
                 "stride": f"{stride:g}" if stride else "",
             }
         )

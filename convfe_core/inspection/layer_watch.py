@@ -200,17 +200,20 @@ def _onnx_layers(network: OnnxNetwork) -> list[WatchedLayer]:
     maps = {one.name: one for one in network.maps.maps}
     found = []
     for node in network.maps.before([last]):
-        outputs = [maps[name] for name in node.output if name in maps]
-        weights = [name for name in node.input if name in network.graph.weights]
-        capped = node.op_type == "Clip" and bool(outputs) and network.maps.cap_of(node) is not None
+        weights = [name for name in node.input if name in network.model.weights]
+        cap = network.maps.cap_of(node) if node.op_type == "Clip" else _ONNX_CAPS.get(node.op_type)
+        rectifies = node.op_type == "Relu" or (node.op_type == "Clip" and cap is not None)
+        # Every map that is read out is copied: sums and products of others tell nothing more.
+        told = bool(weights) or rectifies or cap is not None
+        outputs = [maps[name] for name in node.output if name in maps and told]
         found.append(
             WatchedLayer(
                 name=str(node.output[0]),
                 outputs=tuple((one, one.channels) for one in outputs),
-                weights=partial(network.graph.arrays, weights),
+                weights=partial(network.model.arrays, weights),
                 filters=_onnx_filters if node.op_type == "Conv" else _no_filters,
-                rectifies=bool(outputs) and (node.op_type == "Relu" or capped),
-                cap=network.maps.cap_of(node) if capped else _ONNX_CAPS.get(node.op_type) if outputs else None,
+                rectifies=rectifies,
+                cap=cap,
             )
         )
     return found

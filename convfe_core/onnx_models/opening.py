@@ -295,6 +295,8 @@ def _picture(model: Any, weights: dict[str, Any], name: str) -> Picture:
     if first and last and _first_operation(model, given.name) == "Transpose":
         first = False
     batch, height, width, colours = (sides[k] for k in ((0, 2, 3, 1) if first else (0, 1, 2, 3)))
+    if (height is None) != (width is None):  # looked at in a square, as if both were fixed
+        height = width = height or width
     dtype = helper.tensor_dtype_to_np_dtype(kind.elem_type) if kind.elem_type else np.dtype(np.float32)
     if dtype.kind not in "fiu":
         raise ModelFileError(f"{name}: expected an input of numbers. Received: {dtype}.")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.base.arrays import FloatArray
+from convfe_core.base.errors import ModelFileError
 from convfe_core.onnx_models.opening import OnnxGraph
 from convfe_core.onnx_models.runtime import providers, quiet_options
 from convfe_core.onnx_models.taps import OnnxMap, OnnxMaps
@@ -32,7 +34,9 @@ class OnnxRun:
         options = quiet_options()
         options.enable_cpu_mem_arena = False  # which keeps what the largest picture so far took
         part = _pruned(graph, maps.before(self._names), self._names, options)
-        self._session = onnxruntime.InferenceSession(part, options, providers=providers())
+        self._file = graph.file
+        with self._told("load"):
+            self._session = onnxruntime.InferenceSession(part, options, providers=providers())
 
     def __call__(self, pictures: FloatArray) -> list[FloatArray]:
         """(N, H, W, C) scaled pictures -> (N, h, w, channels) float32 for each of the maps.
@@ -54,8 +58,18 @@ class OnnxRun:
             pictures = np.concatenate([pictures, np.zeros((batch - count, *pictures.shape[1:]), pictures.dtype)])
         given = pictures.transpose(0, 3, 1, 2) if self._picture.channels_first else pictures
         given = np.ascontiguousarray(given, self._picture.dtype)
-        found = self._session.run(self._names, {self._picture.name: given})
+        with self._told("run"):
+            found = self._session.run(self._names, {self._picture.name: given})
         return [value[:count] for value in found]
+
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        """Turn what onnxruntime raises, which has many classes, into one sentence."""
+        try:
+            yield
+        except Exception as error:
+            reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+            raise ModelFileError(f"{self._file}: onnxruntime could not {what} it ({reason}).") from error
 
     def _as_map(self, value: NDArray[Any], one: OnnxMap, height: int, width: int) -> FloatArray:
         placed = one.placed
