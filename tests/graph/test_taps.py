@@ -232,6 +232,17 @@ def test_a_layer_of_the_catalog_that_is_not_known_ends_in_a_sentence_and_never_i
         resolve_tap(model, architecture, "auto")
 
 
+def test_a_layer_behind_one_that_is_not_known_is_refused_by_the_name_of_that_one() -> None:
+    import keras
+
+    picture = keras.Input((32, 32, 3))
+    rolled = keras.ops.roll(keras.layers.Conv2D(4, 3, name="before")(picture), 1, axis=1)
+    model = keras.Model(picture, keras.layers.Conv2D(4, 3, name="behind")(rolled))
+    assert resolve_tap(model, None, "auto")[1].layer == "before"
+    with pytest.raises(SpecError, match=r"Expected a layer before 'roll.*', behind which nobody knows where cells lie"):
+        resolve_tap(model, None, "behind")
+
+
 def test_the_network_with_a_layer_of_its_own_is_looked_at_where_it_ends() -> None:
     architecture = CATALOG["InceptionResNetV2"]
     assert resolve_tap(layers_of(architecture), architecture, "auto")[1].stride == architecture.stride == 32
