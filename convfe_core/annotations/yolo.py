@@ -97,8 +97,7 @@ def parse_yolo(data: bytes, file: str, classes: ClassNames | None, readings: Rea
 
     Raises
     ------
-    AnnotationError
-        When it is no text, or a list of pictures.
+    AnnotationError : it is no text, or a list of pictures
     """
     lines = [line for line in enumerate(to_text(data).splitlines(), 1) if line[1].strip()]
     if lines and all(is_picture_name(line.strip()) for _, line in lines):
