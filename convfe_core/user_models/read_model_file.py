@@ -11,7 +11,7 @@ import tempfile
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -326,7 +326,7 @@ def _by_tf_keras(path: Path, name: str, held: int, config: dict[str, Any] | None
     return model, f"tf-keras {tf_keras.__version__}"
 
 
-def _first_that_opens(name: str, loaders: list[Callable[[], _Opened]]) -> _Opened:
+def _first_that_opens(name: str, loaders: Sequence[Callable[[], _Opened]]) -> _Opened:
     reason = ""
     for load in loaders:
         try:
