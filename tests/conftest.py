@@ -29,7 +29,7 @@ os.environ.update(RAY_worker_niceness="0")  # or Ray's workers would let all oth
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 CHROMIUM = Path("/usr/bin/chromium")
-TOGETHER = ("tests/browser/", "tests/jobs/test_ray_", "tests/ranking/")
+TOGETHER = ("tests/browser/test_", "tests/jobs/test_ray_", "tests/ranking/")
 """Beginnings of the names of files that share something dear: each group stays with one process of pytest-xdist."""
 
 
@@ -59,9 +59,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Together 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files of slow tests alone: beside other processes they would end long after them."""
+    """Begin with what takes longest, the groups and then the files of slow tests alone, or the others wait for it."""
     quick = {item.path for item in items if item.get_closest_marker("slow") is None}
-    items.sort(key=lambda item: item.path in quick)
+    items.sort(key=lambda item: (not item.nodeid.startswith(TOGETHER), item.path in quick))
 
 
 @pytest.fixture(scope="session")
