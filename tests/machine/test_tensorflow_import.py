@@ -48,10 +48,10 @@ from convfe_core.cli.commands import main
 sys.argv = ["convfe", "maps", {str(image)!r}, "--backbone", "TinyMobileNet", "--out", {str(out)!r}]
 print(main(), sorted(TAKEN_ALONG & set(sys.modules)))
 import pandas, scipy.stats, sklearn.metrics
-print(pandas.DataFrame({"a": [1]}).shape)
+print(pandas.Series([1]).shape)
 """
     done = finished(code)
-    assert done.stdout.splitlines() == ["0 []", "(1, 1)"]
+    assert done.stdout.splitlines() == ["0 []", "(1,)"]
     said = done.stderr.splitlines()
     assert said[0] == "TinyMobileNet: loading"
     assert all(line.startswith("TinyMobileNet: ") for line in said[:-1])
