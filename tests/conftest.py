@@ -29,9 +29,11 @@ os.environ.update(RAY_worker_niceness="0")  # or Ray's workers would let all oth
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 CHROMIUM = Path("/usr/bin/chromium")
-TOGETHER = ("tests/browser/test_", "tests/jobs/test_ray_", "tests/ranking/")
-"""Beginnings of the names of files that share something dear: each group stays with one process of pytest-xdist."""
+TOGETHER = ("tests/jobs/test_ray_", "tests/ranking/")
+"""Beginnings of the names of files that share something dear: each group stays with one process of pytest-xdist.
 
+Browser tests take longer than a second server for them, which each process has that runs some.
+"""
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a system of the Unix family")
 """For tests of what Windows does otherwise: rights of files, signals, closed streams, limits of a process."""

@@ -1,7 +1,6 @@
-"""A real server on a free port of this machine, and a real browser looking at it: one of each for all tests here.
+"""A real server on a free port of this machine, and a real browser looking at it: one of each for all tests of a process.
 
-A test that measures a server, changes its settings or ends it has one of its own. Those in `own_server` may run in
-another process than the others.
+A test that measures a server, changes its settings or ends it has one of its own.
 """
 
 from __future__ import annotations
