@@ -143,6 +143,7 @@ def write_maps(options: argparse.Namespace) -> int:
         tell=ProgressLines(),
         precision=parse_precision(options.precision),
         engine=_engine(options, specs),
+        reductions=options.reductions,
     )
     return 1 if run.write() else 0
 

@@ -68,12 +68,20 @@ def make_parser() -> argparse.ArgumentParser:
 
     command("doctor", "what is found on this machine, and whether a backbone runs on it")
 
-    maps = command("maps", "write the max and mean maps of images as PNG and NPZ files")
+    maps = command("maps", "write the max and mean maps, or PCA colours, of images as PNG and NPZ files")
     maps.add_argument(
         "paths", nargs="+", type=_where, metavar="PATH", help="an image, or a folder of images; s3://… and the like too"
     )
     add_backbone_options(maps)
     add_tap_option(maps)
+    maps.add_argument(
+        "--reductions",
+        type=_reductions,
+        default=("max", "mean"),
+        metavar="max,mean,pca",
+        help="what to draw (default: max,mean). pca: the three directions in which features vary most, as red, green "
+        "and blue, found on the first 64 images; colours are not classes, nor comparable between backbones",
+    )
     maps.add_argument("--out", type=_where, required=True, metavar="DIR", help="where the files go; or s3://…")
     add_engine_options(maps)
 
@@ -188,6 +196,16 @@ def _range(text: str) -> tuple[int, int]:
     if found[0] > found[1]:
         raise argparse.ArgumentTypeError("expected the smaller number first")
     return found
+
+
+def _reductions(text: str) -> tuple[str, ...]:
+    """Names of pictures, each once, in the order in which they are drawn."""
+    from convfe_core.maps.feature_maps import PICTURES
+
+    given = {name.strip().lower() for name in text.split(",")}
+    if not given <= set(PICTURES):
+        raise argparse.ArgumentTypeError(f"expected some of {','.join(PICTURES)}, got {text!r}")
+    return tuple(name for name in PICTURES if name in given)
 
 
 def _where(text: str) -> Path | str:

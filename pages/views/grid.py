@@ -42,7 +42,12 @@ def page_of(photos: Sequence[Photo]) -> list[Photo]:
     number = st.pagination(pages, key=PAGER)
     if TURNED_BELOW.take():
         st.html(_BRING_INTO_SIGHT.format(number=number, key=PAGER), unsafe_allow_javascript=True)
-    start = (number - 1) * ROWS_PER_PAGE
+    return page_with(photos, photos[(number - 1) * ROWS_PER_PAGE])
+
+
+def page_with(photos: Sequence[Photo], photo: Photo) -> list[Photo]:
+    """The photographs that share a page with one of them."""
+    start = photos.index(photo) // ROWS_PER_PAGE * ROWS_PER_PAGE
     return list(photos[start : start + ROWS_PER_PAGE])
 
 
@@ -117,7 +122,7 @@ def _draw_row(
     show_figure(
         figure,
         key=f"chart-{place}",
-        alt=f"{photo.name} and its {' and '.join(look.reductions)} maps under {labels}",
+        alt=f"{photo.name} and its {in_words(look.reductions)} maps under {labels}",
         presenting=presenting,
     )
     for warning in _warnings(found, look):
@@ -149,9 +154,10 @@ def _draw_row(
 def _warnings(found: Sequence[FeatureMaps], look: Look) -> list[str]:
     """One sentence for every map of the row that cannot be trusted."""
     named = [
-        (plain(f"{maps.label} {reduction}"), map_warning(getattr(maps, reduction)))
+        (plain(f"{maps.label} {name}"), map_warning(values))
         for maps in found
-        for reduction in look.reductions
+        for name, values in maps.scalars.items()
+        if name in look.reductions
     ]
     return [f"**{name}**: {warning}." for name, warning in named if warning]
 
