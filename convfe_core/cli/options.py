@@ -85,6 +85,11 @@ def make_parser() -> argparse.ArgumentParser:
     maps.add_argument("--out", type=_where, required=True, metavar="DIR", help="where the files go; or s3://…")
     add_engine_options(maps)
 
+    snippet = command("snippet", "print a backbone as a Python program that makes its features")
+    snippet.add_argument("spec", metavar="SPEC", help="NAME, NAME:untrained, NAME:weights.h5 or LABEL=model.keras")
+    add_size_option(snippet)
+    add_tap_option(snippet)
+
     rank = command("rank", "rank backbones by how well their maps separate boxes")
     rank.add_argument(
         "dataset", type=_where, metavar="DATASET", help="a folder or a zip of images and their boxes, or s3://…"
@@ -132,17 +137,22 @@ def add_backbone_options(parser: argparse.ArgumentParser) -> None:
         dest="preprocessing",
         help="how the pixels of a file of yours are scaled: 0..255, 0..1, -1..1, or by ImageNet's statistics",
     )
-    parser.add_argument(
-        "--size",
-        default="own",
-        metavar="own|native|image|N",
-        help="longest side: each backbone's working size (default), its native one, the image's, or pixels",
-    )
+    add_size_option(parser)
     parser.add_argument(
         "--precision",
         default="float32",
         metavar="float32|fast",
         help="fast: bfloat16 where the processor has AMX or AVX512_BF16, else float32",
+    )
+
+
+def add_size_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says how large images enter a network."""
+    parser.add_argument(
+        "--size",
+        default="own",
+        metavar="own|native|image|N",
+        help="longest side: each backbone's working size (default), its native one, the image's, or pixels",
     )
 
 

@@ -60,8 +60,8 @@ def row_png(
     foreign = [one.image for one in maps if one.digest != photo.digest]
     if foreign:
         raise ValueError(f"Expected maps of {photo.name}. Received: maps of {', '.join(foreign)}")
-    if not reductions:
-        raise ValueError(f"Expected reductions among {', '.join(PICTURES)}. Received: none")
+    if not reductions or not set(reductions) <= set(PICTURES):
+        raise ValueError(f"Expected reductions among {', '.join(PICTURES)}. Received: {reductions}")
     if limits is None:
         limits = scale_limits(maps, "map")
     sheet = _Sheet.laid_out(photo, len(maps), len(reductions), panel)

@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
+from convfe_core.backbones.snippet import maps_call, write_snippet
+from convfe_core.base.errors import ConvfeError
 from convfe_core.base.wording import in_words
+from convfe_core.catalog.specs import Spec
 from convfe_core.drawing.colour_scales import ScaleKey, scale_limits
 from convfe_core.drawing.map_figure import Look, row_figure
 from convfe_core.drawing.row_picture import row_png
@@ -14,10 +17,10 @@ from convfe_core.maps.feature_maps import FeatureMaps, Limits
 from convfe_core.maps.map_diagnostics import map_warning
 from convfe_core.maps.npz import maps_npz
 from convfe_core.photos.photo import Photo
-from pages.app.compute_maps import Work
+from pages.app.compute_maps import Work, load_network
 from pages.app.guard import guarded_download
 from pages.app.session import TURNED_BELOW, set_widget, thumbnail, widget_value
-from pages.app.words import plain
+from pages.app.words import plain, show_error
 from pages.views.opened import boxes_of
 from pages.views.present import arranged
 from pages.views.show_figure import show_figure
@@ -103,6 +106,29 @@ def draw_rows(work: Work, look: Look, *, presenting: bool = False) -> None:
             on_click="ignore",
             help="float32 arrays with the names of images, backbones and weights, and the sizes, inside.",
         )
+
+
+def show_snippets(work: Work) -> None:
+    """Offer each backbone as a Python program, written when it is asked for."""
+    with st.container(horizontal=True):
+        for spec in work.specs:
+            box = st.popover(
+                f"Take {plain(spec.label)} with you", icon=":material/code:", type="tertiary", on_change="rerun"
+            )
+            if not box.open:
+                continue
+            with box:
+                try:
+                    st.code(_snippet(work, spec), language="python", height=420)
+                except ConvfeError as error:
+                    show_error(error)
+
+
+def _snippet(work: Work, spec: Spec) -> str:
+    network = load_network(spec).network
+    network = network if work.tap == "auto" else network.at(work.tap)
+    call = maps_call(spec, work.size.name, work.tap, work.precision, work.pictures)
+    return write_snippet(network, spec, work.size.longest_side(network), call)
 
 
 def _draw_row(
