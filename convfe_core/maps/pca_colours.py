@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +29,10 @@ COLOURS = 3
 LOWEST, HIGHEST = 0.01, 0.99
 """Shares of the cells, every photograph weighing the same, whose components become 0 and 255."""
 
-Keep = Callable[[Sequence[Projected]], None]
-Pass = Callable[[Sequence[FloatArray], Keep], None]
-"""Runs all photographs once, and hands over for each what it gave along the directions, (C, k), of every layer."""
+Keep = Callable[[Sequence[Projected]], Any]
+Pass = Callable[[Sequence[FloatArray], Keep], list[Any]]
+"""Runs all photographs once, and hands over for each what it gave along the directions, (C, k), of every layer; returns
+what is kept of each, in the order of the photographs, which need not be that of the calls."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,12 +107,7 @@ def fit_bases(run: Pass, channels: Sequence[int]) -> tuple[list[PcaBasis], list[
 
     run([np.eye(count, dtype=np.float32) for count in channels], add)
     directions = [_directions(sums) for sums in moments]
-    kept: list[list[Projected]] = []
-
-    def keep(found: Sequence[Projected]) -> None:
-        kept.append([replace(one, components=one.components.copy()) for one in found])
-
-    run(directions, keep)
+    kept = run(directions, lambda found: [replace(one, components=one.components.copy()) for one in found])
     if not kept:
         raise ImageError("Expected an image that can be read, to find PCA colours with. Received: none.")
     layers = zip(*kept, strict=True)
@@ -142,8 +139,8 @@ def colour_whole(found: Projected) -> FeatureMaps:
     found : its whole features
     """
 
-    def run(directions: Sequence[FloatArray], keep: Keep) -> None:
-        keep([replace(found, components=found.components @ axes) for axes in directions])
+    def run(directions: Sequence[FloatArray], keep: Keep) -> list[Any]:
+        return [keep([replace(found, components=found.components @ axes) for axes in directions])]
 
     ((basis,), ((projected,),)) = fit_bases(run, [found.components.shape[-1]])
     return basis.paint(projected)
@@ -166,16 +163,16 @@ def fit_basis(
     """
     done = 0
 
-    def run(directions: Sequence[FloatArray], keep: Keep) -> None:
-        def hand_over(_one: Member[None], found: Projected) -> None:
+    def run(directions: Sequence[FloatArray], keep: Keep) -> list[Any]:
+        def hand_over(_one: Member[None], found: Projected) -> Any:
             nonlocal done
-            keep([found])
             done += 1
             tell(done)
+            return keep([found])
 
         named = ((None, photo) for photo in photos)
-        for _ in project_windows(backbone, named, size, directions[0], hand_over, on_wait):
-            pass
+        windows = project_windows(backbone, named, size, directions[0], hand_over, on_wait)
+        return [kept for window in windows for kept in window]
 
     (basis,), found = fit_bases(run, [backbone.channels])
     return basis, [one for (one,) in found]
@@ -207,9 +204,8 @@ def extract_coloured(
 def extract_coloured_layers(reader: LayerReader, photos: Sequence[Photo], size: Size) -> list[list[FeatureMaps]]:
     """Run a network over photographs and give the maps of each at every layer, with one basis a layer for them all."""
 
-    def run(directions: Sequence[FloatArray], keep: Keep) -> None:
-        for photo in photos:
-            keep(reader.project(photo, size, directions))
+    def run(directions: Sequence[FloatArray], keep: Keep) -> list[Any]:
+        return [keep(reader.project(photo, size, directions)) for photo in photos]
 
     bases, found = fit_bases(run, [layer.channels for layer in reader.layers])
     return [[basis.paint(one) for basis, one in zip(bases, layers, strict=True)] for layers in found]
