@@ -42,8 +42,8 @@ class Scored:
 class ScoringBackbone(FrozenNetwork):
     """A frozen network that also averages its features over boxes.
 
-    `run` takes (B, H, W, 3) RGB and the (B, N, h) and (B, N, w) weights of `convfe_core.scoring.roi_align`, and returns
-    (B, h, w) max, (B, h, w) mean, (B, N, C) averages and the (B,) share of dead channels.
+    Beside pixels and directions `run` takes the (B, N, h) and (B, N, w) weights of `convfe_core.scoring.roi_align`;
+    after maps and projection it returns (B, N, C) averages and the (B,) share of dead channels.
     """
 
 
@@ -51,10 +51,7 @@ def freeze_for_scoring(network: Network, precision: Precision = "float32", fold:
     """Turn a network into a graph that scores photographs; see `convfe_core.backbones.backbone.freeze_network`."""
     import tensorflow as tf
 
-    read = network.reader([network.tensor], fold)
-
-    def reduce_channels(pixels: Any, rows: Any, columns: Any) -> tuple[Any, Any, Any, Any]:
-        (features,) = read(pixels)
+    def average(features: Any, rows: Any, columns: Any) -> tuple[Any, Any]:
         shape = tf.shape(features)
         count, boxes, channels = shape[0], tf.shape(rows)[1], features.shape[-1]
         # (B, N, h) x (B, h, w * C), then (B, N, 1, w) x (B, N, w, C): never more than N rows of the map at once.
@@ -62,16 +59,15 @@ def freeze_for_scoring(network: Network, precision: Precision = "float32", fold:
         by_row = tf.reshape(by_row, (count, boxes, shape[2], channels))
         averages = tf.matmul(columns[:, :, None, :], by_row)[:, :, 0]
         alive = tf.reduce_any(features != 0, axis=(1, 2))
-        dead = 1 - tf.reduce_mean(tf.cast(alive, tf.float32), axis=-1)
-        return tf.reduce_max(features, axis=-1), tf.reduce_mean(features, axis=-1), averages, dead
+        return averages, 1 - tf.reduce_mean(tf.cast(alive, tf.float32), axis=-1)
 
     weights = [tf.TensorSpec((None, None, None), tf.float32) for _ in ("rows", "columns")]
 
     def without_boxes(batch: PixelArray) -> tuple[Any, ...]:
         grid, count = network.grid(*batch.shape[1:3]), len(batch)
-        return batch, np.zeros((count, 1, grid.rows), np.float32), np.zeros((count, 1, grid.columns), np.float32)
+        return np.zeros((count, 1, grid.rows), np.float32), np.zeros((count, 1, grid.columns), np.float32)
 
-    return freeze_maps(ScoringBackbone, network, reduce_channels, weights, precision, without_boxes)
+    return freeze_maps(ScoringBackbone, network, precision, fold, average, weights, without_boxes)
 
 
 def score_windows(
@@ -90,10 +86,10 @@ def score_windows(
     """
 
     def run(batch: Batch[int]) -> list[NDArray[Any]]:
-        return backbone.run(batch.canvases, *_stack_weights(backbone, batch.members, boxes))
+        return backbone.run(batch.canvases, backbone.no_directions, *_stack_weights(backbone, batch.members, boxes))
 
     def keep(one: Member[int], values: list[NDArray[Any]]) -> tuple[int, Scored]:
-        maximum, mean, averages, dead = values
+        maximum, mean, _, averages, dead = values
         maps = maps_on_photo(one.photo, one.frame, backbone, maximum, mean)
         return one.key, Scored(maps, averages[: len(boxes.get(one.key, ()))].copy(), float(dead))
 

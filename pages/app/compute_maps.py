@@ -13,10 +13,10 @@ from convfe_core.backbones.precision import Precision
 from convfe_core.base.errors import ConvfeError, ImageError, MemoryLimitError
 from convfe_core.catalog.specs import Spec
 from convfe_core.machine.machine_queue import waiting_words
+from convfe_core.maps.every_layer import EveryLayer
 from convfe_core.maps.extraction import extract_maps, require_cells
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.maps.input_size import Size, check_pass
-from convfe_core.maps.layer_access import EveryLayer
 from convfe_core.photos.photo import Photo
 from convfe_core.serving.map_cache import MapKey, MapStore
 from pages.app.process import backbone_pool

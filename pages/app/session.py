@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from convfe_core.datasets.boxes import Dataset
     from convfe_core.inspection.doctor import Finding
     from convfe_core.inspection.health_report import HealthReport
-    from convfe_core.maps.whole_features import Features
+    from convfe_core.maps.extraction import Projected
     from convfe_core.ranking.results import RankResult
     from convfe_core.ranking.run import RankRun
     from pages.sidebar.model_shelf import ModelShelf
@@ -96,7 +96,7 @@ OPENED: Kept[list[Photo]] = Kept("opened", "views.opened", list)
 """Photographs that another page sent to Compare."""
 BOXES: Kept[dict[str, BoxArray]] = Kept("boxes", "views.opened", dict)
 """Their boxes, by digest."""
-LAYER_FEATURES: Kept[tuple[object, Features] | None] = Kept("layer_features", "views.depth_view", _nothing)
+LAYER_FEATURES: Kept[tuple[object, Projected] | None] = Kept("layer_features", "views.depth_view", _nothing)
 """The whole feature map that Depth read last, and of what it is."""
 HEALTH_REPORTS: Kept[dict[object, HealthReport]] = Kept("health_reports", "views.health_view", dict)
 """The last health reports, by network, size and photographs."""

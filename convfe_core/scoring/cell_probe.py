@@ -1,0 +1,150 @@
+"""The cell probe: is a linear combination of channels enough to find the boxes?
+
+The features of all cells are centred and whitened by PCA; ridge regression learns from most images where boxes are, and
+its prediction for the others is one more map, scored like the max and the mean map. Images weigh the same, however many
+cells they have. All of it follows from sums over the cells, so that memory does not grow with the images. Position is no
+feature: what only knows where objects usually lie gains nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convfe_core.base.arrays import FloatArray
+from convfe_core.maps.cell_moments import CellMoments
+from convfe_core.scoring.bootstrap import SEED
+from convfe_core.scoring.box_probe import FOLDS
+
+COMPONENTS = 64
+"""Most whitened components that the regression sees; all of them where the features vary in fewer directions."""
+PENALTY = 0.01
+"""Of the ridge regression, as a share of the variance of a whitened component, which is 1."""
+MOST_LEARNED_FROM = 1024
+"""Most images that a probe learns from; of more, so many are drawn."""
+
+
+def deal_folds(places: Sequence[int], seed: int = SEED, most: int = MOST_LEARNED_FROM) -> dict[int, int]:
+    """Draw images to learn from, and deal them into `FOLDS` folds of one size, or nearly so.
+
+    Parameters
+    ----------
+    places : of the images that have boxes
+    seed : the same seed and places give the same folds
+    most : draw no more than so many
+
+    Returns
+    -------
+    the fold of every image drawn, by place, in the order of `places`
+    """
+    drawn = np.random.default_rng(seed).permutation(np.array(places, np.int64))[:most].tolist()
+    folds = {place: number % FOLDS for number, place in enumerate(drawn)}
+    return {place: folds[place] for place in places if place in folds}
+
+
+@dataclass(frozen=True, eq=False)
+class CellProbe:
+    """What one set of weights learned.
+
+    Attributes
+    ----------
+    directions : (C, F) a fold's column learned from all images but those of this fold; all 0 where these tell nothing
+    folds : by place, of the images that it learned from
+    reason : why it learned nothing, or None
+    """
+
+    directions: FloatArray
+    folds: Mapping[int, int]
+    reason: str | None = None
+
+    def held_out(self, place: int, components: FloatArray) -> FloatArray:
+        """The map of one image by what was learned from others.
+
+        Parameters
+        ----------
+        place : of the image; one that nothing was learned from gets the mean of what all folds say
+        components : (h, w, F) its features along `directions`
+
+        Returns
+        -------
+        (h, w)
+        """
+        fold = self.folds.get(place)
+        return components.mean(axis=-1) if fold is None else components[..., fold].copy()
+
+
+def learn_probe(moments: Sequence[CellMoments], folds: Mapping[int, int]) -> CellProbe:
+    """Learn, for every fold, from the images of all others.
+
+    Parameters
+    ----------
+    moments : of the cells of each fold's images, the target being 1 where the cell's centre is in a box, else 0
+    folds : by place, of the images in them
+    """
+    total = sum(moments[1:], moments[0])
+    directions = np.zeros((total.channels, len(moments)), np.float32)
+    reason = _why_nothing(total)
+    if reason is None:
+        for fold, own in enumerate(moments):
+            directions[:, fold] = learn_direction(total - own)
+    return CellProbe(directions, folds, reason)
+
+
+def learn_direction(moments: CellMoments) -> NDArray[np.float64]:
+    """Ridge regression of the target on whitened components, as a direction in the space of the features.
+
+    Whitened components are uncorrelated with variance 1, so that each one's weight is its covariance with the target,
+    divided by 1 + `PENALTY`.
+
+    Returns
+    -------
+    (C,), all 0 where every cell has the same target, or where there are no cells
+    """
+    if not moments.photographs or not 0 < moments.target_mean < 1:
+        return np.zeros(moments.channels)
+    components, variances = moments.principal_components(COMPONENTS)
+    along = components.T @ moments.target_covariance
+    return np.asarray(components @ (along / (variances * (1 + PENALTY))))
+
+
+def _why_nothing(total: CellMoments) -> str | None:
+    if total.photographs < 2:
+        return "expected two images at least, one to learn from and one to look at, whose features are numbers"
+    if total.target_mean == 0:
+        return "no cell of this map has its centre in a box"
+    if total.target_mean == 1:
+        return "every cell of this map has its centre in a box"
+    return None
+
+
+class FoldMoments:
+    """The sums of every fold, gathered image by image.
+
+    Parameters
+    ----------
+    channels : features of each cell, C
+    folds : by place, of all images that may come
+    """
+
+    def __init__(self, channels: int, folds: Mapping[int, int]) -> None:
+        self._folds = folds
+        self._moments = [CellMoments(channels) for _ in range(FOLDS)]
+        self._taken: dict[int, int] = {}
+
+    def add(self, place: int, features: FloatArray, inside: NDArray[np.bool_]) -> None:
+        """Take an image.
+
+        Parameters
+        ----------
+        features : (h, w, C) of its cells, all finite
+        inside : (h, w) which cells have their centre in a box
+        """
+        fold = self._taken[place] = self._folds[place]
+        self._moments[fold].add(features.reshape(-1, features.shape[-1]), inside.ravel())
+
+    def learn(self) -> CellProbe:
+        """What the images teach that were taken."""
+        return learn_probe(self._moments, self._taken)
