@@ -20,9 +20,10 @@ from convfe_core.datasets.boxes import Dataset
 from convfe_core.jobs.local_engine import LocalEngine
 from convfe_core.jobs.parts import Parts
 from convfe_core.jobs.shards import Engine, Shard
+from convfe_core.jobs.weight_pass import Pass, shown
 from convfe_core.ranking.passes import PassScores, average
 from convfe_core.ranking.results import RankedResult, RankOptions, RankResult
-from convfe_core.ranking.score_rows import SCHEMA, Pass, RankJob, passes_of, shown
+from convfe_core.ranking.score_rows import SCHEMA, RankJob, passes_of
 from convfe_core.ranking.verdict import BackboneScores, rank_backbones
 from convfe_core.scoring.box_sizes import box_sizes
 from convfe_core.scoring.separation import SIZE_GROUPS

@@ -1,7 +1,6 @@
 """Shards of a ranking: what each photograph of a data set scored under one set of weights becomes a row.
 
-A pass is one set of weights over all photographs: a backbone's own, or those of an untrained control. Rows depend on
-their shard, the data set and the options alone (see `convfe_core.jobs.shards`).
+Rows depend on their shard, the data set and the options alone (see `convfe_core.jobs.shards`).
 """
 
 from __future__ import annotations
@@ -26,14 +25,15 @@ import pyarrow as pa
 from platformdirs import user_cache_dir
 
 from convfe_core.backbones.measured_cost import Cost, PeakMemory, count_flops, count_params, time_batches
-from convfe_core.backbones.network import Loaded, Network, load_as, weight_path
+from convfe_core.backbones.network import Network, weight_path
 from convfe_core.backbones.precision import explain_kept, require_same_arithmetic
-from convfe_core.base.errors import ImageError
 from convfe_core.catalog.memory_need import require_room, worker_mb
-from convfe_core.catalog.specs import Spec, control_of, from_anywhere
+from convfe_core.catalog.specs import Spec, from_anywhere
+from convfe_core.datasets.boxed_photos import boxes_digest, open_boxed
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.packed_boxes import PackedBoxes
 from convfe_core.jobs.shards import Row, Shard, ShardImage, cut_shards, remark, rows_of_shard
+from convfe_core.jobs.weight_pass import Pass, shown
 from convfe_core.machine.machine_queue import MACHINE, waiting_words
 from convfe_core.machine.versions import installed_version
 from convfe_core.maps.extraction import cells_on_photo, require_cells
@@ -41,7 +41,7 @@ from convfe_core.maps.feature_maps import REDUCTIONS
 from convfe_core.maps.input_size import frame_for
 from convfe_core.maps.map_diagnostics import Diagnostics, diagnose_map
 from convfe_core.model_files.saved_model_folder import model_stamp
-from convfe_core.photos.photo import DEFAULT_LIMITS, Photo, read_photo
+from convfe_core.photos.photo import DEFAULT_LIMITS, Photo
 from convfe_core.ranking.results import CONTROL_SEEDS, RankOptions
 from convfe_core.scoring.box_probe import NO_PROBE, ProbePlan, plan_probe
 from convfe_core.scoring.scoring_graph import Scored, ScoringBackbone, freeze_for_scoring, score_windows
@@ -76,58 +76,6 @@ SCHEMA = pa.schema(
 finite as 0 or 1; ``sides`` float32, the boxes' sides in cells; ``averages`` float32 (``boxes``, channels), the probe's
 features. Controls have no ``by_size``, ``sides``, ``boxes`` and ``averages``.
 """
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One set of weights that photographs are scored under.
-
-    Attributes
-    ----------
-    spec : the backbone's, also of its controls
-    seed : of an untrained control, None for the backbone itself
-    """
-
-    spec: Spec
-    seed: int | None = None
-
-    @property
-    def name(self) -> str:
-        """What shards name it by; backbones with the same control share it."""
-        if self.seed is None:
-            return self.spec.text
-        return f"{control_of(self.spec).text}@{self.seed}{' centred' if self.trained else ''}"
-
-    @property
-    def trained(self) -> bool:
-        """Whether the backbone's weights are."""
-        return self.spec.weights not in ("untrained", "control")
-
-    def load(
-        self,
-        make: Callable[[Network], Loaded],
-        tap: str,
-        make_room: Callable[[Spec], None],
-        tell: Callable[[str], None],
-    ) -> Loaded:
-        """Load the network as what is made of it; a control's on the very cells of its backbone.
-
-        Arguments and errors as in `convfe_core.backbones.network.load_as`.
-        """
-        if self.seed is None:
-            return load_as(make, self.spec, tap, make_room=make_room, on_progress=lambda phrase, _share: tell(phrase))
-
-        def make_control(network: Network) -> Loaded:
-            path = network.path.centred(*network.native_input) if self.trained else network.path
-            return make(replace(network, path=path))
-
-        control = control_of(self.spec)  # room is made in the name of the backbone, which people know
-        return load_as(make_control, control, tap, seed=self.seed, make_room=lambda _control: make_room(self.spec))
-
-
-def shown(spec: Spec) -> str:
-    """What a backbone is called among others: paths of a user's own models are left out."""
-    return spec.label if spec.own else spec.text
 
 
 def passes_of(spec: Spec, options: RankOptions) -> list[Pass]:
@@ -223,7 +171,7 @@ class RankJob:
         wanted = {k: boxes[image.place] for k, image in enumerate(shard.images) if image.place in boxes}
 
         def decode(image: ShardImage, data: bytes) -> Photo:
-            photo = self._photo(image, data)
+            photo = open_boxed(self.dataset.images[image.place], image.path, data)
             require_cells(loaded, photo, self.options.size)
             return photo
 
@@ -262,14 +210,6 @@ class RankJob:
 
     def _read(self, image: ShardImage) -> bytes:
         return self.dataset.source.read(image.path, DEFAULT_LIMITS.max_bytes)
-
-    def _photo(self, image: ShardImage, data: bytes) -> Photo:
-        wanted = self.dataset.images[image.place]
-        photo = read_photo(data, image.path)
-        if (photo.height, photo.width) != (wanted.height, wanted.width):
-            came = f"{photo.width} x {photo.height}"
-            raise ImageError(f"its header says {wanted.width} x {wanted.height} pixels, it has {came}")
-        return photo
 
     def _row(self, backbone: ScoringBackbone, place: int, scored: Scored, control: bool) -> Row:
         maps = scored.maps
@@ -322,15 +262,11 @@ class RankJob:
     @cached_property
     def _request(self) -> dict[str, Any]:
         """What rows depend on besides photographs and weights: the options, and every box of the data set."""
-        boxes = hashlib.sha256()
-        for image in self.dataset.images:
-            boxes.update(json.dumps([image.image, image.height, image.width, list(image.labels)]).encode())
-            boxes.update(np.ascontiguousarray(image.boxes).tobytes())
         options = self.options
         return {
             "version": installed_version("convfe"),
             "source": self.dataset.source.label,
-            "boxes": boxes.hexdigest(),
+            "boxes": boxes_digest(self.dataset.images),
             "size": options.size.name,
             "tap": options.tap,
             "bfloat16": self.bfloat16,
