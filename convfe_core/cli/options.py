@@ -94,6 +94,16 @@ def make_parser() -> argparse.ArgumentParser:
     rank.add_argument("--seed", type=int, default=0, metavar="N", help="of all random choices (default: 0)")
     rank.add_argument("--no-probe", action="store_true", help="leave out the box probe")
     rank.add_argument("--no-control", action="store_true", help="leave out the untrained controls")
+    rank.add_argument("--trial", action="store_true", help="try a small detector on each backbone, which takes minutes")
+    rank.add_argument(
+        "--trial-images",
+        type=_positive,
+        metavar="N",
+        help="try it on no more than N images, drawn by the seed (default: 400)",
+    )
+    rank.add_argument(
+        "--keep-features", action="store_true", help="leave the features of a trial in the folder of --parts"
+    )
     rank.add_argument(
         "--parts",
         type=_where,

@@ -16,6 +16,8 @@ from convfe_core.maps.map_diagnostics import Diagnostics
 from convfe_core.ranking.verdict import BackboneScores, Ranking
 from convfe_core.scoring.box_probe import ProbeResult
 from convfe_core.scoring.box_sizes import BoxSizes
+from convfe_core.trial.trial_job import TRIAL_IMAGES
+from convfe_core.trial.trial_run import Tried
 
 CONTROL_SEEDS = (0, 1, 2)
 """Of the untrained controls, whose scores are averaged."""
@@ -33,6 +35,9 @@ class RankOptions:
     reduction : which map the verdict goes by
     seed : of everything that is drawn
     precision : ``float32``, or ``fast`` for bfloat16 where the processor has it
+    trial : whether a small detector is tried on each backbone
+    trial_images : most images that it is tried on
+    keep_features : leave its features beside the parts of the run
     """
 
     size: Size = field(default_factory=lambda: Size("own"))
@@ -43,6 +48,9 @@ class RankOptions:
     reduction: str = "mean"
     seed: int = 0
     precision: Precision = "float32"
+    trial: bool = False
+    trial_images: int = TRIAL_IMAGES
+    keep_features: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +65,8 @@ class RankedResult:
     sizes : the boxes measured in its cells
     diagnostics, control_diagnostics : means over images, by reduction
     probe, cost : None where they were not asked for
+    tried : what a small detector found; None where none was tried, or could not be
+    trial_failed : why it could not
     top1 : published ImageNet accuracy in percent, of ImageNet weights
     """
 
@@ -73,6 +83,8 @@ class RankedResult:
     probe: ProbeResult | None
     cost: Cost | None
     top1: float | None
+    tried: Tried | None = None
+    trial_failed: str | None = None
 
     @property
     def broken(self) -> str | None:
@@ -80,6 +92,12 @@ class RankedResult:
         if all(found.finite for found in self.diagnostics.values()):
             return None
         return "its maps hold values that are no numbers: the network overflowed or its weights are damaged"
+
+    @property
+    def of_trial(self) -> tuple[str, ...]:
+        """What to know about its trial, each a phrase."""
+        failed = () if self.trial_failed is None else (f"no detector could be tried: {self.trial_failed}",)
+        return (*failed, *(self.tried.notes if self.tried else ()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +128,10 @@ class RankResult:
     def remarks(self) -> list[tuple[str, str]]:
         """Remarks on backbones besides their numbers, each a label and a phrase."""
         said = (
-            (one.label, (one.sizes.text, one.broken, explain_kept(self.options.precision, one.precision)))
+            (
+                one.label,
+                (one.sizes.text, one.broken, explain_kept(self.options.precision, one.precision), *one.of_trial),
+            )
             for one in self.results
         )
         return [(label, phrase) for label, phrases in said for phrase in phrases if phrase]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
@@ -27,6 +28,8 @@ from convfe_core.ranking.score_rows import SCHEMA, RankJob, passes_of
 from convfe_core.ranking.verdict import BackboneScores, rank_backbones
 from convfe_core.scoring.box_sizes import box_sizes
 from convfe_core.scoring.separation import SIZE_GROUPS
+from convfe_core.trial.trial_job import TrialOptions
+from convfe_core.trial.trial_run import TrialRun, Tried
 
 
 class Stopped(Exception):  # noqa: N818 - a wish, not an error
@@ -78,6 +81,21 @@ class RankRun:
         self._parts = Parts(work, SCHEMA)
         self._leaves_nothing = work is None
         self._engine = engine or LocalEngine()
+        self._trial: TrialRun | None = None
+        if options.trial:
+            tried = TrialOptions(options.size, options.tap, options.precision, options.seed, options.trial_images)
+            self._trial = TrialRun(
+                dataset,
+                self.specs,
+                tried,
+                control=options.control,
+                work=work,
+                keep_features=options.keep_features,
+                engine=self._engine,
+                on_progress=self._tell_of_trial,
+                clock=clock,
+                make_room=make_room,
+            )
         self._on_progress = on_progress
         self._should_stop = should_stop
         self._explain = explain
@@ -97,7 +115,8 @@ class RankRun:
         if self.options.cost:
             warm_up()  # so that importing TensorFlow does not count as a cost of the first backbone
         images = len(self._job.places)
-        ends = list(accumulate(images * len(passes) for passes in self._passes.values()))
+        tried = {spec: self._trial.work(spec) if self._trial else 0 for spec in self.specs}
+        ends = list(accumulate(images * len(passes) + tried[spec] for spec, passes in self._passes.items()))
         self._pace = Pace(sum(ends[-1:]), self._clock)
         self._shards = {name: self._job.shards(one) for name, one in self._job.passes.items()}
         with suppress(Stopped):
@@ -107,7 +126,7 @@ class RankRun:
                 if spec not in self._errors:
                     with self._noting(spec):
                         self._run_backbone(spec)
-                self._pace.skip(max(0, end - self._pace.done))  # passes that failed
+                self._pace.skip(max(0, end - self._pace.done))  # a trial, and passes that failed
         if self._errors and not self.results:
             raise next(iter(self._errors.values()))
         return self.finish()
@@ -151,6 +170,8 @@ class RankRun:
                 self._cost(spec)
                 wanted |= {one.name: one for one in self._passes[spec]}
         self._compute(wanted.values())
+        if self._trial:
+            self._trial.compute([spec for spec in self.specs if spec not in self._errors])
 
     def _run_backbone(self, spec: Spec) -> None:
         if not self._engine.elsewhere:
@@ -184,6 +205,7 @@ class RankRun:
             self._say(spec, "box probe")
             probe = own.probe(self._job.probe.labels, self.options.seed)
         control = average(controls) if controls and all(one.seen for one in controls) else None
+        tried, trial_failed = self._try(spec)
         imagenet = spec.weights == "imagenet" and spec.architecture is not None
         return RankedResult(
             spec=spec,
@@ -197,6 +219,7 @@ class RankRun:
                 maps=own.map_scores(control),
                 by_size={name: own.by_size[:, k] for k, name in enumerate(SIZE_GROUPS)},
                 trained=first.trained,
+                trial=tried.scores if tried else None,
             ),
             sizes=box_sizes(own.sides, own.stride),
             diagnostics=own.diagnostics(),
@@ -204,7 +227,20 @@ class RankRun:
             probe=probe,
             cost=self._cost(spec),
             top1=find_architecture(spec.name).top1 if imagenet else None,
+            tried=tried,
+            trial_failed=trial_failed,
         )
+
+    def _try(self, spec: Spec) -> tuple[Tried | None, str | None]:
+        """What a small detector found, or why none could be tried; the maps' numbers stand without it."""
+        if self._trial is None:
+            return None, None
+        try:
+            return self._trial.result(spec), None
+        except SpecError:
+            raise
+        except ConvfeError as error:
+            return None, self._explain(error)
 
     def _scores(self, one: Pass) -> PassScores:
         """What the photographs scored in a finished pass, without what the engine lost."""
@@ -222,6 +258,10 @@ class RankRun:
 
     def _say(self, spec: Spec, doing: str) -> None:
         self._tell(self._pace.progress(shown(spec), doing))
+
+    def _tell_of_trial(self, progress: Progress) -> None:
+        """A trial counts its own images, which take far longer: their time left, this run's share."""
+        self._tell(replace(progress, share=self._pace.share))
 
     def _tell(self, progress: Progress) -> None:
         if self._should_stop():

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from convfe_core.base.arrays import BoxArray, FloatArray, Values
 from convfe_core.machine.machine_queue import BUILDING, MACHINE
+from convfe_core.trial.average_precision import Detections
 from convfe_core.trial.targets import CellPlaces, Targets, boxes_at
 
 FOCUS = 2.0
@@ -134,9 +135,7 @@ class Detector:
                 done += 1
             on_epoch(epoch + 1)
 
-    def find(
-        self, photos: Sequence[tuple[NDArray[np.float16], CellPlaces, int, int]]
-    ) -> Iterator[tuple[BoxArray, Values]]:
+    def find(self, photos: Sequence[tuple[NDArray[np.float16], CellPlaces, int, int]]) -> Iterator[Detections]:
         """Find boxes on photographs.
 
         Parameters
@@ -145,7 +144,7 @@ class Detector:
 
         Yields
         ------
-        (N, 4) boxes in pixels and (N,) scores in 0..1, the best first
+        boxes with scores in 0..1, the best first
         """
         for start in range(0, len(photos), self._recipe.batch):
             members = photos[start : start + self._recipe.batch]
@@ -178,7 +177,7 @@ class Detector:
         return features, there, scores, owned, distances
 
 
-def suppress(boxes: BoxArray, scores: Values, recipe: Recipe) -> tuple[BoxArray, Values]:
+def suppress(boxes: BoxArray, scores: Values, recipe: Recipe) -> Detections:
     """Keep the best boxes that do not overlap a better one too much.
 
     Parameters
@@ -189,7 +188,7 @@ def suppress(boxes: BoxArray, scores: Values, recipe: Recipe) -> tuple[BoxArray,
 
     corners = boxes[:, [1, 0, 3, 2]].astype(np.float32)
     kept = tf.image.non_max_suppression(corners, scores.astype(np.float32), recipe.most_boxes, recipe.overlap).numpy()
-    return boxes[kept], scores[kept]
+    return Detections(boxes[kept], scores[kept])
 
 
 def _head(channels: int, recipe: Recipe, seed: int) -> Any:
