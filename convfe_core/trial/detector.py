@@ -198,16 +198,12 @@ def _head(channels: int, recipe: Recipe, seed: int) -> Any:
 
     seeds = iter(range(100 * seed, 100 * seed + 100))
 
-    def convolution(width: int, side: int, **others: Any) -> Any:
-        start = keras.initializers.HeNormal(next(seeds))
-        return layers.Conv2D(width, side, padding="same", kernel_initializer=start, **others)
-
     features = layers.Input((None, None, channels))
     there = layers.Input((None, None, 1))
     x = layers.Dropout(recipe.dropout, seed=next(seeds))(features)
-    x = convolution(recipe.width, 1)(x)
-    for _ in range(2):
-        x = convolution(recipe.width, 3, use_bias=False)(x * there)
+    for side in (1, 3, 3):
+        start = keras.initializers.HeNormal(next(seeds))
+        x = layers.Conv2D(recipe.width, side, padding="same", use_bias=False, kernel_initializer=start)(x * there)
         x = layers.ReLU()(_group_normalization(recipe.groups)(x, there))
     first = float(np.log(FIRST_SCORE / (1 - FIRST_SCORE)))
     out = layers.Conv2D(
