@@ -16,6 +16,7 @@ from convfe_core.maps.map_diagnostics import Diagnostics
 from convfe_core.ranking.verdict import BackboneScores, Ranking
 from convfe_core.scoring.box_probe import ProbeResult
 from convfe_core.scoring.box_sizes import BoxSizes
+from convfe_core.scoring.cell_probe import CellProbe
 
 CONTROL_SEEDS = (0, 1, 2)
 """Of the untrained controls, whose scores are averaged."""
@@ -29,7 +30,7 @@ class RankOptions:
     ----------
     size : how large photographs enter
     tap : ``auto``, ``output``, a stage or a layer
-    probe, control, cost : whether to do the box probe, to run the untrained controls, to measure time and memory
+    probe, control, cost : whether to do the two probes, to run the untrained controls, to measure time and memory
     reduction : which map the verdict goes by
     seed : of everything that is drawn
     precision : ``float32``, or ``fast`` for bfloat16 where the processor has it
@@ -56,7 +57,7 @@ class RankedResult:
     scores : per image, on which rankings are computed
     sizes : the boxes measured in its cells
     diagnostics, control_diagnostics : means over images, by reduction
-    probe, cost : None where they were not asked for
+    probe, learned, cost : the box probe, what the cell probe learned, time and memory; None where not asked for
     top1 : published ImageNet accuracy in percent, of ImageNet weights
     """
 
@@ -71,6 +72,7 @@ class RankedResult:
     diagnostics: Mapping[str, Diagnostics]
     control_diagnostics: Mapping[str, Diagnostics]
     probe: ProbeResult | None
+    learned: CellProbe | None
     cost: Cost | None
     top1: float | None
 

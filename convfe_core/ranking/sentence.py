@@ -153,7 +153,9 @@ def _agreement(separation: Finding, probe: Finding) -> str:
     first = probe.groups[0]
     if {*first} == {*separation.groups[0]}:
         return "the cell probe agrees"
-    return f"the cell probe {'puts' if len(first) == 1 else 'has'} {in_words(first)} {'first' if len(first) == 1 else 'tied in front'}"
+    if len(first) == 1:
+        return f"the cell probe puts {first[0]} first"
+    return f"the cell probe has {in_words(first)} tied in front"
 
 
 def _controls(separation: Finding, probe: Finding | None) -> list[str]:
