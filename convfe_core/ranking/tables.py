@@ -6,16 +6,19 @@ import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tabulate import tabulate
 
 from convfe_core.backbones.measured_cost import Cost
 from convfe_core.ranking.results import CONTROL_SEEDS, RankedResult, RankResult
-from convfe_core.ranking.verdict import RankedBackbone, Separation
+from convfe_core.ranking.verdict import Difference, RankedBackbone, Separation
 from convfe_core.scoring.bootstrap import CONFIDENCE, RESAMPLES, Estimate
 from convfe_core.scoring.box_probe import ProbeResult
+from convfe_core.scoring.cell_probe import CellProbe
 from convfe_core.scoring.separation import COMPARISONS
+from convfe_core.scoring.trial_scores import TrialScores
 
 COLUMNS = (
     *("spec", "weights", "tap", "stride"),
@@ -77,7 +80,7 @@ def to_json(result: RankResult) -> dict[str, Any]:
 
 
 def to_csv(result: RankResult) -> str:
-    """One line a backbone, the highest S first, under `COLUMNS`; numbers that do not exist are empty."""
+    """One line a backbone, the best first, under `COLUMNS`; numbers that do not exist are empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -86,24 +89,96 @@ def to_csv(result: RankResult) -> str:
 
 
 def table_rows(result: RankResult) -> list[dict[str, Any]]:
-    """One record a backbone, the highest S first, with the keys `COLUMNS`."""
+    """One record a backbone, the best first, with the keys `COLUMNS`."""
     which = result.options.reduction
     return [_row(ranked, result.result(ranked.label), which) for ranked in result.ranking.backbones]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table that people read.
+
+    Attributes
+    ----------
+    title : above it
+    key : of a table row
+    form, scale : of its numbers
+    interval : whether the number has one
+    beats : of a control, the key that says whether it is beaten
+    """
+
+    title: str
+    key: str
+    form: str
+    scale: float = 1.0
+    interval: bool = False
+    beats: str = ""
+
+    def cell(self, row: Mapping[str, Any], missing: str = "") -> str:
+        """What stands in it for a table row."""
+        if row[self.key] is None:
+            return missing
+        text = format(row[self.key] * self.scale, self.form)
+        if self.interval:
+            text += f" [{row[f'{self.key}_low']:{self.form}}, {row[f'{self.key}_high']:{self.form}}]"
+        if self.beats and row[self.beats] is not None:
+            text += ", beaten" if row[self.beats] else ", not beaten"
+        return text
+
+
+QUESTIONS = {
+    "Do the maps show my objects?": (
+        Column("S", "S", "+.3f", interval=True),
+        Column("its control", "control_S", "+.3f", beats="beats_control"),
+    ),
+    "Can a linear combination of channels?": (
+        Column("cell probe", "cell_probe", "+.3f", interval=True),
+        Column("its control", "cell_probe_control", "+.3f", beats="cell_probe_beats_control"),
+    ),
+    "Does a detector find them?": (
+        Column("AP50 of the trial", "ap50", ".2f", interval=True),
+        Column("its control", "ap50_control", ".2f", beats="ap50_beats_control"),
+        Column("recall", "recall", ".2f"),
+    ),
+    "What does it cost?": (
+        Column("ms/image", "ms_batch_1", ".1f"),
+        Column("GFLOPs", "flops", ".2f", 1e-9),
+        Column("M params", "params", ".2f", 1e-6),
+        Column("MB added", "memory_mb", ".0f"),
+    ),
+    "And besides": (
+        Column("AUROC", "auroc", ".3f"),
+        Column("box probe", "probe", ".2f", interval=True),
+        Column("chance", "probe_chance", ".2f"),
+        Column("cells", "cells", ".0f"),
+        Column("top-1 %", "imagenet_top1", ".1f"),
+    ),
+}
+"""The table that people read from left to right: what is asked, and the columns that answer."""
+
+
+def answered(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Column]]:
+    """The questions that these table rows answer, and the columns that have a number."""
+    asked = {
+        question: [column for column in columns if any(row[column.key] is not None for row in rows)]
+        for question, columns in QUESTIONS.items()
+    }
+    return {question: columns for question, columns in asked.items() if columns}
 
 
 def to_text(result: RankResult) -> str:
     """A table and the verdict, for a terminal."""
     head = f"{result.extent}. Separation S of the {result.options.reduction} map, 95 % intervals"
     rows = table_rows(result)
-    questions = [question for question in QUESTIONS if any(row[question.key] is not None for row in rows)]
-    asked = [f"{question.title}: {question.asks}" for question in questions]
-    titles = ["backbone", *(title for question in questions for title in (question.title, "its control"))]
-    titles += [title for title, *_ in _MORE]
-    lines = [_text_row(row, questions) for row in rows]
-    table = tabulate([titles, *lines], tablefmt="plain", disable_numparse=True)
+    asked = answered(rows)
+    columns = [column for found in asked.values() for column in found]
+    over = [question if k == 0 else "" for question, found in asked.items() for k in range(len(found))]
+    lines = [[row["spec"], *(column.cell(row, "-") for column in columns)] for row in rows]
+    titles = ["backbone", *(column.title for column in columns)]
+    table = tabulate([["", *over], titles, *lines], tablefmt="plain", disable_numparse=True)
     remarks = [f"{label}: {remark}" for label, remark in result.remarks]
     failed = [f"{s.file}: {s.reason}" for s in result.failed]
-    return "\n".join([head, *asked, "", table, "", *remarks, *failed, "", result.ranking.verdict.text])
+    return "\n".join([head, "", table, "", *remarks, *failed, "", result.ranking.verdict.text])
 
 
 def _backbone(ranked: RankedBackbone, result: RankedResult) -> dict[str, Any]:
@@ -228,41 +303,6 @@ def _row(ranked: RankedBackbone, result: RankedResult, reduction: str) -> dict[s
         for one in cost.latency:
             row |= {f"ms_batch_{one.batch}": one.median, f"ms_batch_{one.batch}_p95": one.p95}
     return row
-
-
-def number_cell(row: Mapping[str, Any], key: str, form: str, scale: float = 1.0, missing: str = "-") -> str:
-    """A number of a table row as text."""
-    return missing if row[key] is None else format(row[key] * scale, form)
-
-
-@dataclass(frozen=True)
-class Question:
-    """One question that a ranking answers with a number beside that of an untrained control.
-
-    Attributes
-    ----------
-    title : of the number
-    asks : the question
-    key : of the number in a table row; its interval, control and whether that is beaten are beside it
-    control, beats : keys of these
-    form : of the number
-    """
-
-    title: str
-    asks: str
-    key: str
-    control: str
-    beats: str
-    form: str
-
-
-QUESTIONS = (
-    Question("S", "do the maps show my objects?", "S", "control", "beats_control", "+.3f"),
-)
-
-
-def with_interval(row: Mapping[str, Any], key: str, form: str, name: str = "") -> str:
-    """A number of a table row with its interval as text."""
 
 
 def _estimate(key: str, found: Estimate) -> dict[str, float]:

@@ -2,22 +2,33 @@
 
 The features of all cells are centred and whitened by PCA. Ridge regression learns from four fifths of the images which
 cells have their centre in a box; what it predicts for the others is one more map, scored like the max and the mean map.
-Every image weighs the same, however many cells it has. All of this follows from sums over cells, so that memory does not
-grow with the images.
+Every image weighs the same, however many cells it has. All of this follows from sums over cells, so that memory does
+not grow with the images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.base.arrays import FloatArray
+from convfe_core.backbones.backbone import Backbone
+from convfe_core.base.arrays import BoxArray, FloatArray
+from convfe_core.machine.machine_queue import OnWait, wait_silently
 from convfe_core.maps.cell_moments import CellMoments
+from convfe_core.maps.extraction import Member, Projected, project_windows
+from convfe_core.maps.feature_maps import FeatureMaps
+from convfe_core.maps.input_size import Size
+from convfe_core.photos.photo import Photo
 from convfe_core.scoring.bootstrap import SEED
 from convfe_core.scoring.box_probe import FOLDS
+from convfe_core.scoring.separation import inside_mask
+
+Kept = TypeVar("Kept")
 
 COMPONENTS = 64
 """Most whitened components that the regression sees; all of them where the features vary in fewer directions."""
@@ -151,3 +162,39 @@ class FoldMoments:
     def learn(self) -> CellProbe:
         """What the images teach that were taken."""
         return learn_probe(self._moments, self._taken)
+
+
+def held_out_maps(
+    backbone: Backbone, photos: Sequence[tuple[Photo, BoxArray]], size: Size, on_wait: OnWait = wait_silently
+) -> tuple[list[FeatureMaps], list[FloatArray], str | None]:
+    """Give each photograph the map by what the cell probe learned from the others: the picture of what it learned.
+
+    Parameters
+    ----------
+    photos : each with its (N, 4) boxes in its pixels; from those without a box nothing is learned
+    size : how large they enter
+    on_wait : as in `convfe_core.maps.extraction.run_windows`
+
+    Returns
+    -------
+    the max and mean maps of every photograph, the probe's map of each, (h, w), and why there are none of these, or None
+    """
+    folds = deal_folds([place for place, (_, boxes) in enumerate(photos) if len(boxes)])
+    sums = FoldMoments(backbone.channels, folds)
+
+    def take(one: Member[int], found: Projected) -> FeatureMaps:
+        maps = found.maps
+        if one.key in folds and np.isfinite(maps.mean).all():
+            sums.add(one.key, found.components, inside_mask(photos[one.key][1], maps.centres_y, maps.centres_x))
+        return maps
+
+    def run(directions: FloatArray, keep: Callable[[Member[int], Projected], Kept]) -> list[Kept]:
+        numbered = ((place, photo) for place, (photo, _) in enumerate(photos))
+        with closing(project_windows(backbone, numbered, size, directions, keep, on_wait)) as windows:
+            return [kept for window in windows for kept in window]
+
+    maps = run(np.eye(backbone.channels, dtype=np.float32), take)
+    learned = sums.learn()
+    if learned.reason is not None:
+        return maps, [], learned.reason
+    return maps, run(learned.directions, lambda one, found: learned.held_out(one.key, found.components)), None
