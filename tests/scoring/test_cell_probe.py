@@ -1,4 +1,4 @@
-"""The cell probe is scikit-learn's PCA and ridge regression on held-out images, from sums alone; position gains nothing."""
+"""The cell probe is scikit-learn's PCA and ridge regression on held-out images, from sums; position gains nothing."""
 
 from __future__ import annotations
 
