@@ -171,7 +171,8 @@ def test_s_and_the_cell_probe_lead_together_or_propose_a_trial(
     [
         (
             [tried(scores("A", 0.3), 0.12), tried(scores("BB", 0.2), 0.52), tried(scores("CCC", 0.1), 0.5)],
-            "In the trial of a small detector BB and CCC are tied in front; A is behind them; S would have put A first.",
+            "In the trial of a small detector BB and CCC are tied in front; A is behind them; "
+            "S would have put A first.",
             "BB",
         ),
         (
