@@ -1,7 +1,7 @@
 """The cell probe: is a linear combination of channels enough to find the boxes?
 
 The features of all cells are centred and whitened by PCA. Ridge regression learns from four fifths of the images which
-cells have their centre in a box; what it predicts for the others is one more map, scored like the max and the mean map.
+cells have their centre in a box. What it predicts for the others is one more map, scored like the max and the mean map.
 Every image weighs the same, however many cells it has. All of this follows from sums over cells, so that memory does
 not grow with the images.
 """
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.backbones.backbone import Backbone
-from convfe_core.base.arrays import BoxArray, FloatArray
+from convfe_core.base.arrays import BoxArray, FloatArray, Values
 from convfe_core.machine.machine_queue import OnWait, wait_silently
 from convfe_core.maps.cell_moments import CellMoments
 from convfe_core.maps.extraction import Member, Projected, project_windows
@@ -93,6 +93,8 @@ class CellProbe:
 def learn_probe(moments: Sequence[CellMoments], folds: Mapping[int, int]) -> CellProbe:
     """Learn, for every fold, from the images of all others.
 
+    Features are whitened over all images, which takes no box; boxes are learned from those of the other folds alone.
+
     Parameters
     ----------
     moments : of the cells of each fold's images, the target being 1 where the cell's centre is in a box, else 0
@@ -102,26 +104,28 @@ def learn_probe(moments: Sequence[CellMoments], folds: Mapping[int, int]) -> Cel
     directions = np.zeros((total.channels, len(moments)), np.float32)
     reason = _why_nothing(total)
     if reason is None:
+        components, variances = total.principal_components(COMPONENTS)
         for fold, own in enumerate(moments):
-            directions[:, fold] = learn_direction(total - own)
+            directions[:, fold] = _regress(total - own, components / np.sqrt(variances))
     return CellProbe(directions, folds, reason)
 
 
-def learn_direction(moments: CellMoments) -> NDArray[np.float64]:
-    """Ridge regression of the target on whitened components, as a direction in the space of the features.
+def _regress(moments: CellMoments, whitening: Values) -> Values:
+    """Ridge regression of the target on whitened features, as a direction in the space of the features.
 
-    Whitened components are uncorrelated with variance 1, so that each one's weight is its covariance with the target,
-    divided by 1 + `PENALTY`.
+    Parameters
+    ----------
+    whitening : (C, k) directions along which features have variance 1
 
     Returns
     -------
-    (C,), all 0 where every cell has the same target, or where there are no cells
+    (C,), all 0 where every cell has the same target, or where there is no cell
     """
     if not moments.photographs or not 0 < moments.target_mean < 1:
         return np.zeros(moments.channels)
-    components, variances = moments.principal_components(COMPONENTS)
-    along = components.T @ moments.target_covariance
-    return np.asarray(components @ (along / (variances * (1 + PENALTY))))
+    covariance = whitening.T @ moments.covariance @ whitening
+    with_penalty = covariance + PENALTY * np.eye(len(covariance))
+    return np.asarray(whitening @ np.linalg.solve(with_penalty, whitening.T @ moments.target_covariance))
 
 
 def _why_nothing(total: CellMoments) -> str | None:

@@ -405,7 +405,8 @@ print(max(mb for images, mb in seen if images <= 500), max(mb for _, mb in seen)
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
     """Once 500 of 1,200 images are through, the other 700 add less than 14 kB each: a picture takes 28 kB decoded.
 
-    So it is while the cell probe learns and while images are scored. What comes after the last one takes room once: 50 MB, most of it for scikit-learn.
+    So it is while the cell probe learns and while images are scored. What comes after the last one takes room once:
+    50 MB, most of it for scikit-learn.
     """
     files = {name: data for name, data in patches(50).items() if name.endswith(".png")}
     folder = tmp_path / "in"

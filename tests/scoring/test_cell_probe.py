@@ -49,18 +49,23 @@ def test_the_held_out_maps_are_those_of_scikit_learn(channels: int) -> None:
     given = images(11, channels)
     learned = learn(given)
     assert learned.reason is None
+    # Cells are repeated until every image has 120, and so the same weight.
+    cells = [np.repeat(f.reshape(-1, channels), 120 // i.size, 0).astype(np.float64) for f, i in given]
+    targets = [np.repeat(i.ravel(), 120 // i.size) for _, i in given]
+    rows = 120 * len(given)
+    whiten = PCA(min(COMPONENTS, channels), whiten=True, svd_solver="full").fit(np.concatenate(cells))
     for fold in range(FOLDS):
-        training = [one for place, one in enumerate(given) if learned.folds[place] != fold]
-        # Cells are repeated until every image has 120, and so the same weight.
-        cells = np.concatenate([np.repeat(f.reshape(-1, channels), 120 // i.size, 0) for f, i in training])
-        target = np.concatenate([np.repeat(i.ravel(), 120 // i.size) for _, i in training])
-        whiten = PCA(min(COMPONENTS, channels), whiten=True, svd_solver="full").fit(cells.astype(np.float64))
-        ridge = Ridge(PENALTY * (len(cells) - 1)).fit(whiten.transform(cells), target)
-        for place, (features, _) in enumerate(given):
-            if learned.folds[place] == fold:
-                expected = ridge.predict(whiten.transform(features.reshape(-1, channels))).reshape(features.shape[:2])
-                found = learned.held_out(place, features @ learned.directions)
-                np.testing.assert_allclose(found - found.mean(), expected - expected.mean(), atol=2e-5)
+        training = [place for place in learned.folds if learned.folds[place] != fold]
+        ridge = Ridge(PENALTY * 120 * len(training) * (rows - 1) / rows)  # PCA divides by rows - 1
+        ridge.fit(
+            whiten.transform(np.concatenate([cells[place] for place in training])),
+            np.concatenate([targets[place] for place in training]),
+        )
+        for place in learned.folds.keys() - training:
+            features, inside = given[place]
+            expected = ridge.predict(whiten.transform(features.reshape(-1, channels))).reshape(inside.shape)
+            found = learned.held_out(place, features @ learned.directions)
+            np.testing.assert_allclose(found - found.mean(), expected - expected.mean(), atol=2e-5)
 
 
 def test_an_image_that_nothing_was_learned_from_gets_what_all_folds_say_on_average() -> None:
