@@ -36,11 +36,12 @@ with st.sidebar:
         help="The same architectures with random weights, three seeds: what a map finds without any training.",
     )
     probe = st.toggle(
-        "Box probe",
+        "Probes",
         value=True,
         key="rank_probe",
         persist_state="session",
-        help="Can the classes of the boxes be told apart by the features in them? 5 nearest neighbours, 5 folds.",
+        help="Cell probe: can a linear combination of channels show the boxes? Box probe: can their classes be told "
+        "apart by the features in them? Both are asked on images that they did not learn from.",
     )
 
 if dataset is None:

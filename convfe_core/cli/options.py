@@ -92,7 +92,7 @@ def make_parser() -> argparse.ArgumentParser:
     rank.add_argument("--map", choices=("mean", "max"), default="mean", help="which map ranks (default: mean)")
     rank.add_argument("--limit", type=_positive, metavar="N", help="only the first N images that have boxes")
     rank.add_argument("--seed", type=int, default=0, metavar="N", help="of all random choices (default: 0)")
-    rank.add_argument("--no-probe", action="store_true", help="leave out the box probe")
+    rank.add_argument("--no-probe", action="store_true", help="leave out the cell probe and the box probe")
     rank.add_argument("--no-control", action="store_true", help="leave out the untrained controls")
     rank.add_argument("--trial", action="store_true", help="try a small detector on each backbone, which takes minutes")
     rank.add_argument(

@@ -18,7 +18,7 @@ from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo, read_photo
 from convfe_core.ranking.plots import pareto_figure, separation_figure, size_figure
 from convfe_core.ranking.results import RankResult
-from convfe_core.ranking.tables import number_cell, skipped_in_words, table_rows, to_csv, to_json
+from convfe_core.ranking.tables import answered, skipped_in_words, table_rows, to_csv, to_json
 
 if TYPE_CHECKING:
     from convfe_core.backbones.backbone import Backbone
@@ -37,19 +37,6 @@ class _Picture:
 
     png: str
     caption: str
-
-
-_COLUMNS = (
-    ("S (95 % interval)", "S", "+.3f", 1.0),
-    ("control", "control_S", "+.3f", 1.0),
-    ("AUROC", "auroc", ".3f", 1.0),
-    ("probe", "probe", ".2f", 1.0),
-    ("ms, one at a time", "ms_batch_1", ".1f", 1.0),
-    ("GFLOPs", "flops", ".2f", 1e-9),
-    ("M params", "params", ".2f", 1e-6),
-    ("top-1 %", "imagenet_top1", ".1f", 1.0),
-)
-"""After the backbone's name: title, key in a table row, form and scale of its numbers."""
 
 
 def write_reports(
@@ -110,7 +97,9 @@ def html_report(result: RankResult, best: Sequence[str], worst: Sequence[str], l
     if any(r.cost is not None for r in result.results):
         figures.insert(1, ("Separation against time", pareto_figure(result)))
     pictures = _pictures(result, [*best, *worst], load)
-    titles, rows = _table(result)
+    rows = table_rows(result)
+    asked = answered(rows)
+    columns = [column for found in asked.values() for column in found]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("convfe_core.ranking", ""),
         autoescape=True,
@@ -123,8 +112,8 @@ def html_report(result: RankResult, best: Sequence[str], worst: Sequence[str], l
         dataset=result.dataset.name,
         facts=f"{result.extent}. Size {result.options.size.name}, {result.options.reduction} map, 95 % intervals over "
         "images",
-        titles=titles,
-        rows=rows,
+        asked=asked,
+        rows=[[row["spec"], *(column.cell(row) for column in columns)] for row in rows],
         remarks=[f"{label}: {remark}" for label, remark in result.remarks],
         figures=figures,
         leader=result.ranking.backbones[0].label,
@@ -138,19 +127,6 @@ def html_report(result: RankResult, best: Sequence[str], worst: Sequence[str], l
         ],
         plotly=get_plotlyjs(),
     )
-
-
-def _table(result: RankResult) -> tuple[list[str], list[list[str]]]:
-    """The titles of the columns that have a number, and the cells under them."""
-    rows = table_rows(result)
-    columns = [column for column in _COLUMNS if any(row[column[1]] is not None for row in rows)]
-    lines = [
-        [row["spec"], *(number_cell(row, key, form, scale, "") for _, key, form, scale in columns)] for row in rows
-    ]
-    for line, row in zip(lines, rows, strict=True):
-        if row["S"] is not None:
-            line[1] += f" ({row['S_low']:+.3f} to {row['S_high']:+.3f})"
-    return ["backbone", *(title for title, *_ in columns)], lines
 
 
 def _load_anew(spec: Spec, tap: str, precision: Precision) -> Backbone:

@@ -27,14 +27,25 @@ CONTROL_COLOUR = "#9ca3af"
 INK = "#1c2b2a"
 
 
+_MARKS = (
+    ("backbone", ("S", "S_low", "S_high"), COLOURS[0], "circle"),
+    ("its untrained control", ("control_S", "control_low", "control_high"), CONTROL_COLOUR, "diamond-open"),
+    ("cell probe", ("cell_probe", "cell_probe_low", "cell_probe_high"), COLOURS[1], "square"),
+    (
+        "the probe's untrained control",
+        ("cell_probe_control", "cell_probe_control_low", "cell_probe_control_high"),
+        CONTROL_COLOUR,
+        "square-open",
+    ),
+)
+"""What the plot of S shows: its name, keys of a table row (value, low, high), colour and symbol."""
+
+
 def separation_figure(result: RankResult, ink: str = INK) -> dict[str, Any]:
-    """S of every backbone with its interval, the highest on top, and its control's as an open diamond."""
+    """S of every backbone's map and cell probe with intervals, the best on top, and of their controls, open."""
     ranked = [row for row in reversed(table_rows(result)) if row["S"] is not None]
     data = []
-    for name, keys, colour, symbol in (
-        ("backbone", ("S", "S_low", "S_high"), COLOURS[0], "circle"),
-        ("its untrained control", ("control_S", "control_low", "control_high"), CONTROL_COLOUR, "diamond-open"),
-    ):
+    for name, keys, colour, symbol in _MARKS:
         rows = [row for row in ranked if row[keys[0]] is not None]
         found = {
             "type": "scatter",
@@ -48,7 +59,8 @@ def separation_figure(result: RankResult, ink: str = INK) -> dict[str, Any]:
         }
         if rows or name == "backbone":
             data.append(found)
-    layout = _layout(ink, f"separation S of the {result.options.reduction} map", "")
+    probed = ", and of the cell probe" if any(row["cell_probe"] is not None for row in ranked) else ""
+    layout = _layout(ink, f"separation S of the {result.options.reduction} map{probed}", "")
     layout["height"] = 120 + 44 * len(ranked)
     layout["xaxis"] |= {"zeroline": True, "zerolinecolor": ink, "zerolinewidth": 1}
     layout["yaxis"] |= {"type": "category", "automargin": True}

@@ -16,6 +16,7 @@ from convfe_core.maps.map_diagnostics import Diagnostics
 from convfe_core.ranking.verdict import BackboneScores, Ranking
 from convfe_core.scoring.box_probe import ProbeResult
 from convfe_core.scoring.box_sizes import BoxSizes
+from convfe_core.scoring.cell_probe import CellProbe
 from convfe_core.trial.trial_job import TRIAL_IMAGES
 from convfe_core.trial.trial_run import Tried
 
@@ -31,7 +32,7 @@ class RankOptions:
     ----------
     size : how large photographs enter
     tap : ``auto``, ``output``, a stage or a layer
-    probe, control, cost : whether to do the box probe, to run the untrained controls, to measure time and memory
+    probe, control, cost : whether to do the two probes, to run the untrained controls, to measure time and memory
     reduction : which map the verdict goes by
     seed : of everything that is drawn
     precision : ``float32``, or ``fast`` for bfloat16 where the processor has it
@@ -64,7 +65,7 @@ class RankedResult:
     scores : per image, on which rankings are computed
     sizes : the boxes measured in its cells
     diagnostics, control_diagnostics : means over images, by reduction
-    probe, cost : None where they were not asked for
+    probe, learned, cost : the box probe, what the cell probe learned, time and memory; None where not asked for
     tried : what a small detector found; None where none was tried, or could not be
     trial_failed : why it could not
     top1 : published ImageNet accuracy in percent, of ImageNet weights
@@ -81,6 +82,7 @@ class RankedResult:
     diagnostics: Mapping[str, Diagnostics]
     control_diagnostics: Mapping[str, Diagnostics]
     probe: ProbeResult | None
+    learned: CellProbe | None
     cost: Cost | None
     top1: float | None
     tried: Tried | None = None

@@ -112,9 +112,11 @@ def _by_trial(trial: Finding, separation: Finding | None, probe: Finding | None)
         clauses = [f"{trial.labels[0]} was tried with a small detector, and with no other backbone to compare"]
     else:
         clauses = [f"In the trial of a small detector {_order(trial.groups)}"]
+    others: dict[tuple[str, ...], list[str]] = {}  # by who is in front, the numbers that say so
     for named, other in (("S", separation), ("the cell probe", probe)):
         if other is not None and len(other.labels) > 1 and not {*other.groups[0]} & {*trial.groups[0]}:
-            clauses.append(f"{named} would have put {in_words(other.groups[0])} first")
+            others.setdefault(other.groups[0], []).append(named)
+    clauses += [f"{in_words(named)} would have put {in_words(front)} first" for front, named in others.items()]
     if trial.beats:
         clauses.append(_control(trial.beats))
     return clauses
@@ -153,7 +155,9 @@ def _agreement(separation: Finding, probe: Finding) -> str:
     first = probe.groups[0]
     if {*first} == {*separation.groups[0]}:
         return "the cell probe agrees"
-    return f"the cell probe {'puts' if len(first) == 1 else 'has'} {in_words(first)} {'first' if len(first) == 1 else 'tied in front'}"
+    if len(first) == 1:
+        return f"the cell probe puts {first[0]} first"
+    return f"the cell probe has {in_words(first)} tied in front"
 
 
 def _controls(separation: Finding, probe: Finding | None) -> list[str]:

@@ -252,9 +252,7 @@ def _best_first(estimates: Mapping[str, Estimate]) -> list[str]:
     return sorted(estimates, key=lambda label: estimates[label].value, reverse=True)
 
 
-def _differences(
-    estimates: Mapping[str, Estimate], values: Mapping[str, Values], seed: int
-) -> tuple[Difference, ...]:
+def _differences(estimates: Mapping[str, Estimate], values: Mapping[str, Values], seed: int) -> tuple[Difference, ...]:
     """Of every pair of backbones, by (N,) values of the images that they share."""
     order = _best_first(estimates)
     if len(order) < 2:
@@ -264,9 +262,7 @@ def _differences(
     return _compare(order, resampled, lambda a, b: float((values[a] - values[b]).mean()))
 
 
-def _trial_differences(
-    estimates: Mapping[str, Estimate], trials: Mapping[str, TrialScores]
-) -> tuple[Difference, ...]:
+def _trial_differences(estimates: Mapping[str, Estimate], trials: Mapping[str, TrialScores]) -> tuple[Difference, ...]:
     resampled = {label: trial.resampled for label, trial in trials.items()}
     return _compare(_best_first(estimates), resampled, lambda a, b: estimates[a].value - estimates[b].value)
 

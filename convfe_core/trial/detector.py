@@ -248,11 +248,10 @@ def _training_step(head: Any, optimizer: Any, shape: tuple[int, int, int]) -> Ca
         # The score is a quality, not a class: its focal weight is how far it is off (X. Li et al., NeurIPS 2020).
         off = tf.abs(tf.sigmoid(said[..., 0]) - scores) ** FOCUS
         score_loss = off * tf.nn.sigmoid_cross_entropy_with_logits(scores, said[..., 0])
-        # Cells nearer to the centre of their box say it better, and count more, as in FCOS.
-        box_loss = scores * _box_loss(said[..., 1:], distances)
-        count = tf.maximum(tf.reduce_sum(owned), 1.0)
-        weight = tf.maximum(tf.reduce_sum(scores), 1e-6)
-        return tf.reduce_sum(score_loss * there[..., 0]) / count + tf.reduce_sum(box_loss * owned) / weight
+        box_loss = _box_loss(said[..., 1:], distances) * owned
+        return (tf.reduce_sum(score_loss * there[..., 0]) + tf.reduce_sum(box_loss)) / tf.maximum(
+            tf.reduce_sum(owned), 1.0
+        )
 
     def step(features: Any, there: Any, scores: Any, owned: Any, distances: Any) -> Any:
         with tf.GradientTape() as tape:

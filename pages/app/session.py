@@ -146,7 +146,7 @@ WIDGETS = {
     "dataset_boxes": "Rank: where the boxes are, if elsewhere",
     "dataset_limit": "Rank: how many images at most",
     "rank_control": "Rank: whether untrained controls are computed",
-    "rank_probe": "Rank: whether the box probe is computed",
+    "rank_probe": "Rank: whether the probes are computed",
     "rank-cost-kind": "Rank: the cost that S is plotted against",
     "duel-first": "Rank: the backbone that goes up",
     "duel-second": "Rank: the backbone that goes across",
