@@ -13,6 +13,7 @@ from convfe_core.base.errors import EngineError, Skipped
 from convfe_core.base.pace import Pace, Tell, tell_nobody
 from convfe_core.jobs.parts import InMemory, Parts
 from convfe_core.jobs.shards import Engine, Row, Shard
+from convfe_core.jobs.weight_pass import Pass
 from convfe_core.maps.feature_maps import REDUCTIONS
 from convfe_core.maps.map_diagnostics import Diagnostics
 from convfe_core.ranking.score_rows import LEARNING, NUMBERS, SCORED, RankJob, learned_from
