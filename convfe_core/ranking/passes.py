@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convfe_core.backbones.precision import Precision
-from convfe_core.base.arrays import Values
+from convfe_core.base.arrays import FloatArray, Values
 from convfe_core.base.errors import EngineError, Skipped
 from convfe_core.base.pace import Pace, Tell, tell_nobody
 from convfe_core.jobs.parts import InMemory, Parts
@@ -182,6 +183,24 @@ class PassScores:
             for k, name in enumerate(REDUCTIONS)
         }
 
+    def box_features(
+        self, labels: Mapping[int, Sequence[str]]
+    ) -> tuple[FloatArray, NDArray[np.str_], NDArray[np.int64]]:
+        """Features averaged over boxes, (N, C), with the label of each and the place of its photograph, (N,).
+
+        Parameters
+        ----------
+        labels : by place, of the boxes that were asked for
+        """
+        features = [np.empty((0, 1), np.float32)] if not self._averages else []
+        names: list[str] = []
+        places: list[int] = []
+        for place, averages in self._averages.items():
+            features.append(np.frombuffer(averages, np.float32).reshape(len(labels[place]), -1))
+            names += labels[place]
+            places += [place] * len(labels[place])
+        return np.concatenate(features), np.array(names, np.str_), np.array(places, np.int64)
+
     def probe(self, labels: Mapping[int, Sequence[str]], seed: int) -> ProbeResult:
         """Whether the features of boxes tell their classes.
 
@@ -190,14 +209,7 @@ class PassScores:
         labels : by place, of the boxes that were asked for
         seed : of the folds
         """
-        features, places = [], []
-        names: list[str] = []
-        for place, averages in self._averages.items():
-            features.append(np.frombuffer(averages, np.float32).reshape(len(labels[place]), -1))
-            names += labels[place]
-            places += [place] * len(labels[place])
-        found = np.concatenate(features) if features else np.empty((0, 1), np.float32)
-        return probe_boxes(found, np.array(names, np.str_), np.array(places, np.int64), seed=seed)
+        return probe_boxes(*self.box_features(labels), seed=seed)
 
 
 def average(passes: Sequence[PassScores]) -> PassScores:

@@ -39,7 +39,7 @@ class Recipe:
     """
 
     width: int = 128
-    groups: int = 16
+    groups: int = 32
     dropout: float = 0.2
     epochs: int = 60
     batch: int = 16
@@ -202,7 +202,7 @@ def _head(channels: int, recipe: Recipe, seed: int) -> Any:
     there = layers.Input((None, None, 1))
     x = layers.Dropout(recipe.dropout, seed=next(seeds))(features)
     for side in (1, 3, 3):
-        start = keras.initializers.HeNormal(next(seeds))
+        start = keras.initializers.GlorotUniform(next(seeds))
         x = layers.Conv2D(recipe.width, side, padding="same", use_bias=False, kernel_initializer=start)(x * there)
         x = layers.ReLU()(_group_normalization(recipe.groups)(x, there))
     first = float(np.log(FIRST_SCORE / (1 - FIRST_SCORE)))
