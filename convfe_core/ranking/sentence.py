@@ -69,6 +69,8 @@ def decide(
     beats_control : of all backbones, for the verdict
     """
     usable = 0 if separation is None else separation.images
+    if separation is not None and probe is not None and {*separation.labels} != {*probe.labels}:
+        probe = None  # a probe that some backbone lacks puts nobody first
     alone = separation is not None and len(separation.labels) == 1
     enough = trial is not None and trial.images >= FEWEST_TRIAL_IMAGES and (alone or len(trial.labels) > 1)
     if trial is not None and enough:
