@@ -9,7 +9,7 @@ from convfe_core.base.pace import Progress, duration
 from convfe_core.base.wording import counted
 from convfe_core.ranking.results import RankOptions
 from convfe_core.ranking.run import RankRun
-from convfe_core.ranking.verdict import FEWEST_IMAGES
+from convfe_core.ranking.sentence import FEWEST_IMAGES
 from pages.app.navigation import enter
 from pages.app.process import backbone_pool
 from pages.app.session import RANK_RUN, RANKED, RANKED_AS
