@@ -29,6 +29,9 @@ from convfe_core.scoring.separation import inside_mask
 
 COMPONENTS = 64
 """Most whitened components that the regression sees; all of them where the features vary in fewer directions."""
+BASIS = 256
+"""Components of all images' features that those of each fold are sought among: much faster than among all channels, and
+no direction in which most images vary much is one in which all of them vary little."""
 PENALTY = 0.01
 """Of the ridge regression, as a share of the variance of a whitened component, which is 1."""
 MOST_LEARNED_FROM = 1024
@@ -90,39 +93,36 @@ class CellProbe:
 def learn_probe(moments: Sequence[CellMoments], folds: Mapping[int, int]) -> CellProbe:
     """Learn, for every fold, from the images of all others.
 
-    Features are whitened over all images, which takes no box; boxes are learned from those of the other folds alone.
-
     Parameters
     ----------
     moments : of the cells of each fold's images, the target being 1 where the cell's centre is in a box, else 0
     folds : by place, of the images in them
     """
     total = sum(moments[1:], moments[0])
-    directions = np.zeros((total.channels, len(moments)), np.float32)
     reason = _why_nothing(total)
-    if reason is None:
-        components, variances = total.principal_components(COMPONENTS)
-        for fold, own in enumerate(moments):
-            directions[:, fold] = _regress(total - own, components / np.sqrt(variances))
-    return CellProbe(directions, folds, reason)
+    if reason is not None:
+        return no_probe(total.channels, reason)
+    basis, _ = total.principal_components(BASIS)  # of all images, which takes no box
+    reduced = [own.along(basis) for own in moments]
+    whole = sum(reduced[1:], reduced[0])
+    directions = np.stack([basis @ _regress(whole - own) for own in reduced], axis=1)
+    return CellProbe(directions.astype(np.float32), folds)
 
 
-def _regress(moments: CellMoments, whitening: Values) -> Values:
-    """Ridge regression of the target on whitened features, as a direction in the space of the features.
+def _regress(moments: CellMoments) -> Values:
+    """Ridge regression of the target on whitened components, as a direction in the space of the features.
 
-    Parameters
-    ----------
-    whitening : (C, k) directions along which features have variance 1
+    Whitened components are uncorrelated with variance 1, so that the weight of each is its covariance with the target,
+    divided by 1 + `PENALTY`.
 
     Returns
     -------
-    (C,), all 0 where every cell has the same target, or where there is no cell
+    (C,), all 0 where every cell has the same target, or the same features, or where there is no cell
     """
-    if not moments.photographs or not 0 < moments.target_mean < 1:
+    if not moments.channels or not moments.photographs or not 0 < moments.target_mean < 1:
         return np.zeros(moments.channels)
-    covariance = whitening.T @ moments.covariance @ whitening
-    with_penalty = covariance + PENALTY * np.eye(len(covariance))
-    return np.asarray(whitening @ np.linalg.solve(with_penalty, whitening.T @ moments.target_covariance))
+    components, variances = moments.principal_components(COMPONENTS)
+    return np.asarray(components @ (components.T @ moments.target_covariance / (variances * (1 + PENALTY))))
 
 
 def _why_nothing(total: CellMoments) -> str | None:
