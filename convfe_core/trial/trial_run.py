@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from convfe_core.backbones.precision import computes_in_bfloat16
-from convfe_core.base.errors import AnnotationError, ConvfeError
+from convfe_core.base.errors import AnnotationError, ConvfeError, SpecError
 from convfe_core.base.folders import Folder, LocalFolder
 from convfe_core.base.pace import Pace, Tell, tell_nobody
 from convfe_core.base.wording import counted
@@ -24,6 +26,7 @@ from convfe_core.jobs.weight_pass import Pass
 from convfe_core.scoring.bootstrap import Estimate, interval
 from convfe_core.scoring.trial_scores import FEWEST_TRIAL_IMAGES, TrialScores
 from convfe_core.trial.average_precision import Detections, Matches, match_detections
+from convfe_core.trial.stages import ADDED, STAGES
 from convfe_core.trial.trial_job import SCHEMA, TRIAL_IMAGES, TrialJob, TrialOptions
 
 IMAGE_SECONDS = 1.2
@@ -98,6 +101,17 @@ class TrialRun:
         self._tell = on_progress
         self._pace = Pace(sum(map(self.work, specs)), clock)
         self._errors: dict[Spec, ConvfeError | None] = {}  # None for what went well
+        self._elsewhere = partial(
+            TrialRun,
+            dataset,
+            control=False,
+            work=work,
+            keep_features=keep_features,
+            engine=engine,
+            on_progress=on_progress,
+            clock=clock,
+            make_room=make_room,
+        )
 
     def work(self, spec: Spec) -> int:
         """How many images its trial takes, those of its control included."""
@@ -132,6 +146,19 @@ class TrialRun:
         for control in controls:
             return replace(own, scores=replace(own.scores, control=control.scores))
         return own
+
+    def by_stage(self, spec: Spec) -> dict[str, Tried]:
+        """Try a detector on one backbone at each stage that it has, and on all added up, without controls.
+
+        Raises
+        ------
+        ConvfeError : why it cannot be tried
+        """
+        found = {}
+        for tap in (*STAGES, ADDED):
+            with suppress(SpecError):  # it has no such stage
+                found[tap] = self._elsewhere([spec], replace(self.options, tap=tap)).result(spec)
+        return found
 
     def _tried(self, one: Pass) -> Tried:
         """Put together what a finished pass found."""

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from convfe_core.base.errors import AnnotationError, ConvfeError, MemoryLimitError, ModelFileError
+from convfe_core.backbones.network import open_network
+from convfe_core.base.errors import AnnotationError, ConvfeError, MemoryLimitError, ModelFileError, SpecError
 from convfe_core.base.pace import Progress
 from convfe_core.catalog.specs import Spec, parse_spec
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.jobs.shards import Shard
+from convfe_core.maps.every_layer import read_layers
 from convfe_core.maps.input_size import Size
 from convfe_core.scoring.bootstrap import interval
 from convfe_core.trial import features, trial_job
 from convfe_core.trial.average_precision import match_detections
 from convfe_core.trial.detector import Recipe
+from convfe_core.trial.stages import ADDED, freeze_stages
 from convfe_core.trial.trial_job import FOLDS, TrialJob, TrialOptions, folds
 from convfe_core.trial.trial_run import TrialRun, Tried
+from tests.support.builders import photo
 from tests.support.rankings import SMALL, dataset, patches
 
 QUICK = TrialOptions(size=Size("64"), recipe=Recipe(width=8, groups=2, epochs=2))
@@ -179,6 +184,31 @@ def test_other_backbones_go_on_where_one_cannot_be_tried(data, tmp_path):
     with pytest.raises(ConvfeError):
         run.result(specs[0])
     assert run.result(SPEC).scores.images == 11
+
+
+def test_a_backbone_is_tried_at_each_stage_and_at_all_added_up(data):
+    run = TrialRun(data, [SPEC], QUICK, control=False)
+    found = run.by_stage(SPEC)
+    assert [*found] == ["C3", "C4", "C5", ADDED]
+    assert numbers(found["C4"]) == numbers(tried(data, options=replace(QUICK, tap="C4")))
+    assert numbers(found[ADDED]) != numbers(found["C3"])
+
+
+def test_stages_added_up_are_one_behind_the_other_on_the_cells_of_the_finest():
+    image = photo(64, 96)
+    one = open_network(parse_spec(f"{SMALL}:untrained"))
+    read = read_layers([one.at(name) for name in ("C3", "C4", "C5")]).whole(image, Size("image"))
+    c3, c4, c5 = (found.components for found in read)
+    backbone, channels = freeze_stages(one, ADDED, "float32")
+    assert channels == (c3.shape[-1], c4.shape[-1], c5.shape[-1])
+    added = backbone.run(image.pixels[None], np.eye(sum(channels), dtype=np.float32))[2][0]
+    expected = [c3, *(each.repeat(k, axis=0).repeat(k, axis=1) for each, k in ((c4, 2), (c5, 4)))]
+    assert added == pytest.approx(np.concatenate(expected, axis=-1), abs=1e-4)
+
+
+def test_a_network_without_stages_cannot_have_them_added(tmp_path):
+    with pytest.raises(SpecError, match="two or more of the stages C3, C4, C5"):
+        freeze_stages(open_network(own_model(tmp_path, weight=0.1)), ADDED, "float32")
 
 
 def own_model(folder: Path, weight: float, strides: int = 16) -> Spec:
