@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import pickle
+import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +19,7 @@ from convfe_core.backbones.network import open_network
 from convfe_core.base.errors import AnnotationError, ConvfeError, MemoryLimitError, ModelFileError, SpecError
 from convfe_core.base.pace import Progress
 from convfe_core.catalog.specs import Spec, parse_spec
+from convfe_core.cli.commands import main
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.jobs.shards import Shard
 from convfe_core.maps.every_layer import read_layers
@@ -25,7 +31,8 @@ from convfe_core.trial.detector import Recipe
 from convfe_core.trial.stages import ADDED, freeze_stages
 from convfe_core.trial.trial_job import FOLDS, TrialJob, TrialOptions, folds
 from convfe_core.trial.trial_run import TrialRun, Tried
-from tests.support.builders import photo
+from tests.conftest import ROOT, posix
+from tests.support.builders import photo, voc_folder
 from tests.support.rankings import SMALL, dataset, patches
 
 QUICK = TrialOptions(size=Size("64"), recipe=Recipe(width=8, groups=2, epochs=2))
@@ -223,3 +230,29 @@ def own_model(folder: Path, weight: float, strides: int = 16) -> Spec:
     )
     model.save(folder / "broken.keras")
     return parse_spec(f"Broken={folder / 'broken.keras'}")
+
+
+@posix
+@pytest.mark.slow
+def test_a_ranking_with_a_trial_that_is_killed_ends_with_the_same_numbers(tmp_path):
+    where = voc_folder(tmp_path / "in", 10)
+
+    def arguments(name: str) -> list[str]:
+        parts, report = tmp_path / f"{name}-parts", tmp_path / f"{name}.json"
+        wanted = ["--backbone", SMALL, "--size", "64", "--no-control", "--no-probe", "--trial"]
+        return ["rank", str(where), *wanted, "--parts", str(parts), "--json", str(report)]
+
+    assert main(arguments("quiet")) == 0
+    for folds_done in (1, 3):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "convfe_core.cli", *arguments("killed")], cwd=ROOT, stderr=subprocess.DEVNULL
+        )
+        while process.poll() is None and len([*(tmp_path / "killed-parts").glob("*.piece")]) < folds_done:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.01)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    assert main(arguments("killed")) == 0
+    quiet, killed = (json.loads((tmp_path / f"{name}.json").read_bytes()) for name in ("quiet", "killed"))
+    trials = [found["backbones"][0]["trial"] for found in (quiet, killed)]
+    assert {**trials[0], "seconds": 0} == {**trials[1], "seconds": 0}
