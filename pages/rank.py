@@ -10,7 +10,7 @@ from convfe_core.base.wording import counted
 from convfe_core.machine.processor import usable_cores
 from convfe_core.ranking.results import RankOptions
 from convfe_core.ranking.run import RankRun
-from convfe_core.ranking.verdict import FEWEST_IMAGES
+from convfe_core.ranking.sentence import FEWEST_IMAGES
 from convfe_core.trial.trial_run import expected_minutes
 from pages.app.navigation import enter
 from pages.app.process import backbone_pool

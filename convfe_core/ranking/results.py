@@ -100,6 +100,12 @@ class RankedResult:
         return "its maps hold values that are no numbers: the network overflowed or its weights are damaged"
 
     @property
+    def without_probe(self) -> str | None:
+        """Why it has no cell probe, where one was asked for."""
+        found = self.learned
+        return None if found is None or found.reason is None else f"no cell probe: {found.reason}"
+
+    @property
     def of_trial(self) -> tuple[str, ...]:
         """What to know about its trial, each a phrase."""
         failed = () if self.trial_failed is None else (f"no detector could be tried: {self.trial_failed}",)
@@ -135,14 +141,11 @@ class RankResult:
     @property
     def remarks(self) -> list[tuple[str, str]]:
         """Remarks on backbones besides their numbers, each a label and a phrase."""
-        said = (
-            (
-                one.label,
-                (one.sizes.text, one.broken, explain_kept(self.options.precision, one.precision), *one.of_trial),
-            )
-            for one in self.results
-        )
-        return [(label, phrase) for label, phrases in said for phrase in phrases if phrase]
+        said = []
+        for one in self.results:
+            kept = explain_kept(self.options.precision, one.precision)
+            said += [(one.label, told) for told in (one.sizes.text, one.broken, kept, one.without_probe, *one.of_trial)]
+        return [(label, phrase) for label, phrase in said if phrase]
 
     @property
     def extent(self) -> str:

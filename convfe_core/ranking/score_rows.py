@@ -38,6 +38,7 @@ from convfe_core.datasets.packed_boxes import PackedBoxes
 from convfe_core.jobs.shards import Row, Shard, ShardImage, cut_shards, remark, rows_of_shard
 from convfe_core.jobs.weight_pass import Pass, shown
 from convfe_core.machine.machine_queue import MACHINE, waiting_words
+from convfe_core.machine.memory import room_mb
 from convfe_core.machine.versions import installed_version
 from convfe_core.maps.extraction import cells_on_photo, require_cells
 from convfe_core.maps.feature_maps import REDUCTIONS
@@ -47,7 +48,7 @@ from convfe_core.model_files.saved_model_folder import model_stamp
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo
 from convfe_core.ranking.results import CONTROL_SEEDS, RankOptions
 from convfe_core.scoring.box_probe import FOLDS, NO_PROBE, ProbePlan, plan_probe
-from convfe_core.scoring.cell_probe import TOO_FEW, CellProbe, FoldMoments, deal_folds
+from convfe_core.scoring.cell_probe import TOO_FEW, CellProbe, FoldMoments, deal_folds, learning_mb, no_probe
 from convfe_core.scoring.scoring_graph import Scored, ScoringBackbone, freeze_for_scoring, score_windows
 from convfe_core.scoring.separation import Comparison, box_cells, inside_mask
 
@@ -209,24 +210,29 @@ class RankJob:
     def _learn(
         self, loaded: ScoringBackbone, shard: Shard, photos: Iterator[tuple[int, Photo]]
     ) -> Generator[list[tuple[int, Row]], None, None]:
-        sums = FoldMoments(loaded.channels, self.folds)
+        need, room = learning_mb(loaded.channels), room_mb()
+        sums = FoldMoments(loaded.channels, self.folds) if need <= room else None
 
         def take(k: int, scored: Scored) -> Row:
             place, maps = shard.images[k].place, scored.maps
-            if not np.isfinite(maps.mean).all():
+            if sums is None or not np.isfinite(maps.mean).all():
                 return {}
             boxes = self.dataset.images[place].boxes
             sums.add(place, scored.components, inside_mask(boxes, maps.centres_y, maps.centres_x))
             return {"fold": self.folds[place]}
 
-        whole = np.eye(loaded.channels, dtype=np.float32)
+        whole = loaded.no_directions if sums is None else np.eye(loaded.channels, dtype=np.float32)
         window: list[tuple[int, Row]] = []
         with closing(score_windows(loaded, photos, self.options.size, {}, whole, take)) as windows:
             for following in windows:
                 if window:
                     yield window
                 window = following
-        learned = self.learned[shard.backbone] = sums.learn()
+        if sums is None:
+            learned = no_probe(loaded.channels, f"learning takes {need:,.0f} MB, and {max(room, 0):,.0f} MB are free")
+        else:
+            learned = sums.learn()
+        self.learned[shard.backbone] = learned
         if window:
             window[-1][1].update(directions=learned.directions.tobytes(), untaught=learned.reason)
             yield window

@@ -15,7 +15,7 @@ _TRY = "a trial of a detector (--trial) would decide"
 
 
 @dataclass(frozen=True)
-class Finding:
+class Answer:
     """What one number (S, the cell probe or the trial) says of the backbones.
 
     Attributes
@@ -58,7 +58,7 @@ class Verdict:
 
 
 def decide(
-    separation: Finding | None, probe: Finding | None, trial: Finding | None, beats_control: Mapping[str, bool]
+    separation: Answer | None, probe: Answer | None, trial: Answer | None, beats_control: Mapping[str, bool]
 ) -> Verdict:
     """Put what the numbers say into one sentence: the trial decides where there is one, else S and the cell probe.
 
@@ -69,6 +69,8 @@ def decide(
     beats_control : of all backbones, for the verdict
     """
     usable = 0 if separation is None else separation.images
+    if separation is not None and probe is not None and {*separation.labels} != {*probe.labels}:
+        probe = None  # a probe that some backbone lacks puts nobody first
     alone = separation is not None and len(separation.labels) == 1
     enough = trial is not None and trial.images >= FEWEST_TRIAL_IMAGES and (alone or len(trial.labels) > 1)
     if trial is not None and enough:
@@ -100,13 +102,13 @@ def _too_few(usable: int) -> str:
     return f"{said}, so {counted(missing, 'more image')} with boxes {'is' if missing == 1 else 'are'} missing."
 
 
-def _small_trial(trial: Finding) -> str:
+def _small_trial(trial: Answer) -> str:
     if trial.images < FEWEST_TRIAL_IMAGES:
         return f"the trial has {counted(trial.images, 'image')}, under {FEWEST_TRIAL_IMAGES} it names no winner"
     return f"{in_words(trial.labels)} alone was tried, which compares nothing"
 
 
-def _by_trial(trial: Finding, separation: Finding | None, probe: Finding | None) -> list[str]:
+def _by_trial(trial: Answer, separation: Answer | None, probe: Answer | None) -> list[str]:
     """Clauses where the trial decides, with what the other numbers would have said."""
     if len(trial.labels) == 1:
         clauses = [f"{trial.labels[0]} was tried with a small detector, and with no other backbone to compare"]
@@ -122,7 +124,7 @@ def _by_trial(trial: Finding, separation: Finding | None, probe: Finding | None)
     return clauses
 
 
-def _by_maps(separation: Finding, probe: Finding | None) -> tuple[list[str], tuple[str, ...]]:
+def _by_maps(separation: Answer, probe: Answer | None) -> tuple[list[str], tuple[str, ...]]:
     """Clauses where there is no trial, and who is in front by all numbers; nobody where they disagree."""
     front = separation.groups[0]
     if len(separation.labels) == 1:
@@ -147,7 +149,7 @@ def _one_backbone(label: str, finds: bool) -> str:
     return f"{label} does not separate your objects: other images' boxes fit its map as well"
 
 
-def _agreement(separation: Finding, probe: Finding) -> str:
+def _agreement(separation: Answer, probe: Answer) -> str:
     """How the cell probe stands to S, which does not put somebody else first."""
     if separation.finds != probe.finds:
         found = "but the cell probe finds them" if probe.finds else "but the cell probe does not find them"
@@ -160,7 +162,7 @@ def _agreement(separation: Finding, probe: Finding) -> str:
     return f"the cell probe has {in_words(first)} tied in front"
 
 
-def _controls(separation: Finding, probe: Finding | None) -> list[str]:
+def _controls(separation: Answer, probe: Answer | None) -> list[str]:
     """Who beats an untrained control; one clause where S and the cell probe say the same."""
     if not separation.beats:
         return []

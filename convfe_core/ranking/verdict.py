@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.base.arrays import Values
-from convfe_core.ranking.sentence import FEWEST_IMAGES, Finding, Verdict, decide
+from convfe_core.ranking.sentence import FEWEST_IMAGES, Answer, Verdict, decide
 from convfe_core.scoring.bootstrap import SEED, Estimate, estimate, holm_intervals, interval, resampled_means
 from convfe_core.scoring.trial_scores import FEWEST_TRIAL_IMAGES, TrialScores
 
@@ -178,9 +178,9 @@ def rank_backbones(scores: Sequence[BackboneScores], reduction: str = "mean", se
     probe_beats = {r.label: r.cell_probe.beats_control for r in asked if r.cell_probe}
     count, tried = int(usable.sum()), min((one.images for one in trials.values()), default=0)
     verdict = decide(
-        _finding(by_maps, differences, {r.label: r.beats_control for r in asked}, count),
-        _finding(by_probe, probe_differences, probe_beats, int(probed.sum())),
-        _finding(by_trial, trial_differences, {r.label: r.trial_beats_control for r in asked}, tried),
+        _answer(by_maps, differences, {r.label: r.beats_control for r in asked}, count),
+        _answer(by_probe, probe_differences, probe_beats, int(probed.sum())),
+        _answer(by_trial, trial_differences, {r.label: r.trial_beats_control for r in asked}, tried),
         {r.label: r.beats_control for r in ranked if r.beats_control is not None},
     )
     order = by_trial if verdict.decided_by == "trial" else by_maps
@@ -281,14 +281,14 @@ def _compare(
     )
 
 
-def _finding(
+def _answer(
     estimates: Mapping[str, Estimate], differences: Sequence[Difference], beats: Mapping[str, bool | None], images: int
-) -> Finding | None:
+) -> Answer | None:
     """What one number says; None where no backbone has it."""
     if not estimates:
         return None
     tied = {frozenset((d.first, d.second)) for d in differences if d.tied}
-    return Finding(
+    return Answer(
         groups=_group_ties(_best_first(estimates), tied),
         finds=any(one.above_zero for one in estimates.values()),
         beats={label: found for label, found in beats.items() if found is not None and label in estimates},

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +19,13 @@ from convfe_core.backbones.backbone import Backbone
 from convfe_core.base.arrays import BoxArray, FloatArray, Values
 from convfe_core.machine.machine_queue import OnWait, wait_silently
 from convfe_core.maps.cell_moments import CellMoments
-from convfe_core.maps.extraction import Member, Projected, project_windows
+from convfe_core.maps.extraction import Member, Projected, Result, project_windows
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.maps.input_size import Size
 from convfe_core.photos.photo import Photo
 from convfe_core.scoring.bootstrap import SEED
 from convfe_core.scoring.box_probe import FOLDS
 from convfe_core.scoring.separation import inside_mask
-
-Kept = TypeVar("Kept")
 
 COMPONENTS = 64
 """Most whitened components that the regression sees; all of them where the features vary in fewer directions."""
@@ -138,6 +135,16 @@ def _why_nothing(total: CellMoments) -> str | None:
     return None
 
 
+def learning_mb(channels: int) -> float:
+    """Megabytes that a probe takes at its highest: 9.1 matrices (C, C) were measured, 5 of them those of the folds."""
+    return 10 * (channels + 2) ** 2 * 8 / 2**20
+
+
+def no_probe(channels: int, reason: str) -> CellProbe:
+    """A probe that learned nothing, and why."""
+    return CellProbe(np.zeros((channels, FOLDS), np.float32), {}, reason)
+
+
 class FoldMoments:
     """The sums of every fold, gathered image by image.
 
@@ -192,7 +199,7 @@ def held_out_maps(
             sums.add(one.key, found.components, inside_mask(photos[one.key][1], maps.centres_y, maps.centres_x))
         return maps
 
-    def run(directions: FloatArray, keep: Callable[[Member[int], Projected], Kept]) -> list[Kept]:
+    def run(directions: FloatArray, keep: Callable[[Member[int], Projected], Result]) -> list[Result]:
         numbered = ((place, photo) for place, (photo, _) in enumerate(photos))
         with closing(project_windows(backbone, numbered, size, directions, keep, on_wait)) as windows:
             return [kept for window in windows for kept in window]

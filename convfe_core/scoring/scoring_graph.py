@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +14,13 @@ from convfe_core.backbones.batch_norm_folding import Fold
 from convfe_core.backbones.network import Network
 from convfe_core.backbones.precision import Precision
 from convfe_core.base.arrays import BoxArray, FloatArray, PixelArray
-from convfe_core.maps.extraction import Batch, Member, cells_on_photo, project_on_photo, run_windows
+from convfe_core.maps.extraction import Batch, Member, Result, cells_on_photo, project_on_photo, run_windows
 from convfe_core.maps.feature_maps import FeatureMaps, cell_centres
 from convfe_core.maps.input_size import Size
 from convfe_core.photos.photo import Photo
 from convfe_core.scoring.roi_align import roi_weights
 
 Float32 = NDArray[np.float32]
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, eq=False)

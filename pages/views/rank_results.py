@@ -183,9 +183,6 @@ def _table(result: RankResult) -> None:
         "From left to right: do the maps show my objects (S), can a linear combination of channels (cell probe), does "
         "a detector find them (AP50 of a trial, where there was one), what does it cost."
     )
-    for one in result.results:
-        if one.learned is not None and one.learned.reason:
-            st.caption(f"**{plain(one.label)}** has no cell probe: {one.learned.reason}.")
 
 
 def _chance(result: RankResult) -> str:

@@ -226,6 +226,8 @@ def test_a_probe_without_an_image_takes_none_from_maps_nor_from_other_probes() -
     assert ranking.usable == IMAGES
     assert [one.cell_probe is None for one in ranking.backbones] == [True, False]
     assert ranking.probe_differences == ()
+    assert ranking.verdict.text == "A leads; B is behind it."
+    assert ranking.verdict.decided_by == "S"
 
 
 def test_under_twenty_images_nobody_wins_and_the_sentence_counts_what_is_missing() -> None:
