@@ -85,6 +85,7 @@ def test_the_same_seed_gives_the_same_boxes_and_another_does_not(data, undisturb
     assert numbers(tried(data, options=other)) != numbers(undisturbed)
 
 
+@pytest.mark.slow
 def test_a_trained_backbone_is_tried_beside_its_control_and_an_untrained_one_alone(data):
     assert tried(data, control=True).scores.control is not None
     assert tried(data, parse_spec(f"{SMALL}:untrained"), control=True).scores.control is None
@@ -111,6 +112,7 @@ def test_a_run_that_was_killed_goes_on_with_the_fold_that_it_was_at(data, undist
     assert said == []
 
 
+@pytest.mark.slow
 def test_features_are_removed_unless_they_are_to_be_kept(data, tmp_path):
     tried(data, work=tmp_path / "a")
     assert not [*tmp_path.rglob("*.features")]
@@ -118,6 +120,7 @@ def test_features_are_removed_unless_they_are_to_be_kept(data, tmp_path):
     assert len([*tmp_path.rglob("*.features")]) == 1
 
 
+@pytest.mark.slow
 def test_features_in_several_files_are_those_in_one(data, undisturbed, monkeypatch, tmp_path):
     monkeypatch.setattr(features, "IMAGES_A_FILE", 4)
     found = tried(data, work=tmp_path, keep_features=True)
@@ -125,6 +128,7 @@ def test_features_in_several_files_are_those_in_one(data, undisturbed, monkeypat
     assert match_detections(data.images, found.detections).marked.sum() == 11
 
 
+@pytest.mark.slow
 def test_a_worker_elsewhere_computes_the_same_rows(data, undisturbed):
     job = TrialJob(data, QUICK, {SMALL: trial_job.Pass(SPEC)}, bfloat16=False)
     (shard,) = job.shards(job.passes[SMALL])
@@ -185,6 +189,7 @@ def test_features_that_take_too_much_room_are_refused(data, monkeypatch):
         tried(data)
 
 
+@pytest.mark.slow
 def test_other_backbones_go_on_where_one_cannot_be_tried(data, tmp_path):
     specs: Sequence[Spec] = [own_model(tmp_path, weight=np.nan), SPEC]
     run = TrialRun(data, specs, QUICK, control=False)
@@ -193,6 +198,7 @@ def test_other_backbones_go_on_where_one_cannot_be_tried(data, tmp_path):
     assert run.result(SPEC).scores.images == 11
 
 
+@pytest.mark.slow
 def test_a_backbone_is_tried_at_each_stage_and_at_all_added_up(data):
     run = TrialRun(data, [SPEC], QUICK, control=False)
     found = run.by_stage(SPEC)
