@@ -169,6 +169,8 @@ def rank_backbones(options: argparse.Namespace) -> int:
             raise SpecError(f"Expected a folder that exists for --{kind}. Received: {path}.")
     if options.keep_features and not (options.trial and options.parts):
         raise SpecError("Expected --trial and --parts DIR beside --keep-features, which leaves features in DIR.")
+    if options.trial_stages and not (options.trial and len(options.backbones) == 1):
+        raise SpecError("Expected --trial and a single --backbone beside --trial-stages.")
     specs = choose_preprocessing([parse_spec(text) for text in options.backbones], options.preprocessing)
     engine = _engine(options, specs)
     settings = RankOptions(
@@ -180,6 +182,7 @@ def rank_backbones(options: argparse.Namespace) -> int:
         seed=options.seed,
         precision=parse_precision(options.precision),
         trial=options.trial,
+        trial_stages=options.trial_stages,
         trial_images=options.trial_images or TRIAL_IMAGES,
         keep_features=options.keep_features,
     )

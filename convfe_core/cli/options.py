@@ -102,6 +102,11 @@ def make_parser() -> argparse.ArgumentParser:
         help="try it on no more than N images, drawn by the seed (default: 400)",
     )
     rank.add_argument(
+        "--trial-stages",
+        action="store_true",
+        help="beside --trial of one backbone: try it at C3, C4 and C5, too, and at these added up; C3 takes longest",
+    )
+    rank.add_argument(
         "--keep-features", action="store_true", help="leave the features of a trial in the folder of --parts"
     )
     rank.add_argument(

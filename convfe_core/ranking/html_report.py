@@ -16,9 +16,10 @@ from convfe_core.base.errors import ConvfeError
 from convfe_core.base.folders import write_whole
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo, read_photo
-from convfe_core.ranking.plots import pareto_figure, separation_figure, size_figure
+from convfe_core.ranking.plots import pareto_figure, recall_figure, separation_figure, size_figure
 from convfe_core.ranking.results import RankResult
 from convfe_core.ranking.tables import answered, skipped_in_words, table_rows, to_csv, to_json
+from convfe_core.trial.found_boxes import FOUND_LINES, best_and_worst_found, found_boxes, found_png
 
 if TYPE_CHECKING:
     from convfe_core.backbones.backbone import Backbone
@@ -96,6 +97,9 @@ def html_report(result: RankResult, best: Sequence[str], worst: Sequence[str], l
     figures = [("Separation", separation_figure(result)), ("Separation by box size", size_figure(result))]
     if any(r.cost is not None for r in result.results):
         figures.insert(1, ("Separation against time", pareto_figure(result)))
+    if any(r.tried is not None for r in result.results):
+        figures.append(("Precision and recall of the trial", recall_figure(result)))
+    leader = result.ranking.backbones[0].label
     pictures = _pictures(result, [*best, *worst], load)
     rows = table_rows(result)
     asked = answered(rows)
@@ -116,10 +120,12 @@ def html_report(result: RankResult, best: Sequence[str], worst: Sequence[str], l
         rows=[[row["spec"], *(column.cell(row) for column in columns)] for row in rows],
         remarks=[f"{label}: {remark}" for label, remark in result.remarks],
         figures=figures,
-        leader=result.ranking.backbones[0].label,
         seen=[
-            (how, [pictures[name] for name in names if name in pictures])
-            for how, names in (("best", best), ("worst", worst))
+            *(
+                (f"Where {leader} separates {how}", [pictures[name] for name in names if name in pictures])
+                for how, names in (("best", best), ("worst", worst))
+            ),
+            *_trial_pictures(result, leader),
         ],
         problems=[
             *skipped_in_words(result, most=200),
@@ -161,6 +167,24 @@ def _pictures(result: RankResult, names: Sequence[str], load: Load | None) -> di
         scores = ", ".join(f"{label} {value:+.2f}" for label, value in scored if value is not None)
         pictures[name] = _Picture(base64.b64encode(picture).decode("ascii"), f"{name}, S: {scores}")
     return pictures
+
+
+def _trial_pictures(result: RankResult, label: str) -> list[tuple[str, list[_Picture]]]:
+    """The images on which a detector did best and worst, with what it found."""
+    tried = result.result(label).tried
+    if tried is None:
+        return []
+    seen = []
+    for how, numbers in zip(("best", "worst"), best_and_worst_found(tried, ROWS), strict=True):
+        pictures = []
+        for number in numbers:
+            name, found = tried.images[number].image, found_boxes(tried, number)
+            with suppress(ConvfeError):
+                photo = read_photo(result.dataset.source.read(name, DEFAULT_LIMITS.max_bytes), name)
+                picture = base64.b64encode(found_png(photo, found)).decode("ascii")
+                pictures.append(_Picture(picture, f"{name}: {found.in_words}"))
+        seen.append((f"Where the detector on {label} does {how}: {FOUND_LINES}", pictures))
+    return seen
 
 
 def _score(result: RankResult, label: str, image: str) -> float | None:

@@ -12,6 +12,7 @@ from convfe_core.ranking.results import RankResult
 from convfe_core.ranking.tables import table_rows
 from convfe_core.ranking.verdict import RankedBackbone
 from convfe_core.scoring.separation import SIZE_GROUPS
+from convfe_core.trial.average_precision import RECALLS
 
 COSTS = {
     "ms_batch_1": "milliseconds per image, one at a time",
@@ -23,6 +24,7 @@ COSTS = {
 """What S can be plotted against: keys of a table row, and what they are called."""
 
 COLOURS = ("#0f766e", "#b45309", "#4338ca")
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 CONTROL_COLOUR = "#9ca3af"
 INK = "#1c2b2a"
 
@@ -64,6 +66,28 @@ def separation_figure(result: RankResult, ink: str = INK) -> dict[str, Any]:
     layout["height"] = 120 + 44 * len(ranked)
     layout["xaxis"] |= {"zeroline": True, "zerolinecolor": ink, "zerolinewidth": 1}
     layout["yaxis"] |= {"type": "category", "automargin": True}
+    return {"data": data, "layout": layout}
+
+
+def recall_figure(result: RankResult, ink: str = INK) -> dict[str, Any]:
+    """Precision against recall of every detector that was tried, at an overlap of .5; on images it had not seen."""
+    data = []
+    for k, one in enumerate(result.result(ranked.label) for ranked in result.ranking.backbones):
+        if one.tried is not None:
+            data.append(
+                {
+                    "type": "scatter",
+                    "mode": "lines",
+                    "x": RECALLS.tolist(),
+                    "y": one.tried.matches.curve.tolist(),
+                    "name": f"{escape(one.label)}, AP50 {one.tried.scores.ap50.value:.2f}",
+                    "line": {"dash": _DASHES[k % len(_DASHES)], "color": COLOURS[k % len(COLOURS)], "width": 2},
+                    "hovertemplate": "recall %{x:.2f}, precision %{y:.2f}<extra></extra>",
+                }
+            )
+    layout = _layout(ink, "recall", "precision")
+    layout["xaxis"] |= {"range": [0, 1.01]}
+    layout["yaxis"] |= {"range": [0, 1.01]}
     return {"data": data, "layout": layout}
 
 

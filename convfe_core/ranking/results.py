@@ -38,6 +38,7 @@ class RankOptions:
     precision : ``float32``, or ``fast`` for bfloat16 where the processor has it
     trial : whether a small detector is tried on each backbone
     trial_images : most images that it is tried on
+    trial_stages : try it at each stage, too, and at all of them added up
     keep_features : leave its features beside the parts of the run
     """
 
@@ -51,6 +52,7 @@ class RankOptions:
     precision: Precision = "float32"
     trial: bool = False
     trial_images: int = TRIAL_IMAGES
+    trial_stages: bool = False
     keep_features: bool = False
 
 
@@ -68,6 +70,7 @@ class RankedResult:
     probe, learned, cost : the box probe, what the cell probe learned, time and memory; None where not asked for
     tried : what a small detector found; None where none was tried, or could not be
     trial_failed : why it could not
+    by_stage : what one found at each stage, where that was asked
     top1 : published ImageNet accuracy in percent, of ImageNet weights
     """
 
@@ -87,6 +90,7 @@ class RankedResult:
     top1: float | None
     tried: Tried | None = None
     trial_failed: str | None = None
+    by_stage: Mapping[str, Tried] = field(default_factory=dict)
 
     @property
     def broken(self) -> str | None:
@@ -105,7 +109,9 @@ class RankedResult:
     def of_trial(self) -> tuple[str, ...]:
         """What to know about its trial, each a phrase."""
         failed = () if self.trial_failed is None else (f"no detector could be tried: {self.trial_failed}",)
-        return (*failed, *(self.tried.notes if self.tried else ()))
+        stages = (f"{name} {one.scores.ap50.value:.2f}" for name, one in self.by_stage.items())
+        by_stage = (f"AP50 of the trial by stage: {', '.join(stages)}",) if self.by_stage else ()
+        return (*failed, *by_stage, *(self.tried.notes if self.tried else ()))
 
 
 @dataclass(frozen=True, eq=False)

@@ -194,7 +194,7 @@ class RankRun:
             self._say(spec, "box probe")
             probe = own.probe(self._job.probe.labels, self.options.seed)
         control = average(controls) if controls and all(one.seen for one in controls) else None
-        tried, trial_failed = self._try(spec)
+        tried, by_stage, trial_failed = self._try(spec)
         imagenet = spec.weights == "imagenet" and spec.architecture is not None
         return RankedResult(
             spec=spec,
@@ -220,18 +220,20 @@ class RankRun:
             top1=find_architecture(spec.name).top1 if imagenet else None,
             tried=tried,
             trial_failed=trial_failed,
+            by_stage=by_stage,
         )
 
-    def _try(self, spec: Spec) -> tuple[Tried | None, str | None]:
+    def _try(self, spec: Spec) -> tuple[Tried | None, dict[str, Tried], str | None]:
         """What a small detector found, or why none could be tried; the maps' numbers stand without it."""
         if self._trial is None:
-            return None, None
+            return None, {}, None
         try:
-            return self._trial.result(spec), None
+            tried = self._trial.result(spec)
+            return tried, self._trial.by_stage(spec) if self.options.trial_stages else {}, None
         except SpecError:
             raise
         except ConvfeError as error:
-            return None, self._explain(error)
+            return None, {}, self._explain(error)
 
     def _cost(self, spec: Spec) -> Cost | None:
         return self._job.cost(self._passes[spec][0], partial(self._say, spec))

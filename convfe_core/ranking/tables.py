@@ -196,6 +196,7 @@ def _backbone(ranked: RankedBackbone, result: RankedResult) -> dict[str, Any]:
         },
         "cell_probe": None if result.learned is None else _cell_probe(ranked.cell_probe, result.learned),
         "trial": None if ranked.trial is None else _trial(ranked.trial, ranked.trial_beats_control),
+        "trial_stages": {name: _trial(one.scores, None) for name, one in result.by_stage.items()},
         "probe": None if result.probe is None else _probe(result.probe),
         "cost": None if result.cost is None else _cost(result.cost),
         "small_boxes": {

@@ -27,7 +27,7 @@ RECALLS = np.linspace(0.0, 1.0, 101)
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """What a detector found on one photograph: (N, 4) boxes in its pixels and (N,) scores."""
+    """What a detector found on one photograph: (N, 4) boxes in its pixels and (N,) scores, the highest first."""
 
     boxes: BoxArray
     scores: Values
@@ -43,12 +43,14 @@ class Matches:
     image : (D,) the image of each detection, the one with the highest score first
     scores : (D,) in this order
     hits : (T, D) bool, whether it finds a box at each of `OVERLAPS`
+    box : (D,) the box of its image that it finds at an overlap of .5, -1 for none
     """
 
     marked: NDArray[np.int64]
     image: NDArray[np.int64]
     scores: Values
     hits: NDArray[np.bool_]
+    box: NDArray[np.int64]
 
     @property
     def ap50(self) -> float:
@@ -64,6 +66,13 @@ class Matches:
     def recall(self) -> float:
         """Share of the boxes that are found at an overlap of .5."""
         return float(self.hits[0].sum() / self.marked.sum())
+
+    @property
+    def best_score(self) -> float:
+        """The score from which on F1 is greatest: right boxes against missed and false ones; infinite without any."""
+        right = np.cumsum(self.hits[0])
+        quality = 2 * right / (np.arange(1, len(right) + 1) + self.marked.sum())
+        return float(self.scores[quality.argmax()]) if right.any() else float("inf")
 
     @property
     def curve(self) -> Values:
@@ -143,12 +152,17 @@ def match_detections(images: Sequence[ImageBoxes], found: Sequence[Detections]) 
     of_images = [one for one in compared.evalImgs if one is not None]  # None without boxes and detections
     scores = np.concatenate([np.empty(0), *(one["dtScores"] for one in of_images)])
     order = np.argsort(-scores, kind="stable")
-    hits = [np.empty((len(OVERLAPS), 0)), *(one["dtMatches"] for one in of_images if len(one["dtScores"]))]
+    finds = [np.empty((len(OVERLAPS), 0)), *(one["dtMatches"] for one in of_images if len(one["dtScores"]))]
+    found_ids = np.concatenate(finds, axis=1)[:, order].astype(np.int64)  # of the boxes, from 1 on; 0 for none
+    image = np.concatenate([np.empty(0, np.int64), *(_same(one) for one in of_images)])[order]
+    counts = np.array([len(one.boxes) for one in images], np.int64)
+    before = np.cumsum(counts) - counts
     return Matches(
-        marked=np.array([len(one.boxes) for one in images], np.int64),
-        image=np.concatenate([np.empty(0, np.int64), *(_same(one) for one in of_images)])[order],
+        marked=counts,
+        image=image,
         scores=scores[order],
-        hits=(np.concatenate(hits, axis=1) > 0)[:, order],
+        hits=found_ids > 0,
+        box=np.where(found_ids[0] > 0, found_ids[0] - 1 - before[image], -1),
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -65,23 +66,29 @@ class Example:
 
 @dataclass(frozen=True, eq=False)
 class Spread:
-    """How features are distributed: the mean of every channel, (C,), and one deviation common to all."""
+    """How features are distributed: the mean of every channel, (C,), and the deviation common to its stage, (C,)."""
 
     means: FloatArray
-    deviation: float
+    deviations: FloatArray
 
     def centred(self, values: NDArray[np.float16]) -> FloatArray:
         """(h, w, C) features about 0, with deviations about 1."""
-        return (values.astype(np.float32) - self.means) / np.float32(self.deviation)
+        return (values.astype(np.float32) - self.means) / self.deviations
 
 
-def spread_of(maps: Sequence[NDArray[np.float16]]) -> Spread:
-    """How the features of all cells of some maps, at least one, are distributed."""
+def spread_of(maps: Sequence[NDArray[np.float16]], stages: Sequence[int]) -> Spread:
+    """How the features of all cells of some maps, at least one, are distributed.
+
+    Parameters
+    ----------
+    stages : how many channels belong to each stage
+    """
     cells = sum(one.shape[0] * one.shape[1] for one in maps)
     means = np.sum([one.sum(axis=(0, 1), dtype=np.float64) for one in maps], axis=0) / cells
-    squares = sum(float(np.square(one - means).sum()) for one in maps)
-    deviation = np.sqrt(squares / (cells * len(means)))
-    return Spread(means.astype(np.float32), float(deviation) or 1.0)
+    squares = np.sum([np.square(one - means).sum(axis=(0, 1)) for one in maps], axis=0)
+    edges = np.cumsum([0, *stages])
+    deviations = [np.sqrt(squares[low:high].mean() / cells) or 1.0 for low, high in pairwise(edges)]
+    return Spread(means.astype(np.float32), np.repeat(deviations, stages).astype(np.float32))
 
 
 class Detector:
@@ -92,10 +99,12 @@ class Detector:
     shape : (rows, columns, channels) of the largest map
     recipe : how it is built and trained
     seed : of its start, the order of the photographs and what is left out of them
+    stages : how many channels belong to each stage, where they come from several
     """
 
-    def __init__(self, shape: tuple[int, int, int], recipe: Recipe, seed: int) -> None:
+    def __init__(self, shape: tuple[int, int, int], recipe: Recipe, seed: int, stages: Sequence[int] = ()) -> None:
         self._shape = shape
+        self._stages = stages or shape[-1:]
         self._recipe = recipe
         self._seed = seed
         with BUILDING:
@@ -109,7 +118,7 @@ class Detector:
             self._read = _reading(self._head, shape)
         self._variables = [*self._head.variables, *self._optimizer.variables]
         self._start = [variable.numpy() for variable in self._variables]
-        self._spread = Spread(np.zeros(shape[-1], np.float32), 1.0)
+        self._spread = Spread(np.zeros(shape[-1], np.float32), np.ones(shape[-1], np.float32))
 
     def fit(self, examples: Sequence[Example], on_epoch: Callable[[int], None]) -> None:
         """Forget everything and learn from photographs.
@@ -122,7 +131,7 @@ class Detector:
         for variable, value in zip(self._variables, self._start, strict=True):
             variable.assign(value)
         recipe, random = self._recipe, np.random.default_rng(self._seed)
-        self._spread = spread_of([one.values for one in examples])
+        self._spread = spread_of([one.values for one in examples], self._stages)
         steps = recipe.epochs * -(-len(examples) // recipe.batch)
         done = 0
         for epoch in range(recipe.epochs):

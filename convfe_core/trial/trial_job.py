@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from convfe_core.backbones.backbone import Backbone, freeze_network
+from convfe_core.backbones.backbone import Backbone
 from convfe_core.backbones.network import weight_path
 from convfe_core.backbones.precision import Precision, explain_kept, require_same_arithmetic
 from convfe_core.base.errors import AnnotationError
@@ -38,6 +38,7 @@ from convfe_core.model_files.saved_model_folder import model_stamp
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo
 from convfe_core.trial.detector import Detector, Example, Recipe
 from convfe_core.trial.features import StoredFeatures, remove_features, require_disk, store_features
+from convfe_core.trial.stages import ADDED, freeze_stages
 from convfe_core.trial.targets import cell_places, detector_targets
 
 FOLDS = 5
@@ -66,7 +67,7 @@ class TrialOptions:
 
     Attributes
     ----------
-    size, tap, precision : as of a ranking
+    size, tap, precision : as of a ranking; the tap may also be `convfe_core.trial.stages.ADDED`
     seed : of the photographs that are drawn, of the folds and of all heads
     images : most photographs that are taken
     recipe : of the heads
@@ -82,9 +83,10 @@ class TrialOptions:
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A loaded backbone, and whom to tell what is done with it."""
+    """A loaded backbone, how many channels belong to each of its stages, and whom to tell what is done with it."""
 
     backbone: Backbone
+    stages: tuple[int, ...]
     tell: Callable[[str], None]
 
 
@@ -157,11 +159,11 @@ class TrialJob:
         require_same_arithmetic(options.precision, self.bfloat16)
         if one.seed is None:
             weight_path(one.spec, lambda phrase, _share: tell(phrase))  # others may compute meanwhile
-        make = partial(freeze_network, precision=options.precision, fold="spend")
+        make = partial(freeze_stages, tap=options.tap, precision=options.precision)
         with MACHINE.passing(lambda before: tell(waiting_words(before))):
-            loaded = one.load(make, options.tap, self.make_room, tell)
+            loaded, stages = one.load(make, "auto" if options.tap == ADDED else options.tap, self.make_room, tell)
         require_disk(loaded, [self.dataset.images[place] for place in self.places], options.size)
-        return Candidate(loaded, tell)
+        return Candidate(loaded, stages, tell)
 
     def remark(self, loaded: Candidate) -> str | None:
         """What to know about its maps, and why it computes in float32 though bfloat16 was asked for."""
@@ -253,7 +255,8 @@ class _Trial:
         if not self._places:
             return
         rows, columns = np.max([places.shape for places in self._places.values()], axis=0).tolist()
-        self._detector = Detector((rows, columns, loaded.backbone.channels), job.options.recipe, job.options.seed)
+        shape = rows, columns, loaded.backbone.channels
+        self._detector = Detector(shape, job.options.recipe, job.options.seed, loaded.stages)
 
     def fold(self, members: range, tell: Callable[[], None]) -> list[Row]:
         """Search the photographs of one fold with a head that has learnt from all others."""

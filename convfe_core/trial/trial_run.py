@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from convfe_core.backbones.precision import computes_in_bfloat16
-from convfe_core.base.errors import AnnotationError, ConvfeError
+from convfe_core.base.errors import AnnotationError, ConvfeError, SpecError
 from convfe_core.base.folders import Folder, LocalFolder
 from convfe_core.base.pace import Pace, Tell, tell_nobody
 from convfe_core.base.wording import counted
@@ -24,8 +26,11 @@ from convfe_core.jobs.weight_pass import Pass
 from convfe_core.scoring.bootstrap import Estimate, interval
 from convfe_core.scoring.trial_scores import FEWEST_TRIAL_IMAGES, TrialScores
 from convfe_core.trial.average_precision import Detections, Matches, match_detections
-from convfe_core.trial.trial_job import SCHEMA, TrialJob, TrialOptions
+from convfe_core.trial.stages import ADDED, STAGES
+from convfe_core.trial.trial_job import SCHEMA, TRIAL_IMAGES, TrialJob, TrialOptions
 
+IMAGE_SECONDS = 1.2
+"""What a trial takes for an image on one core, all folds together, with a map of 10 x 10 cells."""
 CONTROL_SEED = 0
 """Of the untrained weights that a trained backbone is compared with."""
 
@@ -48,6 +53,12 @@ class Tried:
     images: Sequence[ImageBoxes]
     detections: Sequence[Detections]
     matches: Matches
+
+
+def expected_minutes(dataset: Dataset, specs: Sequence[Spec], *, control: bool, cores: int) -> int:
+    """About how long trials take, at least a minute."""
+    images = min(TRIAL_IMAGES, sum(len(image.boxes) > 0 for image in dataset.images))
+    return max(1, round(IMAGE_SECONDS * images * sum(len(_passes_of(spec, control)) for spec in specs) / cores / 60))
 
 
 class TrialRun:
@@ -80,8 +91,7 @@ class TrialRun:
     ) -> None:
         self.options = options
         self._dataset = dataset
-        self._control = control
-        self._passes = {spec: self._passes_of(spec) for spec in specs}
+        self._passes = {spec: _passes_of(spec, control) for spec in specs}
         by_name = {one.name: one for passes in self._passes.values() for one in passes}
         self._parts = Parts(work, SCHEMA)
         local = self._parts.folder.path / "features" if isinstance(self._parts.folder, LocalFolder) else None
@@ -91,6 +101,17 @@ class TrialRun:
         self._tell = on_progress
         self._pace = Pace(sum(map(self.work, specs)), clock)
         self._errors: dict[Spec, ConvfeError | None] = {}  # None for what went well
+        self._elsewhere = partial(
+            TrialRun,
+            dataset,
+            control=False,
+            work=work,
+            keep_features=keep_features,
+            engine=engine,
+            on_progress=on_progress,
+            clock=clock,
+            make_room=make_room,
+        )
 
     def work(self, spec: Spec) -> int:
         """How many images its trial takes, those of its control included."""
@@ -126,9 +147,18 @@ class TrialRun:
             return replace(own, scores=replace(own.scores, control=control.scores))
         return own
 
-    def _passes_of(self, spec: Spec) -> list[Pass]:
-        own = Pass(spec)
-        return [own, Pass(spec, CONTROL_SEED)] if self._control and own.trained else [own]
+    def by_stage(self, spec: Spec) -> dict[str, Tried]:
+        """Try a detector on one backbone at each stage that it has, and on all added up, without controls.
+
+        Raises
+        ------
+        ConvfeError : why it cannot be tried
+        """
+        found = {}
+        for tap in (*STAGES, ADDED):
+            with suppress(SpecError):  # it has no such stage
+                found[tap] = self._elsewhere([spec], replace(self.options, tap=tap)).result(spec)
+        return found
 
     def _tried(self, one: Pass) -> Tried:
         """Put together what a finished pass found."""
@@ -169,3 +199,9 @@ class TrialRun:
         if all(row["cells"] == 1 for row in rows):
             said.append("trial: its map is a single cell, so that one box an image can be found at most")
         return tuple(said)
+
+
+def _passes_of(spec: Spec, control: bool) -> list[Pass]:
+    """A backbone's own pass, and that of its control where its weights are trained."""
+    own = Pass(spec)
+    return [own, Pass(spec, CONTROL_SEED)] if control and own.trained else [own]

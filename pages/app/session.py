@@ -145,6 +145,8 @@ WIDGETS = {
     "dataset_folder": "Rank: a folder of these on this machine",
     "dataset_boxes": "Rank: where the boxes are, if elsewhere",
     "dataset_limit": "Rank: how many images at most",
+    "trial-backbone": "Rank: the backbone whose detector is shown",
+    "rank_trial": "Rank: whether a small detector is tried",
     "rank_control": "Rank: whether untrained controls are computed",
     "rank_probe": "Rank: whether the probes are computed",
     "rank-cost-kind": "Rank: the cost that S is plotted against",

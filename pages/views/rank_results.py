@@ -17,9 +17,10 @@ from convfe_core.datasets.boxes import Dataset
 from convfe_core.photos.letterbox import reduce_photo
 from convfe_core.photos.photo import Photo, read_photo
 from convfe_core.ranking.html_report import best_and_worst, html_report
-from convfe_core.ranking.plots import duel_figure, pareto_figure, separation_figure, size_figure
+from convfe_core.ranking.plots import duel_figure, pareto_figure, recall_figure, separation_figure, size_figure
 from convfe_core.ranking.results import RankResult
 from convfe_core.ranking.tables import table_rows, to_csv, to_json
+from convfe_core.trial.found_boxes import FOUND_LINES, best_and_worst_found, found_boxes, found_png
 from pages.app.guard import guarded_download, redrawn_alone
 from pages.app.process import backbone_pool
 from pages.app.visitor import allowance
@@ -28,6 +29,7 @@ from pages.sidebar.choose_look import ink
 from pages.views.opened import open_in_compare
 
 MOST_OPENED = 8
+TRIED_SHOWN = 3
 COST_NAMES = {"ms_batch_8": "Latency", "flops": "Operations", "params": "Parameters", "memory_mb": "Memory"}
 
 DIAGNOSTICS = {
@@ -129,8 +131,30 @@ def show_result(result: RankResult) -> None:
         st.plotly_chart(size_figure(result, ink()), key="rank-sizes", alt="S on small, medium and large boxes")
         for label, remark in result.remarks:
             st.caption(f"**{plain(label)}**: {remark}.")
+    _trial(result)
     _duel(result)
     _diagnostics(result)
+
+
+def _trial(result: RankResult) -> None:
+    """What the detectors found: their curves, and the images on which one of them does best and worst."""
+    tried = {one.label: one.tried for one in result.results if one.tried is not None}
+    if not tried:
+        return
+    with st.container(border=True):
+        st.markdown("**The trial of a small detector**")
+        st.plotly_chart(recall_figure(result, ink()), key="rank-recall", alt="Precision against recall of each trial")
+        label = st.selectbox("Detector on", list(tried), key="trial-backbone", format_func=plain)
+        st.caption(f"On images that it had not seen, where it does best and worst: {FOUND_LINES}.")
+        numbers = [number for some in best_and_worst_found(tried[label], TRIED_SHOWN) for number in some]
+        for column, number in zip(st.columns(max(len(numbers), 1)), numbers, strict=False):
+            found, name = found_boxes(tried[label], number), tried[label].images[number].image
+            try:
+                photo = read_photo(result.dataset.source.read(name, allowance().images.max_bytes), name)
+            except ConvfeError as error:
+                show_error(error)
+                continue
+            column.image(found_png(photo, found), caption=f"{plain(name)}: {found.in_words}")
 
 
 def _table(result: RankResult) -> None:

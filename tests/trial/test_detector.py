@@ -95,16 +95,23 @@ def test_who_listens_can_end_the_learning(detector, examples):
 def test_features_are_centred_by_channel_and_divided_by_one_deviation():
     maps = [np.random.default_rng(k).normal(k, 1 + k, (3, 4 + k, 5)).astype(np.float16) for k in range(3)]
     cells = np.concatenate([one.reshape(-1, 5) for one in maps]).astype(np.float64)
-    spread = spread_of(maps)
+    spread = spread_of(maps, [5])
     assert spread.means == pytest.approx(cells.mean(axis=0), abs=1e-6)
-    assert spread.deviation == pytest.approx((cells - cells.mean(axis=0)).std(), abs=1e-6)
+    assert spread.deviations == pytest.approx(np.full(5, (cells - cells.mean(axis=0)).std()), abs=1e-6)
     assert spread.centred(maps[1]) == pytest.approx(
-        (maps[1].astype(np.float64) - cells.mean(axis=0)) / spread.deviation, abs=1e-5
+        (maps[1].astype(np.float64) - cells.mean(axis=0)) / spread.deviations, abs=1e-5
     )
 
 
+def test_each_stage_has_a_deviation_of_its_own():
+    one = np.random.default_rng(0).normal(0, [1, 1, 9], (6, 7, 3)).astype(np.float16)
+    centred = spread_of([one], [2, 1]).centred(one)
+    assert centred[..., :2].std() == pytest.approx(1, abs=1e-5)
+    assert centred[..., 2].std() == pytest.approx(1, abs=1e-5)
+
+
 def test_features_that_are_all_alike_are_left_as_zeros():
-    assert not spread_of([np.full((2, 2, 3), 7, np.float16)]).centred(np.full((2, 2, 3), 7, np.float16)).any()
+    assert not spread_of([np.full((2, 2, 3), 7, np.float16)], [3]).centred(np.full((2, 2, 3), 7, np.float16)).any()
 
 
 def test_boxes_that_overlap_a_better_one_are_dropped():

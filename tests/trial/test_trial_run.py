@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import pickle
+import signal
+import subprocess
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from convfe_core.base.errors import AnnotationError, ConvfeError, MemoryLimitError, ModelFileError
+from convfe_core.backbones.network import open_network
+from convfe_core.base.errors import AnnotationError, ConvfeError, MemoryLimitError, ModelFileError, SpecError
 from convfe_core.base.pace import Progress
 from convfe_core.catalog.specs import Spec, parse_spec
+from convfe_core.cli.commands import main
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.jobs.shards import Shard
+from convfe_core.maps.every_layer import read_layers
 from convfe_core.maps.input_size import Size
 from convfe_core.scoring.bootstrap import interval
 from convfe_core.trial import features, trial_job
 from convfe_core.trial.average_precision import match_detections
 from convfe_core.trial.detector import Recipe
+from convfe_core.trial.stages import ADDED, freeze_stages
 from convfe_core.trial.trial_job import FOLDS, TrialJob, TrialOptions, folds
 from convfe_core.trial.trial_run import TrialRun, Tried
+from tests.conftest import ROOT, posix
+from tests.support.builders import photo, voc_folder
 from tests.support.rankings import SMALL, dataset, patches
 
 QUICK = TrialOptions(size=Size("64"), recipe=Recipe(width=8, groups=2, epochs=2))
@@ -73,6 +85,7 @@ def test_the_same_seed_gives_the_same_boxes_and_another_does_not(data, undisturb
     assert numbers(tried(data, options=other)) != numbers(undisturbed)
 
 
+@pytest.mark.slow
 def test_a_trained_backbone_is_tried_beside_its_control_and_an_untrained_one_alone(data):
     assert tried(data, control=True).scores.control is not None
     assert tried(data, parse_spec(f"{SMALL}:untrained"), control=True).scores.control is None
@@ -99,6 +112,7 @@ def test_a_run_that_was_killed_goes_on_with_the_fold_that_it_was_at(data, undist
     assert said == []
 
 
+@pytest.mark.slow
 def test_features_are_removed_unless_they_are_to_be_kept(data, tmp_path):
     tried(data, work=tmp_path / "a")
     assert not [*tmp_path.rglob("*.features")]
@@ -106,6 +120,7 @@ def test_features_are_removed_unless_they_are_to_be_kept(data, tmp_path):
     assert len([*tmp_path.rglob("*.features")]) == 1
 
 
+@pytest.mark.slow
 def test_features_in_several_files_are_those_in_one(data, undisturbed, monkeypatch, tmp_path):
     monkeypatch.setattr(features, "IMAGES_A_FILE", 4)
     found = tried(data, work=tmp_path, keep_features=True)
@@ -113,6 +128,7 @@ def test_features_in_several_files_are_those_in_one(data, undisturbed, monkeypat
     assert match_detections(data.images, found.detections).marked.sum() == 11
 
 
+@pytest.mark.slow
 def test_a_worker_elsewhere_computes_the_same_rows(data, undisturbed):
     job = TrialJob(data, QUICK, {SMALL: trial_job.Pass(SPEC)}, bfloat16=False)
     (shard,) = job.shards(job.passes[SMALL])
@@ -173,12 +189,39 @@ def test_features_that_take_too_much_room_are_refused(data, monkeypatch):
         tried(data)
 
 
+@pytest.mark.slow
 def test_other_backbones_go_on_where_one_cannot_be_tried(data, tmp_path):
     specs: Sequence[Spec] = [own_model(tmp_path, weight=np.nan), SPEC]
     run = TrialRun(data, specs, QUICK, control=False)
     with pytest.raises(ConvfeError):
         run.result(specs[0])
     assert run.result(SPEC).scores.images == 11
+
+
+@pytest.mark.slow
+def test_a_backbone_is_tried_at_each_stage_and_at_all_added_up(data):
+    run = TrialRun(data, [SPEC], QUICK, control=False)
+    found = run.by_stage(SPEC)
+    assert [*found] == ["C3", "C4", "C5", ADDED]
+    assert numbers(found["C4"]) == numbers(tried(data, options=replace(QUICK, tap="C4")))
+    assert numbers(found[ADDED]) != numbers(found["C3"])
+
+
+def test_stages_added_up_are_one_behind_the_other_on_the_cells_of_the_finest():
+    image = photo(64, 96)
+    one = open_network(parse_spec(f"{SMALL}:untrained"))
+    read = read_layers([one.at(name) for name in ("C3", "C4", "C5")]).whole(image, Size("image"))
+    c3, c4, c5 = (found.components for found in read)
+    backbone, channels = freeze_stages(one, ADDED, "float32")
+    assert channels == (c3.shape[-1], c4.shape[-1], c5.shape[-1])
+    added = backbone.run(image.pixels[None], np.eye(sum(channels), dtype=np.float32))[2][0]
+    expected = [c3, *(each.repeat(k, axis=0).repeat(k, axis=1) for each, k in ((c4, 2), (c5, 4)))]
+    assert added == pytest.approx(np.concatenate(expected, axis=-1), abs=1e-4)
+
+
+def test_a_network_without_stages_cannot_have_them_added(tmp_path):
+    with pytest.raises(SpecError, match="two or more of the stages C3, C4, C5"):
+        freeze_stages(open_network(own_model(tmp_path, weight=0.1)), ADDED, "float32")
 
 
 def own_model(folder: Path, weight: float, strides: int = 16) -> Spec:
@@ -193,3 +236,29 @@ def own_model(folder: Path, weight: float, strides: int = 16) -> Spec:
     )
     model.save(folder / "broken.keras")
     return parse_spec(f"Broken={folder / 'broken.keras'}")
+
+
+@posix
+@pytest.mark.slow
+def test_a_ranking_with_a_trial_that_is_killed_ends_with_the_same_numbers(tmp_path):
+    where = voc_folder(tmp_path / "in", 10)
+
+    def arguments(name: str) -> list[str]:
+        parts, report = tmp_path / f"{name}-parts", tmp_path / f"{name}.json"
+        wanted = ["--backbone", SMALL, "--size", "64", "--no-control", "--no-probe", "--trial"]
+        return ["rank", str(where), *wanted, "--parts", str(parts), "--json", str(report)]
+
+    assert main(arguments("quiet")) == 0
+    for folds_done in (1, 3):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "convfe_core.cli", *arguments("killed")], cwd=ROOT, stderr=subprocess.DEVNULL
+        )
+        while process.poll() is None and len([*(tmp_path / "killed-parts").glob("*.piece")]) < folds_done:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.01)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    assert main(arguments("killed")) == 0
+    quiet, killed = (json.loads((tmp_path / f"{name}.json").read_bytes()) for name in ("quiet", "killed"))
+    trials = [found["backbones"][0]["trial"] for found in (quiet, killed)]
+    assert {**trials[0], "seconds": 0} == {**trials[1], "seconds": 0}
