@@ -198,9 +198,10 @@ def _rank_one(
     scores: BackboneScores, usable: NDArray[np.bool_], probed: NDArray[np.bool_], reduction: str, seed: int
 ) -> RankedBackbone:
     """Everything of one backbone, over the images that all can use with their maps, and with their probes."""
-    own = scores.usable
+    own, trial = scores.usable, scores.trial
+    beaten = None if trial is None else _trial_beats_control(trial, scores.trained)
     if not (own & usable).any():
-        return RankedBackbone(scores.label, int(own.sum()), {}, {}, None, trial=scores.trial)
+        return RankedBackbone(scores.label, int(own.sum()), {}, {}, None, None, trial, beaten)
     separation = {name: _separation(m, usable, scores.trained, seed) for name, m in scores.maps.items()}
     probe = scores.cell_probe
     if probe is not None and not (probe.usable & probed).any():
@@ -212,8 +213,8 @@ def _rank_one(
         by_size={name: _size_score(values[usable], seed) for name, values in scores.by_size.items()},
         beats_control=separation[reduction].beats_control,
         cell_probe=None if probe is None else _separation(probe, probed, scores.trained, seed),
-        trial=scores.trial,
-        trial_beats_control=None if scores.trial is None else _trial_beats_control(scores.trial, scores.trained),
+        trial=trial,
+        trial_beats_control=beaten,
     )
 
 
