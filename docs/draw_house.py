@@ -27,6 +27,7 @@ WINGS = (
     "serving",
     "inspection",
     "jobs",
+    "trial",
     "ranking",
     "cli",
 )

@@ -177,11 +177,16 @@ def rank_backbones(options: argparse.Namespace) -> int:
     from convfe_core.ranking.run import RankRun
     from convfe_core.ranking.score_rows import work_folder
     from convfe_core.ranking.tables import skipped_in_words, to_text
+    from convfe_core.trial.trial_job import TRIAL_IMAGES
 
     for kind in REPORTS:
         path = getattr(options, kind)
         if path is not None and not path.parent.is_dir():
             raise SpecError(f"Expected a folder that exists for --{kind}. Received: {path}.")
+    if options.keep_features and not (options.trial and options.parts):
+        raise SpecError("Expected --trial and --parts DIR beside --keep-features, which leaves features in DIR.")
+    if options.trial_stages and not (options.trial and len(options.backbones) == 1):
+        raise SpecError("Expected --trial and a single --backbone beside --trial-stages.")
     specs = choose_preprocessing([parse_spec(text) for text in options.backbones], options.preprocessing)
     engine = _engine(options, specs)
     settings = RankOptions(
@@ -192,6 +197,10 @@ def rank_backbones(options: argparse.Namespace) -> int:
         reduction=options.map,
         seed=options.seed,
         precision=parse_precision(options.precision),
+        trial=options.trial,
+        trial_stages=options.trial_stages,
+        trial_images=options.trial_images or TRIAL_IMAGES,
+        keep_features=options.keep_features,
     )
     if settings.precision != "float32":
         print(f"{settings.precision}: {explain_precision(settings.precision)}", file=sys.stderr)

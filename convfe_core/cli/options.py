@@ -105,8 +105,23 @@ def make_parser() -> argparse.ArgumentParser:
     rank.add_argument("--map", choices=("mean", "max"), default="mean", help="which map ranks (default: mean)")
     rank.add_argument("--limit", type=_positive, metavar="N", help="only the first N images that have boxes")
     rank.add_argument("--seed", type=int, default=0, metavar="N", help="of all random choices (default: 0)")
-    rank.add_argument("--no-probe", action="store_true", help="leave out the box probe")
+    rank.add_argument("--no-probe", action="store_true", help="leave out the cell probe and the box probe")
     rank.add_argument("--no-control", action="store_true", help="leave out the untrained controls")
+    rank.add_argument("--trial", action="store_true", help="try a small detector on each backbone, which takes minutes")
+    rank.add_argument(
+        "--trial-images",
+        type=_positive,
+        metavar="N",
+        help="try it on no more than N images, drawn by the seed (default: 400)",
+    )
+    rank.add_argument(
+        "--trial-stages",
+        action="store_true",
+        help="beside --trial of one backbone: try it at C3, C4 and C5, too, and at these added up; C3 takes longest",
+    )
+    rank.add_argument(
+        "--keep-features", action="store_true", help="leave the features of a trial in the folder of --parts"
+    )
     rank.add_argument(
         "--parts",
         type=_where,

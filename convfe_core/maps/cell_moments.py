@@ -49,9 +49,16 @@ class CellMoments:
         return self._with(self._sums - other._sums)
 
     def _with(self, sums: Moments64) -> CellMoments:
-        made = CellMoments(self.channels)
+        made = CellMoments(len(sums) - 2)
         made._sums = sums
         return made
+
+    def along(self, directions: Moments64) -> CellMoments:
+        """The sums of the features' components along (C, k) directions, with the same targets."""
+        lift = np.zeros((len(self._sums), directions.shape[1] + 2))
+        lift[:-2, :-2] = directions
+        lift[-2:, -2:] = np.eye(2)
+        return self._with(lift.T @ self._sums @ lift)
 
     @property
     def channels(self) -> int:

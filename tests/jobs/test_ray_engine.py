@@ -20,21 +20,28 @@ import pytest
 
 from convfe_core.backbones.network import open_network
 from convfe_core.base.errors import EngineError, SpecError
+from convfe_core.base.file_sets import open_files
 from convfe_core.base.folders import RemoteFolder
 from convfe_core.base.pace import Pace, Progress
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.cli import commands as cli
 from convfe_core.cli.commands import main
 from convfe_core.cli.progress_lines import ProgressLines
+from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.jobs import ray_engine
 from convfe_core.jobs import shards as shards_module
+from convfe_core.jobs.local_engine import LocalEngine
 from convfe_core.jobs.parts import Parts
 from convfe_core.jobs.ray_cluster import package_versions
 from convfe_core.jobs.ray_engine import ATTEMPTS, LOST, RayEngine
 from convfe_core.jobs.ray_workers import Workers
+from convfe_core.maps.input_size import Size
+from convfe_core.trial.detector import Recipe
+from convfe_core.trial.trial_job import TrialOptions
+from convfe_core.trial.trial_run import TrialRun
 from tests.conftest import ROOT, posix
 from tests.jobs.squares import Squares, shards
-from tests.support.builders import noise, png
+from tests.support.builders import noise, png, voc_folder
 from tests.support.object_store import filled
 from tests.support.rankings import patches
 from tests.support.servers import free_port
@@ -350,3 +357,17 @@ def test_options_for_ray_alone_are_refused_for_the_local_engine(
 ) -> None:
     assert main(["rank", str(dataset), "--backbone", "TinyMobileNet", "--workers", "2"]) == 2
     assert "Expected --engine ray beside --workers." in capsys.readouterr().err
+
+
+def test_a_trial_is_a_task_for_each_backbone_and_gives_the_local_numbers(here: Any, tmp_path: Path) -> None:
+    data = read_dataset(open_files(voc_folder(tmp_path, 6)))
+    specs = [parse_spec("TinyMobileNet"), parse_spec("TinyMobileNet:untrained")]
+    options = TrialOptions(size=Size("64"), recipe=Recipe(width=8, groups=2, epochs=2))
+    engines = LocalEngine(), RayEngine(workers=SMALL)
+    local, elsewhere = (TrialRun(data, specs, options, control=False, engine=engine) for engine in engines)
+    elsewhere.compute(specs)
+    for spec in specs:
+        one, other = local.result(spec), elsewhere.result(spec)
+        assert [found.boxes.tolist() for found in one.detections] == [
+            found.boxes.tolist() for found in other.detections
+        ]

@@ -262,6 +262,27 @@ def test_ranking_names_a_leader_and_shows_table_and_plots(
 
 
 @pytest.mark.slow
+def test_a_trial_says_beforehand_how_long_it_takes_and_then_shows_what_it_found(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CONVFE_HOSTED", "0")
+    app.query_params["backbones"] = "TinyMobileNet"
+    app.run()
+    app.switch_page("pages/rank.py").run()
+    app.text_input(key="dataset_folder").set_value(str(voc_folder(tmp_path / "squares", images=6))).run()
+    app.toggle(key="rank_control").set_value(False)
+    app.toggle(key="rank_probe").set_value(False)
+    assert app.toggle(key="rank_trial").label == "Try a small detector, about 1 minute"
+    app.toggle(key="rank_trial").set_value(True)
+    app.button(key="rank_start").click().run()
+    assert not app.exception
+    assert app.dataframe[0].value["AP50"].notna().all()
+    assert "TinyMobileNet, AP50 0." in " ".join(charts(app))
+    assert app.selectbox(key="trial-backbone").value == "TinyMobileNet"
+    assert any("trial on 6 images" in caption.value for caption in app.caption)
+
+
+@pytest.mark.slow
 def test_a_ranking_in_fast_arithmetic_says_so(app: AppTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CONVFE_HOSTED", "0")
     folder = voc_folder(tmp_path / "squares", images=4)
