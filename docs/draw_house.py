@@ -28,6 +28,7 @@ WINGS = (
     "serving",
     "inspection",
     "jobs",
+    "trial",
     "ranking",
     "cli",
 )

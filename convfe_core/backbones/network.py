@@ -18,9 +18,9 @@ import numpy as np
 
 from convfe_core.backbones.batch_norm_folding import Fold, fold_model
 from convfe_core.backbones.frozen_graph import profiled_flops, trace
-from convfe_core.backbones.model_runs import about_model, guarded
 from convfe_core.base.arrays import FloatArray, PixelArray
 from convfe_core.base.errors import SpecError
+from convfe_core.base.model_runs import about_model, guarded
 from convfe_core.base.onnx_files import is_onnx
 from convfe_core.catalog.architectures import Architecture
 from convfe_core.catalog.builders import build_model

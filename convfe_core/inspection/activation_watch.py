@@ -21,13 +21,11 @@ class Activity:
     Attributes
     ----------
     layer : that applies it
-    depth : its place among the network's layers
     silent : share of its channels that are never above zero; 0 where it lets negative values pass
     capped : share of its values at its cap; 0 where it has none
     """
 
     layer: str
-    depth: int
     silent: float
     capped: float
 
@@ -37,12 +35,12 @@ class ActivityWatch:
 
     def __init__(self, network: Network) -> None:
         self._layers = [
-            (depth, layer, tensor, channels)
-            for depth, layer in enumerate(layers_of(network))
+            (layer, tensor, channels)
+            for layer in layers_of(network)
             for tensor, channels in layer.outputs
             if layer.rectifies or layer.cap
         ]
-        self.tensors = [tensor for _, _, tensor, _ in self._layers]
+        self.tensors = [tensor for _, tensor, _ in self._layers]
         self.rows: list[FloatArray] = []
 
     def reduce(self, values: list[Any]) -> Any:
@@ -53,7 +51,7 @@ class ActivityWatch:
         highest = [tf.reduce_max(value, [1, 2]) for value in maps]
         capped = [
             tf.reduce_mean(tf.cast(tf.abs(value) >= (layer.cap or np.inf) * _AT_CAP, tf.float32), [1, 2, 3])
-            for value, (_, layer, _, _) in zip(maps, self._layers, strict=True)
+            for value, (layer, _, _) in zip(maps, self._layers, strict=True)
         ]
         return tf.concat([*highest, tf.stack(capped, 1)], 1)
 
@@ -63,10 +61,10 @@ class ActivityWatch:
             return []
         rows = np.stack(self.rows)
         count = len(self._layers)
-        ends = np.cumsum([channels for _, _, _, channels in self._layers])[:-1]
+        ends = np.cumsum([channels for _, _, channels in self._layers])[:-1]
         highest = np.split(rows[:, :-count].max(axis=0), ends)
         capped = rows[:, -count:].mean(axis=0)
         return [
-            Activity(layer.name, depth, float((most <= 0).mean()) if layer.rectifies else 0.0, float(share))
-            for (depth, layer, _, _), most, share in zip(self._layers, highest, capped, strict=True)
+            Activity(layer.name, float((most <= 0).mean()) if layer.rectifies else 0.0, float(share))
+            for (layer, _, _), most, share in zip(self._layers, highest, capped, strict=True)
         ]
