@@ -55,8 +55,8 @@ def _enlarged(stages: list[Network]) -> Network:
     finest = stages[0]
     if not isinstance(finest, KerasNetwork):
         raise SpecError(
-            f"Expected a Keras model for a head on several stages. Received: {finest.label}, an ONNX file; choose one of "
-            f"its stages, as {finest.tap.name}."
+            f"Expected a Keras model for a head on several stages. Received: {finest.label}, an ONNX file; choose one "
+            f"of its stages, as {finest.tap.name}."
         )
     with BUILDING:
         tensors = [finest.tensor]

@@ -12,6 +12,7 @@ import pytest
 
 from convfe_core.backbones.backbone import Backbone, freeze_network, load_backbone
 from convfe_core.backbones.network import Network, open_network
+from convfe_core.backbones.snippet import write_snippet
 from convfe_core.base.errors import ModelFileError, SpecError
 from convfe_core.catalog.specs import Spec, parse_spec
 from convfe_core.cli.commands import main
@@ -75,7 +76,7 @@ def test_stages_and_whole_features_are_those_of_the_keras_model(both):
     ):
         assert apart(one.max, other.max) < 1e-4
     (one,), (other,) = (way.layer("C4").whole(shown, Size("160")) for way in (keras_way, onnx_way))
-    assert apart(one.features, other.features) < 1e-4
+    assert apart(one.components, other.components) < 1e-4
 
 
 def test_its_cost_is_counted_from_the_graph(both):
@@ -233,6 +234,20 @@ def test_the_command_line_writes_its_maps(tmp_path, capsys):
     with np.load(archive) as maps:
         assert maps["max"].shape == (8, 12)
         assert str(maps["tap"]) == "relu3"
+
+
+def test_the_program_to_take_along_gives_the_same_maps_without_convfe(tmp_path, both):
+    network = both[1]
+    spec = spec_of(tmp_path / "unused.onnx", network)
+    (tmp_path / "unused.onnx").write_bytes(network.model.proto.SerializeToString())
+    program: dict[str, object] = {"__name__": "taken"}
+    exec(write_snippet(network, spec, 160, "convfe maps"), program)
+    photo_file = tmp_path / "one.png"
+    photo_file.write_bytes(png(load_sample("chelsea").pixels))
+    found = program["extractor"](program["read"](photo_file), training=False)["map"]
+    (whole,) = EveryLayer(network).layer().whole(load_sample("chelsea"), Size("160"))
+    rows, columns = whole.components.shape[:2]
+    np.testing.assert_allclose(found[0, :rows, :columns], whole.components, rtol=1e-3, atol=1e-4)
 
 
 _WITHOUT = """
