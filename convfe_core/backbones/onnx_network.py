@@ -80,7 +80,7 @@ class OnnxNetwork(Network):
         run = OnnxRun(self.model, self.maps, wanted)
 
         def compute(scaled: Any) -> list[Any]:
-            values = tf.numpy_function(run, [scaled], [tf.float32] * len(wanted), stateful=False)
+            values = tf.nest.flatten(tf.numpy_function(run, [scaled], [tf.float32] * len(wanted), stateful=False))
             for value, one in zip(values, wanted, strict=True):
                 value.set_shape((None, None, None, one.channels))
             return [tf.nn.relu(value) if one.capped_by else value for value, one in zip(values, wanted, strict=True)]

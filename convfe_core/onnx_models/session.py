@@ -33,7 +33,9 @@ class OnnxRun:
         self._names = list(dict.fromkeys(one.name for one in wanted))
         options = quiet_options()
         options.enable_cpu_mem_arena = False  # which keeps what the largest picture so far took
-        part = _pruned(graph, maps.before(self._names), self._names, options)
+        part, self._beside = _pruned(graph, maps.before(self._names), self._names)
+        if self._beside:
+            options.add_external_initializers(list(self._beside), list(self._beside.values()))
         self._file = graph.file
         with self._told("load"):
             self._session = onnxruntime.InferenceSession(part, options, providers=providers())
@@ -81,10 +83,11 @@ class OnnxRun:
         return np.ascontiguousarray(value, np.float32)
 
 
-def _pruned(graph: OnnxGraph, nodes: Sequence[Any], outputs: Sequence[str], options: Any) -> bytes:
-    """The part of a model that leads to some tensors, as a model of its own.
+def _pruned(graph: OnnxGraph, nodes: Sequence[Any], outputs: Sequence[str]) -> tuple[bytes, dict[str, Any]]:
+    """The part of a model that leads to some tensors, as a model of its own, and its large weights by name.
 
-    Its large weights are handed over beside it, in the session's options, which saves two copies of them.
+    These are handed over beside it, which saves two copies of them; onnxruntime reads them where they are, so that they
+    must live as long as the session.
     """
     import onnx
     from onnxruntime import OrtValue
@@ -106,11 +109,9 @@ def _pruned(graph: OnnxGraph, nodes: Sequence[Any], outputs: Sequence[str], opti
         named.data_location = onnx.TensorProto.EXTERNAL
         for key, text in (("location", "beside"), ("offset", "0"), ("length", str(values.nbytes))):
             named.external_data.add(key=key, value=text)
-    if beside:
-        options.add_external_initializers(list(beside), list(beside.values()))
     part.graph.node.extend(nodes)
     part.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
-    return bytes(part.SerializeToString())
+    return bytes(part.SerializeToString()), beside
 
 
 _SMALL = 1 << 14
