@@ -10,7 +10,7 @@ from pages.app.session import presenting
 from pages.sidebar.choose_backbones import choose_backbones, choose_precision, choose_size, choose_tap
 from pages.sidebar.choose_images import choose_images, show_need_of_photos
 from pages.sidebar.choose_look import choose_look
-from pages.views.grid import draw_rows, page_of, turn_page_below
+from pages.views.grid import draw_rows, page_of, page_with, show_snippets, turn_page_below
 from pages.views.present import present_one
 
 enter()
@@ -57,9 +57,19 @@ if presenting():
 else:
     shown = page_of(photos)
 failures, progress = st.container(), st.empty()
-work = Work(photos=shown, specs=specs, size=size, slot=progress, precision=precision, tap=tap)
+work = Work(
+    photos=shown,
+    specs=specs,
+    size=size,
+    slot=progress,
+    precision=precision,
+    tap=tap,
+    pictures=look.reductions,
+    together=page_with(photos, shown[0]),
+)
 draw_rows(work, look, presenting=presenting())
 if not presenting():
     turn_page_below(photos)
+    show_snippets(work)
 with failures:
     show_outcome(work)

@@ -39,9 +39,10 @@ except ConvfeError as error:
 
 st.subheader("Stages", anchor=False)
 show_stage_table(stages)
-for photo in page_of(photos):
+shown = page_of(photos)
+for photo in shown:
     with st.spinner(f"{plain(spec.label)}: {plain(photo.name)}"):
-        show_stages(stages, spec, photo, size, look)
+        show_stages(stages, spec, photo, size, look, shown)
 turn_page_below(photos)
 
 st.subheader("One layer, and its channels", anchor=False)

@@ -143,8 +143,24 @@ def write_maps(options: argparse.Namespace) -> int:
         tell=ProgressLines(),
         precision=parse_precision(options.precision),
         engine=_engine(options, specs),
+        reductions=options.reductions,
     )
     return 1 if run.write() else 0
+
+
+def print_snippet(options: argparse.Namespace) -> int:
+    """Print a backbone as a Python program."""
+    from convfe_core.backbones.network import open_network
+    from convfe_core.backbones.snippet import maps_call, write_snippet
+    from convfe_core.catalog.specs import parse_spec
+    from convfe_core.maps.feature_maps import REDUCTIONS
+    from convfe_core.maps.input_size import parse_size
+
+    spec, size = parse_spec(options.spec), parse_size(options.size)
+    network = open_network(spec, options.tap)
+    call = maps_call(spec, size.name, options.tap, "float32", REDUCTIONS)
+    print(write_snippet(network, spec, size.longest_side(network), call), end="")
+    return 0
 
 
 def rank_backbones(options: argparse.Namespace) -> int:
@@ -241,6 +257,7 @@ RUNS: dict[str, Callable[[argparse.Namespace], int]] = {
     "fetch": fetch_specs,
     "doctor": examine_machine,
     "maps": write_maps,
+    "snippet": print_snippet,
     "rank": rank_backbones,
 }
 """What each command of `convfe_core.cli.options` does; returns the exit status."""

@@ -68,14 +68,27 @@ def make_parser() -> argparse.ArgumentParser:
 
     command("doctor", "what is found on this machine, and whether a backbone runs on it")
 
-    maps = command("maps", "write the max and mean maps of images as PNG and NPZ files")
+    maps = command("maps", "write the max and mean maps, or PCA colours, of images as PNG and NPZ files")
     maps.add_argument(
         "paths", nargs="+", type=_where, metavar="PATH", help="an image, or a folder of images; s3://… and the like too"
     )
     add_backbone_options(maps)
     add_tap_option(maps)
+    maps.add_argument(
+        "--reductions",
+        type=_reductions,
+        default=("max", "mean"),
+        metavar="max,mean,pca",
+        help="what to draw (default: max,mean). pca: the three directions in which features vary most, as red, green "
+        "and blue, found on the first 64 images; colours are not classes, nor comparable between backbones",
+    )
     maps.add_argument("--out", type=_where, required=True, metavar="DIR", help="where the files go; or s3://…")
     add_engine_options(maps)
+
+    snippet = command("snippet", "print a backbone as a Python program that makes its features")
+    snippet.add_argument("spec", metavar="SPEC", help="NAME, NAME:untrained, NAME:weights.h5 or LABEL=model.keras")
+    add_size_option(snippet)
+    add_tap_option(snippet)
 
     rank = command("rank", "rank backbones by how well their maps separate boxes")
     rank.add_argument(
@@ -139,17 +152,22 @@ def add_backbone_options(parser: argparse.ArgumentParser) -> None:
         dest="preprocessing",
         help="how the pixels of a file of yours are scaled: 0..255, 0..1, -1..1, or by ImageNet's statistics",
     )
-    parser.add_argument(
-        "--size",
-        default="own",
-        metavar="own|native|image|N",
-        help="longest side: each backbone's working size (default), its native one, the image's, or pixels",
-    )
+    add_size_option(parser)
     parser.add_argument(
         "--precision",
         default="float32",
         metavar="float32|fast",
         help="fast: bfloat16 where the processor has AMX or AVX512_BF16, else float32",
+    )
+
+
+def add_size_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says how large images enter a network."""
+    parser.add_argument(
+        "--size",
+        default="own",
+        metavar="own|native|image|N",
+        help="longest side: each backbone's working size (default), its native one, the image's, or pixels",
     )
 
 
@@ -203,6 +221,16 @@ def _range(text: str) -> tuple[int, int]:
     if found[0] > found[1]:
         raise argparse.ArgumentTypeError("expected the smaller number first")
     return found
+
+
+def _reductions(text: str) -> tuple[str, ...]:
+    """Names of pictures, each once, in the order in which they are drawn."""
+    from convfe_core.maps.feature_maps import PICTURES
+
+    given = {name.strip().lower() for name in text.split(",")}
+    if not given <= set(PICTURES):
+        raise argparse.ArgumentTypeError(f"expected some of {','.join(PICTURES)}, got {text!r}")
+    return tuple(name for name in PICTURES if name in given)
 
 
 def _where(text: str) -> Path | str:

@@ -123,7 +123,7 @@ WIDGETS = {
     "size": "the longest side of what the networks receive",
     "tap": "which feature map of each network",
     "fast": "whether speed may cost some digits",
-    "maps": "max, mean or both",
+    "maps": "which maps are drawn: max, mean, PCA colours",
     "scale": "what shares a colour scale",
     "colours": "the colour map",
     "smooth": "whether maps are drawn smoothly between cells",

@@ -25,6 +25,7 @@ from convfe_core.maps.every_layer import LayerReader
 from convfe_core.maps.extraction import Projected
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.maps.input_size import Size, check_pass
+from convfe_core.maps.pca_colours import colour_whole, extract_coloured_layers
 from convfe_core.photos.photo import Photo
 from convfe_core.serving.map_cache import MapKey
 from convfe_core.user_models.model_card import map_layers
@@ -49,23 +50,44 @@ STAGE_COLUMNS = {
 }
 
 
-def stage_maps(stages: LayerReader, spec: Spec, photo: Photo, size: Size) -> list[FeatureMaps]:
-    """The maps of all stages, computed once a session unless its store is full."""
+def stage_maps(
+    stages: LayerReader, spec: Spec, photo: Photo, size: Size, together: Sequence[Photo] = ()
+) -> list[FeatureMaps]:
+    """The maps of all stages, computed once a session unless its store is full.
+
+    Parameters
+    ----------
+    together : photographs, this one among them, that share the basis of PCA colours; none for maps without
+    """
+
+    def keys(of: Photo) -> list[MapKey]:
+        digests = tuple(one.digest for one in together)
+        return [MapKey(of.digest, spec, f"stage {one.tap.name}", size, together=digests) for one in stages.layers]
+
     store = MAPS.get()
-    keys = [MapKey(photo.digest, spec, f"stage {stage.tap.name}", size) for stage in stages.layers]
-    kept = [maps for key in keys if (maps := store.get(key)) is not None]
-    if len(kept) == len(keys):
+    kept = [maps for key in keys(photo) if (maps := store.get(key)) is not None]
+    if len(kept) == len(stages.layers):
         return kept
-    check_pass(stages.layers[0], photo, size)
-    made = stages.maps(photo, size)
-    for key, maps in zip(keys, made, strict=True):
-        store.put(key, maps)
-    return made
+    needed = together or [photo]
+    for one in needed:
+        check_pass(stages.layers[0], one, size)
+    made = extract_coloured_layers(stages, needed, size) if together else [stages.maps(photo, size)]
+    for one, found in zip(needed, made, strict=True):
+        for key, maps in zip(keys(one), found, strict=True):
+            store.put(key, maps)
+    return made[needed.index(photo)]
 
 
-def show_stages(stages: LayerReader, spec: Spec, photo: Photo, size: Size, look: Look) -> None:
-    """Draw every stage of a photograph in a row, and say what its cells see."""
-    maps = stage_maps(stages, spec, photo, size)
+def show_stages(
+    stages: LayerReader, spec: Spec, photo: Photo, size: Size, look: Look, together: Sequence[Photo]
+) -> None:
+    """Draw every stage of a photograph in a row, and say what its cells see.
+
+    Parameters
+    ----------
+    together : the photographs that are shown, for PCA colours
+    """
+    maps = stage_maps(stages, spec, photo, size, together if "pca" in look.reductions else ())
     panels = 1 + len(maps) * len(look.reductions)
     usual = max(SMALLEST_PANEL, STAGES_WIDTH / panels - 12)
     small = replace(look, panel_width=round(usual * look.panel_width / PANEL_WIDTHS["M"]))
@@ -144,9 +166,9 @@ def _read_layer(reader: LayerReader, spec: Spec, photo: Photo, size: Size) -> Pr
 
 def _show_layer(photo: Photo, found: Projected, look: Look, more: Sequence[str]) -> None:
     """Draw a layer's max and mean maps, and the other collapses that were asked for; cells can be clicked."""
-    maps = found.maps
+    maps = colour_whole(found) if "pca" in look.reductions else found.maps
     tiles = [Tile(name, COLLAPSES[name](found.components), maps.centres_y, maps.centres_x) for name in more]
-    tiles = [Tile(name, getattr(maps, name), maps.centres_y, maps.centres_x) for name in look.reductions] + tiles
+    tiles = [Tile(name, maps.picture(name), maps.centres_y, maps.centres_x) for name in look.reductions] + tiles
     show_figure(tile_figure(photo, tiles, look), key="layer-maps", alt=f"{photo.name} at layer {maps.tap}")
     for name in more:
         st.caption(f"**{name}**: {COLLAPSE_WORDS[name]}.")

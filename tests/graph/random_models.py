@@ -179,7 +179,8 @@ class _Drawing:
         import keras
 
         size, way = (self.number(1, 2), self.number(1, 3)), self.pick(*INTERPOLATIONS)
-        return self.named(keras.layers.UpSampling2D(size, interpolation=way), known)
+        layer = keras.layers.UpSampling2D(size, interpolation=way)
+        return self.named(layer, known, exact=known.exact and way != "nearest")  # which copies a cell to its neighbours
 
     def add_transposed(self, known: Known) -> Known:
         import keras

@@ -1,4 +1,4 @@
-"""Moments over cells are NumPy's weighted ones; what leaves the graph along a direction is what Keras' features give."""
+"""Moments over cells are NumPy's weighted ones; what leaves the graph along directions is what Keras computes."""
 
 import numpy as np
 import pytest

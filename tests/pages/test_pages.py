@@ -104,6 +104,19 @@ def test_one_map_alone_can_be_shown(app: AppTest) -> None:
     assert all("TinyResNet mean" in spec and "TinyResNet max" not in spec for spec in charts(app))
 
 
+def test_pca_colours_are_drawn_for_all_images_and_kept_through_a_change_of_display(app: AppTest) -> None:
+    app.run()
+    app.get_by_key("maps").set_value(["max", "pca"]).run()
+    assert not app.exception
+    assert all("TinyResNet pca" in spec and "TinyResNet mean" not in spec for spec in charts(app))
+    made = {id(maps) for maps in app.session_state["map_store"]._kept.values() if maps.pca is not None}
+    assert made
+    app.toggle(key="present").set_value(True).run()
+    assert not app.exception
+    assert "TinyResNet pca" in charts(app)[0]
+    assert {id(maps) for maps in app.session_state["map_store"]._kept.values() if maps.pca is not None} == made
+
+
 def test_another_size_computes_new_maps(app: AppTest) -> None:
     app.run()
     app.selectbox(key="size").set_value("224").run()
