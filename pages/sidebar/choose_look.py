@@ -66,7 +66,13 @@ def choose_look(presenting: bool = False, *, scopes: bool = True) -> Look:
         "colours",
         "The first ones are perceptually uniform: equal steps in value look equal, also without colour vision.",
     )
-    smoothed = st.toggle("Smooth between cells", key="smooth", bind="query-params")
+    smoothed = st.toggle(
+        "Smooth between cells",
+        value=True,
+        key="smooth",
+        bind="query-params",
+        help="Off: every cell as it is, which is what the numbers are of.",
+    )
     overlay = st.slider(
         "Opacity over the photograph",
         0.2,
