@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 import threading
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -171,27 +170,20 @@ class Elsewhere:
         return LocalEngine().finish(pickle.loads(pickle.dumps(job)), *arguments)
 
 
-@pytest.fixture(scope="module")
-def near() -> dict[str, Any]:
-    """The numbers of a ranking that is computed here."""
-    return to_json(RankRun(dataset(patches(3)), [parse_spec(SMALL)], RankOptions(Size("96"), cost=False)).run())
-
-
-@pytest.mark.parametrize(("cost", "loaded"), [(False, []), (True, [SMALL])])
-def test_where_others_compute_nothing_is_loaded_here_but_for_its_cost(
-    cost: bool, loaded: list[str], near: dict[str, Any]
-) -> None:
+def test_where_others_compute_nothing_is_loaded_here_and_the_numbers_are_the_same() -> None:
     asked: list[str] = []
-    options = RankOptions(Size("96"), cost=cost)
-    found, specs = dataset(patches(3)), [parse_spec(SMALL)]
+    found, specs, options = dataset(patches(3)), [parse_spec(SMALL)], RankOptions(Size("96"), cost=False)
+    far = RankRun(found, specs, options, engine=Elsewhere(), make_room=lambda spec: asked.append(spec.label)).run()
+    assert asked == []
+    assert to_json(far) == to_json(RankRun(found, specs, options).run())
+
+
+def test_where_others_compute_a_backbone_is_loaded_here_for_its_cost() -> None:
+    asked: list[str] = []
+    found, specs, options = dataset(patches(3)), [parse_spec(SMALL)], replace(QUICK, cost=True)
     run = RankRun(found, specs, options, engine=Elsewhere(), make_room=lambda spec: asked.append(spec.label))
-    far, here = to_json(run.run()), deepcopy(near)
-    assert asked == loaded
-    assert (far["backbones"][0].pop("cost") is not None) == cost
-    here["backbones"][0].pop("cost")
-    far["backbones"][0].pop("baselines")
-    here["backbones"][0].pop("baselines")
-    assert far == here
+    assert to_json(run.run())["backbones"][0]["cost"] is not None
+    assert asked == [SMALL]
 
 
 def test_somebody_who_waits_for_the_machine_is_told_and_can_stop() -> None:
@@ -328,29 +320,29 @@ def watch(progress):
     if "image" in progress.doing:
         seen.append((int(progress.doing.split()[1]), resident_mb()))
 folder, work = map(Path, sys.argv[1:])
-options = RankOptions(size=Size("64"), control=False, cost=False)
+options = RankOptions(size=Size("own"), control=False, cost=False)
 result = RankRun(
     read_dataset(open_files(folder)), [parse_spec("MobileNet-0.25:untrained")], options, watch, work=work
 ).run()
-assert result.ranking.usable > 1150
-print(max(mb for images, mb in seen if images <= 500), max(mb for _, mb in seen), resident_mb())
+assert result.ranking.usable > 480
+print(max(mb for images, mb in seen if images <= 200), max(mb for _, mb in seen), resident_mb())
 """
 
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
-    """Once 500 of 1,200 images are through, the other 700 add less than 14 kB each: a picture takes 28 kB decoded.
+    """Once 200 of 500 images are through, the other 300 add less than 24 kB each: a picture takes 28 kB decoded.
 
     What comes after the last one takes room once: 50 MB, most of it for scikit-learn.
     """
     files = {name: data for name, data in patches(50).items() if name.endswith(".png")}
     folder = tmp_path / "in"
     folder.mkdir()
-    for n in range(1200):
+    for n in range(500):
         (folder / f"{n:04}.png").write_bytes(files[f"{n % 50:03}.png"])
         (folder / f"{n:04}.txt").write_text(f"{n % 2} 0.{30 + n % 40} 0.5 0.4 0.4")
     command = [sys.executable, "-c", MEMORY, str(folder), str(tmp_path / "work")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     early, late, end = map(float, done.stdout.split())
-    assert late - early < 10
+    assert late - early < 7
     assert end - early < 50
