@@ -139,9 +139,7 @@ def joined(old: ImageBoxes, new: ImageBoxes) -> ImageBoxes:
     """The boxes of both, those of `new` that `old` has already only once."""
     known = {(*box, label) for box, label in zip(old.boxes.tolist(), old.labels, strict=True)}
     added = [
-        (box, label)
-        for box, label in zip(new.boxes.tolist(), new.labels, strict=True)
-        if (*box, label) not in known
+        (box, label) for box, label in zip(new.boxes.tolist(), new.labels, strict=True) if (*box, label) not in known
     ]
     boxes = np.array([*old.boxes.tolist(), *(box for box, _ in added)], np.float64).reshape(-1, 4)
     return replace(old, boxes=boxes, labels=(*old.labels, *(label for _, label in added)))

@@ -100,4 +100,3 @@ def load_sample(name: str) -> Photo:
             "install scikit-image again from its wheel."
         ) from error
     return read_photo(data, sample.file)
-

@@ -128,8 +128,8 @@ def _in_words(marked: int, usable: int, ranking: Ranking | None) -> str:
         return ranking.verdict.text
     if usable >= FEWEST_FOR_S:
         return (
-            f"{counted(usable, 'image')}: a first look, no winner. One is named from {FEWEST_IMAGES} marked photographs "
-            "on; with so few, intervals look surer than they are."
+            f"{counted(usable, 'image')}: a first look, no winner. One is named from {FEWEST_IMAGES} marked "
+            "photographs on; with so few, intervals look surer than they are."
         )
     if marked >= FEWEST_FOR_S:
         return (

@@ -13,7 +13,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from convfe_core.base.errors import AnnotationError
-from convfe_core.base.file_sets import FolderFiles, UploadedFiles
+from convfe_core.base.file_sets import FolderFiles
 from convfe_core.datasets.boxes import ImageBoxes
 from convfe_core.datasets.marks import (
     PhotoFiles,
@@ -205,8 +205,6 @@ def test_a_photograph_too_large_to_be_handed_on_uncompressed_is_still_read() -> 
     assert Image.open(io.BytesIO(data)).size == (4200, 4200)
 
 
-def test_the_file_is_json_for_every_name() -> None:
+def test_a_name_that_is_no_text_is_written_all_the_same() -> None:
     odd = ImageBoxes("\udcff\n“a”.png", 4, 4, np.array([[0.0, 0, 1, 1]]), ("\udcff",))
-    data = coco_json([odd]).encode()
-    assert json.loads(data)["images"][0]["file_name"] == odd.image
-    assert read_dataset(UploadedFiles([("a.png", png(noise(40, 60))), ("b.json", coco_json([marks(photo(), (1, 2, 3, 4))]).encode())])).box_count == 1
+    assert json.loads(coco_json([odd]).encode())["images"][0]["file_name"] == odd.image
