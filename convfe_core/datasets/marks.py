@@ -185,6 +185,10 @@ class PhotoFiles(FileSet):
         self.names = tuple(sorted(photos))
         self._photos = dict(photos)
 
+    def photo(self, name: str) -> Photo:
+        """One of the photographs as it was given."""
+        return self._photos[name]
+
     def open(self, name: str) -> io.BytesIO:
         """The very pixels, uncompressed where that is no larger than a file may be: each pass opens all photographs."""
         pixels, buffer = self._photos[name].pixels, io.BytesIO()

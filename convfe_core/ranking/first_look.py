@@ -5,7 +5,7 @@ The numbers are those of a ranking run on the same boxes: the same comparison, r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,9 +63,15 @@ class FirstLook:
     ranking: Ranking | None
     text: str
 
-    def best(self, image: str) -> tuple[str, str] | None:
-        """Backbone and map with the highest AUROC on a photograph; None where there are not two to choose from."""
-        found = {(label, name): auroc for (of, label, name), auroc in self.aurocs.items() if of == image}
+    def best(self, image: str, names: Collection[str] = REDUCTIONS) -> tuple[str, str] | None:
+        """Backbone and map with the highest AUROC on a photograph; None where there are not two to choose from.
+
+        Parameters
+        ----------
+        image : the photograph's name
+        names : of the maps to choose from
+        """
+        found = {key[1:]: auroc for key, auroc in self.aurocs.items() if key[0] == image and key[2] in names}
         return max(found, key=lambda key: found[key]) if len(found) > 1 else None
 
 

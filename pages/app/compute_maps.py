@@ -59,6 +59,10 @@ class Work:
             yield photo, found
         self.slot.empty()
 
+    def there(self, photo: Photo) -> list[FeatureMaps]:
+        """The maps of a photograph that need not be computed any more."""
+        return [maps for spec in self.specs if (maps := self._kept(photo, spec)) is not None]
+
     def _key(self, photo: Photo, spec: Spec) -> MapKey:
         return MapKey(photo.digest, spec, self.tap, self.size, self.precision)
 

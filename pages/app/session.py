@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import streamlit as st
 
-from convfe_core.base.arrays import BoxArray
 from convfe_core.photos.letterbox import thumbnail_data_uri
 from convfe_core.photos.photo import Photo
 from convfe_core.serving.map_cache import MapStore
 from pages.app.visitor import allowance
 
 if TYPE_CHECKING:
-    from convfe_core.datasets.boxes import Dataset
+    from convfe_core.datasets.boxes import Dataset, ImageBoxes
     from convfe_core.inspection.doctor import Finding
     from convfe_core.inspection.health_report import HealthReport
     from convfe_core.maps.whole_features import Features
@@ -94,8 +93,16 @@ RANKED_AS: Kept[object] = Kept("ranked_as", "rank", _nothing)
 """Data set, backbones and options of that ranking."""
 OPENED: Kept[list[Photo]] = Kept("opened", "views.opened", list)
 """Photographs that another page sent to Compare."""
-BOXES: Kept[dict[str, BoxArray]] = Kept("boxes", "views.opened", dict)
-"""Their boxes, by digest."""
+BOXES: Kept[dict[str, ImageBoxes]] = Kept("boxes", "views.opened", dict)
+"""Their boxes in the data set that they are from, by digest."""
+MARKS: Kept[dict[str, ImageBoxes]] = Kept("marks", "marks.kept_marks", dict)
+"""Boxes that were drawn, corrected or loaded on Compare, by digest; these take the place of those in a data set."""
+MARKS_SAID: Kept[tuple[str, ...]] = Kept("marks_said", "marks.kept_marks", tuple)
+"""What there is to say of the boxes that came last, such as that one was cut."""
+LOADED_MARKS: Kept[set[str]] = Kept("loaded_marks", "marks.panel", set)
+"""Files of boxes that were read, by the id of their upload."""
+CARRIED: Kept[Dataset | None] = Kept("carried", "sidebar.choose_dataset", _nothing)
+"""What Rank was handed instead of files: photographs that were marked on Compare, or the samples."""
 LAYER_FEATURES: Kept[tuple[object, Features] | None] = Kept("layer_features", "views.depth_view", _nothing)
 """The whole feature map that Depth read last, and of what it is."""
 HEALTH_REPORTS: Kept[dict[object, HealthReport]] = Kept("health_reports", "views.health_view", dict)
@@ -106,6 +113,8 @@ TURNED_BELOW: Kept[bool] = Kept("page_turned_below", "views.grid", bool)
 """The page of rows was turned below them."""
 
 WIDGETS = {
+    "marking": "Compare: whether boxes can be drawn",
+    "marks_file": "Compare: boxes that the visitor brings for the photographs there",
     "present": "Compare: one image at a time, for meetings",
     "slide": "Compare, presenting: number of the photograph",
     "page": "number of the page of rows",

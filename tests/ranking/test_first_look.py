@@ -103,7 +103,10 @@ def test_another_map_joins_by_its_name() -> None:
              for name in found}  # fmt: skip
     look = first_look(images, given)
     assert look.aurocs["00.png", "Good", "probe"] == 1
-    assert look.best("00.png") == ("Good", "probe")
+    assert look.best("00.png", ("max", "mean", "probe")) == ("Good", "probe")
+    assert look.best("00.png", ("max",)) == max(
+        (("Good", "max"), ("Noise", "max")), key=lambda key: look.aurocs["00.png", *key]
+    )
     assert look.ranking is not None
     assert set(look.ranking.backbones[0].separation) == {"max", "mean", "probe"}
 
