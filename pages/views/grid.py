@@ -18,9 +18,9 @@ from pages.app.compute_maps import Work
 from pages.app.guard import guarded_download
 from pages.app.session import TURNED_BELOW, set_widget, thumbnail, widget_value
 from pages.app.words import plain
+from pages.charts.show_row import Box, show_row
 from pages.views.opened import boxes_of
 from pages.views.present import arranged
-from pages.views.show_figure import show_figure
 
 ROWS_PER_PAGE = 8
 PAGER, PAGER_BELOW = "page", "page_below"
@@ -112,12 +112,14 @@ def _draw_row(
         return
     look = arranged(look, photo, len(found)) if presenting else look
     boxes = boxes_of(photo).tolist()
-    figure = row_figure(photo, thumbnail(photo), found, limits, look, boxes)
+    figure = row_figure(photo, thumbnail(photo), found, limits, look)
     labels = ", ".join(maps.label for maps in found)
-    show_figure(
+    show_row(
         figure,
         key=f"chart-{place}",
         alt=f"{photo.name} and its {' and '.join(look.reductions)} maps under {labels}",
+        photo=photo,
+        boxes=[Box(x0=x0, y0=y0, x1=x1, y1=y1, label="") for x0, y0, x1, y1 in boxes],
         presenting=presenting,
     )
     for warning in _warnings(found, look):

@@ -9,7 +9,7 @@ from tests.conftest import ROOT
 
 MODULES = [ROOT / "dashboard.py", *sorted((ROOT / "pages").rglob("*.py"))]
 WITHOUT_A_VALUE = {
-    *("button", "download_button", "container", "plotly_chart", "show_figure"),
+    *("button", "download_button", "container", "plotly_chart", "show_figure", "show_row"),
     *("choose_named", "choose_photos_and_backbone", "_choose_scaling"),
 }
 """What takes a key and keeps nothing under it, and functions whose widgets are looked at themselves."""
