@@ -45,9 +45,9 @@ with st.sidebar:
 
 if dataset is None:
     st.info(
-        "Bring images whose objects are marked with boxes (Pascal VOC, YOLO or COCO) in the sidebar, or mark objects on "
-        "Compare. This page then says which backbone separates your objects best, how sure that is, and what it costs. "
-        f"It names a winner from {FEWEST_IMAGES} images on.",
+        "Bring images whose objects are marked with boxes (Pascal VOC, YOLO or COCO) in the sidebar, or mark objects "
+        "on Compare. This page then says which backbone separates your objects best, how sure that is, and what it "
+        f"costs. It names a winner from {FEWEST_IMAGES} images on.",
         icon=":material/add_photo_alternate:",
     )
     offer_samples()

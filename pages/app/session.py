@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from convfe_core.inspection.doctor import Finding
     from convfe_core.inspection.health_report import HealthReport
     from convfe_core.maps.whole_features import Features
+    from convfe_core.ranking.first_look import FirstLook
     from convfe_core.ranking.results import RankResult
     from convfe_core.ranking.run import RankRun
     from pages.sidebar.model_shelf import ModelShelf
@@ -101,6 +102,8 @@ MARKS_SAID: Kept[tuple[str, ...]] = Kept("marks_said", "marks.kept_marks", tuple
 """What there is to say of the boxes that came last, such as that one was cut."""
 LOADED_MARKS: Kept[set[str]] = Kept("loaded_marks", "marks.panel", set)
 """Files of boxes that were read, by the id of their upload."""
+LAST_LOOK: Kept[tuple[object, FirstLook] | None] = Kept("last_look", "marks.mark_scores", _nothing)
+"""What marks said of maps when these were scored last, and of which."""
 CARRIED: Kept[Dataset | None] = Kept("carried", "sidebar.choose_dataset", _nothing)
 """What Rank was handed instead of files: photographs that were marked on Compare, or the samples."""
 LAYER_FEATURES: Kept[tuple[object, Features] | None] = Kept("layer_features", "views.depth_view", _nothing)

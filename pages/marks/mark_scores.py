@@ -10,6 +10,7 @@ from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.photos.photo import Photo
 from convfe_core.ranking.first_look import FirstLook, first_look, marked_maps
 from pages.app.compute_maps import Work
+from pages.app.session import LAST_LOOK
 from pages.marks.kept_marks import marks_of
 
 
@@ -39,12 +40,16 @@ def score_row(photo: Photo, found: Sequence[FeatureMaps], reductions: Sequence[s
 
 
 def score_all(photos: Sequence[Photo], work: Work) -> FirstLook:
-    """Score all marked photographs whose maps are there, on whatever page of rows they are."""
-    named = with_names_of_their_own({photo.digest: marks_of(photo) for photo in photos})
-    images = [named[photo.digest] for photo in photos]
-    found = {
-        image.image: [marked_maps(maps, image) for maps in work.there(photo)]
-        for photo, image in zip(photos, images, strict=True)
-        if len(image.boxes)
-    }
-    return first_look(images, found)
+    """Score all marked photographs whose maps are there, on whatever page of rows they are.
+
+    It is done anew only for other marks or other maps: for a hundred photographs it takes seconds.
+    """
+    marks = {photo.digest: one for photo in photos if len((one := marks_of(photo)).boxes)}
+    there = {photo.digest: work.there(photo) for photo in photos if photo.digest in marks}
+    scored = LAST_LOOK.get()
+    if scored is None or scored[0] != (marks, there):  # these compare by identity: none is ever changed
+        named = with_names_of_their_own(marks)
+        found = {one.image: [marked_maps(maps, one) for maps in there[digest]] for digest, one in named.items()}
+        scored = (marks, there), first_look(list(named.values()), found)
+        LAST_LOOK.set(scored)
+    return scored[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import streamlit as st
 
@@ -18,8 +19,9 @@ from pages.app.compute_maps import Work
 from pages.app.guard import guarded_download
 from pages.app.session import TURNED_BELOW, set_widget, thumbnail, widget_value
 from pages.app.words import plain
-from pages.charts.show_row import Box, show_row
-from pages.views.opened import boxes_of
+from pages.charts.show_row import OnBoxes, show_row
+from pages.marks.kept_marks import drawn_boxes, labels_in_use
+from pages.marks.mark_scores import score_row
 from pages.views.present import arranged
 
 ROWS_PER_PAGE = 8
@@ -64,15 +66,17 @@ def _turn_page() -> None:
     TURNED_BELOW.set(True)
 
 
-def draw_rows(work: Work, look: Look, *, presenting: bool = False) -> None:
+def draw_rows(work: Work, look: Look, *, on_boxes: OnBoxes | None = None, presenting: bool = False) -> None:
     """Draw each row as soon as its maps and its scales are known, and offer all maps as a file.
 
     Rows are named by their places: with names of the photographs the browser would draw each page of rows twice.
 
     Parameters
     ----------
+    on_boxes : told when the visitor has drawn or changed boxes; None where these are only shown
     presenting : a row fills the window
     """
+    draw = partial(_draw_row, look=look, on_boxes=on_boxes, presenting=presenting)
     st.html(f"<style>{LAID_OUT_IN_SIGHT}</style>")
     slots = [st.container(key=f"row-{place}") for place in range(len(work.photos))]
     drawn: list[tuple[Photo, list[FeatureMaps]]] = []
@@ -80,13 +84,13 @@ def draw_rows(work: Work, look: Look, *, presenting: bool = False) -> None:
         drawn.append((photo, found))
         if look.scope in ROW_SCOPES:
             with slots[place]:
-                _draw_row(place, photo, found, scale_limits(found, look.scope), look, presenting)
+                draw(place, photo, found, scale_limits(found, look.scope))
     every = [maps for _, found in drawn for maps in found]
     if look.scope not in ROW_SCOPES:
         limits = scale_limits(every, look.scope)
         for place, (photo, found) in enumerate(drawn):
             with slots[place]:
-                _draw_row(place, photo, found, limits, look, presenting)
+                draw(place, photo, found, limits)
     if every and not presenting:
         st.download_button(
             "All maps shown, as .npz",
@@ -106,12 +110,13 @@ def _draw_row(
     found: Sequence[FeatureMaps],
     limits: Mapping[ScaleKey, Limits],
     look: Look,
+    on_boxes: OnBoxes | None,
     presenting: bool,
 ) -> None:
     if not found:
         return
     look = arranged(look, photo, len(found)) if presenting else look
-    boxes = boxes_of(photo).tolist()
+    boxes, scores = drawn_boxes(photo), score_row(photo, found, look.reductions)
     figure = row_figure(photo, thumbnail(photo), found, limits, look)
     labels = ", ".join(maps.label for maps in found)
     show_row(
@@ -119,7 +124,12 @@ def _draw_row(
         key=f"chart-{place}",
         alt=f"{photo.name} and its {' and '.join(look.reductions)} maps under {labels}",
         photo=photo,
-        boxes=[Box(x0=x0, y0=y0, x1=x1, y1=y1, label="") for x0, y0, x1, y1 in boxes],
+        boxes=boxes,
+        marking=on_boxes is not None,
+        labels=labels_in_use(),
+        outlined=scores.outlined,
+        notes=scores.notes,
+        on_boxes=on_boxes,
         presenting=presenting,
     )
     for warning in _warnings(found, look):
@@ -135,7 +145,7 @@ def _draw_row(
                     reductions=look.reductions,
                     colour_map=look.colour_map,
                     limits=limits,
-                    boxes=boxes,
+                    boxes=[(box["x0"], box["y0"], box["x1"], box["y1"]) for box in boxes],
                 )
             ),
             f"{photo.name}.png",
