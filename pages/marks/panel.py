@@ -44,51 +44,55 @@ def marks_panel(photos: Sequence[Photo], marking: bool) -> DeltaGenerator | None
     -------
     a place for `show_mark_scores`
     """
-    marked = [photo for photo in photos if len(marks_of(photo).boxes)]
-    if not marking and not marked:
+    if not marking and not _marked(photos):
         return None
-    with st.container(border=True, key="marks"):
-        numbers = st.container()
-        _offer(photos, marked)
+    with st.container(border=True, key="marks", gap="small"):
+        numbers = st.container(gap="small")
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            _offer(photos)
+        for sentence in MARKS_SAID.get():
+            st.caption(f":material/info: {plain(sentence)}")
     return numbers
 
 
-def _offer(photos: Sequence[Photo], marked: Sequence[Photo]) -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        with st.popover("Load", icon=":material/upload:", help="Boxes from a COCO file, for the photographs here."):
-            _load(photos)
-        st.download_button(
-            "Save",
-            guarded_download(lambda: _saved(photos)),
-            "convfe-marks.json",
-            "application/json",
-            key="marks-save",
-            icon=":material/download:",
-            on_click="ignore",
-            disabled=not marked,
-            help="As COCO JSON: Load takes it here, Rank and `convfe rank PHOTOS --boxes convfe-marks.json` there.",
-        )
-        if st.button(
-            "Rank these",
-            key="marks-rank",
-            icon=":material/leaderboard:",
-            disabled=not marked,
-            help="Takes the marked photographs to Rank, which adds untrained controls, costs and a report.",
-        ):
-            CARRIED.set(marked_dataset([(photo, marks_of(photo)) for photo in marked], YOUR_MARKS))
-            st.switch_page("pages/rank.py")
-        st.button(
-            "Remove all",
-            key="marks-remove",
-            icon=":material/delete:",
-            type="tertiary",
-            disabled=not marked,
-            on_click=remove_marks,
-            args=(marked,),
-            help="Takes every box off the photographs that are chosen; save them first if you may want them again.",
-        )
-    for sentence in MARKS_SAID.get():
-        st.caption(f":material/info: {plain(sentence)}")
+def _marked(photos: Sequence[Photo]) -> list[Photo]:
+    return [photo for photo in photos if len(marks_of(photo).boxes)]
+
+
+def _offer(photos: Sequence[Photo]) -> None:
+    with st.popover("Load", icon=":material/upload:", help="Boxes from a COCO file, for the photographs here."):
+        _load(photos)
+    marked = _marked(photos)
+    st.download_button(
+        "Save",
+        guarded_download(lambda: _saved(photos)),
+        "convfe-marks.json",
+        "application/json",
+        key="marks-save",
+        icon=":material/download:",
+        on_click="ignore",
+        disabled=not marked,
+        help="As COCO JSON: Load takes it here, Rank and `convfe rank PHOTOS --boxes convfe-marks.json` there.",
+    )
+    if st.button(
+        "Rank these",
+        key="marks-rank",
+        icon=":material/leaderboard:",
+        disabled=not marked,
+        help="Takes the marked photographs to Rank, which adds untrained controls, costs and a report.",
+    ):
+        CARRIED.set(marked_dataset([(photo, marks_of(photo)) for photo in marked], YOUR_MARKS))
+        st.switch_page("pages/rank.py")
+    st.button(
+        "Remove all",
+        key="marks-remove",
+        icon=":material/delete:",
+        type="tertiary",
+        disabled=not marked,
+        on_click=remove_marks,
+        args=(marked,),
+        help="Takes every box off the photographs that are chosen; save them first if you may want them again.",
+    )
 
 
 def show_mark_scores(photos: Sequence[Photo], work: Work) -> None:
