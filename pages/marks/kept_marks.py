@@ -5,7 +5,7 @@ What lies in Rank's data set is shown until it is corrected by hand; the correct
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from convfe_core.datasets.boxes import ImageBoxes
 from convfe_core.datasets.marks import UNNAMED, boxes_on, joined, mark_photo
@@ -16,8 +16,17 @@ from pages.charts.show_row import Box, OnBoxes
 
 def marks_of(photo: Photo) -> ImageBoxes:
     """The boxes on a photograph, in pixels of its file; maybe none."""
-    known = MARKS.get().get(photo.digest) or BOXES.get().get(photo.digest)
-    return known or mark_photo(photo, [])[0]
+    return marks_reader()(photo)
+
+
+def marks_reader() -> Callable[[Photo], ImageBoxes]:
+    """`marks_of` for what runs outside any page, as a download does; it knows of boxes that were drawn since, too."""
+    marks, boxes = MARKS.get(), BOXES.get()
+
+    def read(photo: Photo) -> ImageBoxes:
+        return marks.get(photo.digest) or boxes.get(photo.digest) or mark_photo(photo, [])[0]
+
+    return read
 
 
 def drawn_boxes(photo: Photo) -> list[Box]:

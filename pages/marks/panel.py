@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from convfe_core.base.errors import ConvfeError
 from convfe_core.base.wording import counted, display_name
+from convfe_core.datasets.boxes import ImageBoxes
 from convfe_core.datasets.marks import marked_dataset, read_marks, with_names_of_their_own
 from convfe_core.datasets.write_coco import coco_json
 from convfe_core.photos.photo import Photo
@@ -19,7 +20,7 @@ from pages.app.guard import guarded_download
 from pages.app.session import CARRIED, LOADED_MARKS, MARKS_SAID
 from pages.app.visitor import allowance
 from pages.app.words import plain, told
-from pages.marks.kept_marks import add_marks, marks_of, remove_marks
+from pages.marks.kept_marks import add_marks, marks_of, marks_reader, remove_marks
 from pages.marks.mark_scores import score_all
 
 YOUR_MARKS = "your marks"
@@ -63,9 +64,10 @@ def _offer(photos: Sequence[Photo]) -> None:
     with st.popover("Load", icon=":material/upload:", help="Boxes from a COCO file, for the photographs here."):
         _load(photos)
     marked = _marked(photos)
+    read = marks_reader()
     st.download_button(
         "Save",
-        guarded_download(lambda: _saved(photos)),
+        guarded_download(lambda: _file_of_marks({photo.digest: read(photo) for photo in photos})),
         "convfe-marks.json",
         "application/json",
         key="marks-save",
@@ -122,9 +124,8 @@ def _estimate(found: Estimate) -> str:
     return f"**{value}** ({low} to {high})"
 
 
-def _saved(photos: Sequence[Photo]) -> str:
-    named = with_names_of_their_own({photo.digest: marks_of(photo) for photo in photos})
-    return coco_json(image for image in named.values() if len(image.boxes))
+def _file_of_marks(marks: Mapping[str, ImageBoxes]) -> str:
+    return coco_json(with_names_of_their_own({digest: one for digest, one in marks.items() if len(one.boxes)}).values())
 
 
 def _load(photos: Sequence[Photo]) -> None:

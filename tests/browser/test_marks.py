@@ -64,10 +64,14 @@ def test_a_stranger_marks_three_samples_and_the_command_line_finds_the_same_s(
 ) -> None:
     begin_to_mark(page, server)
     for row, boxes in enumerate(DRAGS):
+        notes = page.locator(f".st-key-row-{row}").get_by_text(re.compile(r"^AUROC [01]\.\d\d$"))
         for number, box in enumerate(boxes, start=1):
+            before = notes.all_text_contents()
             drag(page, photographs(page).nth(row), box)
             expect(page.locator(f".st-key-row-{row} .convfe-box")).to_have_count(number)
-        expect(page.locator(f".st-key-row-{row}").get_by_text(re.compile(r"^AUROC 0\.\d\d$"))).to_have_count(4)
+            expect(notes).to_have_count(4)
+            if before:
+                expect(notes).not_to_have_text(before)
     expect(page.get_by_text("3 images: a first look, no winner.")).to_be_visible()
     found = shown_s(page)
     assert set(found) == set(BACKBONES)
@@ -101,7 +105,7 @@ def test_a_box_is_moved_and_deleted_by_keyboard_and_its_number_follows(page: Pag
     drag(page, photographs(page).first, DRAGS[0][0])
     notes = page.locator(".st-key-row-0").get_by_text(re.compile(r"^AUROC"))
     expect(notes).to_have_count(4)
-    before = notes.all_inner_texts()
+    before = notes.all_text_contents()
     for _ in range(12):
         page.keyboard.press("Shift+ArrowRight")
     expect(notes.first).not_to_have_text(before[0])

@@ -231,14 +231,14 @@ def keep_boxes_script() -> None:
     keep("another photograph", [Box(x0=1, y0=2, x1=3, y1=4, label="")])
     st.text(len(MARKS.get()))
     keep(cat.digest, [Box(x0=-9, y0=2, x1=30, y1=40, label="eye"), Box(x0=1, y0=2, x1=3, y1=4, label="")])
-    st.write(drawn_boxes(cat), labels_in_use(), MARKS_SAID.get())
+    st.json([drawn_boxes(cat), labels_in_use(), list(MARKS_SAID.get())])
 
 
 def test_what_is_drawn_is_kept_by_photograph_and_said_where_it_was_cut() -> None:
     app = AppTest.from_function(keep_boxes_script).run()
     assert not app.exception
     assert app.text[0].value == "0"
-    assert [json.loads(one.value) for one in app.json] == [
+    assert json.loads(app.json[0].value) == [
         [
             {"x0": 0, "y0": 2, "x1": 30, "y1": 40, "label": "eye"},
             {"x0": 1, "y0": 2, "x1": 3, "y1": 4, "label": ""},
