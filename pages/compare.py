@@ -12,7 +12,7 @@ from pages.marks.panel import choose_marking, marks_panel, show_mark_scores
 from pages.sidebar.choose_backbones import choose_backbones, choose_precision, choose_size, choose_tap
 from pages.sidebar.choose_images import choose_images, show_need_of_photos
 from pages.sidebar.choose_look import choose_look
-from pages.views.grid import draw_rows, page_of, turn_page_below
+from pages.views.grid import draw_rows, page_of, page_with, show_snippets, turn_page_below
 from pages.views.present import present_one
 
 enter()
@@ -61,12 +61,22 @@ else:
     shown = page_of(photos)
 numbers = None if presenting() else marks_panel(photos, marking)
 failures, progress = st.container(), st.empty()
-work = Work(photos=shown, specs=specs, size=size, slot=progress, precision=precision, tap=tap)
+work = Work(
+    photos=shown,
+    specs=specs,
+    size=size,
+    slot=progress,
+    precision=precision,
+    tap=tap,
+    pictures=look.reductions,
+    together=page_with(photos, shown[0]),
+)
 draw_rows(work, look, on_boxes=boxes_keeper(photos) if marking else None, presenting=presenting())
 if numbers is not None:
     with numbers:
         show_mark_scores(photos, work)
 if not presenting():
     turn_page_below(photos)
+    show_snippets(work)
 with failures:
     show_outcome(work)

@@ -145,8 +145,24 @@ def write_maps(options: argparse.Namespace) -> int:
         tell=ProgressLines(),
         precision=parse_precision(options.precision),
         engine=_engine(options, specs),
+        reductions=options.reductions,
     )
     return 1 if run.write() else 0
+
+
+def print_snippet(options: argparse.Namespace) -> int:
+    """Print a backbone as a Python program."""
+    from convfe_core.backbones.network import open_network
+    from convfe_core.backbones.snippet import maps_call, write_snippet
+    from convfe_core.catalog.specs import parse_spec
+    from convfe_core.maps.feature_maps import REDUCTIONS
+    from convfe_core.maps.input_size import parse_size
+
+    spec, size = parse_spec(options.spec), parse_size(options.size)
+    network = open_network(spec, options.tap)
+    call = maps_call(spec, size.name, options.tap, "float32", REDUCTIONS)
+    print(write_snippet(network, spec, size.longest_side(network), call), end="")
+    return 0
 
 
 def rank_backbones(options: argparse.Namespace) -> int:
@@ -161,11 +177,16 @@ def rank_backbones(options: argparse.Namespace) -> int:
     from convfe_core.ranking.run import RankRun
     from convfe_core.ranking.score_rows import work_folder
     from convfe_core.ranking.tables import skipped_in_words, to_text
+    from convfe_core.trial.trial_job import TRIAL_IMAGES
 
     for kind in REPORTS:
         path = getattr(options, kind)
         if path is not None and not path.parent.is_dir():
             raise SpecError(f"Expected a folder that exists for --{kind}. Received: {path}.")
+    if options.keep_features and not (options.trial and options.parts):
+        raise SpecError("Expected --trial and --parts DIR beside --keep-features, which leaves features in DIR.")
+    if options.trial_stages and not (options.trial and len(options.backbones) == 1):
+        raise SpecError("Expected --trial and a single --backbone beside --trial-stages.")
     specs = choose_preprocessing([parse_spec(text) for text in options.backbones], options.preprocessing)
     engine = _engine(options, specs)
     settings = RankOptions(
@@ -176,6 +197,10 @@ def rank_backbones(options: argparse.Namespace) -> int:
         reduction=options.map,
         seed=options.seed,
         precision=parse_precision(options.precision),
+        trial=options.trial,
+        trial_stages=options.trial_stages,
+        trial_images=options.trial_images or TRIAL_IMAGES,
+        keep_features=options.keep_features,
     )
     if settings.precision != "float32":
         print(f"{settings.precision}: {explain_precision(settings.precision)}", file=sys.stderr)
@@ -244,6 +269,7 @@ RUNS: dict[str, Callable[[argparse.Namespace], int]] = {
     "fetch": fetch_specs,
     "doctor": examine_machine,
     "maps": write_maps,
+    "snippet": print_snippet,
     "rank": rank_backbones,
 }
 """What each command of `convfe_core.cli.options` does; returns the exit status."""

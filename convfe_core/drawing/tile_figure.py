@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.base.arrays import FloatArray
 from convfe_core.drawing.figure_text import escape
-from convfe_core.drawing.map_figure import Look, base_layout, heatmap
+from convfe_core.drawing.map_figure import Look, base_layout, colour_cells, heatmap
 from convfe_core.maps.feature_maps import value_range
 from convfe_core.photos.photo import Photo
 
@@ -21,10 +20,10 @@ GAP, HEAD = 12, 20
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """One map: (h, w) values with their cells' centres in image pixels."""
+    """One map: (h, w) values, or (h, w, 3) uint8 colours, with their cells' centres in image pixels."""
 
     title: str
-    values: FloatArray
+    values: NDArray[Any]
     centres_y: NDArray[np.float64]
     centres_x: NDArray[np.float64]
 
@@ -79,8 +78,10 @@ def _add_axes(
 
 
 def _cells(photo: Photo, tile: Tile, look: Look, axes: tuple[str, str]) -> dict[str, Any]:
-    ends, extent = value_range([tile.values]), (photo.height, photo.width)
+    centres, extent = (tile.centres_y, tile.centres_x), (photo.height, photo.width)
+    if tile.values.ndim == 3:
+        return colour_cells(tile.title, tile.values, centres, extent, axes, look)
     return {
-        **heatmap(tile.title, tile.values, (tile.centres_y, tile.centres_x), extent, axes, ends, look),
+        **heatmap(tile.title, tile.values, centres, extent, axes, value_range([tile.values]), look),
         "hovertemplate": f"<b>%{{z:.4g}}</b><br>pixel x %{{x:.0f}}, y %{{y:.0f}}<extra>{escape(tile.title)}</extra>",
     }

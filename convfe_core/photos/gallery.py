@@ -85,8 +85,7 @@ def load_sample(name: str) -> Photo:
 
     Raises
     ------
-    ImageError
-        When there is no sample of that name, or the installed scikit-image came without its file.
+    ImageError : there is no sample of that name, or the installed scikit-image came without its file
     """
     sample = next((sample for sample in SAMPLES if sample.name == name), None)
     if sample is None:

@@ -98,8 +98,7 @@ def read_photo(data: bytes, name: str, limits: ImageLimits = DEFAULT_LIMITS) -> 
 
     Raises
     ------
-    ImageError
-        When `data` is no picture, is damaged, or breaks a limit.
+    ImageError : `data` is no picture, is damaged, or breaks a limit
     """
     shown = display_name(name)
     if not data:
@@ -138,10 +137,8 @@ def photo_bytes(where: str | Path, limits: ImageLimits = DEFAULT_LIMITS) -> byte
 
     Raises
     ------
-    ImageError
-        When the file cannot be read or is too large; of a file over ``max_bytes`` no more than that is read.
-    StoreError
-        When the store behind an address does not answer.
+    ImageError : the file cannot be read or is too large; of a file over ``max_bytes`` no more than that is read
+    StoreError : the store behind an address does not answer
     """
     with _named(where):
         if is_address(where):

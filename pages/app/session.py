@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from convfe_core.datasets.boxes import Dataset, ImageBoxes
     from convfe_core.inspection.doctor import Finding
     from convfe_core.inspection.health_report import HealthReport
-    from convfe_core.maps.whole_features import Features
-    from convfe_core.ranking.first_look import FirstLook
+    from convfe_core.maps.extraction import Projected
+    from convfe_core.marks.first_look import FirstLook
     from convfe_core.ranking.results import RankResult
     from convfe_core.ranking.run import RankRun
     from pages.sidebar.model_shelf import ModelShelf
@@ -106,7 +106,7 @@ LAST_LOOK: Kept[tuple[object, FirstLook] | None] = Kept("last_look", "marks.mark
 """What marks said of maps when these were scored last, and of which."""
 CARRIED: Kept[Dataset | None] = Kept("carried", "sidebar.choose_dataset", _nothing)
 """What Rank was handed instead of files: photographs that were marked on Compare, or the samples."""
-LAYER_FEATURES: Kept[tuple[object, Features] | None] = Kept("layer_features", "views.depth_view", _nothing)
+LAYER_FEATURES: Kept[tuple[object, Projected] | None] = Kept("layer_features", "views.depth_view", _nothing)
 """The whole feature map that Depth read last, and of what it is."""
 HEALTH_REPORTS: Kept[dict[object, HealthReport]] = Kept("health_reports", "views.health_view", dict)
 """The last health reports, by network, size and photographs."""
@@ -135,7 +135,7 @@ WIDGETS = {
     "size": "the longest side of what the networks receive",
     "tap": "which feature map of each network",
     "fast": "whether speed may cost some digits",
-    "maps": "max, mean or both",
+    "maps": "which maps are drawn: max, mean, PCA colours",
     "scale": "what shares a colour scale",
     "colours": "the colour map",
     "smooth": "whether maps are drawn smoothly between cells",
@@ -157,8 +157,10 @@ WIDGETS = {
     "dataset_folder": "Rank: a folder of these on this machine",
     "dataset_boxes": "Rank: where the boxes are, if elsewhere",
     "dataset_limit": "Rank: how many images at most",
+    "trial-backbone": "Rank: the backbone whose detector is shown",
+    "rank_trial": "Rank: whether a small detector is tried",
     "rank_control": "Rank: whether untrained controls are computed",
-    "rank_probe": "Rank: whether the box probe is computed",
+    "rank_probe": "Rank: whether the probes are computed",
     "rank-cost-kind": "Rank: the cost that S is plotted against",
     "duel-first": "Rank: the backbone that goes up",
     "duel-second": "Rank: the backbone that goes across",

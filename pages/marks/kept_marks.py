@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from convfe_core.datasets.boxes import ImageBoxes
-from convfe_core.datasets.marks import UNNAMED, boxes_on, joined, mark_photo
+from convfe_core.marks.marked_photos import UNNAMED, boxes_on, joined, mark_photo
 from convfe_core.photos.photo import Photo
 from pages.app.session import BOXES, MARKS, MARKS_SAID
 from pages.charts.show_row import Box, OnBoxes

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from convfe_core.datasets.marks import with_names_of_their_own
 from convfe_core.maps.feature_maps import FeatureMaps
+from convfe_core.marks.first_look import FirstLook, first_look, marked_maps
+from convfe_core.marks.marked_photos import with_names_of_their_own
 from convfe_core.photos.photo import Photo
-from convfe_core.ranking.first_look import FirstLook, first_look, marked_maps
 from pages.app.compute_maps import Work
 from pages.app.session import LAST_LOOK
 from pages.marks.kept_marks import marks_of

@@ -10,10 +10,10 @@ from streamlit.delta_generator import DeltaGenerator
 from convfe_core.base.errors import ConvfeError
 from convfe_core.base.wording import counted, display_name
 from convfe_core.datasets.boxes import ImageBoxes
-from convfe_core.datasets.marks import marked_dataset, read_marks, with_names_of_their_own
 from convfe_core.datasets.write_coco import coco_json
+from convfe_core.marks.first_look import FirstLook
+from convfe_core.marks.marked_photos import marked_dataset, read_marks, with_names_of_their_own
 from convfe_core.photos.photo import Photo
-from convfe_core.ranking.first_look import FirstLook
 from convfe_core.scoring.bootstrap import Estimate
 from pages.app.compute_maps import Work
 from pages.app.guard import guarded_download

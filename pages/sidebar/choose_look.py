@@ -6,7 +6,7 @@ import streamlit as st
 
 from convfe_core.drawing.colour_maps import COLOUR_MAPS
 from convfe_core.drawing.map_figure import Look
-from convfe_core.maps.feature_maps import REDUCTIONS
+from convfe_core.maps.feature_maps import PICTURES, REDUCTIONS
 from pages.sidebar.choose_named import choose_named
 
 PANEL_WIDTHS = {"S": 130, "M": 180, "L": 340, "XL": 480}
@@ -17,6 +17,12 @@ SCOPE_WORDS = {
     "backbone": "This backbone",
     "all": "Everything",
 }
+PICTURE_WORDS = {"pca": "PCA colours"}
+PICTURES_HELP = (
+    "Max: does any channel fire here? Mean: how many do? "
+    "PCA colours: which places look alike to the backbone, on all images shown? They are the three directions in which "
+    "its features vary most. Colours are not classes, and those of two backbones cannot be compared."
+)
 
 
 def ink() -> str:
@@ -35,12 +41,13 @@ def choose_look(presenting: bool = False, *, scopes: bool = True) -> Look:
     st.subheader("Display", anchor=False)
     reductions = st.pills(
         "Maps",
-        list(REDUCTIONS),
+        list(PICTURES),
+        format_func=lambda name: PICTURE_WORDS.get(name, name),
         selection_mode="multi",
         default=list(REDUCTIONS),
         key="maps",
         bind="query-params",
-        help="Max: does any channel fire here? Mean: how many do?",
+        help=PICTURES_HELP,
     )
     scope = (
         "map"
@@ -76,7 +83,7 @@ def choose_look(presenting: bool = False, *, scopes: bool = True) -> Look:
         else st.segmented_control("Panel size", list(PANEL_WIDTHS), default="M", key="panel-M", bind="query-params")
     )
     return Look(
-        reductions=tuple(name for name in REDUCTIONS if name in reductions) or REDUCTIONS,
+        reductions=tuple(name for name in PICTURES if name in reductions) or REDUCTIONS,
         colour_map=colour_map,
         scope=scope,
         smoothed=smoothed,

@@ -7,7 +7,10 @@ from functools import partial
 
 import streamlit as st
 
+from convfe_core.backbones.snippet import maps_call, write_snippet
+from convfe_core.base.errors import ConvfeError
 from convfe_core.base.wording import in_words
+from convfe_core.catalog.specs import Spec
 from convfe_core.drawing.colour_scales import ScaleKey, scale_limits
 from convfe_core.drawing.map_figure import Look, row_figure
 from convfe_core.drawing.row_picture import row_png
@@ -15,10 +18,10 @@ from convfe_core.maps.feature_maps import FeatureMaps, Limits
 from convfe_core.maps.map_diagnostics import map_warning
 from convfe_core.maps.npz import maps_npz
 from convfe_core.photos.photo import Photo
-from pages.app.compute_maps import Work
+from pages.app.compute_maps import Work, load_network
 from pages.app.guard import guarded_download
 from pages.app.session import TURNED_BELOW, set_widget, thumbnail, widget_value
-from pages.app.words import plain
+from pages.app.words import plain, show_error
 from pages.charts.show_row import OnBoxes, show_row
 from pages.marks.kept_marks import drawn_boxes, labels_in_use
 from pages.marks.mark_scores import score_row
@@ -44,7 +47,12 @@ def page_of(photos: Sequence[Photo]) -> list[Photo]:
     number = st.pagination(pages, key=PAGER)
     if TURNED_BELOW.take():
         st.html(_BRING_INTO_SIGHT.format(number=number, key=PAGER), unsafe_allow_javascript=True)
-    start = (number - 1) * ROWS_PER_PAGE
+    return page_with(photos, photos[(number - 1) * ROWS_PER_PAGE])
+
+
+def page_with(photos: Sequence[Photo], photo: Photo) -> list[Photo]:
+    """The photographs that share a page with one of them."""
+    start = photos.index(photo) // ROWS_PER_PAGE * ROWS_PER_PAGE
     return list(photos[start : start + ROWS_PER_PAGE])
 
 
@@ -104,6 +112,29 @@ def draw_rows(work: Work, look: Look, *, on_boxes: OnBoxes | None = None, presen
         )
 
 
+def show_snippets(work: Work) -> None:
+    """Offer each backbone as a Python program, written when it is asked for."""
+    with st.container(horizontal=True):
+        for spec in work.specs:
+            box = st.popover(
+                f"Take {plain(spec.label)} with you", icon=":material/code:", type="tertiary", on_change="rerun"
+            )
+            if not box.open:
+                continue
+            with box:
+                try:
+                    st.code(_snippet(work, spec), language="python", height=420)
+                except ConvfeError as error:
+                    show_error(error)
+
+
+def _snippet(work: Work, spec: Spec) -> str:
+    network = load_network(spec).network
+    network = network if work.tap == "auto" else network.at(work.tap)
+    call = maps_call(spec, work.size.name, work.tap, work.precision, work.pictures)
+    return write_snippet(network, spec, work.size.longest_side(network), call)
+
+
 def _draw_row(
     place: int,
     photo: Photo,
@@ -122,7 +153,7 @@ def _draw_row(
     show_row(
         figure,
         key=f"chart-{place}",
-        alt=f"{photo.name} and its {' and '.join(look.reductions)} maps under {labels}",
+        alt=f"{photo.name} and its {in_words(look.reductions)} maps under {labels}",
         photo=photo,
         boxes=boxes,
         marking=on_boxes is not None,
@@ -161,9 +192,10 @@ def _draw_row(
 def _warnings(found: Sequence[FeatureMaps], look: Look) -> list[str]:
     """One sentence for every map of the row that cannot be trusted."""
     named = [
-        (plain(f"{maps.label} {reduction}"), map_warning(getattr(maps, reduction)))
+        (plain(f"{maps.label} {name}"), map_warning(values))
         for maps in found
-        for reduction in look.reductions
+        for name, values in maps.scalars.items()
+        if name in look.reductions
     ]
     return [f"**{name}**: {warning}." for name, warning in named if warning]
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import plotly.graph_objects as go
 import pytest
@@ -192,3 +194,27 @@ def test_the_last_line_may_be_shorter() -> None:
     x_axes, _ = panel_axes(figure)
     assert len(x_axes) == 4
     assert x_axes[3].domain == x_axes[1].domain
+
+
+def test_colours_lie_on_the_cells_of_the_map_beside_them_and_have_no_scale() -> None:
+    picture = photo(96, 128)
+    maps = feature_maps(np.arange(12, dtype=np.float32).reshape(3, 4), "A", digest=picture.digest)
+    colours = np.arange(36, dtype=np.uint8).reshape(3, 4, 3)
+    rows = [replace(maps, pca=colours)]
+    look = Look(reductions=("max", "pca"), overlay=0.5, smoothed=True)
+    figure = go.Figure(row_figure(picture, PICTURE, rows, scale_limits(rows, "map"), look))
+    (heatmap,) = heatmaps(figure)
+    (image,) = figure.select_traces({"type": "image"})
+    assert image.name == "A pca"
+    np.testing.assert_array_equal(image.z, colours)
+    for name in ("x0", "dx", "y0", "dy", "opacity"):
+        assert image[name] == heatmap[name]
+    assert (image.zsmooth, heatmap.zsmooth) == ("fast", "best")
+    assert len([one for one in figure.layout.images if one.source != PICTURE]) == 1
+    assert words(figure).count("0") == 1
+    assert "pca" in words(figure)
+
+
+def test_a_picture_that_is_not_there_is_a_programming_error() -> None:
+    with pytest.raises(ValueError, match=r"Expected a picture among max, mean\. Received: 'pca'"):
+        row_figure_of(Look(reductions=("max", "pca")), "A")

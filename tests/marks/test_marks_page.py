@@ -9,9 +9,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from convfe_core.datasets.boxes import ImageBoxes
-from convfe_core.datasets.marks import mark_photo
 from convfe_core.datasets.write_coco import coco_json
 from convfe_core.machine.machine_queue import MACHINE
+from convfe_core.marks.marked_photos import mark_photo
 from convfe_core.photos.gallery import DEFAULT_SAMPLES, load_sample
 from convfe_core.photos.photo import Photo
 from tests.support.apps import new_app, rows

@@ -15,8 +15,8 @@ from convfe_core.datasets.samples import read_samples
 from convfe_core.maps.extraction import extract_maps
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.maps.input_size import Size
+from convfe_core.marks.first_look import FirstLook, MarkedMaps, first_look, marked_maps
 from convfe_core.photos.gallery import SAMPLES, load_sample
-from convfe_core.ranking.first_look import FirstLook, MarkedMaps, first_look, marked_maps
 from convfe_core.ranking.results import RankOptions
 from convfe_core.ranking.run import RankRun
 from tests.support.rankings import OTHER, SMALL

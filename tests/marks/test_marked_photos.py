@@ -15,7 +15,9 @@ from pycocotools.coco import COCO
 from convfe_core.base.errors import AnnotationError
 from convfe_core.base.file_sets import FolderFiles
 from convfe_core.datasets.boxes import ImageBoxes
-from convfe_core.datasets.marks import (
+from convfe_core.datasets.read_dataset import open_boxes, read_dataset
+from convfe_core.datasets.write_coco import coco_json
+from convfe_core.marks.marked_photos import (
     PhotoFiles,
     boxes_on,
     joined,
@@ -24,8 +26,6 @@ from convfe_core.datasets.marks import (
     read_marks,
     with_names_of_their_own,
 )
-from convfe_core.datasets.read_dataset import open_boxes, read_dataset
-from convfe_core.datasets.write_coco import coco_json
 from convfe_core.photos.letterbox import reduce_photo
 from convfe_core.photos.photo import Photo, read_photo
 from tests.support.builders import noise, png
