@@ -7,6 +7,7 @@ import streamlit as st
 from pages.app.compute_maps import Work, show_outcome
 from pages.app.navigation import enter, share_link
 from pages.app.session import presenting
+from pages.charts.window_width import window_width
 from pages.sidebar.choose_backbones import choose_backbones, choose_precision, choose_size, choose_tap
 from pages.sidebar.choose_images import choose_images, show_need_of_photos
 from pages.sidebar.choose_look import choose_look
@@ -14,6 +15,7 @@ from pages.views.grid import draw_rows, page_of, turn_page_below
 from pages.views.present import present_one
 
 enter()
+room = None if presenting() else window_width()
 
 with st.container(horizontal=True, vertical_alignment="center"):
     if presenting():
@@ -58,7 +60,7 @@ else:
     shown = page_of(photos)
 failures, progress = st.container(), st.empty()
 work = Work(photos=shown, specs=specs, size=size, slot=progress, precision=precision, tap=tap)
-draw_rows(work, look, presenting=presenting())
+draw_rows(work, look, room)
 if not presenting():
     turn_page_below(photos)
 with failures:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import streamlit as st
 
@@ -10,6 +11,7 @@ from convfe_core.base.wording import in_words
 from convfe_core.drawing.colour_scales import ScaleKey, scale_limits
 from convfe_core.drawing.map_figure import Look, row_figure
 from convfe_core.drawing.row_picture import row_png
+from convfe_core.drawing.window_fit import share_width
 from convfe_core.maps.feature_maps import FeatureMaps, Limits
 from convfe_core.maps.map_diagnostics import map_warning
 from convfe_core.maps.npz import maps_npz
@@ -64,14 +66,14 @@ def _turn_page() -> None:
     TURNED_BELOW.set(True)
 
 
-def draw_rows(work: Work, look: Look, *, presenting: bool = False) -> None:
+def draw_rows(work: Work, look: Look, room: int | None) -> None:
     """Draw each row as soon as its maps and its scales are known, and offer all maps as a file.
 
     Rows are named by their places: with names of the photographs the browser would draw each page of rows twice.
 
     Parameters
     ----------
-    presenting : a row fills the window
+    room : pixels across; None where a row fills the window, for meetings
     """
     st.html(f"<style>{LAID_OUT_IN_SIGHT}</style>")
     slots = [st.container(key=f"row-{place}") for place in range(len(work.photos))]
@@ -80,14 +82,14 @@ def draw_rows(work: Work, look: Look, *, presenting: bool = False) -> None:
         drawn.append((photo, found))
         if look.scope in ROW_SCOPES:
             with slots[place]:
-                _draw_row(place, photo, found, scale_limits(found, look.scope), look, presenting)
+                _draw_row(place, photo, found, scale_limits(found, look.scope), look, room)
     every = [maps for _, found in drawn for maps in found]
     if look.scope not in ROW_SCOPES:
         limits = scale_limits(every, look.scope)
         for place, (photo, found) in enumerate(drawn):
             with slots[place]:
-                _draw_row(place, photo, found, limits, look, presenting)
-    if every and not presenting:
+                _draw_row(place, photo, found, limits, look, room)
+    if every and room is not None:
         st.download_button(
             "All maps shown, as .npz",
             guarded_download(lambda: maps_npz(every)),
@@ -106,11 +108,11 @@ def _draw_row(
     found: Sequence[FeatureMaps],
     limits: Mapping[ScaleKey, Limits],
     look: Look,
-    presenting: bool,
+    room: int | None,
 ) -> None:
     if not found:
         return
-    look = arranged(look, photo, len(found)) if presenting else look
+    look = arranged(look, photo, len(found)) if room is None else _fitted(look, len(found), room)
     boxes = boxes_of(photo).tolist()
     figure = row_figure(photo, thumbnail(photo), found, limits, look)
     labels = ", ".join(maps.label for maps in found)
@@ -120,7 +122,7 @@ def _draw_row(
         alt=f"{photo.name} and its {' and '.join(look.reductions)} maps under {labels}",
         photo=photo,
         boxes=[Box(x0=x0, y0=y0, x1=x1, y1=y1, label="") for x0, y0, x1, y1 in boxes],
-        presenting=presenting,
+        presenting=room is None,
     )
     for warning in _warnings(found, look):
         st.caption(f":material/warning: {warning}")
@@ -148,6 +150,12 @@ def _draw_row(
         )
 
 
+def _fitted(look: Look, backbones: int, room: int) -> Look:
+    """A look whose panels share a width; the chosen size of panels is what they have where there is room."""
+    across, width = share_width(backbones, len(look.reductions), look.panel_width, room)
+    return replace(look, across=across, panel_width=width)
+
+
 def _warnings(found: Sequence[FeatureMaps], look: Look) -> list[str]:
     """One sentence for every map of the row that cannot be trusted."""
     named = [
@@ -159,9 +167,9 @@ def _warnings(found: Sequence[FeatureMaps], look: Look) -> list[str]:
 
 
 def _facts(photo: Photo, found: Sequence[FeatureMaps]) -> str:
-    """One quiet line: how large the photograph is, and how large the networks received it."""
+    """One quiet line: which photograph it is and how large, and how large the networks received it."""
     sizes = dict.fromkeys(f"{maps.frame.content_width} × {maps.frame.content_height}" for maps in found)
-    return f"{photo.width} × {photo.height} pixels, received at {in_words(list(sizes))}"
+    return f"{plain(photo.name)}: {photo.width} × {photo.height} pixels, received at {in_words(list(sizes))}"
 
 
 def _details(found: Sequence[FeatureMaps]) -> str:
