@@ -107,7 +107,7 @@ WINDOW_WIDTH: Kept[int] = Kept("window_width", "charts.window_width", lambda: US
 TURNED_BELOW: Kept[bool] = Kept("page_turned_below", "views.grid", bool)
 """The page of rows was turned below them."""
 
-USUAL_WIDTH = 984
+USUAL_WIDTH = 952
 """That of a laptop's window of 1366 pixels beside the sidebar."""
 
 WIDGETS = {

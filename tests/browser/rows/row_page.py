@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 
 import numpy as np
@@ -16,8 +17,8 @@ from convfe_core.photos.photo import Photo
 from pages.charts.show_row import Box, show_row
 from tests.support.builders import photo
 
+# Of the photograph, and of what the networks receive: 213 x 320 pixels on a canvas of 224 x 320.
 HEIGHT, WIDTH, LONGEST = 300, 451, 320
-"""Of the photograph, and of what the networks receive: 213 x 320 pixels on a canvas of 224 x 320."""
 STRIDES = {"Coarse": 32, "Fine": 16}
 
 
@@ -64,7 +65,7 @@ def main() -> None:
         notes={"Coarse max": "0.71", "Fine max": "0.93"},
         on_boxes=keep,
     )
-    st.json(st.session_state["kept"].get(picture().digest, []))
+    st.code(json.dumps(st.session_state["kept"].get(picture().digest, [])), language=None, wrap_lines=True)
 
 
 if __name__ == "__main__":
