@@ -361,7 +361,8 @@ def _name_lines(label: str, width: float) -> list[str]:
     """
     most = max(8, int(width) // NAME_LETTER)
     lines = [""]
-    for part in re.findall(rf"[^:\-_ ]{{1,{most - 1}}}[:\-_ ]?|[:\-_ ]", label):
+    parts = re.split(r"(?<=[:\-_ ])|(?<=[a-z0-9])(?=[A-Z])", label)
+    for part in (whole[start : start + most] for whole in parts for start in range(0, len(whole), most)):
         if len(lines[-1]) + len(part) <= most:
             lines[-1] += part
         else:
