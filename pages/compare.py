@@ -7,6 +7,7 @@ import streamlit as st
 from pages.app.compute_maps import Work, show_outcome
 from pages.app.navigation import enter, share_link
 from pages.app.session import presenting
+from pages.charts.window_width import window_width
 from pages.marks.kept_marks import boxes_keeper
 from pages.marks.panel import choose_marking, marks_panel, show_mark_scores
 from pages.sidebar.choose_backbones import choose_backbones, choose_precision, choose_size, choose_tap
@@ -16,6 +17,7 @@ from pages.views.grid import draw_rows, page_of, page_with, show_snippets, turn_
 from pages.views.present import present_one
 
 enter()
+room = None if presenting() else window_width()
 
 with st.container(horizontal=True, vertical_alignment="center"):
     if presenting():
@@ -71,7 +73,7 @@ work = Work(
     pictures=look.reductions,
     together=page_with(photos, shown[0]),
 )
-draw_rows(work, look, on_boxes=boxes_keeper(photos) if marking else None, presenting=presenting())
+draw_rows(work, look, room, boxes_keeper(photos) if marking else None)
 if numbers is not None:
     with numbers:
         show_mark_scores(photos, work)

@@ -112,14 +112,21 @@ HEALTH_REPORTS: Kept[dict[object, HealthReport]] = Kept("health_reports", "views
 """The last health reports, by network, size and photographs."""
 FINDINGS: Kept[list[Finding]] = Kept("findings", "system", list)
 """What System found on this machine when it was last asked."""
+WINDOW_WIDTH: Kept[int] = Kept("window_width", "charts.window_width", lambda: USUAL_WIDTH)
+"""Pixels across that pages have for their contents."""
 TURNED_BELOW: Kept[bool] = Kept("page_turned_below", "views.grid", bool)
 """The page of rows was turned below them."""
+
+USUAL_WIDTH = 952
+"""That of a laptop's window of 1366 pixels beside the sidebar."""
 
 WIDGETS = {
     "marking": "Compare: whether boxes can be drawn",
     "marks_file": "Compare: boxes that the visitor brings for the photographs there",
     "present": "Compare: one image at a time, for meetings",
     "slide": "Compare, presenting: number of the photograph",
+    "window": "how wide the page is",
+    "chart-": "Compare: the boxes that were changed last on a row",
     "page": "number of the page of rows",
     "page_below": "the same below the rows",
     "uploads": "the visitor's photographs",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import streamlit as st
@@ -14,6 +15,7 @@ from convfe_core.catalog.specs import Spec
 from convfe_core.drawing.colour_scales import ScaleKey, scale_limits
 from convfe_core.drawing.map_figure import Look, row_figure
 from convfe_core.drawing.row_picture import row_png
+from convfe_core.drawing.window_fit import share_width
 from convfe_core.maps.feature_maps import FeatureMaps, Limits
 from convfe_core.maps.map_diagnostics import map_warning
 from convfe_core.maps.npz import maps_npz
@@ -74,17 +76,17 @@ def _turn_page() -> None:
     TURNED_BELOW.set(True)
 
 
-def draw_rows(work: Work, look: Look, *, on_boxes: OnBoxes | None = None, presenting: bool = False) -> None:
+def draw_rows(work: Work, look: Look, room: int | None, on_boxes: OnBoxes | None = None) -> None:
     """Draw each row as soon as its maps and its scales are known, and offer all maps as a file.
 
     Rows are named by their places: with names of the photographs the browser would draw each page of rows twice.
 
     Parameters
     ----------
+    room : pixels across; None where a row fills the window, for meetings
     on_boxes : told when the visitor has drawn or changed boxes; None where these are only shown
-    presenting : a row fills the window
     """
-    draw = partial(_draw_row, look=look, on_boxes=on_boxes, presenting=presenting)
+    draw = partial(_draw_row, look=look, room=room, on_boxes=on_boxes)
     st.html(f"<style>{LAID_OUT_IN_SIGHT}</style>")
     slots = [st.container(key=f"row-{place}") for place in range(len(work.photos))]
     drawn: list[tuple[Photo, list[FeatureMaps]]] = []
@@ -99,7 +101,7 @@ def draw_rows(work: Work, look: Look, *, on_boxes: OnBoxes | None = None, presen
         for place, (photo, found) in enumerate(drawn):
             with slots[place]:
                 draw(place, photo, found, limits)
-    if every and not presenting:
+    if every and room is not None:
         st.download_button(
             "All maps shown, as .npz",
             guarded_download(lambda: maps_npz(every)),
@@ -141,12 +143,12 @@ def _draw_row(
     found: Sequence[FeatureMaps],
     limits: Mapping[ScaleKey, Limits],
     look: Look,
+    room: int | None,
     on_boxes: OnBoxes | None,
-    presenting: bool,
 ) -> None:
     if not found:
         return
-    look = arranged(look, photo, len(found)) if presenting else look
+    look = arranged(look, photo, len(found)) if room is None else _fitted(look, len(found), room)
     boxes, scores = drawn_boxes(photo), score_row(photo, found, look.reductions)
     figure = row_figure(photo, thumbnail(photo), found, limits, look)
     labels = ", ".join(maps.label for maps in found)
@@ -161,7 +163,7 @@ def _draw_row(
         outlined=scores.outlined,
         notes=scores.notes,
         on_boxes=on_boxes,
-        presenting=presenting,
+        presenting=room is None,
     )
     for warning in _warnings(found, look):
         st.caption(f":material/warning: {warning}")
@@ -189,6 +191,12 @@ def _draw_row(
         )
 
 
+def _fitted(look: Look, backbones: int, room: int) -> Look:
+    """A look whose panels share a width; the chosen size of panels is what they have where there is room."""
+    across, width = share_width(backbones, len(look.reductions), look.panel_width, room)
+    return replace(look, across=across, panel_width=width)
+
+
 def _warnings(found: Sequence[FeatureMaps], look: Look) -> list[str]:
     """One sentence for every map of the row that cannot be trusted."""
     named = [
@@ -201,9 +209,9 @@ def _warnings(found: Sequence[FeatureMaps], look: Look) -> list[str]:
 
 
 def _facts(photo: Photo, found: Sequence[FeatureMaps]) -> str:
-    """One quiet line: how large the photograph is, and how large the networks received it."""
+    """One quiet line: which photograph it is and how large, and how large the networks received it."""
     sizes = dict.fromkeys(f"{maps.frame.content_width} × {maps.frame.content_height}" for maps in found)
-    return f"{photo.width} × {photo.height} pixels, received at {in_words(list(sizes))}"
+    return f"{plain(photo.name)}: {photo.width} × {photo.height} pixels, received at {in_words(list(sizes))}"
 
 
 def _details(found: Sequence[FeatureMaps]) -> str:
