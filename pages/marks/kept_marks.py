@@ -11,7 +11,7 @@ from convfe_core.datasets.boxes import ImageBoxes
 from convfe_core.marks.marked_photos import UNNAMED, boxes_on, joined, mark_photo
 from convfe_core.photos.photo import Photo
 from pages.app.session import BOXES, MARKS, MARKS_SAID
-from pages.charts.show_row import Box, OnBoxes
+from pages.charts.show_row import DrawnBox, OnBoxes
 
 
 def marks_of(photo: Photo) -> ImageBoxes:
@@ -29,11 +29,11 @@ def marks_reader() -> Callable[[Photo], ImageBoxes]:
     return read
 
 
-def drawn_boxes(photo: Photo) -> list[Box]:
+def drawn_boxes(photo: Photo) -> list[DrawnBox]:
     """The boxes on a photograph as the chart draws them."""
     marks = marks_of(photo)
     return [
-        Box(x0=x0, y0=y0, x1=x1, y1=y1, label="" if label == UNNAMED else label)
+        DrawnBox(x0=x0, y0=y0, x1=x1, y1=y1, label="" if label == UNNAMED else label)
         for (x0, y0, x1, y1), label in zip(boxes_on(photo, marks).tolist(), marks.labels, strict=True)
     ]
 
@@ -47,7 +47,7 @@ def boxes_keeper(photos: Iterable[Photo]) -> OnBoxes:
     """
     chosen = {photo.digest: photo for photo in photos}
 
-    def keep(digest: str, boxes: Sequence[Box]) -> None:
+    def keep(digest: str, boxes: Sequence[DrawnBox]) -> None:
         if digest in chosen:
             photo = chosen[digest]
             corners = [(box["x0"], box["y0"], box["x1"], box["y1"]) for box in boxes]

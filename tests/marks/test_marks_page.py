@@ -223,14 +223,14 @@ def keep_boxes_script() -> None:
 
     from convfe_core.photos.gallery import load_sample
     from pages.app.session import MARKS, MARKS_SAID
-    from pages.charts.show_row import Box
+    from pages.charts.show_row import DrawnBox
     from pages.marks.kept_marks import boxes_keeper, drawn_boxes, labels_in_use
 
     cat = load_sample("chelsea")
     keep = boxes_keeper([cat])
-    keep("another photograph", [Box(x0=1, y0=2, x1=3, y1=4, label="")])
+    keep("another photograph", [DrawnBox(x0=1, y0=2, x1=3, y1=4, label="")])
     st.text(len(MARKS.get()))
-    keep(cat.digest, [Box(x0=-9, y0=2, x1=30, y1=40, label="eye"), Box(x0=1, y0=2, x1=3, y1=4, label="")])
+    keep(cat.digest, [DrawnBox(x0=-9, y0=2, x1=30, y1=40, label="eye"), DrawnBox(x0=1, y0=2, x1=3, y1=4, label="")])
     st.json([drawn_boxes(cat), labels_in_use(), list(MARKS_SAID.get())])
 
 
