@@ -109,7 +109,7 @@ def read_boxes(told: object) -> list[DrawnBox]:
     return [box for box in found if box is not None]
 
 
-def _box(told: object) -> Box | None:
+def _box(told: object) -> DrawnBox | None:
     if not isinstance(told, Mapping):
         return None
     edges = [told.get(name) for name in ("x0", "y0", "x1", "y1")]
