@@ -50,8 +50,9 @@ def drag(page: Page, photo: Locator, shares: tuple[float, float, float, float]) 
 
 def shown_s(page: Page) -> dict[str, list[str]]:
     """By backbone S of its maps with the interval, as the table says it."""
-    lines = page.locator(".st-key-marks table tbody tr").all()
-    cells = [[cell.inner_text() for cell in line.locator("td").all()] for line in lines]
+    lines = page.locator(".st-key-marks table tbody tr")
+    expect(lines).to_have_count(len(BACKBONES))
+    cells = [[cell.inner_text() for cell in line.locator("td").all()] for line in lines.all()]
     return {name: values for name, *values in cells}
 
 
