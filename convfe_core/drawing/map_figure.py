@@ -26,6 +26,10 @@ FONT = '"Source Sans", sans-serif'
 """That of the pages."""
 HEAD_HEIGHT = 54
 """Pixels above the panels for the backbone's name and what each map is."""
+NAME_HEIGHT = 17
+"""Pixels more above the panels for each further line of a backbone's name."""
+NAME_LETTER = 8
+"""Pixels across a letter of a name, on average."""
 NOTE_HEIGHT = 15
 """Pixels more above the panels for each line about a backbone's cells."""
 FOOT_HEIGHT = 34
@@ -138,7 +142,7 @@ def row_figure(
         panels=len(panels),
         panel_width=look.panel_width,
         panel_height=look.panel_width * photo.height / photo.width,
-        head=HEAD_HEIGHT + NOTE_HEIGHT * max(map(len, notes)),
+        head=HEAD_HEIGHT + NOTE_HEIGHT * max(map(len, notes)) + NAME_HEIGHT * (_most_names(rows, look) - 1),
         foot=FOOT_HEIGHT + (WARNING_HEIGHT if warned else 0),
     )
     layout = base_layout(sheet.width, sheet.height, look.ink)
@@ -161,8 +165,12 @@ def row_figure(
             last, lines = sheet.place(index + len(look.reductions) - 1), notes[(index - 1) // len(look.reductions)]
             middle, above = (place.left + last.right) / 2, place.top + 27
             words += [Word(middle, above + NOTE_HEIGHT * k, line) for k, line in enumerate(reversed(lines))]
-            label = f"<b>{escape(_shorten(panel.maps.label, last.right - place.left))}</b>"
-            words.append(Word(middle, above + NOTE_HEIGHT * len(lines), label, size=14))
+            above += NOTE_HEIGHT * len(lines)
+            names = _name_lines(panel.maps.label, last.right - place.left)
+            words += [
+                Word(middle, above + NAME_HEIGHT * k, f"<b>{escape(line)}</b>", size=14)
+                for k, line in enumerate(reversed(names))
+            ]
         if look.overlay < 1:
             images.append(_picture(axes, photo, thumbnail))
         images += own
@@ -376,7 +384,7 @@ def _step(centres: NDArray[np.float64], extent: int) -> float:
 
 def _notes(rows: Sequence[FeatureMaps], fields: Mapping[str, float], look: Look) -> list[list[str]]:
     """Say of each backbone how many cells it has and how much they see, in one line where there is room for it."""
-    across = len(look.reductions) * (look.panel_width + PANEL_GAP) - PANEL_GAP
+    across = _across(look)
     notes = []
     for maps in rows:
         parts = [_cells(maps.max), f"receptive field {fields[maps.label]:.0f} px"]
@@ -424,7 +432,36 @@ def _on(axes: tuple[str, str]) -> dict[str, str]:
     return {"xref": axes[0], "yref": axes[1]}
 
 
+def _most_names(rows: Sequence[FeatureMaps], look: Look) -> int:
+    """How many lines the longest name takes."""
+    return max(len(_name_lines(maps.label, _across(look))) for maps in rows)
+
+
+def _across(look: Look) -> float:
+    """Pixels across all maps of a backbone."""
+    return len(look.reductions) * (look.panel_width + PANEL_GAP) - PANEL_GAP
+
+
+def _name_lines(label: str, width: float) -> list[str]:
+    """A backbone's name in lines that fit so many pixels, broken where its parts meet, or anywhere if one is too long.
+
+    Examples
+    --------
+    >>> _name_lines("MobileNetV2-0.35:untrained", 130)
+    ['MobileNetV2-', '0.35:untrained']
+    """
+    most = max(8, int(width) // NAME_LETTER)
+    lines = [""]
+    parts = re.split(r"(?<=[:\-_ ])|(?<=[a-z0-9])(?=[A-Z])", label)
+    for part in (whole[start : start + most] for whole in parts for start in range(0, len(whole), most)):
+        if len(lines[-1]) + len(part) <= most:
+            lines[-1] += part
+        else:
+            lines.append(part)
+    return lines
+
+
 def _shorten(name: str, width: float) -> str:
-    """A name that fits so many pixels, its ending kept: of a file the kind, of a backbone the weights."""
+    """A photograph's name that fits so many pixels, its ending kept: that of its number and kind."""
     most = max(8, int(width) // 8)
     return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most // 2 - 1) :]}"

@@ -132,11 +132,13 @@ def test_a_shared_scale_gives_every_map_the_same_colours() -> None:
     assert ends("image") == [(0, 110), (0, 110)]
 
 
-def test_names_and_numbers_that_have_no_room_are_cut_and_left_out_and_never_written_over_each_other() -> None:
+def test_names_take_more_lines_where_they_have_no_room_and_numbers_are_left_out() -> None:
     labels = ["MobileNetV3Large-1.0-minimalistic:untrained", "TinyResNet"]
     narrow = words(drawn(Look(reductions=("mean",), panel_width=130), *labels))
-    assert "<b>MobileNe…trained</b>" in narrow
-    assert "<b>TinyResNet</b>" in narrow
+    assert [word[3:-4] for word in narrow if word.startswith("<b>")] == [
+        *("untrained", "minimalistic:", "Large-1.0-", "MobileNetV3"),
+        "TinyResNet",
+    ]
     assert "4 × 3 cells" in narrow
     wide = words(drawn(Look(reductions=("mean",), panel_width=480), *labels))
     assert f"<b>{labels[0]}</b>" in wide
@@ -232,3 +234,17 @@ def test_colours_lie_on_the_cells_of_the_map_beside_them_and_have_no_scale(smoot
 def test_a_picture_that_is_not_there_is_a_programming_error() -> None:
     with pytest.raises(ValueError, match=r"Expected a picture among max, mean\. Received: 'pca'"):
         row_figure_of(Look(reductions=("max", "pca")), "A")
+
+
+@pytest.mark.parametrize("label", ["MobileNetV2-0.35:untrained", "my_model:final-2", "averylongnamewithoutanybreak"])
+@pytest.mark.parametrize("panel_width", [60, 99, 180])
+def test_no_letter_of_a_backbones_name_is_left_out_and_no_line_is_wider_than_its_maps(
+    label: str, panel_width: int
+) -> None:
+    figure = drawn(Look(reductions=("max",), panel_width=panel_width), "A", label)
+    trace = next(figure.select_traces({"type": "scatter", "mode": "text"}))
+    bold = [(y, text[3:-4]) for y, text in zip(trace.y, trace.text, strict=True) if text.startswith("<b>")]
+    lines = [text for _, text in sorted(bold, reverse=True) if text != "A"]
+    assert "".join(lines) == label
+    assert max(map(len, lines)) <= max(8, panel_width // 8)
+    assert max(y for y, _ in bold) + 14 < figure.layout.height
