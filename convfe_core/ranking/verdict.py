@@ -60,7 +60,7 @@ class BackboneScores:
     @property
     def usable(self) -> NDArray[np.bool_]:
         """(N,) whether an image could be scored, with max and mean map and with the control."""
-        return np.logical_and.reduce([one.usable for one in self.maps.values()])
+        return np.all([one.usable for one in self.maps.values()], axis=0)
 
 
 @dataclass(frozen=True)
