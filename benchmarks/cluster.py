@@ -37,8 +37,9 @@ from convfe_core.jobs.parts import Parts, shard_table
 from convfe_core.jobs.ray_engine import RayEngine
 from convfe_core.jobs.ray_workers import Workers
 from convfe_core.jobs.shards import Job, Row, Shard, ShardImage, cut_shards
+from convfe_core.jobs.weight_pass import Pass
 from convfe_core.ranking.results import RankOptions
-from convfe_core.ranking.score_rows import Pass, RankJob
+from convfe_core.ranking.score_rows import RankJob
 
 HERE = "here"
 WAYS = {"1x2": (1, 2), "1x1": (1, 1), "2x1": (2, 1)}

@@ -1,4 +1,4 @@
-"""Look at convolutional backbones: max and mean maps, separation, ranking; no Streamlit in here.
+"""Look at convolutional backbones: max and mean maps, PCA colours, separation, ranking; no Streamlit in here.
 
 What a notebook needs is imported from here; everything else from the module that has it. A name is looked up when it is
 first used, so that ``import convfe_core`` itself imports nothing, TensorFlow least of all. It switches oneDNN on for
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from convfe_core.maps.input_size import Size, parse_size
     from convfe_core.maps.map_diagnostics import Diagnostics, diagnose_map
     from convfe_core.maps.npz import maps_npz
+    from convfe_core.maps.pca_colours import extract_coloured
     from convfe_core.photos.gallery import load_sample
     from convfe_core.photos.photo import Photo, open_photo
     from convfe_core.ranking.html_report import write_reports
@@ -54,6 +55,7 @@ __all__ = [
     "Size",
     "Spec",
     "diagnose_map",
+    "extract_coloured",
     "extract_maps",
     "load_backbone",
     "load_sample",
@@ -79,6 +81,7 @@ _HOMES = {
     "base.errors": ("ConvfeError",),
     "maps.npz": ("maps_npz",),
     "maps.extraction": ("extract_maps",),
+    "maps.pca_colours": ("extract_coloured",),
     "maps.input_size": ("Size", "parse_size"),
     "base.file_sets": ("open_files",),
     "photos.gallery": ("load_sample",),

@@ -27,7 +27,9 @@ WINGS = (
     "serving",
     "inspection",
     "jobs",
+    "trial",
     "ranking",
+    "marks",
     "cli",
 )
 """The wings in the order in which they may import: each only from those before it."""

@@ -8,10 +8,12 @@ from pages.app.compute_maps import Work, show_outcome
 from pages.app.navigation import enter, share_link
 from pages.app.session import presenting
 from pages.charts.window_width import window_width
+from pages.marks.kept_marks import boxes_keeper
+from pages.marks.panel import choose_marking, marks_panel, show_mark_scores
 from pages.sidebar.choose_backbones import choose_backbones, choose_precision, choose_size, choose_tap
 from pages.sidebar.choose_images import choose_images, show_need_of_photos
 from pages.sidebar.choose_look import choose_look
-from pages.views.grid import draw_rows, page_of, turn_page_below
+from pages.views.grid import draw_rows, page_of, page_with, show_snippets, turn_page_below
 from pages.views.present import present_one
 
 enter()
@@ -32,6 +34,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
         bind="query-params",
         help="For meetings: one image at a time, large, with the controls out of the way.",
     )
+    marking = choose_marking()
     share_link()
 
 if not presenting():
@@ -58,10 +61,24 @@ if presenting():
         shown = present_one(photos)
 else:
     shown = page_of(photos)
+numbers = None if presenting() else marks_panel(photos, marking)
 failures, progress = st.container(), st.empty()
-work = Work(photos=shown, specs=specs, size=size, slot=progress, precision=precision, tap=tap)
-draw_rows(work, look, room)
+work = Work(
+    photos=shown,
+    specs=specs,
+    size=size,
+    slot=progress,
+    precision=precision,
+    tap=tap,
+    pictures=look.reductions,
+    together=page_with(photos, shown[0]),
+)
+draw_rows(work, look, room, boxes_keeper(photos) if marking else None)
+if numbers is not None:
+    with numbers:
+        show_mark_scores(photos, work)
 if not presenting():
     turn_page_below(photos)
+    show_snippets(work)
 with failures:
     show_outcome(work)

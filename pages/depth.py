@@ -32,16 +32,17 @@ st.write(
 try:
     network = load_network(spec)
     show_notes({spec.label: network.network.notes})
-    staged = network.staged
+    stages = network.stages
 except ConvfeError as error:
     show_error(error)
     st.stop()
 
 st.subheader("Stages", anchor=False)
-show_stage_table(staged)
-for photo in page_of(photos):
+show_stage_table(stages)
+shown = page_of(photos)
+for photo in shown:
     with st.spinner(f"{plain(spec.label)}: {plain(photo.name)}"):
-        show_stages(staged, spec, photo, size, look)
+        show_stages(stages, spec, photo, size, look, shown)
 turn_page_below(photos)
 
 st.subheader("One layer, and its channels", anchor=False)

@@ -114,7 +114,12 @@ st.markdown(
     "smallest ImageNet backbones reached .10 to .17\n"
     "- **95 % interval**: how far S is certain. Backbones whose difference may be 0 are *tied*, whatever their order\n"
     "- **Control**: S of the same architecture with random weights. Who does not beat it gains nothing from training\n"
-    "- **Box probe**: whether the features in a box tell what is in it; chance is one over the number of classes"
+    "- **Cell probe**: S of a map that a linear combination of the channels gives, learned from other images. It asks "
+    "whether the objects can be told from the rest by the features, also where their mean does not show them\n"
+    "- **Box probe**: whether the features in a box tell what is in it; chance is one over the number of classes\n\n"
+    "S and the cell probe sort out backbones in seconds. Neither is a verdict on detection by itself: of three sets of "
+    "photographs S picked the best backbone for a small detector on two, and on blood cells the worst trained one; the "
+    "cell probe's pick was close to the best on all three. Where they disagree, only trying a detector decides"
 )
 
 st.subheader("Models saved by KerasHub", anchor=False)

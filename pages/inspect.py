@@ -32,7 +32,7 @@ st.write(
 )
 verdict = st.container()
 failures, progress = st.container(), st.empty()
-work = Work(photos=page_of(photos), specs=[spec, *references], size=size, slot=progress)
+work = Work(photos=page_of(photos), specs=[spec, *references], size=size, slot=progress, pictures=look.reductions)
 for photo, found in work.rows():
     if found:
         show_comparison(photo, found, scale, look)

@@ -7,15 +7,17 @@ import streamlit as st
 from convfe_core.base.errors import ConvfeError
 from convfe_core.base.pace import Progress, duration
 from convfe_core.base.wording import counted
+from convfe_core.machine.processor import usable_cores
 from convfe_core.ranking.results import RankOptions
 from convfe_core.ranking.run import RankRun
-from convfe_core.ranking.verdict import FEWEST_IMAGES
+from convfe_core.ranking.sentence import FEWEST_IMAGES
+from convfe_core.trial.trial_run import expected_minutes
 from pages.app.navigation import enter
 from pages.app.process import backbone_pool
 from pages.app.session import RANK_RUN, RANKED, RANKED_AS
 from pages.app.words import plain, show_error, told
 from pages.sidebar.choose_backbones import choose_backbones, choose_precision, choose_size
-from pages.sidebar.choose_dataset import choose_dataset, show_dataset
+from pages.sidebar.choose_dataset import choose_dataset, offer_samples, show_dataset
 from pages.views.rank_results import show_result
 
 enter()
@@ -36,20 +38,32 @@ with st.sidebar:
         help="The same architectures with random weights, three seeds: what a map finds without any training.",
     )
     probe = st.toggle(
-        "Box probe",
+        "Probes",
         value=True,
         key="rank_probe",
         persist_state="session",
-        help="Can the classes of the boxes be told apart by the features in them? 5 nearest neighbours, 5 folds.",
+        help="Cell probe: can a linear combination of channels show the boxes? Box probe: can their classes be told "
+        "apart by the features in them? Both are asked on images that they did not learn from.",
+    )
+
+    minutes = expected_minutes(dataset, specs, control=control, cores=usable_cores()) if dataset and specs else None
+    trial = st.toggle(
+        "Try a small detector" + (f", about {counted(minutes, 'minute')}" if minutes else ""),
+        value=False,
+        key="rank_trial",
+        persist_state="session",
+        help="Trains a small detection head on each backbone's frozen features and tries it on images that it has not "
+        "seen, in five folds: the answer where S and the probes are only a guess.",
     )
 
 if dataset is None:
     st.info(
-        "Bring images whose objects are marked with boxes (Pascal VOC, YOLO or COCO) in the sidebar. This page then "
-        "says which backbone separates your objects best, how sure that is, and what it costs. It names a winner from "
-        f"{FEWEST_IMAGES} images on.",
+        "Bring images whose objects are marked with boxes (Pascal VOC, YOLO or COCO) in the sidebar, or mark objects "
+        "on Compare. This page then says which backbone separates your objects best, how sure that is, and what it "
+        f"costs. It names a winner from {FEWEST_IMAGES} images on.",
         icon=":material/add_photo_alternate:",
     )
+    offer_samples()
     st.caption(
         "- **Pascal VOC**: `a.jpg` and `a.xml` side by side, or in `JPEGImages` and `Annotations`\n"
         "- **YOLO**: `a.jpg` and `a.txt`, or `images/a.jpg` and `labels/a.txt`, with `data.yaml` or `classes.txt` for "
@@ -59,11 +73,13 @@ if dataset is None:
     st.stop()
 
 show_dataset(dataset)
+if len(dataset.images) < FEWEST_IMAGES:
+    st.caption(f"A first look: a winner is named from {FEWEST_IMAGES} images on.")
 if not specs:
     st.info("Choose at least one backbone in the sidebar.", icon=":material/layers:")
     st.stop()
 
-options = RankOptions(size=size, probe=probe, control=control, precision=precision)
+options = RankOptions(size=size, probe=probe, control=control, precision=precision, trial=trial)
 asked = (dataset, tuple(specs), options)
 
 interrupted = RANK_RUN.take()

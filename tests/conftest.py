@@ -29,9 +29,11 @@ os.environ.update(RAY_worker_niceness="0")  # or Ray's workers would let all oth
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 CHROMIUM = Path("/usr/bin/chromium")
-TOGETHER = ("tests/browser/", "tests/jobs/test_ray_", "tests/ranking/")
-"""Beginnings of the names of files that share something dear: each group stays with one process of pytest-xdist."""
+TOGETHER = ("tests/jobs/test_ray_", "tests/ranking/")
+"""Beginnings of the names of files that share something dear: each group stays with one process of pytest-xdist.
 
+Browser tests take longer than a second server for them, which each process has that runs some.
+"""
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a system of the Unix family")
 """For tests of what Windows does otherwise: rights of files, signals, closed streams, limits of a process."""
@@ -59,9 +61,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Together 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files of slow tests alone: beside other processes they would end long after them."""
+    """Begin with what takes longest, the groups and then the files of slow tests alone, or the others wait for it."""
     quick = {item.path for item in items if item.get_closest_marker("slow") is None}
-    items.sort(key=lambda item: item.path in quick)
+    items.sort(key=lambda item: (not item.nodeid.startswith(TOGETHER), item.path in quick))
 
 
 @pytest.fixture(scope="session")

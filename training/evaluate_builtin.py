@@ -22,13 +22,8 @@ from PIL import Image
 from convfe_core.backbones.backbone import freeze_network
 from convfe_core.backbones.network import Network, open_network
 from convfe_core.base.file_sets import open_files
-from convfe_core.catalog.builtin_networks import (
-    BUILTIN_BUILDERS,
-    WORKING_SIZE,
-    builtin_weight_file,
-    load_builtin_weights,
-)
-from convfe_core.catalog.specs import parse_spec
+from convfe_core.catalog.builtin_networks import BUILTIN_BUILDERS, builtin_weight_file, load_builtin_weights
+from convfe_core.catalog.specs import CATALOG, parse_spec
 from convfe_core.datasets.boxes import ImageBoxes
 from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.maps.extraction import extract_maps
@@ -133,10 +128,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--training", type=Path, help="zip with val/ and val_boxes.csv: top-1, and S on the boxes")
     parser.add_argument("--boxes", type=Path, nargs="*", default=[], help="folders with VOC, YOLO or COCO boxes: S")
     parser.add_argument("--weights", type=Path, help="by default those in the package")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[WORKING_SIZE], help="longest sides, in pixels")
+    parser.add_argument("--sizes", type=int, nargs="+", help="longest sides, in pixels; by default the working size")
     options = parser.parse_args(arguments)
     weights = options.weights or builtin_weight_file(options.name)
-    for size in options.sizes:
+    for size in options.sizes or [CATALOG[options.name].working_size]:
         if options.training:
             share, count = top1(options.name, options.training, weights, size)
             print(f"{options.name} at {size}, top-1: {share:.1%} of {count}", flush=True)

@@ -110,8 +110,7 @@ def to_text(data: bytes) -> str:
 
     Raises
     ------
-    AnnotationError
-        When it is in another encoding.
+    AnnotationError : it is in another encoding
     """
     try:
         return data.decode(marked_encoding(data) or "utf-8")

@@ -95,8 +95,7 @@ def parse_class_names(data: bytes, file: str) -> ClassNames:
 
     Raises
     ------
-    AnnotationError
-        When it names no classes.
+    AnnotationError : it names no classes
     """
     text = to_text(data)
     if file.lower().endswith(YAML_SUFFIXES):
@@ -121,7 +120,8 @@ def _parse_yaml(text: str, file: str) -> ClassNames:
         raise AnnotationError("is no well-formed YAML") from error
     if not isinstance(content, dict):
         raise AnnotationError("expected “names” with one name a class")
-    return ClassNames(file, _yaml_names(content.get("names")), _keypoints(content.get("kpt_shape")), _count(content))
+    keypoints, stated = _keypoints(content.get("kpt_shape")), _index(content.get("nc"))
+    return ClassNames(file, _yaml_names(content.get("names")), keypoints, stated)
 
 
 def _yaml_names(names: Any) -> dict[int, str]:
@@ -149,10 +149,6 @@ def _keypoints(shape: Any) -> tuple[int, int] | None:
         return None
     count, numbers = map(_index, shape)
     return (count, numbers) if count and numbers in (2, 3) else None
-
-
-def _count(content: Mapping[str, Any]) -> int | None:
-    return _index(content.get("nc"))
 
 
 def _is_label_line(line: str) -> bool:

@@ -194,8 +194,7 @@ def parse_coco(data: bytes) -> dict[str, Any]:
 
     Raises
     ------
-    AnnotationError
-        When it is no JSON, or has no lists “images” and “annotations”.
+    AnnotationError : it is no JSON, or has no lists “images” and “annotations”
     """
     try:
         content = json.loads(to_text(data))
@@ -361,8 +360,8 @@ def _form_of_boxes(stated: Sequence[tuple[Any, tuple[int, int] | None]]) -> str:
 
     Corners show when all boxes are corners in order, and a third of them would otherwise reach over their pictures.
     """
-    boxes = [(finite_box(box), size) for box, size in stated if _are_numbers(box)]
-    boxes = [(box, size) for box, size in boxes if box[2] and box[3]]  # without an area they stand for none
+    numbers = [(_numbers(box), size) for box, size in stated]
+    boxes = [(box, size) for box, size in numbers if box and box[2] and box[3]]  # without an area they stand for none
     if not boxes:
         return _SIDES
     fractions = any(0 < number < 1 for box, _ in boxes for number in box)
@@ -374,11 +373,11 @@ def _form_of_boxes(stated: Sequence[tuple[Any, tuple[int, int] | None]]) -> str:
     return _AS_CORNERS if corners and 3 * over >= len(boxes) == len(sized) else _SIDES
 
 
-def _are_numbers(box: Any) -> bool:
+def _numbers(box: Any) -> Box | None:
     try:
-        return isinstance(box, list) and len(finite_box(box)) == 4
+        return finite_box(box) if isinstance(box, list) else None
     except ValueError:
-        return False
+        return None
 
 
 def _stated_box(stated: Any, size: tuple[int, int] | None, form: str) -> Box:

@@ -29,7 +29,6 @@ _HOST = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/]*/")
 _UPLOAD_MARK = re.compile(r"[0-9a-f]{8}-(?=.)")
 """What Label Studio puts before the name of an uploaded picture."""
 
-
 _ENCODINGS = 3
 """How often a name may be percent encoded: some tools encode what another one has encoded."""
 _SAME_FOLDERS = (True, 0)

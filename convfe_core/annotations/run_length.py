@@ -23,8 +23,7 @@ def mask_box(counts: Sequence[int] | str, height: int, width: int) -> Box | None
 
     Raises
     ------
-    ValueError
-        When the runs are not those of a mask of this size.
+    ValueError : the runs are not those of a mask of this size
 
     Examples
     --------
@@ -56,8 +55,7 @@ def expand_counts(text: str) -> list[int]:
 
     Raises
     ------
-    ValueError
-        When the string holds other characters, or ends within a number.
+    ValueError : the string holds other characters, or ends within a number
     """
     runs: list[int] = []
     value = shift = 0

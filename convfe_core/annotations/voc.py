@@ -66,8 +66,7 @@ def parse_voc(data: bytes, file: str) -> Annotation:
 
     Raises
     ------
-    AnnotationError
-        When it is no such file; entities, which can blow a parser up, are refused.
+    AnnotationError : it is no such file; entities, which can blow a parser up, are refused
     """
     import defusedxml.ElementTree
     from defusedxml import DefusedXmlException

@@ -97,8 +97,7 @@ def parse_yolo(data: bytes, file: str, classes: ClassNames | None, readings: Rea
 
     Raises
     ------
-    AnnotationError
-        When it is no text, or a list of pictures.
+    AnnotationError : it is no text, or a list of pictures
     """
     lines = [line for line in enumerate(to_text(data).splitlines(), 1) if line[1].strip()]
     if lines and all(is_picture_name(line.strip()) for _, line in lines):
@@ -149,13 +148,13 @@ def _words(line: str) -> list[str]:
 
 def _split_line(words: Sequence[str]) -> tuple[int, Numbers]:
     """A line's class number and the numbers after it; words after at least four of them are no part of the label."""
+    first, *numbers = words or [","]  # a line of commas alone has no words
     try:
-        index = float(words[0])
+        index = float(first)
     except ValueError:
         index = -1.0
     if not index.is_integer() or index < 0:
-        raise ValueError(f"begins with {words[0]!r:.40}, expected a class number")
-    numbers = words[1:]
+        raise ValueError(f"begins with {first!r:.40}, expected a class number")
     while len(numbers) > 4 and not numbers[-1].lstrip("+-.")[:1].isdigit():
         numbers = numbers[:-1]  # a class name or a comment
     return int(index), finite_values(numbers)

@@ -1,12 +1,12 @@
-"""A network frozen into one graph that scales pixels, runs it and reduces its channels.
+"""A network frozen into a graph that scales pixels, runs it and reduces its channels.
 
 TensorFlow is imported inside the functions here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.backbones.batch_norm_folding import Fold
-from convfe_core.backbones.frozen_graph import in_bfloat16, run_graph
-from convfe_core.backbones.model_runs import about_model, guarded
+from convfe_core.backbones.frozen_graph import in_bfloat16, run_graph, trace
+from convfe_core.backbones.model_runs import guarded
 from convfe_core.backbones.network import (
     UNTRAINED_SEED,
     Described,
@@ -35,18 +35,18 @@ BFLOAT16_SHIFT, BFLOAT16_SAMPLES = 0.015, 3
 """``fast`` stays with float32 where it would move the maps of this many sample photographs, on average over their
 cells, by more than this share of their range."""
 
-Inputs = Callable[[PixelArray], tuple[Any, ...]]
-"""Takes a batch, (N, H, W, 3) uint8, and returns what a frozen graph takes for it."""
+More = Callable[[PixelArray], tuple[Any, ...]]
+"""Takes a batch, (N, H, W, 3) uint8, and returns what a frozen graph takes for it beside pixels and directions."""
 
 
-def pixels_alone(batch: PixelArray) -> tuple[Any, ...]:
-    """The inputs of a graph that takes nothing beside pixels."""
-    return (batch,)
+def nothing_more(_batch: PixelArray) -> tuple[Any, ...]:
+    """What a graph takes that takes nothing more."""
+    return ()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FrozenNetwork(Described):
-    """A network turned into one graph with its weights fixed; it can be shared between threads.
+    """A network turned into a graph with its weights fixed; it can be shared between threads.
 
     Attributes
     ----------
@@ -55,15 +55,25 @@ class FrozenNetwork(Described):
 
     precision: Precision
     _graph: Callable[..., Any]
-    _inputs: Inputs = pixels_alone
+    _more: More = nothing_more
 
-    def run(self, *inputs: NDArray[Any]) -> list[NDArray[Any]]:
-        """Run one batch; what goes in and comes out is that of the function that was frozen."""
-        return run_graph(self._graph, *inputs)
+    def run(self, batch: PixelArray, directions: FloatArray, *more: NDArray[Any]) -> list[NDArray[Any]]:
+        """Run one batch.
 
-    def run_blank(self, batch: PixelArray) -> None:
-        """Run one batch, (N, H, W, 3), for its time alone."""
-        self.run(*self._inputs(batch))
+        Parameters
+        ----------
+        batch : (N, H, W, 3) uint8 RGB
+        directions : (C, k) float32; `no_directions` where no projection is wanted
+
+        Returns
+        -------
+        maps and projection as of `reduce_features`, then what else the graph gives
+        """
+        return run_graph(self._graph, batch, directions, *more)
+
+    def run_blank(self, batch: PixelArray) -> list[NDArray[Any]]:
+        """Run one batch, (N, H, W, 3), for its maps or its time alone."""
+        return self.run(batch, self.no_directions, *self._more(batch))
 
 
 class Backbone(FrozenNetwork):
@@ -71,74 +81,97 @@ class Backbone(FrozenNetwork):
 
     def reduce(self, batch: PixelArray) -> tuple[FloatArray, FloatArray]:
         """(N, H, W, 3) uint8 RGB -> the max and the mean over channels, both (N, h, w) float32."""
-        maximum, mean = self.run(batch)
+        maximum, mean, _ = self.run_blank(batch)
         return maximum, mean
 
 
 Frozen = TypeVar("Frozen", bound=FrozenNetwork)
 
 
-def freeze_network(network: Network, precision: Precision = "float32", fold: Fold = "copy") -> Backbone:
-    """Turn a network into a backbone: one traced graph with its weights fixed.
-
-    The graph takes any batch, height and width, so it is traced once however many sizes of image follow.
+def reduce_features(features: Any, directions: Any) -> tuple[Any, Any, Any]:
+    """Reduce (N, h, w, C) features, so that they need not leave the graph.
 
     Parameters
     ----------
-    fold : ``spend`` where the network is not used again, which halves the memory that this takes
+    directions : (C, k) float32
+
+    Returns
+    -------
+    max and mean over channels, (N, h, w), and the cells' components along the directions, (N, h, w, k). For these a
+    feature that is no number counts as 0, or it would spread over all of them; where one is, the mean is none either
     """
     import tensorflow as tf
 
-    read = network.reader([network.tensor], fold)
+    def project() -> Any:
+        return tf.tensordot(tf.where(tf.math.is_finite(features), features, 0.0), directions, 1)
 
-    def reduce_channels(pixels: Any) -> tuple[Any, Any]:
-        (features,) = read(pixels)
-        return tf.reduce_max(features, axis=-1), tf.reduce_mean(features, axis=-1)
+    projection = tf.cond(tf.shape(directions)[1] > 0, project, lambda: features[..., :0])
+    return tf.reduce_max(features, axis=-1), tf.reduce_mean(features, axis=-1), projection
 
-    return freeze_maps(Backbone, network, reduce_channels, [], precision)
+
+def freeze_network(network: Network, precision: Precision = "float32", fold: Fold = "copy") -> Backbone:
+    """Turn a network into a backbone; see `freeze_maps`."""
+    return freeze_maps(Backbone, network, precision, fold)
 
 
 def freeze_maps(
     kind: type[Frozen],
     network: Network,
-    function: Callable[..., Any],
-    others: list[Any],
     precision: Precision,
-    inputs: Inputs = pixels_alone,
+    fold: Fold,
+    further: Callable[..., tuple[Any, ...]] = nothing_more,
+    others: Sequence[Any] = (),
+    more: More = nothing_more,
 ) -> Frozen:
-    """Freeze a network with a function whose first two results are max and mean maps.
+    """Freeze a network together with the reduction of its features.
 
-    In ``fast`` precision it computes with bfloat16 only where that moves the maps of sample photographs by no more than
-    `BFLOAT16_SHIFT`. Trained networks with depthwise convolutions often do not tolerate it: rounding errors grow from
-    layer to layer where a few channels have a far wider range than the rest.
+    The graph takes any batch, height and width, so it is traced once however many sizes of image follow.
+
+    In ``fast`` precision the layers compute with bfloat16, only where that moves the maps of sample photographs by no
+    more than `BFLOAT16_SHIFT`. Trained networks with depthwise convolutions often do not tolerate it: rounding errors
+    grow from layer to layer where a few channels have a far wider range than the rest. What the features are reduced
+    with is float32 always.
 
     Parameters
     ----------
     kind : of what is returned
-    function : of what `inputs` returns, to be traced
-    others : tensorflow.TensorSpec of what it takes besides pictures
-    inputs : for batches of which only the maps, or the time, are wanted
+    fold : ``spend`` where the network is not used again, which halves the memory that this takes
+    further : takes (N, h, w, C) features and what `others` describes; what it returns comes after that of
+        `reduce_features`
+    others : tensorflow.TensorSpec of what the graph takes besides pixels and directions
+    more : gives these for batches of which only the maps, or the time, are wanted
     """
-    graph = network.trace(function, *others)
-    if computes_in_bfloat16(precision):
-        fast = in_bfloat16(graph)
-        with about_model(network.label, network.own):
-            alike = _alike(graph, fast, network, inputs)
-        if alike:
-            graph = fast
-        else:
-            precision = "float32"
-    known = {one.name: getattr(network, one.name) for one in fields(Described) if one.init}
-    return kind(**known, precision=precision, _graph=guarded(graph, network.label, network.own), _inputs=inputs)
+    import tensorflow as tf
+
+    def reduce(features: Any, directions: Any, *rest: Any) -> tuple[Any, ...]:
+        return (*reduce_features(features, directions), *further(features, *rest))
+
+    takes = tf.TensorSpec((None, None, None, network.channels)), tf.TensorSpec((network.channels, None)), *others
+    reduced = trace(reduce, list(takes))
+
+    def frozen(layers: Callable[..., Any]) -> Frozen:
+        def graph(pixels: Any, *rest: Any) -> Any:
+            return reduced(*layers(pixels), *rest)
+
+        known = {one.name: getattr(network, one.name) for one in fields(Described) if one.init}
+        graph = guarded(graph, network.label, network.own)
+        return kind(**known, precision=precision, _graph=graph, _more=more)
+
+    layers = network.trace(network.reader([network.tensor], fold))
+    exact = frozen(layers)
+    if not computes_in_bfloat16(precision):
+        return exact
+    fast = frozen(in_bfloat16(layers))
+    return fast if _alike(exact, fast) else replace(exact, precision="float32")
 
 
-def _alike(exact: Callable[..., Any], fast: Callable[..., Any], network: Network, inputs: Inputs) -> bool:
-    """Whether two graphs give nearly the same maps of sample photographs."""
+def _alike(exact: FrozenNetwork, fast: FrozenNetwork) -> bool:
+    """Whether two graphs of a network give nearly the same maps of sample photographs."""
     for sample in SAMPLES[:BFLOAT16_SAMPLES]:
         photo = load_sample(sample.name)
-        frame = plan_frame(photo.height, photo.width, network.working_size, 32, fixed=network.fixed)
-        arguments = inputs(place_on_canvas(photo, frame)[None])
-        maps = (run_graph(graph, *arguments)[:2] for graph in (exact, fast))
+        frame = plan_frame(photo.height, photo.width, exact.working_size, 32, fixed=exact.fixed)
+        batch = place_on_canvas(photo, frame)[None]
+        maps = (network.run_blank(batch)[:2] for network in (exact, fast))
         for one, other in zip(*maps, strict=True):
             if not np.abs(one - other).mean() <= BFLOAT16_SHIFT * np.ptp(one):
                 return False

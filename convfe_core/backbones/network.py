@@ -15,6 +15,7 @@ import numpy as np
 from convfe_core.backbones.batch_norm_folding import Fold, fold_model
 from convfe_core.backbones.frozen_graph import trace
 from convfe_core.backbones.model_runs import about_model, guarded
+from convfe_core.base.arrays import FloatArray
 from convfe_core.base.errors import SpecError
 from convfe_core.catalog.architectures import Architecture
 from convfe_core.catalog.builders import build_model
@@ -87,6 +88,16 @@ class Described:
             with about_model(self.label, self.own):
                 self._grids[size] = self.path.grid(*size)
         return self._grids[size]
+
+    @property
+    def channels(self) -> int:
+        """Features of each cell, C."""
+        return self.tap.channels
+
+    @property
+    def no_directions(self) -> FloatArray:
+        """(C, 0): what a frozen graph takes where features are to be projected on nothing."""
+        return np.zeros((self.channels, 0), np.float32)
 
     @property
     def native_input(self) -> tuple[int, int]:

@@ -83,10 +83,9 @@ class FileSet(ABC):
 
         Raises
         ------
-        AnnotationError
-            When it cannot be read or holds more than `max_bytes`; the message leaves the file's name to the caller.
-        StoreError
-            When the store does not answer.
+        AnnotationError : it cannot be read or holds more than `max_bytes`; the message leaves the file's name to the
+            caller
+        StoreError : the store does not answer
         """
         try:
             with self.open(name) as file:
@@ -121,8 +120,7 @@ class FolderFiles(FileSet):
 
     Raises
     ------
-    AnnotationError
-        When `root` is no folder, or one that cannot be read.
+    AnnotationError : `root` is no folder, or one that cannot be read
     """
 
     def __init__(self, root: Path, keep: Callable[[str], bool] | None = None) -> None:
@@ -157,10 +155,8 @@ class AddressFiles(FileSet):
 
     Raises
     ------
-    StoreError
-        When the address cannot be reached.
-    AnnotationError
-        When nothing is there.
+    StoreError : the address cannot be reached
+    AnnotationError : nothing is there
     """
 
     readers = READERS_OVER_NETWORK
@@ -208,8 +204,7 @@ class UploadedFiles(FileSet):
 
     Raises
     ------
-    AnnotationError
-        When they are more than `limits` allow.
+    AnnotationError : they are more than `limits` allow
     """
 
     def __init__(
@@ -246,8 +241,7 @@ class ZipFiles(FileSet):
 
     Raises
     ------
-    AnnotationError
-        When it is no zip archive or holds more than `limits` allow.
+    AnnotationError : it is no zip archive or holds more than `limits` allow
     """
 
     def __init__(
@@ -305,10 +299,8 @@ def open_files(where: str | Path) -> FileSet:
 
     Raises
     ------
-    AnnotationError
-        When there is neither, or the archive is refused.
-    StoreError
-        When the address cannot be reached.
+    AnnotationError : there is neither, or the archive is refused
+    StoreError : the address cannot be reached
     """
     if is_address(where):
         return AddressFiles(str(where))

@@ -134,8 +134,7 @@ class RemoteFolder(Folder):
 
     Raises
     ------
-    StoreError
-        When there is no way to such an address.
+    StoreError : there is no way to such an address
     """
 
     def __init__(self, address: str) -> None:
@@ -312,8 +311,7 @@ def write_whole(path: str | Path, data: bytes) -> None:
 
     Raises
     ------
-    OSError
-        When the folder is missing or cannot be written, or the disk is full.
+    OSError : the folder is missing or cannot be written, or the disk is full
     """
     with whole_file(path) as file:
         file.write(data)
@@ -325,8 +323,7 @@ def whole_file(path: str | Path) -> Iterator[BinaryIO]:
 
     Raises
     ------
-    OSError
-        As in `write_whole`.
+    OSError : as in `write_whole`
     """
     path = Path(path)
     temporary = path.with_name(f".convfe-{secrets.token_hex(8)}.part")

@@ -79,6 +79,11 @@ class Pace:
         self._in_step += images
 
     @property
+    def share(self) -> float:
+        """Of the images that are done, 0..1."""
+        return self.done / self.total if self.total else 1.0
+
+    @property
     def images_per_second(self) -> float | None:
         """Since the last restart; None as long as nothing is known."""
         elapsed = self._clock() - self._step
@@ -94,8 +99,7 @@ class Pace:
 
     def progress(self, who: str, doing: str, step: float = 0.0) -> Progress:
         """What to tell now; see `Progress`."""
-        share = self.done / self.total if self.total else 1.0
-        return Progress(who, doing, share, self.seconds_left, step, self.images_per_second)
+        return Progress(who, doing, self.share, self.seconds_left, step, self.images_per_second)
 
 
 def duration(seconds: float) -> str:

@@ -9,6 +9,15 @@ from pathlib import Path
 
 from convfe_core.base.folders import is_address, split_address
 
+LONGEST_STEM = 120
+"""Bytes; into the 255 that the usual file systems give a name must fit two stems, a number and a suffix."""
+
+_KEPT_END = 24
+_UNFIT_FOR_FILES = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
+_DEVICE = re.compile(r"con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]", re.IGNORECASE)
+_LONGEST_NAME = 80
+_ZERO_WIDTH_JOINER = "\u200d"  # holds emoji such as an astronaut together
+
 
 def in_words(names: Sequence[str]) -> str:
     """``A, B and C``."""
@@ -24,12 +33,6 @@ def counted(number: int, thing: str, things: str = "") -> str:
     ('1 class', '1,200 boxes', '0 images')
     """
     return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"
-
-
-_LONGEST_NAME = 80
-
-
-_ZERO_WIDTH_JOINER = "\u200d"  # holds emoji such as an astronaut together
 
 
 def display_name(name: str) -> str:
@@ -67,9 +70,6 @@ def _shown_character(character: str) -> str:
     return " "
 
 
-_UNFIT_FOR_FILES = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
-
-
 def file_stem(label: str) -> str:
     """Make a label fit for a file's name on any system.
 
@@ -90,16 +90,6 @@ def file_stem(label: str) -> str:
             head = head[:-1]
         fit = f"{head}_{tail}"
     return fit or "_"
-
-
-LONGEST_STEM = 120
-"""Bytes; into the 255 that the usual file systems give a name must fit two stems, a number and a suffix."""
-
-
-_KEPT_END = 24
-
-
-_DEVICE = re.compile(r"con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]", re.IGNORECASE)
 
 
 def _bytes(name: str) -> int:

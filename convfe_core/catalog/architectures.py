@@ -41,40 +41,40 @@ class Architecture:
     name : how specs name it: the Keras class, with the width after a dash where it has one
     family : heading in the catalog
     keras_name : the class in ``keras.applications``; for the built-in ones their own name
-    width : width multiplier ``alpha``, None where the class has none
-    minimalistic : MobileNetV3 without squeeze-and-excite, 5x5 kernels and hard swish
     parameters : without the head
     native_size : side of the square input it was trained or published at, in pixels
     working_size : longest side at which its maps are most useful, in pixels
+    preprocessing : how its pixels are scaled
+    licence : SPDX name of the weights' licence
+    stride : input pixels per cell of the default tap
+    weights : the weights it can have by name, the default first
+    width : width multiplier ``alpha``, None where the class has none
+    minimalistic : MobileNetV3 without squeeze-and-excite, 5x5 kernels and hard swish
     minimum_size : smallest side that Keras accepts
     top1 : published ImageNet top-1 accuracy in %, None where none was published. From the table in Keras
         Applications' documentation; MobileNet's other widths from its paper (arXiv 1704.04861, table 6), those of
         MobileNetV2 and V3 from the tables in Keras' docstrings. ConvNeXt Base, Large and XLarge were trained on
         ImageNet-21k first
-    preprocessing : how its pixels are scaled
-    licence : SPDX name of the weights' licence
-    stride : input pixels per cell of the default tap
     tap : default tap
     weight_file : ImageNet weights, None for the built-in ones
-    weights : the weights it can have by name, the default first
     """
 
     name: str
     family: str
     keras_name: str
-    width: float | None
-    minimalistic: bool
     parameters: int
     native_size: int
     working_size: int
-    minimum_size: int
-    top1: float | None
     preprocessing: Preprocessing
     licence: str
     stride: int
-    tap: str
-    weight_file: WeightFile | None
     weights: tuple[str, ...]
+    width: float | None = None
+    minimalistic: bool = False
+    minimum_size: int = 32
+    top1: float | None = None
+    tap: str = "auto"
+    weight_file: WeightFile | None = None
 
     @property
     def keras_arguments(self) -> dict[str, float | bool]:
@@ -133,7 +133,6 @@ class _Family:
             preprocessing=self.preprocessing,
             licence=self.licence,
             stride=32,
-            tap="auto",
             weight_file=WeightFile(cache_name, url, row.digest, row.megabytes),
             weights=("imagenet", "untrained"),
         )
@@ -144,18 +143,12 @@ def _built_in(name: str, parameters: int) -> Architecture:
         name=name,
         family="Built in",
         keras_name=name,
-        width=None,
-        minimalistic=False,
         parameters=parameters,
         native_size=64,
         working_size=160,
-        minimum_size=32,
-        top1=None,
         preprocessing="tf",
         licence="MIT",
         stride=16,
-        tap="auto",
-        weight_file=None,
         weights=("builtin", "untrained"),
     )
 

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 FEATURES = 256
 """Channels of both feature maps."""
 
-WORKING_SIZE = 160
-"""Longest side, in pixels, of the pictures that both were trained for."""
-
 
 def build_tiny_resnet() -> keras.Model:
     """Residual network, stride 16: a stem and six blocks of two 3x3 convolutions (He et al. 2015).
@@ -137,8 +134,7 @@ def builtin_weight_file(name: str) -> Path:
 
     Raises
     ------
-    SpecError
-        If there is no built-in backbone of that name.
+    SpecError : there is no built-in backbone of that name
     """
     _check_name(name)
     return Path(__file__).parents[1] / "builtin_weights" / f"{name}.npz"
@@ -155,8 +151,7 @@ def load_builtin_weights(model: keras.Model, name: str, file: Path | None = None
 
     Raises
     ------
-    WeightsError
-        If the file is missing or damaged, or holds the weights of another architecture. `model` is then as it was.
+    WeightsError : the file is missing or damaged, or holds the weights of another architecture; `model` is as it was
     """
     file = builtin_weight_file(name) if file is None else file
     try:

@@ -13,6 +13,7 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convfe_core.base.errors import ConvfeError, SpecError
@@ -23,6 +24,7 @@ from convfe_core.machine.tensorflow_import import keep_lean
 
 if TYPE_CHECKING:
     from convfe_core.catalog.specs import Spec
+    from convfe_core.datasets.boxes import Dataset
     from convfe_core.jobs.ray_engine import RayEngine
 
 
@@ -143,16 +145,30 @@ def write_maps(options: argparse.Namespace) -> int:
         tell=ProgressLines(),
         precision=parse_precision(options.precision),
         engine=_engine(options, specs),
+        reductions=options.reductions,
     )
     return 1 if run.write() else 0
+
+
+def print_snippet(options: argparse.Namespace) -> int:
+    """Print a backbone as a Python program."""
+    from convfe_core.backbones.network import open_network
+    from convfe_core.backbones.snippet import maps_call, write_snippet
+    from convfe_core.catalog.specs import parse_spec
+    from convfe_core.maps.feature_maps import REDUCTIONS
+    from convfe_core.maps.input_size import parse_size
+
+    spec, size = parse_spec(options.spec), parse_size(options.size)
+    network = open_network(spec, options.tap)
+    call = maps_call(spec, size.name, options.tap, "float32", REDUCTIONS)
+    print(write_snippet(network, spec, size.longest_side(network), call), end="")
+    return 0
 
 
 def rank_backbones(options: argparse.Namespace) -> int:
     """Print a ranking and its verdict, and write it as JSON, HTML or CSV."""
     from convfe_core.backbones.precision import explain_precision, parse_precision
-    from convfe_core.base.file_sets import open_files
     from convfe_core.catalog.specs import choose_preprocessing, parse_spec
-    from convfe_core.datasets.read_dataset import open_boxes, read_dataset
     from convfe_core.jobs.shards import missing_in_words
     from convfe_core.machine.memory import settle
     from convfe_core.maps.input_size import parse_size
@@ -161,11 +177,16 @@ def rank_backbones(options: argparse.Namespace) -> int:
     from convfe_core.ranking.run import RankRun
     from convfe_core.ranking.score_rows import work_folder
     from convfe_core.ranking.tables import skipped_in_words, to_text
+    from convfe_core.trial.trial_job import TRIAL_IMAGES
 
     for kind in REPORTS:
         path = getattr(options, kind)
         if path is not None and not path.parent.is_dir():
             raise SpecError(f"Expected a folder that exists for --{kind}. Received: {path}.")
+    if options.keep_features and not (options.trial and options.parts):
+        raise SpecError("Expected --trial and --parts DIR beside --keep-features, which leaves features in DIR.")
+    if options.trial_stages and not (options.trial and len(options.backbones) == 1):
+        raise SpecError("Expected --trial and a single --backbone beside --trial-stages.")
     specs = choose_preprocessing([parse_spec(text) for text in options.backbones], options.preprocessing)
     engine = _engine(options, specs)
     settings = RankOptions(
@@ -176,16 +197,15 @@ def rank_backbones(options: argparse.Namespace) -> int:
         reduction=options.map,
         seed=options.seed,
         precision=parse_precision(options.precision),
+        trial=options.trial,
+        trial_stages=options.trial_stages,
+        trial_images=options.trial_images or TRIAL_IMAGES,
+        keep_features=options.keep_features,
     )
     if settings.precision != "float32":
         print(f"{settings.precision}: {explain_precision(settings.precision)}", file=sys.stderr)
-    boxes = None if options.boxes is None else open_boxes(options.boxes)
     lines = ProgressLines()
-
-    def tell_read(count: int) -> None:
-        lines(Progress("reading boxes", f"{count:,} pictures", step=None))
-
-    dataset = read_dataset(open_files(options.dataset), boxes, options.limit, on_read=tell_read)
+    dataset = _dataset(options, lines)
     work = options.parts or work_folder(settings, dataset, specs)
     settle()
     result = RankRun(dataset, specs, settings, on_progress=lines, work=work, engine=engine).run()
@@ -198,6 +218,23 @@ def rank_backbones(options: argparse.Namespace) -> int:
     elif options.parts is None:
         shutil.rmtree(work, ignore_errors=True)
     return 1 if result.failed or result.missing else 0
+
+
+def _dataset(options: argparse.Namespace, lines: ProgressLines) -> Dataset:
+    """The data set that was asked for; a folder that is called as the samples are goes before these."""
+    from convfe_core.base.file_sets import open_files
+    from convfe_core.datasets.read_dataset import open_boxes, read_dataset
+    from convfe_core.datasets.samples import SAMPLES_NAME, read_samples, sample_files
+
+    def tell_read(count: int) -> None:
+        lines(Progress("reading boxes", f"{count:,} pictures", step=None))
+
+    samples = str(options.dataset) == SAMPLES_NAME and not Path(SAMPLES_NAME).exists()
+    if samples and options.boxes is None:
+        return read_samples(options.limit)
+    boxes = None if options.boxes is None else open_boxes(options.boxes)
+    source = sample_files() if samples else open_files(options.dataset)
+    return read_dataset(source, boxes, options.limit, on_read=tell_read)
 
 
 def _engine(options: argparse.Namespace, specs: Sequence[Spec]) -> RayEngine | None:
@@ -232,6 +269,7 @@ RUNS: dict[str, Callable[[argparse.Namespace], int]] = {
     "fetch": fetch_specs,
     "doctor": examine_machine,
     "maps": write_maps,
+    "snippet": print_snippet,
     "rank": rank_backbones,
 }
 """What each command of `convfe_core.cli.options` does; returns the exit status."""

@@ -18,6 +18,7 @@ ResNet50:my.weights.h5, or LABEL=path/to/model.keras for a model of your own. `c
 EPILOG = f"""\
 examples:
   convfe maps photos --backbone TinyResNet --backbone ResNet50 --out maps
+  convfe rank samples --backbone TinyResNet --backbone TinyMobileNet
   convfe rank dataset --backbone MobileNetV2-1.0 --backbone ResNet50 --html ranking.html
 
 {SPECS}
@@ -68,18 +69,35 @@ def make_parser() -> argparse.ArgumentParser:
 
     command("doctor", "what is found on this machine, and whether a backbone runs on it")
 
-    maps = command("maps", "write the max and mean maps of images as PNG and NPZ files")
+    maps = command("maps", "write the max and mean maps, or PCA colours, of images as PNG and NPZ files")
     maps.add_argument(
         "paths", nargs="+", type=_where, metavar="PATH", help="an image, or a folder of images; s3://… and the like too"
     )
     add_backbone_options(maps)
     add_tap_option(maps)
+    maps.add_argument(
+        "--reductions",
+        type=_reductions,
+        default=("max", "mean"),
+        metavar="max,mean,pca",
+        help="what to draw (default: max,mean). pca: the three directions in which features vary most, as red, green "
+        "and blue, found on the first 64 images; colours are not classes, nor comparable between backbones",
+    )
     maps.add_argument("--out", type=_where, required=True, metavar="DIR", help="where the files go; or s3://…")
     add_engine_options(maps)
 
+    snippet = command("snippet", "print a backbone as a Python program that makes its features")
+    snippet.add_argument("spec", metavar="SPEC", help="NAME, NAME:untrained, NAME:weights.h5 or LABEL=model.keras")
+    add_size_option(snippet)
+    add_tap_option(snippet)
+
     rank = command("rank", "rank backbones by how well their maps separate boxes")
     rank.add_argument(
-        "dataset", type=_where, metavar="DATASET", help="a folder or a zip of images and their boxes, or s3://…"
+        "dataset",
+        type=_where,
+        metavar="DATASET",
+        help="a folder or a zip of images and their boxes, or s3://…; "
+        "samples: photographs that come along, with boxes drawn by hand",
     )
     rank.add_argument(
         "--boxes",
@@ -92,8 +110,23 @@ def make_parser() -> argparse.ArgumentParser:
     rank.add_argument("--map", choices=("mean", "max"), default="mean", help="which map ranks (default: mean)")
     rank.add_argument("--limit", type=_positive, metavar="N", help="only the first N images that have boxes")
     rank.add_argument("--seed", type=int, default=0, metavar="N", help="of all random choices (default: 0)")
-    rank.add_argument("--no-probe", action="store_true", help="leave out the box probe")
+    rank.add_argument("--no-probe", action="store_true", help="leave out the cell probe and the box probe")
     rank.add_argument("--no-control", action="store_true", help="leave out the untrained controls")
+    rank.add_argument("--trial", action="store_true", help="try a small detector on each backbone, which takes minutes")
+    rank.add_argument(
+        "--trial-images",
+        type=_positive,
+        metavar="N",
+        help="try it on no more than N images, drawn by the seed (default: 400)",
+    )
+    rank.add_argument(
+        "--trial-stages",
+        action="store_true",
+        help="beside --trial of one backbone: try it at C3, C4 and C5, too, and at these added up; C3 takes longest",
+    )
+    rank.add_argument(
+        "--keep-features", action="store_true", help="leave the features of a trial in the folder of --parts"
+    )
     rank.add_argument(
         "--parts",
         type=_where,
@@ -124,17 +157,22 @@ def add_backbone_options(parser: argparse.ArgumentParser) -> None:
         dest="preprocessing",
         help="how the pixels of a file of yours are scaled: 0..255, 0..1, -1..1, or by ImageNet's statistics",
     )
-    parser.add_argument(
-        "--size",
-        default="own",
-        metavar="own|native|image|N",
-        help="longest side: each backbone's working size (default), its native one, the image's, or pixels",
-    )
+    add_size_option(parser)
     parser.add_argument(
         "--precision",
         default="float32",
         metavar="float32|fast",
         help="fast: bfloat16 where the processor has AMX or AVX512_BF16, else float32",
+    )
+
+
+def add_size_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says how large images enter a network."""
+    parser.add_argument(
+        "--size",
+        default="own",
+        metavar="own|native|image|N",
+        help="longest side: each backbone's working size (default), its native one, the image's, or pixels",
     )
 
 
@@ -188,6 +226,16 @@ def _range(text: str) -> tuple[int, int]:
     if found[0] > found[1]:
         raise argparse.ArgumentTypeError("expected the smaller number first")
     return found
+
+
+def _reductions(text: str) -> tuple[str, ...]:
+    """Names of pictures, each once, in the order in which they are drawn."""
+    from convfe_core.maps.feature_maps import PICTURES
+
+    given = {name.strip().lower() for name in text.split(",")}
+    if not given <= set(PICTURES):
+        raise argparse.ArgumentTypeError(f"expected some of {','.join(PICTURES)}, got {text!r}")
+    return tuple(name for name in PICTURES if name in given)
 
 
 def _where(text: str) -> Path | str:

@@ -55,10 +55,8 @@ def read_dataset(
 
     Raises
     ------
-    AnnotationError
-        When nothing usable is there at all.
-    StoreError
-        When the store of the files does not answer.
+    AnnotationError : nothing usable is there at all
+    StoreError : the store of the files does not answer
     """
     pictures, strangers = _find_pictures(source)
     annotated = boxes or source
@@ -118,7 +116,7 @@ def _find_pictures(source: FileSet) -> tuple[Pictures, list[str]]:
 
     names = [name for name in source.names if not name.lower().endswith(_BOX_FILES)]
     pictures, others = sort_out(names, lambda unclear: map_ahead(beginning, unclear, source.readers))
-    return Pictures((name for name in names if name in pictures), source.place), others
+    return Pictures(pictures, source.place), others
 
 
 def open_boxes(where: str | Path) -> FileSet:
@@ -126,10 +124,8 @@ def open_boxes(where: str | Path) -> FileSet:
 
     Raises
     ------
-    AnnotationError
-        When there is nothing of that kind.
-    StoreError
-        When the address cannot be reached.
+    AnnotationError : there is nothing of that kind
+    StoreError : the address cannot be reached
     """
     if is_address(where):
         return _open_boxes_at(str(where))

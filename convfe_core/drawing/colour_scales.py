@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.base.arrays import FloatArray
-from convfe_core.maps.feature_maps import REDUCTIONS, FeatureMaps, Limits, value_range
+from convfe_core.maps.feature_maps import FeatureMaps, Limits, value_range
 
 SCOPES = ("map", "image", "backbone", "all")
 
 ScaleKey = tuple[str, str, str]
-"""(digest of the photograph, label of the backbone, reduction)"""
+"""(digest of the photograph, label of the backbone, name of the picture)"""
 
 
 _GROUPS: dict[str, Callable[[FeatureMaps], Hashable]] = {
@@ -26,7 +26,7 @@ _GROUPS: dict[str, Callable[[FeatureMaps], Hashable]] = {
 
 
 def scale_limits(maps: Iterable[FeatureMaps], scope: str) -> dict[ScaleKey, Limits]:
-    """Work out the ends of every map's colour scale.
+    """Work out the ends of the colour scale of every map that has one.
 
     Maximum and mean of one feature map differ by an order of magnitude, and one scale for both would paint
     the mean in a single colour: in every scope the reductions are scaled apart.
@@ -47,14 +47,10 @@ def scale_limits(maps: Iterable[FeatureMaps], scope: str) -> dict[ScaleKey, Limi
     shown = list(maps)
     groups: defaultdict[tuple[Hashable, str], list[FloatArray]] = defaultdict(list)
     for one in shown:
-        for reduction in REDUCTIONS:
-            groups[group_of(one), reduction].append(getattr(one, reduction))
+        for name, values in one.scalars.items():
+            groups[group_of(one), name].append(values)
     limits = {group: value_range(members) for group, members in groups.items()}
-    return {
-        (one.digest, one.label, reduction): limits[group_of(one), reduction]
-        for one in shown
-        for reduction in REDUCTIONS
-    }
+    return {(one.digest, one.label, name): limits[group_of(one), name] for one in shown for name in one.scalars}
 
 
 def percentiles(values: FloatArray) -> NDArray[np.float64]:
@@ -88,9 +84,8 @@ def even_limits(differences: Iterable[FeatureMaps]) -> dict[ScaleKey, Limits]:
     """Scales that are as long below zero as above, so that the middle colour means no change."""
     limits = {}
     for maps in differences:
-        for reduction in REDUCTIONS:
-            values = np.abs(getattr(maps, reduction))
-            finite = values[np.isfinite(values)]
-            half = float(finite.max()) if finite.size and finite.max() > 0 else 1.0
-            limits[maps.digest, maps.label, reduction] = (-half, half)
+        for name, values in maps.scalars.items():
+            sizes = np.abs(values[np.isfinite(values)])
+            half = float(sizes.max()) if sizes.size and sizes.max() > 0 else 1.0
+            limits[maps.digest, maps.label, name] = (-half, half)
     return limits

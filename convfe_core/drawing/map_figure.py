@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +11,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from convfe_core.base.arrays import FloatArray
+from convfe_core.base.arrays import FloatArray, PixelArray
 from convfe_core.drawing.colour_maps import BOX_COLOUR, colour_ramp_uri, colour_stops
 from convfe_core.drawing.colour_scales import ScaleKey, percentiles
 from convfe_core.drawing.figure_text import Word, escape, words_trace
@@ -44,6 +47,8 @@ WARNING_HEIGHT = 20
 WARNING_COLOUR = "#d97706"
 UNCOVERED_COLOUR = "rgba(128, 128, 128, 0.15)"
 """Of what no cell covers: centres of cells lie where padding puts them, half a cell off the edge at worst."""
+SMOOTH_SIDE = 256
+"""Pixels across a smoothed picture of colours, at most, unless it has more cells."""
 HOVER_COLOUR = "#26302f"
 MODEBAR_COLOUR = "rgba(128, 128, 128, 0.7)"
 
@@ -54,7 +59,7 @@ class Look:
 
     Attributes
     ----------
-    reductions : which maps, of ``max`` and ``mean``
+    reductions : which maps, of `convfe_core.maps.feature_maps.PICTURES`
     colour_map : a key of `convfe_core.drawing.colour_maps.COLOUR_MAPS` or ``DIFFERENCES``
     scope : what shares a scale, see `convfe_core.drawing.colour_scales`
     smoothed : interpolate between cells instead of showing them
@@ -82,9 +87,24 @@ class Panel:
     reduction: str
 
     @property
-    def values(self) -> NDArray[np.float32]:
-        """(h, w) float32."""
-        return self.maps.max if self.reduction == "max" else self.maps.mean
+    def name(self) -> str:
+        """What it is called in the figure."""
+        return f"{self.maps.label} {self.reduction}"
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """(h, w) float32, or (h, w, 3) uint8 colours."""
+        return self.maps.picture(self.reduction)
+
+    @property
+    def coloured(self) -> bool:
+        """Whether it has colours of its own, and so no scale."""
+        return self.reduction not in self.maps.scalars
+
+    @property
+    def warning(self) -> str | None:
+        """Why it cannot be trusted."""
+        return None if self.coloured else map_warning(self.values)
 
 
 def row_figure(
@@ -103,7 +123,7 @@ def row_figure(
     photo : the photograph, for its size
     thumbnail : the photograph as a data address, at any resolution
     rows : the maps of each backbone, at least one
-    limits : for every (digest, label, reduction) the two ends of its scale, from `scale_limits`
+    limits : for every (digest, label, reduction) with a scale its two ends, from `scale_limits`
     look : how to draw
     boxes : (x_min, y_min, x_max, y_max) in image pixels, drawn on every panel
     receptive_fields : by label, input pixels that a cell sees; said with the number of cells beside each name
@@ -113,7 +133,7 @@ def row_figure(
     A Plotly figure as plain data: building its classes would take most of the time that a change of colour may cost.
     """
     panels = [Panel(maps, reduction) for maps in rows for reduction in look.reductions]
-    warned = any(map_warning(panel.values) for panel in panels)
+    warned = any(panel.warning for panel in panels)
     notes = _notes(rows, receptive_fields, look) if receptive_fields else [[] for _ in rows]
     across = look.across or len(rows)
     sheet = Sheet(
@@ -133,8 +153,13 @@ def row_figure(
     data, images, shapes = [_corner(sheet.axes(0), photo)], [_picture(sheet.axes(0), photo, thumbnail)], []
     for index, panel in enumerate(panels, start=1):
         place, axes = sheet.place(index), sheet.axes(index)
-        ends = limits[panel.maps.digest, panel.maps.label, panel.reduction]
-        data.append(_panel_map(axes, panel, ends, look))
+        ends = None if panel.coloured else limits[panel.maps.digest, panel.maps.label, panel.reduction]
+        own: list[dict[str, Any]] = []
+        if ends:
+            data.append(_panel_map(axes, panel, ends, look))
+        else:
+            trace, own = _panel_colours(axes, panel, look)
+            data.append(trace)
         words += _panel_words(panel, ends, place, look, tell_cells=not receptive_fields)
         if panel.reduction == look.reductions[0]:
             last, lines = sheet.place(index + len(look.reductions) - 1), notes[(index - 1) // len(look.reductions)]
@@ -148,7 +173,8 @@ def row_figure(
             ]
         if look.overlay < 1:
             images.append(_picture(axes, photo, thumbnail))
-        images.append(_scale(FIGURE_AXES, place, look))
+        images += own
+        images += [_scale(FIGURE_AXES, place, look)] if ends else []
         shapes.append(_ground(axes, photo))
     shapes += [_box(sheet.axes(index), box) for index in range(len(panels) + 1) for box in marked]
     data.append(words_trace(words, look.ink, *FIGURE_AXES))
@@ -248,20 +274,83 @@ def heatmap(
     axes : names of the x and the y axis
     ends : of the colour scale
     """
-    (y, x), (height, width) = centres, extent
     return {
         "type": "heatmap",
         "name": name,
         "z": values,
-        "x0": float(x[0]),
-        "dx": _step(x, width),
-        "y0": float(y[0]),
-        "dy": _step(y, height),
+        **_cells_on(axes, centres, extent),
         "zmin": ends[0],
         "zmax": ends[1],
         "colorscale": colour_stops(look.colour_map),
         "showscale": False,
         "zsmooth": "best" if look.smoothed and min(values.shape) > 1 else False,
+    }
+
+
+def colour_cells(
+    name: str,
+    values: PixelArray,
+    centres: tuple[NDArray[np.float64], NDArray[np.float64]],
+    extent: tuple[int, int],
+    axes: tuple[str, str],
+    look: Look,
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Draw (h, w, 3) colours as cells; parameters as of `heatmap`.
+
+    Returns
+    -------
+    the trace, and the pictures that belong to it: Plotly smooths no colours, so that smoothed ones are a picture below
+    an invisible trace
+    """
+    lie = _cells_on(axes, centres, extent)
+    trace = {
+        "type": "image",
+        "name": name,
+        "z": values,
+        **lie,
+        "opacity": 0 if look.smoothed else look.overlay,
+        "hovertemplate": (
+            f"{escape(name)}<br>red, green, blue %{{z}}: components 1 to 3<br>"
+            "pixel x %{x:.0f}, y %{y:.0f}<extra></extra>"
+        ),
+    }
+    if not look.smoothed:
+        return trace, []
+    height, width, _ = values.shape
+    return trace, [
+        {
+            "source": _smooth_uri(values),
+            **_on(axes),
+            "x": lie["x0"] - lie["dx"] / 2,
+            "y": lie["y0"] - lie["dy"] / 2,
+            "sizex": width * lie["dx"],
+            "sizey": height * lie["dy"],
+            "sizing": "stretch",
+            "layer": "below",
+            "opacity": look.overlay,
+        }
+    ]
+
+
+def _smooth_uri(values: PixelArray) -> str:
+    """(h, w, 3) colours as a PNG data URI, interpolated between the centres of cells as Plotly does it for heatmaps."""
+    height, width, _ = values.shape
+    times = max(1, SMOOTH_SIDE // max(height, width))
+    buffer = io.BytesIO()
+    Image.fromarray(values).resize((width * times, height * times), Image.Resampling.BILINEAR).save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _cells_on(
+    axes: tuple[str, str], centres: tuple[NDArray[np.float64], NDArray[np.float64]], extent: tuple[int, int]
+) -> dict[str, Any]:
+    """Where the cells of a trace lie."""
+    (y, x), (height, width) = centres, extent
+    return {
+        "x0": float(x[0]),
+        "dx": _step(x, width),
+        "y0": float(y[0]),
+        "dy": _step(y, height),
         "xaxis": axes[0],
         "yaxis": axes[1],
     }
@@ -270,18 +359,23 @@ def heatmap(
 def _panel_map(axes: tuple[str, str], panel: Panel, ends: Limits, look: Look) -> dict[str, Any]:
     maps, values = panel.maps, panel.values
     extent = maps.frame.image_height, maps.frame.image_width
-    name = f"{maps.label} {panel.reduction}"
     rows, columns = np.indices(values.shape)
     return {
-        **heatmap(name, values, (maps.centres_y, maps.centres_x), extent, axes, ends, look),
+        **heatmap(panel.name, values, (maps.centres_y, maps.centres_x), extent, axes, ends, look),
         "opacity": look.overlay,
         "customdata": np.stack([percentiles(values), rows, columns], axis=-1).astype(np.float32),
         "hovertemplate": (
-            f"{escape(maps.label)} {panel.reduction}<br>"
+            f"{escape(panel.name)}<br>"
             "<b>%{z:.4g}</b>, percentile %{customdata[0]:.0f} of the map<br>"
             "pixel x %{x:.0f}, y %{y:.0f}<br>cell row %{customdata[1]}, column %{customdata[2]}<extra></extra>"
         ),
     }
+
+
+def _panel_colours(axes: tuple[str, str], panel: Panel, look: Look) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    maps = panel.maps
+    extent = maps.frame.image_height, maps.frame.image_width
+    return colour_cells(panel.name, panel.values, (maps.centres_y, maps.centres_x), extent, axes, look)
 
 
 def _step(centres: NDArray[np.float64], extent: int) -> float:
@@ -299,25 +393,22 @@ def _notes(rows: Sequence[FeatureMaps], fields: Mapping[str, float], look: Look)
     return notes
 
 
-def _cells(values: NDArray[np.float32]) -> str:
+def _cells(values: NDArray[Any]) -> str:
     return f"{values.shape[1]} × {values.shape[0]} cells"
 
 
-def _panel_words(panel: Panel, ends: Limits, place: Place, look: Look, *, tell_cells: bool) -> list[Word]:
-    """Say what the map is above it, and below it the ends of its scale and how many cells it has."""
+def _panel_words(panel: Panel, ends: Limits | None, place: Place, look: Look, *, tell_cells: bool) -> list[Word]:
+    """Say what the map is above it, and below it the ends of its scale, if any, and how many cells it has."""
     below = place.bottom - ENDS_BELOW
-    low, high = f"{ends[0]:.3g}", f"{ends[1]:.3g}"
-    words = [
-        Word(place.centre, place.top + 8, panel.reduction, size=13),
-        Word(place.left, below, low, anchor="left"),
-        Word(place.right, below, high, anchor="right"),
-    ]
+    low, high = (f"{end:.3g}" for end in ends or (0, 0))
+    words = [Word(place.centre, place.top + 8, panel.reduction, size=13)]
+    if ends:
+        words += [Word(place.left, below, low, anchor="left"), Word(place.right, below, high, anchor="right")]
     cells = _cells(panel.values)
     if tell_cells and LETTER_WIDTH * (2 * max(len(low), len(high)) + len(cells)) + LEAST_SPACE <= look.panel_width:
         words.append(Word(place.centre, below, cells))
-    warning = map_warning(panel.values)
-    if warning:
-        text = f"⚠ {re.split('[:,]', warning)[0]}"
+    if panel.warning:
+        text = f"⚠ {re.split('[:,]', panel.warning)[0]}"
         words.append(Word(place.centre, below - WARNING_HEIGHT, text, size=12, colour=WARNING_COLOUR))
     return words
 

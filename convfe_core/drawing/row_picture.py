@@ -1,4 +1,4 @@
-"""One photograph's row as a picture: input | max | mean for every backbone, to put into a report."""
+"""One photograph's row as a picture: input | max | mean | pca for every backbone, to put into a report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from convfe_core.base.arrays import PixelArray
 from convfe_core.drawing.colour_maps import BOX_COLOUR, colour_table, colour_values
 from convfe_core.drawing.colour_scales import ScaleKey, scale_limits
-from convfe_core.maps.feature_maps import REDUCTIONS, FeatureMaps, Limits
+from convfe_core.maps.feature_maps import PICTURES, REDUCTIONS, FeatureMaps, Limits
 from convfe_core.photos.photo import Photo
 
 PANEL = 320
@@ -46,7 +46,7 @@ def row_png(
     ----------
     photo : the photograph
     maps : its maps, one entry for each backbone, in the order of the columns
-    reductions : which of ``max`` and ``mean`` to draw
+    reductions : which of `convfe_core.maps.feature_maps.PICTURES` to draw; all maps must have them
     colour_map : a key of :data:`convfe_core.drawing.colour_maps.COLOUR_MAPS`
     limits : the ends of the colour scales as :func:`convfe_core.drawing.colour_scales.scale_limits` gives them; None
         for each map its own
@@ -60,8 +60,8 @@ def row_png(
     foreign = [one.image for one in maps if one.digest != photo.digest]
     if foreign:
         raise ValueError(f"Expected maps of {photo.name}. Received: maps of {', '.join(foreign)}")
-    if not reductions or not set(reductions) <= set(REDUCTIONS):
-        raise ValueError(f"Expected reductions among {', '.join(REDUCTIONS)}. Received: {reductions}")
+    if not reductions or not set(reductions) <= set(PICTURES):
+        raise ValueError(f"Expected reductions among {', '.join(PICTURES)}. Received: {reductions}")
     if limits is None:
         limits = scale_limits(maps, "map")
     sheet = _Sheet.laid_out(photo, len(maps), len(reductions), panel)
@@ -79,12 +79,13 @@ def row_png(
         details = f"{one.weights} · {one.max.shape[1]} x {one.max.shape[0]} cells · {one.tap}"
         _head(pen, sheet, left, len(reductions), one.label, details)
         for reduction in reductions:
-            values: NDArray[np.float32] = getattr(one, reduction)
-            ends = limits[one.digest, one.label, reduction]
-            colours = colour_values(values, ends, colour_map)
-            cells = _on_panel(colours, one, sheet.panel)
-            picture.paste(Image.fromarray(cells), sheet.corner(column))
-            _scale(picture, pen, sheet, column, reduction, ends, colour_map)
+            colours = one.picture(reduction)
+            if reduction in one.scalars:
+                ends = limits[one.digest, one.label, reduction]
+                colours = colour_values(colours, ends, colour_map)
+                _scale(picture, pen, sheet, column, ends, colour_map)
+            picture.paste(Image.fromarray(_on_panel(colours, one, sheet.panel)), sheet.corner(column))
+            pen.text((sheet.middle(column), sheet.below), reduction, _INK, sheet.small, anchor="ma")
             column += 1
     for box in boxes:
         for place in range(column):
@@ -172,6 +173,15 @@ class _Sheet:
         first = self.margin + self.box_width + self.group_gap
         return first + group * (group_width + self.group_gap) + place * (self.box_width + self.gap)
 
+    def middle(self, column: int) -> float:
+        """Half way across a panel's box."""
+        return self.box_left(column) + (self.box_width - 1) / 2
+
+    @property
+    def below(self) -> int:
+        """Top of the words below the panels and their colour scales."""
+        return self.panel_top + self.panel[1] + self.gap + self.bar + max(2, self.gap // 2)
+
     def corner(self, column: int) -> tuple[int, int]:
         """Top left corner of a panel, centred in its box."""
         return self.box_left(column) + (self.box_width - self.panel[0]) // 2, self.panel_top
@@ -219,19 +229,16 @@ def _scale(
     pen: ImageDraw.ImageDraw,
     sheet: _Sheet,
     column: int,
-    reduction: str,
     ends: Limits,
     colour_map: str,
 ) -> None:
-    """Draw the colour scale below a panel: its lowest value, the reduction's name, its highest value."""
+    """Draw the colour scale below a panel, its lowest value on the left and its highest on the right."""
     left, top = sheet.box_left(column), sheet.panel_top + sheet.panel[1] + sheet.gap
     ramp = Image.fromarray(colour_table(colour_map)[None, :, :])
     picture.paste(ramp.resize((sheet.box_width, sheet.bar), Image.Resampling.BILINEAR), (left, top))
-    below = top + sheet.bar + max(2, sheet.gap // 2)
     right = left + sheet.box_width - 1
-    pen.text((left, below), f"{ends[0]:.3g}", _QUIET, sheet.small, anchor="la")
-    pen.text(((left + right) / 2, below), reduction, _INK, sheet.small, anchor="ma")
-    pen.text((right, below), f"{ends[1]:.3g}", _QUIET, sheet.small, anchor="ra")
+    pen.text((left, sheet.below), f"{ends[0]:.3g}", _QUIET, sheet.small, anchor="la")
+    pen.text((right, sheet.below), f"{ends[1]:.3g}", _QUIET, sheet.small, anchor="ra")
 
 
 def _box(pen: ImageDraw.ImageDraw, sheet: _Sheet, column: int, box: Sequence[float], photo: Photo) -> None:

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.base.arrays import FloatArray
 from convfe_core.drawing.figure_text import escape
-from convfe_core.drawing.map_figure import Look, base_layout, heatmap
+from convfe_core.drawing.map_figure import Look, base_layout, colour_cells, heatmap
 from convfe_core.maps.feature_maps import value_range
 from convfe_core.photos.photo import Photo
 
@@ -21,10 +20,10 @@ GAP, HEAD = 12, 20
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """One map: (h, w) values with their cells' centres in image pixels."""
+    """One map: (h, w) values, or (h, w, 3) uint8 colours, with their cells' centres in image pixels."""
 
     title: str
-    values: FloatArray
+    values: NDArray[Any]
     centres_y: NDArray[np.float64]
     centres_x: NDArray[np.float64]
 
@@ -40,13 +39,16 @@ def tile_figure(photo: Photo, tiles: Sequence[Tile], look: Look, columns: int = 
         **base_layout(*total, look.ink),
         "plot_bgcolor": "rgba(128,128,128,0.15)",
         "annotations": [],
+        "images": [],
     }
     data = []
     for index, one in enumerate(tiles):
         line, column = divmod(index, columns)
         left, top = column * (tile + GAP) / total[0], 1 - (line * (height + GAP + HEAD) + HEAD) / total[1]
         names = _add_axes(layout, index, photo, (left, left + tile / total[0]), (top - height / total[1], top))
-        data.append(_cells(photo, one, look, names))
+        trace, pictures = _cells(photo, one, look, names)
+        data.append(trace)
+        layout["images"] += pictures
         layout["annotations"].append(
             {
                 "text": escape(one.title),
@@ -78,9 +80,10 @@ def _add_axes(
     return f"x{number}", f"y{number}"
 
 
-def _cells(photo: Photo, tile: Tile, look: Look, axes: tuple[str, str]) -> dict[str, Any]:
-    ends, extent = value_range([tile.values]), (photo.height, photo.width)
-    return {
-        **heatmap(tile.title, tile.values, (tile.centres_y, tile.centres_x), extent, axes, ends, look),
-        "hovertemplate": f"<b>%{{z:.4g}}</b><br>pixel x %{{x:.0f}}, y %{{y:.0f}}<extra>{escape(tile.title)}</extra>",
-    }
+def _cells(photo: Photo, tile: Tile, look: Look, axes: tuple[str, str]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    centres, extent = (tile.centres_y, tile.centres_x), (photo.height, photo.width)
+    if tile.values.ndim == 3:
+        return colour_cells(tile.title, tile.values, centres, extent, axes, look)
+    hover = f"<b>%{{z:.4g}}</b><br>pixel x %{{x:.0f}}, y %{{y:.0f}}<extra>{escape(tile.title)}</extra>"
+    trace = heatmap(tile.title, tile.values, centres, extent, axes, value_range([tile.values]), look)
+    return {**trace, "hovertemplate": hover}, []

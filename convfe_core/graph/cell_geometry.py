@@ -129,21 +129,25 @@ Change = Window | Margin | Cut | Finer
 
 @dataclass(frozen=True)
 class Resized:
-    """A map interpolated, or averaged, to so many rows and columns.
+    """A map interpolated, averaged or cut to so many rows and columns.
 
     Attributes
     ----------
     fit : ``stretch`` as it is, ``crop`` after its middle was cut out in the new aspect ratio, ``pad`` after it was
-        given margins to the new aspect ratio
+        given margins to the new aspect ratio; ``middle`` for the middle of so many cells, of a smaller map as ``crop``
     """
 
     rows: int
     columns: int
-    fit: Literal["stretch", "crop", "pad"] = "stretch"
+    fit: Literal["stretch", "crop", "pad", "middle"] = "stretch"
 
     def apply(self, axes: Pair[Axis]) -> Pair[Axis]:
-        """Spread new cells evenly over the old ones, as half-pixel centres do."""
+        """Spread new cells evenly over the old ones, as half-pixel centres do, or keep those of the middle."""
         wanted = self.rows, self.columns
+        if self.fit == "middle" and all(axis.cells >= cells for axis, cells in zip(axes, wanted, strict=True)):
+            return tuple(  # type: ignore[return-value]
+                axis.settled().middle(cells) for axis, cells in zip(axes, wanted, strict=True)
+            )
         # TensorFlow works these out in whole cells, the smaller half of the rest first.
         alike = axes[1].cells * self.rows // self.columns, axes[0].cells * self.columns // self.rows
         return tuple(  # type: ignore[return-value]
@@ -152,42 +156,17 @@ class Resized:
 
     def _fitted(self, axis: Axis, alike: int) -> Axis:
         axis = axis.settled()
-        if self.fit == "crop":
-            kept = max(min(axis.cells, alike), 1)
-            start = (axis.cells - kept) // 2
-            return replace(axis, cells=kept, offset=axis.offset + start * axis.stride)
+        if self.fit == "stretch":
+            return axis
         if self.fit == "pad":
             start = (max(axis.cells, alike) - axis.cells) // 2
             return replace(axis, cells=axis.cells + 2 * start, offset=axis.offset - start * axis.stride)
-        return axis
+        return axis.middle(max(min(axis.cells, alike), 1))
 
     @property
     def turned(self) -> Resized:
         """The same for a map whose columns come first."""
         return replace(self, rows=self.columns, columns=self.rows)
-
-
-@dataclass(frozen=True)
-class Middle:
-    """The middle of a map, so many rows and columns; of a smaller map its middle in that aspect ratio, enlarged."""
-
-    rows: int
-    columns: int
-
-    def apply(self, axes: Pair[Axis]) -> Pair[Axis]:
-        """Cut as many cells off either side, one less in front where it is an odd number."""
-        spare = axes[0].cells - self.rows, axes[1].cells - self.columns
-        if min(spare) < 0:
-            return Resized(self.rows, self.columns, "crop").apply(axes)
-        return tuple(  # type: ignore[return-value]
-            replace(axis.settled(), cells=axis.cells - more, offset=axis.offset + more // 2 * axis.stride)
-            for axis, more in zip(axes, spare, strict=True)
-        )
-
-    @property
-    def turned(self) -> Middle:
-        """The same for a map whose columns come first."""
-        return Middle(self.columns, self.rows)
 
 
 @dataclass(frozen=True)
@@ -222,6 +201,10 @@ class Axis:
         own = before + after >= 0 and max(abs(before), abs(after)) < within
         return replace(self, margin=(0, 0), one_sided=self.one_sided or (before != after and not own))
 
+    def middle(self, cells: int) -> Axis:
+        """So many cells of the middle, one less left out in front where the rest is odd."""
+        return replace(self, cells=cells, offset=self.offset + (self.cells - cells) // 2 * self.stride)
+
 
 @dataclass(frozen=True)
 class Step:
@@ -235,7 +218,7 @@ class Step:
     """
 
     sources: tuple[int, ...]
-    change: Pair[Change | None] | Resized | Middle | None = None
+    change: Pair[Change | None] | Resized | None = None
     everywhere: bool = False
 
     def apply(self, axes: Sequence[Pair[Axis] | None]) -> Pair[Axis] | None:
@@ -253,7 +236,7 @@ class Step:
         if self.everywhere or not placed:
             return None
         rows, columns = (_meet([pair[which] for pair in placed]) for which in (0, 1))
-        if isinstance(self.change, Resized | Middle):
+        if isinstance(self.change, Resized):
             rows, columns = self.change.apply((rows, columns))
         elif self.change is not None:
             rows, columns = (
@@ -347,22 +330,22 @@ class SpatialPath:
         """The size of input that strides are told for: its own, that of its first resizing, or an ample one."""
         if self.size is not None:
             return self.size
-        for size in (*self._sizes_asked_for(), (_AMPLE, _AMPLE), *_ORDINARY):
+        for size in (*self._sizes_asked_for(), (AMPLE, AMPLE), *_ORDINARY):
             try:
                 self._axes(*size)
             except SpecError:
                 continue
             return size
-        return _AMPLE, _AMPLE
+        return AMPLE, AMPLE
 
     def _sizes_asked_for(self) -> list[Pair[int]]:
         """The size of input that leaves the first resizing nothing to do."""
         for number, step in enumerate(self.steps):
-            if isinstance(step.change, Resized | Middle):
-                axes = SpatialPath((*self.steps[:number], Step(step.sources)))._last(_AMPLE, _AMPLE)
+            if isinstance(step.change, Resized):
+                axes = SpatialPath((*self.steps[:number], Step(step.sources)))._last(AMPLE, AMPLE)
                 wanted = step.change.rows, step.change.columns
                 down, across = (
-                    round(_AMPLE + (cells - axis.cells) * abs(axis.stride))
+                    round(AMPLE + (cells - axis.cells) * abs(axis.stride))
                     for cells, axis in zip(wanted, axes, strict=True)
                 )
                 return [(down, across)] if min(down, across) > 0 else []
@@ -392,8 +375,8 @@ def start_axes(height: int, width: int) -> Pair[Axis]:
     return Axis(height, 1.0, 0.5, 1.0), Axis(width, 1.0, 0.5, 1.0)
 
 
-_AMPLE = 1 << 14
-"""A side, in pixels, that every network halves evenly."""
+AMPLE = 1 << 14
+"""A side, in pixels, for models that take any, which every network halves evenly."""
 _ORDINARY = ((320, 320), (512, 512), (224, 224), (64, 64))
 """Sizes for networks that an ample one does not fit."""
 

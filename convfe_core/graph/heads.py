@@ -122,7 +122,7 @@ def _note_of_lost(way: Any) -> list[str]:
         lost = trace.lost(tensor)
         if lost is not None and len(tensor.shape) == 4 and not _is_single(tensor):
             return [
-                f"What its layer {lost.layer!r} does to the places of cells is not known: maps before it are offered, "
+                f"What its layer {lost!r} does to the places of cells is not known: maps before it are offered, "
                 "those behind it are not."
             ]
     return []

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from types import SimpleNamespace
 from typing import Any, Literal
 
-from convfe_core.graph.cell_geometry import Change, Cut, Finer, Margin, Middle, Pair, Resized, Step, Window
+from convfe_core.graph.cell_geometry import Change, Cut, Finer, Margin, Pair, Resized, Step, Window
 from convfe_core.graph.layouts import NOWHERE, Layout, UnknownPlaceError, lined_up
 from convfe_core.graph.walk import arguments_of
 
@@ -56,9 +58,17 @@ class LayerCall:
         return tuple(self.tensor.shape)
 
     @property
+    def inputs(self) -> list[Layout]:
+        """Of its inputs; of one that has no place the dimensions are there nevertheless."""
+        return [
+            one if one.dimensions else Layout(((),) * len(shape))
+            for one, shape in zip(self.sources, self.shapes, strict=True)
+        ]
+
+    @property
     def first(self) -> Layout:
-        """Of its first input; of one that has no place the dimensions are there nevertheless."""
-        return self.sources[0] if self.sources[0].dimensions else Layout(((),) * len(self.shapes[0]))
+        """Of its first input, see `inputs`."""
+        return self.inputs[0]
 
     def dimension(self, number: int, rank: int | None = None) -> int:
         """A dimension counted from the front."""
@@ -85,7 +95,7 @@ class LayerCall:
                 pair[axis] = change
         return layout if pair == [None, None] else self.stepped((pair[0], pair[1]))
 
-    def stepped(self, change: Pair[Change | None] | Resized | Middle) -> Layout:
+    def stepped(self, change: Pair[Change | None] | Resized) -> Layout:
         """The first input's dimensions, counting the cells of a new step."""
         layout = self.first
         if len(layout.places) != 1:
@@ -108,14 +118,6 @@ def layout_after(call: LayerCall) -> Layout:
     return rule(call)
 
 
-def _unchanged(call: LayerCall) -> Layout:
-    return call.meet(call.sources)
-
-
-def _nowhere(_call: LayerCall) -> Layout:
-    return NOWHERE
-
-
 def _spatial(call: LayerCall) -> tuple[int, int]:
     """The dimensions that a layer for pictures takes for rows and columns."""
     if len(call.shapes[0]) != 4:
@@ -131,28 +133,34 @@ def _pair(value: Any) -> Pair[int]:
     return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
 
 
-def _windows(size: Any, strides: Any, padding: str, dilation: Any = 1) -> Pair[Window]:
-    reach = [(k - 1) * d + 1 for k, d in zip(_pair(size), _pair(dilation), strict=True)]
-    kind: Literal["same", "valid"] = "same" if padding == "same" else "valid"
-    rows, columns = (Window(k, s, kind) for k, s in zip(reach, _pair(strides), strict=True))
-    return rows, columns
+def _counted(axes: Any, rank: int) -> list[int]:
+    """Dimensions counted from the front, as settings of layers name them: one, several, or None for all."""
+    if axes is None:
+        return [*range(rank)]
+    return [axis % rank for axis in ([axes] if isinstance(axes, int) else axes)]
 
 
-def _convolution(call: LayerCall) -> Layout:
-    layer = call.operation
-    return _both(call, *_windows(layer.kernel_size, layer.strides, layer.padding, layer.dilation_rate))
+def _windows(call: LayerCall, size: str) -> Layout:
+    """Sliding windows; they follow each other without a gap where no strides are set.
 
-
-def _pooling(call: LayerCall) -> Layout:
-    layer = call.operation
-    return _both(call, *_windows(layer.pool_size, layer.strides or layer.pool_size, layer.padding))
-
-
-def _patches(call: LayerCall) -> Layout:
-    layer = call.operation
-    if len(layer.size) != 2:
+    Parameters
+    ----------
+    size : the layer's setting that says how large they are
+    """
+    layer, sizes = call.operation, getattr(call.operation, size)
+    if not isinstance(sizes, int) and len(sizes) != 2:
         raise UnknownPlaceError
-    return _both(call, *_windows(layer.size, layer.strides, layer.padding, layer.dilation_rate))
+    padding: Literal["same", "valid"] = "same" if getattr(layer, "padding", "valid") == "same" else "valid"
+    rows, columns = (
+        Window((cells - 1) * dilation + 1, step, padding)
+        for cells, dilation, step in zip(
+            _pair(sizes),
+            _pair(getattr(layer, "dilation_rate", 1)),
+            _pair(getattr(layer, "strides", None) or sizes),
+            strict=True,
+        )
+    )
+    return _both(call, rows, columns)
 
 
 def _transposed_convolution(call: LayerCall) -> Layout:
@@ -166,39 +174,15 @@ def _transposed_convolution(call: LayerCall) -> Layout:
     return _both(call, rows, columns)
 
 
-def _finer(call: LayerCall, rows: int, columns: int) -> Layout:
+def _finer(call: LayerCall, factors: str) -> Layout:
+    """Each cell becomes several; `factors` is the layer's setting that says how many."""
+    rows, columns = _pair(getattr(call.operation, factors))
     return _both(call, Finer(rows, rows, "same"), Finer(columns, columns, "same"))
 
 
-def _upsampling(call: LayerCall) -> Layout:
-    return _finer(call, *_pair(call.operation.size))
-
-
-def _depth_to_space(call: LayerCall) -> Layout:
-    return _finer(call, call.operation.block_size, call.operation.block_size)
-
-
-def _space_to_depth(call: LayerCall) -> Layout:
-    block = call.operation.block_size
-    return _both(call, *_windows(block, block, "valid"))
-
-
-def _padding(call: LayerCall) -> Layout:
-    (top, bottom), (left, right) = call.operation.padding
-    return _both(call, Margin(top, bottom), Margin(left, right))
-
-
-def _cropping(call: LayerCall) -> Layout:
-    (top, bottom), (left, right) = call.operation.cropping
-    return _both(call, Margin(-top, -bottom), Margin(-left, -right))
-
-
-def _padded_images(call: LayerCall) -> Layout:
-    return _margins_in_pixels(call, "padding", 1)
-
-
-def _cropped_images(call: LayerCall) -> Layout:
-    return _margins_in_pixels(call, "cropping", -1)
+def _margins(call: LayerCall, setting: str, sign: int) -> Layout:
+    (top, bottom), (left, right) = getattr(call.operation, setting)
+    return _both(call, Margin(sign * top, sign * bottom), Margin(sign * left, sign * right))
 
 
 def _margins_in_pixels(call: LayerCall, word: str, sign: int) -> Layout:
@@ -216,7 +200,7 @@ def _margins_in_pixels(call: LayerCall, word: str, sign: int) -> Layout:
     return call.changed(changes)
 
 
-def _together(call: LayerCall, change: Resized | Middle) -> Layout:
+def _together(call: LayerCall, change: Resized) -> Layout:
     """A change of rows and columns at once."""
     layout, (down, across) = call.first, _spatial(call)
     axes = layout.axis(down), layout.axis(across)
@@ -236,14 +220,6 @@ def _resizing(call: LayerCall) -> Layout:
     return _together(call, Resized(rows, columns, fit))
 
 
-def _middle(call: LayerCall) -> Layout:
-    return _together(call, Middle(call.operation.height, call.operation.width))
-
-
-def _adaptive_pooling(call: LayerCall) -> Layout:
-    return _together(call, Resized(*_pair(call.operation.output_size)))
-
-
 def _dense(call: LayerCall) -> Layout:
     return call.first.placeless([len(call.first.dimensions) - 1])
 
@@ -254,20 +230,14 @@ def _attention(call: LayerCall) -> Layout:
 
 
 def _matmul(call: LayerCall) -> Layout:
-    left, right = (
-        one if one.dimensions else Layout(((),) * len(shape))
-        for one, shape in zip(call.sources, call.shapes, strict=True)
-    )
+    left, right = call.inputs
     if len(left.dimensions) != len(right.dimensions) or len(left.dimensions) < 2:
         raise UnknownPlaceError
     return Layout((*left.dimensions[:-1], right.dimensions[-1]))
 
 
 def _dot(call: LayerCall) -> Layout:
-    left, right = (
-        one if one.dimensions else Layout(((),) * len(shape))
-        for one, shape in zip(call.sources, call.shapes, strict=True)
-    )
+    left, right = call.inputs
     axes = call.operation.axes
     first, second = (axes, axes) if isinstance(axes, int) else axes
     kept, others = left.without([first % len(left.dimensions)]), right.without([0, second % len(right.dimensions)])
@@ -303,29 +273,18 @@ def _stacked(call: LayerCall) -> Layout:
 
 def _reduced(call: LayerCall) -> Layout:
     operation = call.operation
-    axes = getattr(operation, "axes", None) if hasattr(operation, "axes") else operation.axis
-    rank = len(call.first.dimensions)
-    gone = range(rank) if axes is None else [axes % rank] if isinstance(axes, int) else [axis % rank for axis in axes]
-    return call.first.placeless(gone) if operation.keepdims else call.first.without([*gone])
-
-
-def _reshaped(call: LayerCall) -> Layout:
-    return call.first.reshaped(call.shapes[0], call.shape)
-
-
-def _permute(call: LayerCall) -> Layout:
-    return call.first.permuted((0, *call.operation.dims))
+    axes = operation.axes if hasattr(operation, "axes") else operation.axis
+    gone = _counted(axes, len(call.first.dimensions))
+    return call.first.placeless(gone) if operation.keepdims else call.first.without(gone)
 
 
 def _transpose(call: LayerCall) -> Layout:
-    rank = call.rank
-    axes = call.operation.axes or range(rank)[::-1]
-    return call.first.permuted([axis % rank for axis in axes])
+    return call.first.permuted(_counted(call.operation.axes or range(call.rank)[::-1], call.rank))
 
 
 def _moved_axes(call: LayerCall) -> Layout:
     rank, operation = call.rank, call.operation
-    sources, goals = ([axis % rank for axis in axes] for axes in (operation.source, operation.destination))
+    sources, goals = _counted(operation.source, rank), _counted(operation.destination, rank)
     order = [axis for axis in range(rank) if axis not in sources]
     for goal, source in sorted(zip(goals, sources, strict=True)):
         order.insert(goal, source)
@@ -340,33 +299,21 @@ def _swapped_axes(call: LayerCall) -> Layout:
 
 
 def _expanded(call: LayerCall) -> Layout:
-    axes = call.operation.axis
     layout = call.first
-    for axis in sorted(axis % call.rank for axis in ([axes] if isinstance(axes, int) else axes)):
+    for axis in sorted(_counted(call.operation.axis, call.rank)):
         layout = layout.with_new(axis)
     return layout
 
 
 def _squeezed(call: LayerCall) -> Layout:
     axes, shape = call.operation.axis, call.shapes[0]
-    gone = (
-        [k for k, size in enumerate(shape) if size == 1]
-        if axes is None
-        else [axis % len(shape) for axis in ([axes] if isinstance(axes, int) else axes)]
-    )
-    return call.first.without(gone)
-
-
-def _flipped(call: LayerCall) -> Layout:
-    axes = call.operation.axis
-    rank = call.rank
-    turned = range(rank) if axes is None else [axes] if isinstance(axes, int) else axes
-    return call.changed({axis % rank: Cut(None, None, -1) for axis in turned})
+    single = [k for k, size in enumerate(shape) if size == 1]
+    return call.first.without(single if axes is None else _counted(axes, len(shape)))
 
 
 def _rolled(call: LayerCall) -> Layout:
     axes = call.operation.axis
-    if axes is None or any(call.first.dimensions[k] for k in ([axes] if isinstance(axes, int) else axes)):
+    if axes is None or any(call.first.dimensions[k] for k in _counted(axes, call.rank)):
         raise UnknownPlaceError
     return call.first
 
@@ -402,10 +349,6 @@ def _split(call: LayerCall) -> Layout:
         cuts = [size // cuts * k for k in range(1, cuts)]
     edges = [0, *cuts, None]
     return call.changed({axis: Cut(edges[number], edges[number + 1])})
-
-
-def _unstacked(call: LayerCall) -> Layout:
-    return call.first.without([call.dimension(call.operation.axis)])
 
 
 def _taken(call: LayerCall) -> Layout:
@@ -457,15 +400,7 @@ def _cut(call: LayerCall, changes: dict[int, Change]) -> Layout:
         else size
         for k, size in enumerate(call.shapes[0])
     ]
-    kept = LayerCall(call.operation, _Shaped(tuple(sizes)), call.shapes, call.sources, call.add_step)
-    return kept.changed(changes)
-
-
-@dataclass(frozen=True)
-class _Shaped:
-    """Stands for a tensor between two steps of one operation."""
-
-    shape: tuple[int | None, ...]
+    return replace(call, tensor=SimpleNamespace(shape=tuple(sizes))).changed(changes)
 
 
 def _margined(call: LayerCall) -> Layout:
@@ -482,7 +417,7 @@ def _margined(call: LayerCall) -> Layout:
 
 def _wrapped(call: LayerCall) -> Layout:
     """A layer around another one that does to places what that one does."""
-    return layout_after(LayerCall(call.operation.layer, call.tensor, call.shapes, call.sources, call.add_step))
+    return layout_after(replace(call, operation=call.operation.layer))
 
 
 def _over_time(call: LayerCall) -> Layout:
@@ -496,52 +431,53 @@ def _over_time(call: LayerCall) -> Layout:
 _Rule = Callable[[LayerCall], Layout]
 
 
-def _named(rule: _Rule, names: str) -> dict[str, _Rule]:
-    return dict.fromkeys(names.split(), rule)
-
-
-_RULES: dict[str, _Rule] = {
-    **_named(_unchanged, _NUMBER_BY_NUMBER),
-    **_named(_reduced, _REDUCING),
-    **_named(_nowhere, "GlobalAveragePooling2D GlobalMaxPooling2D"),
-    **_named(_convolution, "Conv2D DepthwiseConv2D SeparableConv2D"),
-    **_named(_pooling, "MaxPooling2D AveragePooling2D MaxPool AveragePool"),
-    **_named(_patches, "ExtractPatches"),
-    **_named(_transposed_convolution, "Conv2DTranspose"),
-    **_named(_upsampling, "UpSampling2D"),
-    **_named(_depth_to_space, "DepthToSpace"),
-    **_named(_space_to_depth, "SpaceToDepth"),
-    **_named(_padding, "ZeroPadding2D"),
-    **_named(_cropping, "Cropping2D"),
-    **_named(_padded_images, "PadImages"),
-    **_named(_cropped_images, "CropImages"),
-    **_named(_resizing, "Resizing Resize"),
-    **_named(_middle, "CenterCrop"),
-    **_named(_adaptive_pooling, "AdaptiveAveragePooling2D AdaptiveMaxPooling2D"),
-    **_named(_dense, "Dense"),
-    **_named(_attention, "AdditiveAttention Attention DotProductAttention GroupedQueryAttention MultiHeadAttention"),
-    **_named(_matmul, "Matmul"),
-    **_named(_dot, "Dot"),
-    **_named(_einsum, "Einsum EinsumDense"),
-    **_named(_concatenated, "Concatenate"),
-    **_named(_stacked, "Stack"),
-    **_named(_reshaped, "Reshape Flatten Ravel"),
-    **_named(_permute, "Permute"),
-    **_named(_transpose, "Transpose"),
-    **_named(_moved_axes, "Moveaxis"),
-    **_named(_swapped_axes, "Swapaxes"),
-    **_named(_expanded, "ExpandDims"),
-    **_named(_squeezed, "Squeeze"),
-    **_named(_flipped, "Flip"),
-    **_named(_rolled, "Roll"),
-    **_named(_repeated, "Repeat"),
-    **_named(_tiled, "Tile"),
-    **_named(_split, "Split"),
-    **_named(_unstacked, "Unstack"),
-    **_named(_taken, "Take"),
-    **_named(_sliced, "Slice"),
-    **_named(_item, "GetItem"),
-    **_named(_margined, "Pad"),
-    **_named(_wrapped, "SpectralNormalization"),
-    **_named(_over_time, "TimeDistributed"),
+_RULES_OF: dict[str, _Rule] = {
+    _NUMBER_BY_NUMBER: lambda call: call.meet(call.sources),
+    _REDUCING: _reduced,
+    "GlobalAveragePooling2D GlobalMaxPooling2D": lambda _call: NOWHERE,
+    "Conv2D DepthwiseConv2D SeparableConv2D": partial(_windows, size="kernel_size"),
+    "MaxPooling2D AveragePooling2D MaxPool AveragePool": partial(_windows, size="pool_size"),
+    "ExtractPatches": partial(_windows, size="size"),
+    "SpaceToDepth": partial(_windows, size="block_size"),
+    "DepthToSpace": partial(_finer, factors="block_size"),
+    "UpSampling2D": partial(_finer, factors="size"),
+    "Conv2DTranspose": _transposed_convolution,
+    "ZeroPadding2D": partial(_margins, setting="padding", sign=1),
+    "Cropping2D": partial(_margins, setting="cropping", sign=-1),
+    "PadImages": partial(_margins_in_pixels, word="padding", sign=1),
+    "CropImages": partial(_margins_in_pixels, word="cropping", sign=-1),
+    "Pad": _margined,
+    "Resizing Resize": _resizing,
+    "CenterCrop": lambda call: _together(call, Resized(call.operation.height, call.operation.width, "middle")),
+    "AdaptiveAveragePooling2D AdaptiveMaxPooling2D": lambda call: _together(
+        call, Resized(*_pair(call.operation.output_size))
+    ),
+    "Dense": _dense,
+    "AdditiveAttention Attention DotProductAttention GroupedQueryAttention MultiHeadAttention": _attention,
+    "Matmul": _matmul,
+    "Dot": _dot,
+    "Einsum EinsumDense": _einsum,
+    "Concatenate": _concatenated,
+    "Stack": _stacked,
+    "Unstack": lambda call: call.first.without([call.dimension(call.operation.axis)]),
+    "Split": _split,
+    "Reshape Flatten Ravel": lambda call: call.first.reshaped(call.shapes[0], call.shape),
+    "Permute": lambda call: call.first.permuted((0, *call.operation.dims)),
+    "Transpose": _transpose,
+    "Moveaxis": _moved_axes,
+    "Swapaxes": _swapped_axes,
+    "ExpandDims": _expanded,
+    "Squeeze": _squeezed,
+    "Flip": lambda call: call.changed(
+        dict.fromkeys(_counted(call.operation.axis, call.rank), Cut(None, None, -1)),
+    ),
+    "Roll": _rolled,
+    "Repeat": _repeated,
+    "Tile": _tiled,
+    "Take": _taken,
+    "Slice": _sliced,
+    "GetItem": _item,
+    "SpectralNormalization": _wrapped,
+    "TimeDistributed": _over_time,
 }
+_RULES = {name: rule for names, rule in _RULES_OF.items() for name in names.split()}

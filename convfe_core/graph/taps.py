@@ -129,7 +129,7 @@ def _describe(model: keras.Model, tensor: Any, name: str, uncapped: bool) -> tup
     found, lost = trace.map_of(tensor), trace.lost(tensor)
     if lost is not None:
         raise SpecError(
-            f"Expected a layer before {lost.layer!r}, behind which nobody knows where cells lie. Received: {layer!r}."
+            f"Expected a layer before {lost!r}, behind which nobody knows where cells lie. Received: {layer!r}."
         )
     if found is None:
         raise SpecError(f"Expected a layer with a map. Received: {layer!r}, whose output covers the whole picture.")

@@ -7,25 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from convfe_core.base.errors import SpecError
-from convfe_core.graph.cell_geometry import Axis, Pair, SpatialPath, Step, start_axes
+from convfe_core.graph.cell_geometry import AMPLE, Axis, Pair, SpatialPath, Step, start_axes
 from convfe_core.graph.layer_places import LayerCall, layout_after
 from convfe_core.graph.layouts import NOWHERE, Layout, UnknownPlaceError, map_layout
 from convfe_core.graph.walk import operation_of, sources_of, tensors_in_order
 
-_AMPLE = 1 << 14
-"""A side of a picture, for models that take any, which every network halves evenly."""
-
-
-@dataclass(frozen=True)
-class Lost:
-    """What comes after a layer that moves cells in an unknown way.
-
-    Attributes
-    ----------
-    layer : that one
-    """
-
-    layer: str
+Lost = str
+"""Of what comes after a layer that moves cells in an unknown way: the name of that layer."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +50,7 @@ class Trace:
         picture = model.inputs[0]
         height, width = picture.shape[1:3] if len(picture.shape) == 4 else (None, None)
         self._size = None if height is None or width is None else (int(height), int(width))
-        self._start = start_axes(height or _AMPLE, width or _AMPLE)
+        self._start = start_axes(height or AMPLE, width or AMPLE)
         self._axes: list[Pair[Axis] | None] = []
         self.steps: list[Step] = []
         self._layouts: dict[int, Layout | Lost] = dict.fromkeys(map(id, model.inputs), NOWHERE)
@@ -81,7 +69,7 @@ class Trace:
         return MapPlace(place, axes == (1, 0), (rows.stride < 0, columns.stride < 0))
 
     def lost(self, tensor: Any) -> Lost | None:
-        """What a map's place was lost by."""
+        """The layer that a map's place was lost by, if it was."""
         layout = self._layouts[id(tensor)]
         return layout if isinstance(layout, Lost) else None
 
@@ -135,7 +123,7 @@ class Trace:
             self._check_size(layout, tensor)
         except (UnknownPlaceError, SpecError):
             del self.steps[mark:], self._axes[mark:]
-            return NOWHERE if _is_single_cell(operation, tensor) else Lost(str(operation.name))
+            return NOWHERE if _is_single_cell(operation, tensor) else str(operation.name)
         return layout if layout.placed else NOWHERE
 
     def _add(self, step: Step) -> int:

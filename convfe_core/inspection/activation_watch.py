@@ -11,7 +11,7 @@ from convfe_core.backbones.network import Network
 from convfe_core.base.arrays import FloatArray
 from convfe_core.graph.taps import tensors_and_strides
 from convfe_core.graph.walk import operation_of
-from convfe_core.inspection.layer_watch import layers_of, tensors_of
+from convfe_core.inspection.layer_watch import tensors_of
 
 _CAPS = {"relu6": 6.0, "sigmoid": 1.0, "hard_sigmoid": 1.0, "tanh": 1.0, "hard_tanh": 1.0, "softsign": 1.0}
 _RECTIFIERS = ("relu", "relu6")
@@ -25,13 +25,11 @@ class Activity:
     Attributes
     ----------
     layer : that applies it
-    depth : its place among the network's layers
     silent : share of its channels that are never above zero; 0 where it lets negative values pass
     capped : share of its values at its cap; 0 where it has none
     """
 
     layer: str
-    depth: int
     silent: float
     capped: float
 
@@ -40,14 +38,12 @@ class ActivityWatch:
     """Watches every activation of a network on the way to its map."""
 
     def __init__(self, network: Network) -> None:
-        depths = {id(layer): depth for depth, layer in enumerate(layers_of(network))}
         placed = {id(tensor) for tensor, stride in tensors_and_strides(network.model) if stride > 0}
         self.tensors = [
             tensor for tensor in _candidates(network) if id(tensor) in placed and any(_limits(operation_of(tensor)))
         ]
         self.rows: list[FloatArray] = []
         self._layers = [operation_of(tensor) for tensor in self.tensors]
-        self._depths = [depths.get(id(layer), len(depths)) for layer in self._layers]
         self._limits = [_limits(layer) for layer in self._layers]
         self._channels = [int(tensor.shape[-1]) if len(tensor.shape) == 4 else 1 for tensor in self.tensors]
 
@@ -72,10 +68,8 @@ class ActivityWatch:
         highest = np.split(rows[:, :-count].max(axis=0), np.cumsum(self._channels)[:-1])
         capped = rows[:, -count:].mean(axis=0)
         return [
-            Activity(str(layer.name), depth, float((most <= 0).mean()) if rectifies else 0.0, float(share))
-            for layer, depth, most, share, (rectifies, _) in zip(
-                self._layers, self._depths, highest, capped, self._limits, strict=True
-            )
+            Activity(str(layer.name), float((most <= 0).mean()) if rectifies else 0.0, float(share))
+            for layer, most, share, (rectifies, _) in zip(self._layers, highest, capped, self._limits, strict=True)
         ]
 
 

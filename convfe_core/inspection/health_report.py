@@ -47,11 +47,6 @@ class HealthReport:
     statistics: ChannelStatistics
     audit: InputAudit
 
-    @property
-    def healthy(self) -> bool:
-        """Whether nothing is wrong; what is worth a look does not count."""
-        return all(check.state != "bad" for check in self.checks)
-
 
 def examine(
     network: Network,

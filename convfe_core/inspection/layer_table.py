@@ -11,6 +11,7 @@ from typing import Any
 from convfe_core.backbones.network import Network
 from convfe_core.graph.taps import tensors_and_strides
 from convfe_core.graph.walk import operation_of
+from convfe_core.user_models.allocation_limits import shapes_in_a_pass
 
 
 def layer_table(network: Network) -> list[dict[str, Any]]:
@@ -20,7 +21,8 @@ def layer_table(network: Network) -> list[dict[str, Any]]:
     picture, the stride is None.
     """
     strides = {id(operation_of(tensor)): stride for tensor, stride in tensors_and_strides(network.model)}
-    shapes = _shapes(network)
+    height, width = network.fixed or (network.native_size, network.native_size)
+    shapes = shapes_in_a_pass(network.model, height, width)
     rows = []
     for number, layer in enumerate(network.model.layers):
         stride = strides.get(id(layer), 0)
@@ -29,27 +31,12 @@ def layer_table(network: Network) -> list[dict[str, Any]]:
                 "#": number,
                 "name": str(layer.name),
                 "type": type(layer).__name__,
-                "output": " × ".join(str(side) for side in shapes.get(str(layer.name), ())),
+                "output": " × ".join(str(side) for side in shapes.get(id(layer.output), ())[1:]),
                 "parameters": int(layer.count_params()) if hasattr(layer, "count_params") else 0,
                 "stride": f"{stride:g}" if stride else "",
             }
         )
     return rows
-
-
-def _shapes(network: Network) -> dict[str, tuple[int, ...]]:
-    """What each layer returns for a picture of the network's native size, batch left out; nothing is computed."""
-    import keras
-
-    height, width = network.fixed or (network.native_size, network.native_size)
-    layers = [layer for layer in network.model.layers if not isinstance(layer.output, list | tuple)]
-    probe = keras.Model(network.model.inputs, [layer.output for layer in layers])
-    picture = keras.KerasTensor((1, height, width, network.model.inputs[0].shape[-1]))
-    outputs = keras.tree.flatten(probe.compute_output_spec([picture]))
-    return {
-        str(layer.name): tuple(int(side) for side in output.shape[1:])
-        for layer, output in zip(layers, outputs, strict=True)
-    }
 
 
 def summary_text(network: Network) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby, pairwise
+from typing import Any
 
 from convfe_core.backbones.load_ahead import LoadAhead
 from convfe_core.base.errors import ConvfeError, ModelFileError, SpecError
@@ -40,10 +41,21 @@ class LocalEngine:
             who, doing = job.called(name)
             tell(pace.progress(who, f"{doing}, {phrase}" if doing else phrase, step))
 
+        def compute(name: str, loaded: Any, todo: Sequence[Shard]) -> None:
+            for task, group in groupby(todo, lambda one: one.task):
+                alike = list(group)
+                of = images[name, task]
+                done = of - _images(alike) + parts.begun(alike)
+                for shard in alike:
+                    for rows in parts.compute(shard, partial(job.rows, loaded)):
+                        pace.count(len(rows))
+                        done += len(rows)
+                        say(name, f"{task and f'{task}, '}image {done} of {of}", done / of)
+
         errors: dict[str, ConvfeError] = {}
-        images = Counter[str]()
+        images = Counter[tuple[str, str]]()  # by backbone and task
         for shard in shards:
-            images[shard.backbone] += len(shard.images)
+            images[shard.backbone, shard.task] += len(shard.images)
         missing = {name: list(group) for name, group in groupby(parts.missing(shards), lambda one: one.backbone)}
         pace.skip(images.total() - sum(map(_images, missing.values())))
         following = {name: other for name, other in pairwise(missing) if other in self.early}
@@ -60,19 +72,14 @@ class LocalEngine:
                     continue
                 if remark := job.remark(loaded):
                     say(name, remark)
-                begun = parts.begun(todo)
-                pace.skip(begun)
+                end = pace.done + _images(todo)
+                pace.skip(parts.begun(todo))
                 pace.restart()
-                done = images[name] - _images(todo) + begun
                 try:
-                    for shard in todo:
-                        for rows in parts.compute(shard, partial(job.rows, loaded)):
-                            pace.count(len(rows))
-                            done += len(rows)
-                            say(name, f"image {done} of {images[name]}", done / images[name])
+                    compute(name, loaded, todo)
                 except ModelFileError as error:  # its layers do not run on these pictures; those of others may
                     errors |= {shard.name: error for shard in parts.missing(todo)}
-                    pace.skip(images[name] - done)
+                    pace.skip(end - pace.done)
                 pace.restart()
                 del loaded  # before the next one is taken: two at once would take twice the memory
         return errors

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ import pyarrow as pa
 from convfe_core.backbones.backbone import Backbone, load_backbone
 from convfe_core.backbones.precision import Precision, explain_kept, require_same_arithmetic
 from convfe_core.base.background import ahead
+from convfe_core.base.errors import ImageError
 from convfe_core.base.file_sets import AddressFiles
 from convfe_core.base.folders import Folder, is_address
 from convfe_core.base.wording import file_name, file_stem
@@ -22,9 +24,10 @@ from convfe_core.drawing.row_picture import row_png
 from convfe_core.jobs.shards import Row, Shard, ShardImage, remark, rows_of_shard
 from convfe_core.machine.memory import settle
 from convfe_core.maps.extraction import extract_windows, require_cells
-from convfe_core.maps.feature_maps import FeatureMaps
+from convfe_core.maps.feature_maps import REDUCTIONS, FeatureMaps
 from convfe_core.maps.input_size import Size
 from convfe_core.maps.npz import single_npz
+from convfe_core.maps.pca_colours import PcaBasis, coloured_windows, fit_basis
 from convfe_core.photos.photo import Photo, photo_bytes, read_photo
 
 SCHEMA = pa.schema(
@@ -42,6 +45,30 @@ SCHEMA = pa.schema(
 ``note`` says what of the image they leave out, such as its further pages.
 """
 
+BASIS_IMAGES = 64
+"""From so many of the first images of a run, all where there are fewer, the basis of PCA colours is found."""
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A backbone, and the basis of PCA colours where these are asked for."""
+
+    backbone: Backbone
+    basis: PcaBasis | None
+
+    def windows(
+        self, photos: Iterator[tuple[int, Photo]], size: Size
+    ) -> Generator[list[tuple[int, Photo, FeatureMaps]], None, None]:
+        """Run photographs; see `extract_windows`."""
+        if self.basis is None:
+            return extract_windows(self.backbone, photos, size)
+        return coloured_windows(self.backbone, self.basis, photos, size)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know about its maps."""
+        return self.backbone.notes + (self.basis.notes if self.basis else ())
+
 
 @dataclass(frozen=True, eq=False)
 class MapsJob:
@@ -53,6 +80,8 @@ class MapsJob:
     here : the folder that relative paths of images begin at
     out : where the files go; every machine that takes part must reach it
     bfloat16 : whether the machine that asks computes in it; all must
+    reductions : what is drawn, of `convfe_core.maps.feature_maps.PICTURES`
+    basis : the images that PCA colours are of; none without
     """
 
     specs: Mapping[str, Spec]
@@ -62,6 +91,8 @@ class MapsJob:
     here: Path
     out: Folder
     bfloat16: bool
+    reductions: tuple[str, ...] = REDUCTIONS
+    basis: tuple[ShardImage, ...] = ()
     schema = SCHEMA
 
     @property
@@ -73,28 +104,41 @@ class MapsJob:
         """Its label, and nothing besides."""
         return self.specs[backbone].label, ""
 
-    def load(self, backbone: str, _tell: Callable[[str], None]) -> Backbone:
-        """Load a backbone; errors as in `convfe_core.backbones.backbone.load_backbone`."""
+    def load(self, backbone: str, tell: Callable[[str], None]) -> Loaded:
+        """Load a backbone and find the basis of its colours; errors as in `load_backbone` and `fit_basis`."""
         require_same_arithmetic(self.precision, self.bfloat16)
         settle()
-        return load_backbone(self.specs[backbone], self.tap, precision=self.precision)
+        loaded = load_backbone(self.specs[backbone], self.tap, precision=self.precision)
+        if not self.basis:
+            return Loaded(loaded, None)
 
-    def remark(self, loaded: Backbone) -> str | None:
+        def say(done: int) -> None:
+            tell(f"PCA colours, {done} of {2 * len(self.basis)}")
+
+        return Loaded(loaded, fit_basis(loaded, _Readable(self, loaded), self.size, tell=say)[0])
+
+    def remark(self, loaded: Loaded) -> str | None:
         """What to know about its maps, and why it computes in float32 though bfloat16 was asked for."""
-        return remark(loaded.notes, explain_kept(self.precision, loaded.precision))
+        return remark(loaded.notes, explain_kept(self.precision, loaded.backbone.precision))
 
-    def rows(self, loaded: Backbone, shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
+    def photo(self, backbone: Backbone, image: ShardImage, data: bytes) -> Photo:
+        """The photograph in an image's bytes.
+
+        Raises
+        ------
+        ImageError : there is none, or none that the backbone makes a map of
+        """
+        photo = read_photo(data, file_name(image.path))
+        require_cells(backbone, photo, self.size)
+        return photo
+
+    def rows(self, loaded: Loaded, shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
         """Write the files of a shard window by window; see `convfe_core.jobs.shards.ComputeRows`."""
-
-        def decode(image: ShardImage, data: bytes) -> Photo:
-            photo = read_photo(data, file_name(image.path))
-            require_cells(loaded, photo, self.size)
-            return photo
 
         def write(member: tuple[int, Photo, FeatureMaps]) -> tuple[int, Row]:
             position, photo, maps = member
             png, npz = self.files(shard, shard.images[position])
-            self.out.write(png, row_png(photo, [maps]))
+            self.out.write(png, row_png(photo, [maps], reductions=self.reductions))
             self.out.write(npz, single_npz(maps))
             cells = list(maps.max.shape)
             return position, {
@@ -107,18 +151,32 @@ class MapsJob:
 
         def process(photos: Iterator[tuple[int, Photo]]) -> Generator[list[tuple[int, Row]], None, None]:
             # While two threads draw one window, the network runs on the next, and the one after that is decoded.
-            windows = ahead(extract_windows(loaded, photos, self.size))
+            windows = ahead(loaded.windows(photos, self.size))
             with closing(windows), ThreadPoolExecutor(2) as pens:
                 for window in windows:
                     yield list(pens.map(write, window))
 
         readers = AddressFiles.readers if any(is_address(image.path) for image in shard.images) else 1
-        return rows_of_shard(shard, first, self._read, decode, process, readers)
+        return rows_of_shard(shard, first, self.read, partial(self.photo, loaded.backbone), process, readers)
 
     def files(self, shard: Shard, image: ShardImage) -> tuple[str, str]:
         """Names of the PNG and the NPZ file of an image under a shard's backbone."""
         name = f"{image.name}.{file_stem(self.specs[shard.backbone].label)}"
         return f"{name}.png", f"{name}.npz"
 
-    def _read(self, image: ShardImage) -> bytes:
+    def read(self, image: ShardImage) -> bytes:
+        """The bytes of an image; errors as in `photo_bytes`."""
         return photo_bytes(image.path if is_address(image.path) else self.here / image.path)
+
+
+@dataclass(frozen=True, eq=False)
+class _Readable:
+    """The images of a job's basis that can be read, one in memory at a time; it can be gone through again."""
+
+    job: MapsJob
+    backbone: Backbone
+
+    def __iter__(self) -> Iterator[Photo]:
+        for image in self.job.basis:
+            with suppress(ImageError):  # its own row says why
+                yield self.job.photo(self.backbone, image, self.job.read(image))

@@ -22,10 +22,11 @@ from convfe_core.base.wording import counted, display_name, file_name, file_stem
 from convfe_core.catalog.memory_need import weights_mb
 from convfe_core.catalog.specs import Spec, from_anywhere, require_different_labels
 from convfe_core.jobs.local_engine import LocalEngine
-from convfe_core.jobs.maps_job import SCHEMA, MapsJob
+from convfe_core.jobs.maps_job import BASIS_IMAGES, SCHEMA, MapsJob
 from convfe_core.jobs.parts import Parts
 from convfe_core.jobs.shards import Engine, Shard, ShardImage, cut_shards, missing_in_words
 from convfe_core.machine.versions import installed_version
+from convfe_core.maps.feature_maps import REDUCTIONS
 from convfe_core.maps.input_size import Size
 from convfe_core.model_files.saved_model_folder import model_stamp
 from convfe_core.photos.photo import require_file
@@ -47,6 +48,8 @@ class MapsRun:
     say : takes one line, of what went wrong or what came out
     tell : takes how far the run is
     engine : computes the maps; None for this process
+    reductions : what is drawn, of `convfe_core.maps.feature_maps.PICTURES`; the basis of PCA colours is of the first
+        `BASIS_IMAGES` images, so that shards need nothing of each other
     """
 
     paths: tuple[Path | str, ...]
@@ -58,6 +61,7 @@ class MapsRun:
     tell: Tell
     precision: Precision = "float32"
     engine: Engine | None = None
+    reductions: tuple[str, ...] = REDUCTIONS
     _told: set[str] = field(default_factory=set)
     _failed: dict[tuple[str, str, str], None] = field(default_factory=dict)
 
@@ -71,10 +75,13 @@ class MapsRun:
         require_different_labels(self.specs)
         images = self._images()
         specs = {spec.text: from_anywhere(spec) for spec in self.specs}
-        shards = cut_shards(images, list(specs), self._request(), SCHEMA)
+        basis = images[:BASIS_IMAGES] if "pca" in self.reductions else []
+        shards = cut_shards(images, list(specs), self._request(basis), SCHEMA)
         out = open_folder(self.out)
         bfloat16 = computes_in_bfloat16(self.precision)
-        job = MapsJob(specs, self.size, self.tap, self.precision, Path.cwd(), out, bfloat16)
+        job = MapsJob(
+            specs, self.size, self.tap, self.precision, Path.cwd(), out, bfloat16, self.reductions, tuple(basis)
+        )
         parts = Parts(out.below(PARTS), SCHEMA)
         parts.keep_only(shards)
         self._forget_without_files(job, shards, parts)
@@ -133,13 +140,20 @@ class MapsRun:
             images.append(ShardImage(path, place, stem, stamp))
         return images
 
-    def _request(self) -> dict[str, Any]:
-        """What the maps depend on besides the images and the names of the backbones."""
+    def _request(self, basis: Sequence[ShardImage]) -> dict[str, Any]:
+        """What the maps depend on besides the images and the names of the backbones.
+
+        Parameters
+        ----------
+        basis : the images that PCA colours are of
+        """
         return {
             "version": installed_version("convfe"),
             "size": self.size.name,
             "tap": self.tap,
             "bfloat16": computes_in_bfloat16(self.precision),
+            "reductions": list(self.reductions),
+            "basis": [(image.path, image.stamp) for image in basis],
             "preprocessing": {spec.text: spec.preprocessing for spec in self.specs if spec.preprocessing is not None},
             "weights": {spec.text: model_stamp(spec.path) for spec in self.specs if spec.path is not None},
         }
@@ -164,6 +178,7 @@ class MapsRun:
             "size": self.size.name,
             "tap": self.tap,
             "precision": self.precision,
+            "reductions": list(self.reductions),
             "backbones": list(dict.fromkeys(spec.text for spec in self.specs)),
         }
         written = 0

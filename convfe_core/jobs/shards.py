@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from convfe_core.jobs.parts import Parts
 
 SHARD_IMAGES = 256
-LAYOUT = 2
+LAYOUT = 3
 """Raised when the meaning of rows changes, so that parts of older versions are not taken for finished."""
 
 Row = dict[str, Any]
@@ -59,12 +59,14 @@ class Shard:
     number : place among this backbone's shards
     images : in the order of the request
     digest : SHA-256 of everything that its rows depend on, hex
+    task : what is done with them, for jobs that do more than one thing; a phrase for people
     """
 
     backbone: str
     number: int
     images: tuple[ShardImage, ...]
     digest: str
+    task: str = ""
 
     @property
     def name(self) -> str:
@@ -74,7 +76,8 @@ class Shard:
     @property
     def words(self) -> str:
         """What it is called in messages: the backbone, and the images by their places in the request, from 1."""
-        return f"{self.backbone}, images {self.images[0].place + 1} to {self.images[-1].place + 1}"
+        first, last = (image.place + 1 for image in (self.images[0], self.images[-1]))
+        return f"{self.backbone}, {self.task and f'{self.task}, '}images {first} to {last}"
 
 
 def cut_shards(
@@ -83,6 +86,7 @@ def cut_shards(
     request: Mapping[str, Any],
     schema: pa.Schema,
     per_shard: int | None = None,
+    task: str = "",
 ) -> list[Shard]:
     """Cut a request into shards, all of one backbone before those of the next.
 
@@ -91,6 +95,7 @@ def cut_shards(
     request : everything else that rows depend on, fit for JSON
     schema : of the rows
     per_shard : None for `SHARD_IMAGES`
+    task : as of `Shard`
     """
     per_shard = per_shard or SHARD_IMAGES
     columns = [f"{column.name} {column.type}" for column in schema]
@@ -99,9 +104,9 @@ def cut_shards(
         for number, start in enumerate(range(0, len(images), per_shard)):
             members = tuple(images[start : start + per_shard])
             told = [(image.path, image.place, image.name, image.stamp) for image in members]
-            facts = [LAYOUT, columns, backbone, dict(request), told]
+            facts = [LAYOUT, columns, backbone, task, dict(request), told]
             digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-            shards.append(Shard(backbone, number, members, digest))
+            shards.append(Shard(backbone, number, members, digest, task))
     return shards
 
 

@@ -35,7 +35,7 @@ def memory_limit(
     setting = environ.get(SETTING, "").strip()
     if setting.replace(".", "", 1).isdecimal() and float(setting) > 0:
         return float(setting), f"set by {SETTING}"
-    found = [(_machine_mb(), "the machine's memory")]
+    found = [(psutil.virtual_memory().total / 2**20, "the machine's memory")]
     for path in limits:
         limit = _container_mb(path)
         if limit is not None:
@@ -131,7 +131,3 @@ def _container_mb(path: Path) -> float | None:
     except (OSError, UnicodeDecodeError):
         return None
     return int(text) / 2**20 if text.isdecimal() and int(text) > 0 else None
-
-
-def _machine_mb() -> float:
-    return float(psutil.virtual_memory().total / 2**20)

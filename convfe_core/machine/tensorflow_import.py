@@ -20,8 +20,6 @@ TAKEN_ALONG = frozenset({"matplotlib", "pandas", "scipy", "sklearn"})
 
 _STDERR = 2
 _ARENAS, _M_ARENA_MAX = 2, -8  # the latter from malloc.h
-
-
 _lean = False
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.backbones.backbone import Backbone
-from convfe_core.backbones.frozen_graph import run_graph
 from convfe_core.backbones.network import Described
 from convfe_core.base.arrays import FloatArray, PixelArray
 from convfe_core.base.background import ahead
@@ -66,10 +65,36 @@ def extract_windows(
 ) -> Generator[list[tuple[Key, Photo, FeatureMaps]], None, None]:
     """Run a backbone over photographs and yield their keys, themselves and their maps; see `run_windows`."""
 
-    def keep(one: Member[Key], values: list[NDArray[Any]]) -> tuple[Key, Photo, FeatureMaps]:
-        return one.key, one.photo, maps_on_photo(one.photo, one.frame, backbone, *values)
+    def keep(one: Member[Key], found: Projected) -> tuple[Key, Photo, FeatureMaps]:
+        return one.key, one.photo, found.maps
 
-    return run_windows(backbone, photos, size, lambda batch: backbone.run(batch.canvases), keep, on_wait)
+    return project_windows(backbone, photos, size, backbone.no_directions, keep, on_wait)
+
+
+def project_windows(
+    backbone: Backbone,
+    photos: Iterable[tuple[Key, Photo]],
+    size: Size,
+    directions: FloatArray,
+    keep: Callable[[Member[Key], Projected], Result],
+    on_wait: OnWait = wait_silently,
+) -> Generator[list[Result], None, None]:
+    """Run a backbone over photographs and yield what is kept of their maps and of their cells' components.
+
+    Parameters
+    ----------
+    directions : (C, k) float32; with the identity, (C, C), components are the features themselves. Then `keep` should
+        reduce them: it is called batch by batch, so that no more whole features are in memory
+    others : as in `run_windows`
+    """
+    return run_windows(
+        backbone,
+        photos,
+        size,
+        lambda batch: backbone.run(batch.canvases, directions),
+        lambda one, values: keep(one, project_on_photo(one, backbone, *values)),
+        on_wait,
+    )
 
 
 def run_windows(
@@ -101,18 +126,6 @@ def run_windows(
                 for number, one in enumerate(batch.members):
                     kept[one.place] = keep(one, [values[number] for values in results])
             yield [kept[place] for place in sorted(kept)]
-
-
-def run_photo(
-    network: Described,
-    photo: Photo,
-    size: Size,
-    graph: Callable[..., Any],
-    keep: Callable[[Member[None], list[NDArray[Any]]], Result],
-) -> Result:
-    """Run one photograph through a frozen graph of its pixels, and return what is kept; see `run_windows`."""
-    ((kept,),) = run_windows(network, [(None, photo)], size, lambda batch: run_graph(graph, batch.canvases), keep)
-    return kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,6 +199,27 @@ def _in_batches(window: list[Member[Key]], backbone: Described) -> list[Batch[Ke
 
 def _layer_bytes(frame: Frame, backbone: Described) -> float:
     return frame.input_height * frame.input_width * backbone.activation_bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Projected:
+    """The maps of one photograph, and its features along some directions.
+
+    Attributes
+    ----------
+    components : (h, w, k) float32, of the same cells as the maps; a view of its batch
+    """
+
+    maps: FeatureMaps
+    components: FloatArray
+
+
+def project_on_photo(
+    one: Member[Key], network: Described, maximum: FloatArray, mean: FloatArray, projection: FloatArray
+) -> Projected:
+    """Keep the cells whose centre lies on a photograph, of one photograph's part of what `reduce_features` returns."""
+    maps = maps_on_photo(one.photo, one.frame, network, maximum, mean)
+    return Projected(maps, projection[: maps.grid.rows, : maps.grid.columns])
 
 
 def maps_on_photo(photo: Photo, frame: Frame, network: Described, maximum: FloatArray, mean: FloatArray) -> FeatureMaps:

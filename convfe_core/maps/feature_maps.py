@@ -1,24 +1,28 @@
-"""The max and mean maps of one photograph under one backbone, and where their cells lie on it."""
+"""The maps of one photograph under one backbone, and where their cells lie on it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.base.arrays import FloatArray
+from convfe_core.base.arrays import FloatArray, PixelArray
 from convfe_core.base.errors import SpecError
 from convfe_core.graph.cell_geometry import CellGrid
 from convfe_core.photos.letterbox import Frame
 
 REDUCTIONS = ("max", "mean")
+"""What the features of a cell are reduced to, one number each."""
+PICTURES = (*REDUCTIONS, "pca")
+"""Fields of `FeatureMaps` that can be looked at."""
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureMaps:
-    """The two maps of one photograph, cut to the cells whose centre lies on it.
+    """The maps of one photograph, cut to the cells whose centre lies on it.
 
     Attributes
     ----------
@@ -31,6 +35,7 @@ class FeatureMaps:
     frame : the photograph on the network's input
     grid : the cells on the network's input; ``rows`` and ``columns`` are those of `max` and `mean`
     notes : one sentence for each thing that a reader of the maps should know
+    pca : (h, w, 3) uint8 RGB of the principal components, see `convfe_core.maps.pca_colours`; None if not asked for
     """
 
     image: str
@@ -43,6 +48,33 @@ class FeatureMaps:
     frame: Frame
     grid: CellGrid
     notes: tuple[str, ...] = ()
+    pca: PixelArray | None = None
+
+    def picture(self, name: str) -> NDArray[Any]:
+        """One of `PICTURES`: (h, w) float32, or (h, w, 3) uint8 where it has colours of its own.
+
+        Raises
+        ------
+        ValueError : it is not there
+        """
+        if name not in PICTURES or (values := getattr(self, name)) is None:
+            raise ValueError(f"Expected a picture among {', '.join(self.pictures)}. Received: {name!r}")
+        return cast(NDArray[Any], values)
+
+    @property
+    def pictures(self) -> dict[str, NDArray[Any]]:
+        """Those of `PICTURES` that are there, by name."""
+        return {name: values for name in PICTURES if (values := getattr(self, name)) is not None}
+
+    @property
+    def scalars(self) -> dict[str, FloatArray]:
+        """Those of them that have one number a cell, and so a colour scale."""
+        return {name: values for name, values in self.pictures.items() if values.ndim == 2}
+
+    @property
+    def nbytes(self) -> int:
+        """What they take."""
+        return sum(values.nbytes for values in self.pictures.values())
 
     @property
     def centres_y(self) -> NDArray[np.float64]:
@@ -63,7 +95,7 @@ def cell_centres(frame: Frame, grid: CellGrid) -> tuple[NDArray[np.float64], NDA
 
 
 def subtract_maps(one: FeatureMaps, other: FeatureMaps) -> FeatureMaps:
-    """Subtract one photograph's maps under another network from those under this one.
+    """Subtract one photograph's max and mean maps under another network from those under this one.
 
     Cells are told by their place in the map. Where training has moved what they see, as `SpatialPath.centred` has it,
     a row or column that is on the photograph for one network alone is left out.
@@ -84,6 +116,7 @@ def subtract_maps(one: FeatureMaps, other: FeatureMaps) -> FeatureMaps:
         label=f"{one.label} − {other.label}",
         max=one.max[:rows, :columns] - other.max[:rows, :columns],
         mean=one.mean[:rows, :columns] - other.mean[:rows, :columns],
+        pca=None,
         grid=replace(one.grid, rows=rows, columns=columns),
     )
 

@@ -27,6 +27,7 @@ def single_npz(maps: FeatureMaps) -> bytes:
 
     =================================  ==================================================================
     ``max``, ``mean``                  (h, w) float32
+    ``pca``                            (h, w, 3) uint8, where it was asked for
     ``image_size``                     (2,) int64, of the photograph
     ``content_size``                   (2,) int64, of the photograph on the network's input
     ``input_size``                     (2,) int64, of the network's input
@@ -35,7 +36,7 @@ def single_npz(maps: FeatureMaps) -> bytes:
     ``label``, ``weights``, ``tap``    text: the backbone, its weights, the layer
     =================================  ==================================================================
     """
-    return _pack({"max": maps.max, "mean": maps.mean, **_facts(maps)})
+    return _pack({**maps.pictures, **_facts(maps)})
 
 
 def maps_npz(maps: Iterable[FeatureMaps]) -> bytes:
@@ -50,8 +51,7 @@ def maps_npz(maps: Iterable[FeatureMaps]) -> bytes:
     arrays: dict[str, NDArray[Any]] = {}
     facts: list[dict[str, NDArray[Any]]] = []
     for index, one in enumerate(maps):
-        arrays[f"max_{index:04d}"] = one.max
-        arrays[f"mean_{index:04d}"] = one.mean
+        arrays |= {f"{name}_{index:04d}": values for name, values in one.pictures.items()}
         facts.append(_facts(one))
     if not facts:
         raise ValueError("Expected at least one pair of maps. Received: none")

@@ -88,33 +88,15 @@ squareplus swish tanh tanh_shrink threshold
 ACTIVATIONS = frozenset(_ACTIVATIONS.split())
 """Functions that a layer may apply."""
 
-MODULES = (
-    "keras.layers",
-    "keras.initializers",
-    "keras.regularizers",
-    "keras.constraints",
-    "keras.models",
-    "keras.activations",
-    "keras.dtype_policies",
-    "keras.quantizers",
-    "keras.mixed_precision",
-    "keras.engine",
-    "keras.src.models",
-    "keras.src.ops",
-    "keras.src.layers",
-    "keras.src.engine",
-    "keras.src.applications",
-    "keras.src.activations",
-    "keras.src.constraints",
-    "keras.src.dtype_policies",
-    "keras.src.initializers",
-    "keras.src.quantizers",
-    "keras.src.regularizers",
-    "tf_keras.src.applications",
-    "tf_keras.src.layers",
-    "tf_keras.src.engine",
-    "tensorflow.python.keras",
-)
+_HOMES = {
+    "keras": "layers initializers regularizers constraints models activations dtype_policies quantizers "
+    "mixed_precision engine",
+    "keras.src": "models ops layers engine applications activations constraints dtype_policies initializers quantizers "
+    "regularizers",
+    "tf_keras.src": "applications layers engine",
+    "tensorflow.python": "keras",
+}
+MODULES = tuple(f"{package}.{home}" for package, homes in _HOMES.items() for home in homes.split())
 """Where a class may come from, with everything below."""
 
 _TRAINING = """

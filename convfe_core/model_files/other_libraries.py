@@ -28,7 +28,8 @@ def refusal_of_library(node: dict[str, Any], layer: str, file_name: str, *, oute
     layer : its name
     outermost : it is the whole model
     """
-    package = next((name for name in map(str, _homes(node)) if name in LIBRARIES), None)
+    homes = str(node.get("module")).partition(".")[0], str(node.get("registered_name")).partition(">")[0]
+    package = next((home for home in homes if home in LIBRARIES), None)
     if package is None:
         return None
     kind, library = str(node.get("class_name"))[:60], LIBRARIES[package]
@@ -43,12 +44,4 @@ def refusal_of_library(node: dict[str, Any], layer: str, file_name: str, *, oute
     return (
         f"{file_name}: was saved with {library}, and holds the settings of its {kind!r} instead of layers. Where "
         f"{library} is installed, three lines save it as plain Keras: {lines}"
-    )
-
-
-def _homes(node: dict[str, Any]) -> tuple[str, str]:
-    """The packages that a class says it comes from: by its module, and as it was registered."""
-    return (
-        str(node.get("module") or "").partition(".")[0],
-        str(node.get("registered_name") or "").partition(">")[0],
     )

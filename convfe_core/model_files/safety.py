@@ -76,6 +76,18 @@ def check_config(config: Any, file_name: str) -> None:
             pending += [(value, layer) for value in node]
 
 
+def objects_in(config: Any) -> Iterator[dict[str, Any]]:
+    """Every object of a configuration as JSON gives it, the outer ones first; an object may be changed meanwhile."""
+    pending = [config]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, dict):
+            yield node
+            pending += node.values()
+        elif isinstance(node, list):
+            pending += node
+
+
 def _check_object(node: dict[str, Any], layer: str, file_name: str) -> str:
     """Judge one object of a configuration and return the name of the layer it belongs to."""
     kind, settings, outermost = node["class_name"], node.get("config"), not layer

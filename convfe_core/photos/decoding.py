@@ -36,8 +36,7 @@ def upright_rgb(image: Image.Image, orientation: int) -> PixelArray:
 
     Raises
     ------
-    ValueError
-        When Pillow knows no way from the picture's mode to RGB.
+    ValueError : Pillow knows no way from the picture's mode to RGB
     """
     pixels = np.asarray(_upright(_to_rgb(image), orientation))
     pixels.setflags(write=False)

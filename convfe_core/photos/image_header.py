@@ -14,6 +14,10 @@ from convfe_core.photos.tiff import TiffLayout, read_layout
 
 _BEGINNING = 1 << 16  # where the EXIF block of a JPEG ends at the latest
 _SEVERAL_FRAMES = ("GIF", "PNG", "WEBP", "AVIF")
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_TELLING_CHUNKS = (b"IHDR", b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"IEND")
+_LARGEST_CHUNK = 1_000_000
+_LENGTH_AND_KIND, _CHECKSUM = 8, 4
 
 
 @dataclass(frozen=True)
@@ -47,10 +51,8 @@ def look(file: IO[bytes], name: str) -> Header:
 
     Raises
     ------
-    ImageError
-        When it is no picture that is read; the message leaves the file's name to the caller.
-    Image.DecompressionBombError
-        When its size is far beyond any limit.
+    ImageError : it is no picture that is read; the message leaves the file's name to the caller
+    Image.DecompressionBombError : its size is far beyond any limit
     """
     beginning = file.read(_BEGINNING)
     layout = read_layout(file) if is_tiff(beginning) else None
@@ -83,18 +85,6 @@ def _pillow_header(file: IO[bytes], name: str, layout: TiffLayout | None) -> Hea
 
 def _header(stored: tuple[int, int], orientation: int, kind: str, note: str, *, deep: bool = False) -> Header:
     return Header(stored, stored[::-1] if orientation >= 5 else stored, orientation, kind, deep, note)
-
-
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-
-
-_TELLING_CHUNKS = (b"IHDR", b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"IEND")
-
-
-_LARGEST_CHUNK = 1_000_000
-
-
-_LENGTH_AND_KIND, _CHECKSUM = 8, 4
 
 
 def stored_orientation(image: Image.Image, file: IO[bytes]) -> int:

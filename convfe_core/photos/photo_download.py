@@ -35,8 +35,7 @@ def fetch_photo(url: str, limits: ImageLimits = DEFAULT_LIMITS, *, seconds: floa
 
     Raises
     ------
-    ImageError
-        When the address is none, does not answer in time, answers with something else, or breaks a limit.
+    ImageError : the address is none, does not answer in time, answers with something else, or breaks a limit
     """
     deadline = time.monotonic() + seconds
     address = url.strip()

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from convfe_core.base.background import map_ahead
 from convfe_core.base.errors import ImageError, StoreError
-from convfe_core.base.folders import READERS_OVER_NETWORK, counts, known_folder, split_address
+from convfe_core.base.folders import READERS_OVER_NETWORK, counts, is_address, known_folder, split_address
 from convfe_core.base.wording import display_name
-from convfe_core.photos.picture_formats import BEGINNING, is_picture_name, others_in_words, sort_out
+from convfe_core.photos.picture_formats import BEGINNING, Beginnings, is_picture_name, others_in_words, sort_out
 
 Say = Callable[[str], None]
 
@@ -28,8 +28,7 @@ def photos_in_folder(path: str | Path, tell: Say = lambda _line: None) -> list[P
 
     Raises
     ------
-    ImageError
-        When there is no such folder, it cannot be read, or it holds no picture.
+    ImageError : there is no such folder, it cannot be read, or it holds no picture
     """
     folder = Path(path).expanduser()
     shown = display_name(str(path))
@@ -43,17 +42,9 @@ def photos_in_folder(path: str | Path, tell: Say = lambda _line: None) -> list[P
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a valid path"
         raise ImageError(f"{shown}: expected a folder that can be read, got “{reason}”.") from error
-    names.sort(key=lambda name: (name.casefold(), name))
-    pictures, others = sort_out(names, lambda unclear: (_beginning(folder / name) for name in unclear))
-    if not pictures:
-        raise ImageError(
-            f"{shown}: expected a folder with photographs, got one without"
-            + _but(others)
-            + (" Folders in it are not searched: name one of them." if below else "")
-        )
-    if others:
-        tell(f"{shown}: {others_in_words(others)}.")
-    return [folder / name for name in names if name in pictures]
+    hint = " Folders in it are not searched: name one of them." if below else ""
+    pictures = _pictures(names, lambda unclear: (_beginning(folder / name) for name in unclear), shown, tell, hint)
+    return [folder / name for name in pictures]
 
 
 def photos_at_address(address: str, tell: Say = lambda _line: None) -> dict[str, str]:
@@ -70,10 +61,8 @@ def photos_at_address(address: str, tell: Say = lambda _line: None) -> dict[str,
 
     Raises
     ------
-    ImageError
-        When there is no such file, or no picture in the folder.
-    StoreError
-        When the address cannot be reached.
+    ImageError : there is no such file, or no picture in the folder
+    StoreError : the address cannot be reached
     """
     address = address.rstrip("/")
     folder, name = split_address(address)
@@ -83,17 +72,13 @@ def photos_at_address(address: str, tell: Say = lambda _line: None) -> dict[str,
             raise ImageError(f"{display_name(name)}: expected a picture, got a path where there is no file.")
         return {address: stamps[name]}
     found = known_folder(address).stamps(recursive=False)
-    names = sorted((one for one in found if counts(one)), key=lambda one: (one.casefold(), one))
+    names = [one for one in found if counts(one)]
 
     def beginning(one: str) -> bytes:
         return known_folder(address).read(one, BEGINNING)
 
-    pictures, others = sort_out(names, lambda unclear: map_ahead(beginning, unclear, READERS_OVER_NETWORK))
-    if not pictures:
-        raise ImageError(f"{address}: expected a folder with photographs, got an address without{_but(others)}")
-    if others:
-        tell(f"{address}: {others_in_words(others)}.")
-    return {f"{address}/{one}": found[one] for one in names if one in pictures}
+    pictures = _pictures(names, lambda unclear: map_ahead(beginning, unclear, READERS_OVER_NETWORK), address, tell)
+    return {f"{address}/{one}": found[one] for one in pictures}
 
 
 def _names(folder: Path) -> tuple[list[str], bool]:
@@ -122,5 +107,13 @@ def _is_file(folder: str, name: str) -> bool:
         return False
 
 
-def _but(others: Sequence[str]) -> str:
-    return f"; {others_in_words(others)}." if others else " any file."
+def _pictures(names: Sequence[str], beginnings: Beginnings, where: str, tell: Say, hint: str = "") -> list[str]:
+    """The pictures among the files of a folder, sorted; ImageError with a hint where there are none."""
+    pictures, others = sort_out(sorted(names, key=lambda name: (name.casefold(), name)), beginnings)
+    if not pictures:
+        kind = "an address" if is_address(where) else "one"
+        but = f"; {others_in_words(others)}." if others else " any file."
+        raise ImageError(f"{where}: expected a folder with photographs, got {kind} without{but}{hint}")
+    if others:
+        tell(f"{where}: {others_in_words(others)}.")
+    return pictures

@@ -27,13 +27,16 @@ SUFFIXES = (
 BEGINNING = 64
 """Bytes of a file's beginning that tell a picture."""
 
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_AVIF = (b"ftypavif", b"ftypavis")
+_HEIC = (b"ftyphei", b"ftyphev", b"ftypmif1", b"ftypmsf1")
 _SIGNATURES = (
     (0, b"\xff\xd8\xff"),
     (0, b"\x89PNG\r\n\x1a\n"),
     (8, b"WEBP"),
-    *((0, mark) for mark in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+    *((0, mark) for mark in _TIFF),
     (0, b"GIF8"),
-    *((4, b"ftyp" + brand) for brand in (b"avif", b"avis", b"hei", b"hev", b"mif1", b"msf1")),
+    *((4, mark) for mark in (*_AVIF, *_HEIC)),
     (0, b"\0\0\0\x0cjP  "),
     (0, b"\xff\x4f\xff\x51"),
     (0, b"8BPS"),
@@ -89,27 +92,23 @@ def is_picture_name(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def sort_out(
-    names: Iterable[str], beginnings: Callable[[Sequence[str]], Iterable[bytes]]
-) -> tuple[set[str], list[str]]:
-    """Tell the pictures among files from the others.
+Beginnings = Callable[[Sequence[str]], Iterable[bytes]]
+"""Reads the first `BEGINNING` bytes of each of some files."""
+
+
+def sort_out(names: Sequence[str], beginnings: Beginnings) -> tuple[list[str], list[str]]:
+    """Tell the pictures among files from the others, each in the order of `names`.
 
     Parameters
     ----------
-    names : the files
-    beginnings : reads the first `BEGINNING` bytes of each of some files; it is asked for those alone whose names
-        tell nothing
-
-    Returns
-    -------
-    the pictures, and in the order of `names` what is none
+    beginnings : asked for those files alone whose names tell nothing
     """
-    names = list(names)
-    pictures = {name for name in names if is_picture_name(name)}
-    unclear = [name for name in names if name not in pictures and not _surely_another(name)]
+    unclear = [name for name in names if not is_picture_name(name) and not _surely_another(name)]
     looked = zip(unclear, beginnings(unclear), strict=True)
-    pictures |= {name for name, beginning in looked if begins_like_picture(beginning)}
-    return pictures, [name for name in names if name not in pictures]
+    found = {name for name, beginning in looked if begins_like_picture(beginning)}
+    pictures = [name for name in names if name in found or is_picture_name(name)]
+    shown = set(pictures)
+    return pictures, [name for name in names if name not in shown]
 
 
 def others_in_words(others: Sequence[str]) -> str:
@@ -133,14 +132,14 @@ def begins_like_picture(beginning: bytes) -> bool:
 
 def is_tiff(beginning: bytes) -> bool:
     """Whether a file begins like a TIFF, small or big."""
-    return beginning[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+    return beginning.startswith(_TIFF)
 
 
 def what_came(data: bytes) -> str:
     """Name a file that could not be opened as a picture, as far as its beginning tells."""
-    if data.startswith((b"ftypavif", b"ftypavis"), 4):
+    if data.startswith(_AVIF, 4):
         return _BROKEN_AVIF
-    if data.startswith((b"ftyphei", b"ftyphev", b"ftypmif1", b"ftypmsf1"), 4):
+    if data.startswith(_HEIC, 4):
         return _BROKEN_HEIC
     if (rare := _rare_jpeg(data)) is not None:
         return rare

@@ -87,10 +87,8 @@ def read_page(data: bytes, most_bytes: int) -> Image.Image:
 
     Raises
     ------
-    ImageError
-        When it is of a kind that is not read or takes too much; the message leaves the file's name to the caller.
-    Exception
-        Of nearly any type, when it is damaged.
+    ImageError : it is of a kind that is not read or takes too much; the message leaves the file's name to the caller
+    Exception : of nearly any type, when it is damaged
     """
     with _first_page(io.BytesIO(data)) as page:
         _require_known(page)

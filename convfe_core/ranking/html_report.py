@@ -16,9 +16,10 @@ from convfe_core.base.errors import ConvfeError
 from convfe_core.base.folders import write_whole
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo, read_photo
-from convfe_core.ranking.plots import pareto_figure, separation_figure, size_figure
+from convfe_core.ranking.plots import pareto_figure, recall_figure, separation_figure, size_figure
 from convfe_core.ranking.results import RankResult
-from convfe_core.ranking.tables import number_cell, skipped_in_words, table_rows, to_csv, to_json
+from convfe_core.ranking.tables import answered, skipped_in_words, table_rows, to_csv, to_json
+from convfe_core.trial.found_boxes import FOUND_LINES, best_and_worst_found, found_boxes, found_png
 
 if TYPE_CHECKING:
     from convfe_core.backbones.backbone import Backbone
@@ -37,19 +38,6 @@ class _Picture:
 
     png: str
     caption: str
-
-
-_COLUMNS = (
-    ("S (95 % interval)", "S", "+.3f", 1.0),
-    ("control", "control_S", "+.3f", 1.0),
-    ("AUROC", "auroc", ".3f", 1.0),
-    ("probe", "probe", ".2f", 1.0),
-    ("ms, one at a time", "ms_batch_1", ".1f", 1.0),
-    ("GFLOPs", "flops", ".2f", 1e-9),
-    ("M params", "params", ".2f", 1e-6),
-    ("top-1 %", "imagenet_top1", ".1f", 1.0),
-)
-"""After the backbone's name: title, key in a table row, form and scale of its numbers."""
 
 
 def write_reports(
@@ -109,8 +97,13 @@ def html_report(result: RankResult, best: Sequence[str], worst: Sequence[str], l
     figures = [("Separation", separation_figure(result)), ("Separation by box size", size_figure(result))]
     if any(r.cost is not None for r in result.results):
         figures.insert(1, ("Separation against time", pareto_figure(result)))
+    if any(r.tried is not None for r in result.results):
+        figures.append(("Precision and recall of the trial", recall_figure(result)))
+    leader = result.ranking.backbones[0].label
     pictures = _pictures(result, [*best, *worst], load)
-    titles, rows = _table(result)
+    rows = table_rows(result)
+    asked = answered(rows)
+    columns = [column for found in asked.values() for column in found]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("convfe_core.ranking", ""),
         autoescape=True,
@@ -123,14 +116,16 @@ def html_report(result: RankResult, best: Sequence[str], worst: Sequence[str], l
         dataset=result.dataset.name,
         facts=f"{result.extent}. Size {result.options.size.name}, {result.options.reduction} map, 95 % intervals over "
         "images",
-        titles=titles,
-        rows=rows,
+        asked=asked,
+        rows=[[row["spec"], *(column.cell(row) for column in columns)] for row in rows],
         remarks=[f"{label}: {remark}" for label, remark in result.remarks],
         figures=figures,
-        leader=result.ranking.backbones[0].label,
         seen=[
-            (how, [pictures[name] for name in names if name in pictures])
-            for how, names in (("best", best), ("worst", worst))
+            *(
+                (f"Where {leader} separates {how}", [pictures[name] for name in names if name in pictures])
+                for how, names in (("best", best), ("worst", worst))
+            ),
+            *_trial_pictures(result, leader),
         ],
         problems=[
             *skipped_in_words(result, most=200),
@@ -138,19 +133,6 @@ def html_report(result: RankResult, best: Sequence[str], worst: Sequence[str], l
         ],
         plotly=get_plotlyjs(),
     )
-
-
-def _table(result: RankResult) -> tuple[list[str], list[list[str]]]:
-    """The titles of the columns that have a number, and the cells under them."""
-    rows = table_rows(result)
-    columns = [column for column in _COLUMNS if any(row[column[1]] is not None for row in rows)]
-    lines = [
-        [row["spec"], *(number_cell(row, key, form, scale, "") for _, key, form, scale in columns)] for row in rows
-    ]
-    for line, row in zip(lines, rows, strict=True):
-        if row["S"] is not None:
-            line[1] += f" ({row['S_low']:+.3f} to {row['S_high']:+.3f})"
-    return ["backbone", *(title for title, *_ in columns)], lines
 
 
 def _load_anew(spec: Spec, tap: str, precision: Precision) -> Backbone:
@@ -185,6 +167,24 @@ def _pictures(result: RankResult, names: Sequence[str], load: Load | None) -> di
         scores = ", ".join(f"{label} {value:+.2f}" for label, value in scored if value is not None)
         pictures[name] = _Picture(base64.b64encode(picture).decode("ascii"), f"{name}, S: {scores}")
     return pictures
+
+
+def _trial_pictures(result: RankResult, label: str) -> list[tuple[str, list[_Picture]]]:
+    """The images on which a detector did best and worst, with what it found."""
+    tried = result.result(label).tried
+    if tried is None:
+        return []
+    seen = []
+    for how, numbers in zip(("best", "worst"), best_and_worst_found(tried, ROWS), strict=True):
+        pictures = []
+        for number in numbers:
+            name, found = tried.images[number].image, found_boxes(tried, number)
+            with suppress(ConvfeError):
+                photo = read_photo(result.dataset.source.read(name, DEFAULT_LIMITS.max_bytes), name)
+                picture = base64.b64encode(found_png(photo, found)).decode("ascii")
+                pictures.append(_Picture(picture, f"{name}: {found.in_words}"))
+        seen.append((f"Where the detector on {label} does {how}: {FOUND_LINES}", pictures))
+    return seen
 
 
 def _score(result: RankResult, label: str, image: str) -> float | None:

@@ -1,20 +1,117 @@
-"""What the photographs of a data set scored under one set of weights, gathered row by row."""
+"""Passes over the photographs of a data set: finished by an engine, and what was scored in them gathered row by row."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convfe_core.backbones.precision import Precision
-from convfe_core.base.arrays import Values
-from convfe_core.jobs.shards import Row
+from convfe_core.base.arrays import FloatArray, Values
+from convfe_core.base.errors import EngineError, Skipped
+from convfe_core.base.pace import Pace, Tell, tell_nobody
+from convfe_core.jobs.parts import InMemory, Parts
+from convfe_core.jobs.shards import Engine, Row, Shard
+from convfe_core.jobs.weight_pass import Pass
 from convfe_core.maps.feature_maps import REDUCTIONS
 from convfe_core.maps.map_diagnostics import Diagnostics
-from convfe_core.ranking.score_rows import NUMBERS
+from convfe_core.ranking.score_rows import LEARNING, NUMBERS, SCORED, RankJob, learned_from
 from convfe_core.ranking.verdict import MapScores
 from convfe_core.scoring.box_probe import ProbeResult, probe_boxes
 from convfe_core.scoring.separation import SIZE_GROUPS
+
+
+class PassRuns:
+    """Finishes passes with an engine, and reads what was scored in them.
+
+    Parameters
+    ----------
+    job : what is done in them
+    passes : all that will be wanted, as often as they will
+    engine : computes shards
+    parts : keeps finished ones
+    tell : told what is happening; may raise to end it all
+    clock : seconds
+
+    Attributes
+    ----------
+    pace : counts images
+    elsewhere : whether the engine computes in other processes
+    missing : by shard, what the engine lost and why
+    unreadable : by photograph, why it cannot be read
+    """
+
+    def __init__(
+        self,
+        job: RankJob,
+        passes: Iterable[Pass],
+        engine: Engine,
+        parts: Parts,
+        tell: Tell = tell_nobody,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._job, self._engine, self._parts, self._tell = job, engine, parts, tell
+        self._shards = {name: job.shards(one) for name, one in job.passes.items()}
+        self.pace = Pace(sum(map(self.images, passes)), clock)
+        self.elsewhere = engine.elsewhere
+        self.missing: dict[str, Skipped] = {}
+        self.unreadable: dict[str, str] = {}
+
+    def images(self, one: Pass) -> int:
+        """How many are run in a pass; those that its cell probe learns from count twice."""
+        return sum(len(shard.images) for shard in self._shards[one.name])
+
+    def finish(self, passes: Iterable[Pass]) -> None:
+        """Finish passes, and note what the engine lost; an error of the backbone itself is raised.
+
+        Where an engine computes elsewhere, all cell probes learn first, and what they learned goes to every worker with
+        the job. Here each backbone is loaded once for both.
+        """
+        shards = [shard for one in passes for shard in self._shards[one.name]]
+        self._take_learned(shards)
+        if self.elsewhere:
+            learning = [shard for shard in shards if shard.task == LEARNING]
+            self._compute(learning)
+            self._take_learned(learning)
+            lost = {one.backbone: self.missing[one.name].reason for one in learning if one.name in self.missing}
+            self.missing |= {one.name: Skipped(one.words, lost[one.backbone]) for one in shards if one.backbone in lost}
+            shards = [shard for shard in shards if shard.task != LEARNING and shard.backbone not in lost]
+        self._compute(shards)
+
+    def scores(self, one: Pass) -> PassScores:
+        """What the photographs scored in a finished pass, without what the engine lost."""
+        found = PassScores(len(self._job.dataset.images))
+        for shard in self._shards[one.name]:
+            if shard.task != LEARNING and shard.name not in self.missing:
+                for image, row in self._parts.rows(shard):
+                    if row["reason"]:
+                        self.unreadable[image.path] = row["reason"]
+                    else:
+                        found.add_row(image.place, row)
+        return found
+
+    def spend(self, one: Pass) -> None:
+        """Forget the rows of a pass that is not wanted again, unless they are kept for other runs."""
+        for shard in self._shards[one.name] if isinstance(self._parts.folder, InMemory) else ():
+            self._parts.drop(shard)
+
+    def _compute(self, shards: Sequence[Shard]) -> None:
+        errors = self._engine.finish(self._job, shards, self._parts, self.pace, self._tell)
+        for shard in shards:
+            if error := errors.get(shard.name):
+                if not isinstance(error, EngineError):
+                    raise error
+                self.missing[shard.name] = Skipped(shard.words, str(error))
+
+    def _take_learned(self, shards: Sequence[Shard]) -> None:
+        """Take what cell probes have learned in an earlier run or another process."""
+        learning = [shard for shard in shards if shard.task == LEARNING]
+        unfinished = {shard.name for shard in self._parts.missing(learning)}
+        for shard in learning:
+            if shard.name not in unfinished:
+                self._job.learned[shard.backbone] = learned_from(self._parts.rows(shard))
 
 
 class PassScores:
@@ -26,15 +123,15 @@ class PassScores:
 
     Attributes
     ----------
-    separation, auroc : (N, 2) by image and reduction
+    separation, auroc : (N, 3) by image and `SCORED`
     by_size : (N, 3) separation by image and `SIZE_GROUPS`; of the backbone itself alone
     seen : how many images could be read
     weights, tap, stride, precision : of the backbone
     """
 
     def __init__(self, images: int) -> None:
-        self.separation = np.full((images, len(REDUCTIONS)), np.nan)
-        self.auroc = np.full((images, len(REDUCTIONS)), np.nan)
+        self.separation = np.full((images, len(SCORED)), np.nan)
+        self.auroc = np.full((images, len(SCORED)), np.nan)
         self.by_size = np.full((images, len(SIZE_GROUPS)), np.nan)
         self.seen = 0
         self.weights = self.tap = ""
@@ -69,14 +166,10 @@ class PassScores:
         """(N,) sides of all boxes, in cells."""
         return np.concatenate(self._sides).astype(np.float64)
 
-    def map_scores(self, control: PassScores | None) -> dict[str, MapScores]:
-        """Scores by reduction, beside a control's."""
-        return {
-            name: MapScores(
-                self.separation[:, k], self.auroc[:, k], None if control is None else control.separation[:, k]
-            )
-            for k, name in enumerate(REDUCTIONS)
-        }
+    def map_scores(self, name: str, control: PassScores | None) -> MapScores:
+        """Scores of one map of `SCORED`, beside a control's."""
+        k = SCORED.index(name)
+        return MapScores(self.separation[:, k], self.auroc[:, k], None if control is None else control.separation[:, k])
 
     def diagnostics(self) -> dict[str, Diagnostics]:
         """Means over the images, by reduction; flagged when any map was."""
@@ -90,6 +183,24 @@ class PassScores:
             for k, name in enumerate(REDUCTIONS)
         }
 
+    def box_features(
+        self, labels: Mapping[int, Sequence[str]]
+    ) -> tuple[FloatArray, NDArray[np.str_], NDArray[np.int64]]:
+        """Features averaged over boxes, (N, C), with the label of each and the place of its photograph, (N,).
+
+        Parameters
+        ----------
+        labels : by place, of the boxes that were asked for
+        """
+        features = [np.empty((0, 1), np.float32)] if not self._averages else []
+        names: list[str] = []
+        places: list[int] = []
+        for place, averages in self._averages.items():
+            features.append(np.frombuffer(averages, np.float32).reshape(len(labels[place]), -1))
+            names += labels[place]
+            places += [place] * len(labels[place])
+        return np.concatenate(features), np.array(names, np.str_), np.array(places, np.int64)
+
     def probe(self, labels: Mapping[int, Sequence[str]], seed: int) -> ProbeResult:
         """Whether the features of boxes tell their classes.
 
@@ -98,14 +209,7 @@ class PassScores:
         labels : by place, of the boxes that were asked for
         seed : of the folds
         """
-        features, places = [], []
-        names: list[str] = []
-        for place, averages in self._averages.items():
-            features.append(np.frombuffer(averages, np.float32).reshape(len(labels[place]), -1))
-            names += labels[place]
-            places += [place] * len(labels[place])
-        found = np.concatenate(features) if features else np.empty((0, 1), np.float32)
-        return probe_boxes(found, np.array(names, np.str_), np.array(places, np.int64), seed=seed)
+        return probe_boxes(*self.box_features(labels), seed=seed)
 
 
 def average(passes: Sequence[PassScores]) -> PassScores:

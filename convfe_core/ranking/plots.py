@@ -12,6 +12,7 @@ from convfe_core.ranking.results import RankResult
 from convfe_core.ranking.tables import table_rows
 from convfe_core.ranking.verdict import RankedBackbone
 from convfe_core.scoring.separation import SIZE_GROUPS
+from convfe_core.trial.average_precision import RECALLS
 
 COSTS = {
     "ms_batch_1": "milliseconds per image, one at a time",
@@ -23,18 +24,30 @@ COSTS = {
 """What S can be plotted against: keys of a table row, and what they are called."""
 
 COLOURS = ("#0f766e", "#b45309", "#4338ca")
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 CONTROL_COLOUR = "#9ca3af"
 INK = "#1c2b2a"
 
 
+_MARKS = (
+    ("backbone", ("S", "S_low", "S_high"), COLOURS[0], "circle"),
+    ("its untrained control", ("control_S", "control_low", "control_high"), CONTROL_COLOUR, "diamond-open"),
+    ("cell probe", ("cell_probe", "cell_probe_low", "cell_probe_high"), COLOURS[1], "square"),
+    (
+        "the probe's untrained control",
+        ("cell_probe_control", "cell_probe_control_low", "cell_probe_control_high"),
+        CONTROL_COLOUR,
+        "square-open",
+    ),
+)
+"""What the plot of S shows: its name, keys of a table row (value, low, high), colour and symbol."""
+
+
 def separation_figure(result: RankResult, ink: str = INK) -> dict[str, Any]:
-    """S of every backbone with its interval, the highest on top, and its control's as an open diamond."""
+    """S of every backbone's map and cell probe with intervals, the best on top, and of their controls, open."""
     ranked = [row for row in reversed(table_rows(result)) if row["S"] is not None]
     data = []
-    for name, keys, colour, symbol in (
-        ("backbone", ("S", "S_low", "S_high"), COLOURS[0], "circle"),
-        ("its untrained control", ("control_S", "control_low", "control_high"), CONTROL_COLOUR, "diamond-open"),
-    ):
+    for name, keys, colour, symbol in _MARKS:
         rows = [row for row in ranked if row[keys[0]] is not None]
         found = {
             "type": "scatter",
@@ -48,10 +61,33 @@ def separation_figure(result: RankResult, ink: str = INK) -> dict[str, Any]:
         }
         if rows or name == "backbone":
             data.append(found)
-    layout = _layout(ink, f"separation S of the {result.options.reduction} map", "")
+    probed = ", and of the cell probe" if any(row["cell_probe"] is not None for row in ranked) else ""
+    layout = _layout(ink, f"separation S of the {result.options.reduction} map{probed}", "")
     layout["height"] = 120 + 44 * len(ranked)
     layout["xaxis"] |= {"zeroline": True, "zerolinecolor": ink, "zerolinewidth": 1}
     layout["yaxis"] |= {"type": "category", "automargin": True}
+    return {"data": data, "layout": layout}
+
+
+def recall_figure(result: RankResult, ink: str = INK) -> dict[str, Any]:
+    """Precision against recall of every detector that was tried, at an overlap of .5; on images it had not seen."""
+    data = []
+    for k, one in enumerate(result.result(ranked.label) for ranked in result.ranking.backbones):
+        if one.tried is not None:
+            data.append(
+                {
+                    "type": "scatter",
+                    "mode": "lines",
+                    "x": RECALLS.tolist(),
+                    "y": one.tried.matches.curve.tolist(),
+                    "name": f"{escape(one.label)}, AP50 {one.tried.scores.ap50.value:.2f}",
+                    "line": {"dash": _DASHES[k % len(_DASHES)], "color": COLOURS[k % len(COLOURS)], "width": 2},
+                    "hovertemplate": "recall %{x:.2f}, precision %{y:.2f}<extra></extra>",
+                }
+            )
+    layout = _layout(ink, "recall", "precision")
+    layout["xaxis"] |= {"range": [0, 1.01]}
+    layout["yaxis"] |= {"range": [0, 1.01]}
     return {"data": data, "layout": layout}
 
 

@@ -16,6 +16,9 @@ from convfe_core.maps.map_diagnostics import Diagnostics
 from convfe_core.ranking.verdict import BackboneScores, Ranking
 from convfe_core.scoring.box_probe import ProbeResult
 from convfe_core.scoring.box_sizes import BoxSizes
+from convfe_core.scoring.cell_probe import CellProbe
+from convfe_core.trial.trial_job import TRIAL_IMAGES
+from convfe_core.trial.trial_run import Tried
 
 CONTROL_SEEDS = (0, 1, 2)
 """Of the untrained controls, whose scores are averaged."""
@@ -29,10 +32,14 @@ class RankOptions:
     ----------
     size : how large photographs enter
     tap : ``auto``, ``output``, a stage or a layer
-    probe, control, cost : whether to do the box probe, to run the untrained controls, to measure time and memory
+    probe, control, cost : whether to do the two probes, to run the untrained controls, to measure time and memory
     reduction : which map the verdict goes by
     seed : of everything that is drawn
     precision : ``float32``, or ``fast`` for bfloat16 where the processor has it
+    trial : whether a small detector is tried on each backbone
+    trial_images : most images that it is tried on
+    trial_stages : try it at each stage, too, and at all of them added up
+    keep_features : leave its features beside the parts of the run
     """
 
     size: Size = field(default_factory=lambda: Size("own"))
@@ -43,6 +50,10 @@ class RankOptions:
     reduction: str = "mean"
     seed: int = 0
     precision: Precision = "float32"
+    trial: bool = False
+    trial_images: int = TRIAL_IMAGES
+    trial_stages: bool = False
+    keep_features: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +67,10 @@ class RankedResult:
     scores : per image, on which rankings are computed
     sizes : the boxes measured in its cells
     diagnostics, control_diagnostics : means over images, by reduction
-    probe, cost : None where they were not asked for
+    probe, learned, cost : the box probe, what the cell probe learned, time and memory; None where not asked for
+    tried : what a small detector found; None where none was tried, or could not be
+    trial_failed : why it could not
+    by_stage : what one found at each stage, where that was asked
     top1 : published ImageNet accuracy in percent, of ImageNet weights
     """
 
@@ -71,8 +85,12 @@ class RankedResult:
     diagnostics: Mapping[str, Diagnostics]
     control_diagnostics: Mapping[str, Diagnostics]
     probe: ProbeResult | None
+    learned: CellProbe | None
     cost: Cost | None
     top1: float | None
+    tried: Tried | None = None
+    trial_failed: str | None = None
+    by_stage: Mapping[str, Tried] = field(default_factory=dict)
 
     @property
     def broken(self) -> str | None:
@@ -80,6 +98,20 @@ class RankedResult:
         if all(found.finite for found in self.diagnostics.values()):
             return None
         return "its maps hold values that are no numbers: the network overflowed or its weights are damaged"
+
+    @property
+    def without_probe(self) -> str | None:
+        """Why it has no cell probe, where one was asked for."""
+        found = self.learned
+        return None if found is None or found.reason is None else f"no cell probe: {found.reason}"
+
+    @property
+    def of_trial(self) -> tuple[str, ...]:
+        """What to know about its trial, each a phrase."""
+        failed = () if self.trial_failed is None else (f"no detector could be tried: {self.trial_failed}",)
+        stages = (f"{name} {one.scores.ap50.value:.2f}" for name, one in self.by_stage.items())
+        by_stage = (f"AP50 of the trial by stage: {', '.join(stages)}",) if self.by_stage else ()
+        return (*failed, *by_stage, *(self.tried.notes if self.tried else ()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,11 +141,11 @@ class RankResult:
     @property
     def remarks(self) -> list[tuple[str, str]]:
         """Remarks on backbones besides their numbers, each a label and a phrase."""
-        said = (
-            (one.label, (one.sizes.text, one.broken, explain_kept(self.options.precision, one.precision)))
-            for one in self.results
-        )
-        return [(label, phrase) for label, phrases in said for phrase in phrases if phrase]
+        said = []
+        for one in self.results:
+            kept = explain_kept(self.options.precision, one.precision)
+            said += [(one.label, told) for told in (one.sizes.text, one.broken, kept, one.without_probe, *one.of_trial)]
+        return [(label, phrase) for label, phrase in said if phrase]
 
     @property
     def extent(self) -> str:

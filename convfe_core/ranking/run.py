@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
-from itertools import accumulate
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 
 from convfe_core.backbones.measured_cost import Cost, warm_up
 from convfe_core.backbones.precision import computes_in_bfloat16
 from convfe_core.base.errors import AnnotationError, ConvfeError, EngineError, Skipped, SpecError
 from convfe_core.base.folders import Folder
-from convfe_core.base.pace import Pace, Progress, Tell, tell_nobody
+from convfe_core.base.pace import Progress, Tell, tell_nobody
 from convfe_core.catalog.memory_need import require_room
 from convfe_core.catalog.specs import Spec, find_architecture, require_different_labels
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.jobs.local_engine import LocalEngine
 from convfe_core.jobs.parts import Parts
-from convfe_core.jobs.shards import Engine, Shard
-from convfe_core.ranking.passes import PassScores, average
+from convfe_core.jobs.shards import Engine
+from convfe_core.jobs.weight_pass import Pass, shown
+from convfe_core.maps.feature_maps import REDUCTIONS
+from convfe_core.ranking.passes import PassRuns, average
 from convfe_core.ranking.results import RankedResult, RankOptions, RankResult
-from convfe_core.ranking.score_rows import SCHEMA, Pass, RankJob, passes_of, shown
+from convfe_core.ranking.score_rows import PROBE, SCHEMA, RankJob, passes_of
 from convfe_core.ranking.verdict import BackboneScores, rank_backbones
 from convfe_core.scoring.box_sizes import box_sizes
 from convfe_core.scoring.separation import SIZE_GROUPS
+from convfe_core.trial.trial_job import TrialOptions
+from convfe_core.trial.trial_run import TrialRun, Tried
 
 
 class Stopped(Exception):  # noqa: N818 - a wish, not an error
@@ -67,21 +71,39 @@ class RankRun:
         self.options = options
         self.results: list[RankedResult] = []
         self._errors: dict[Spec, ConvfeError] = {}
-        self._failed: list[Skipped] = []
-        self._unreadable: dict[str, str] = {}  # by photograph
-        self._missing: dict[str, Skipped] = {}  # by shard
-        self._passes = {spec: passes_of(spec, options) for spec in self.specs}
-        by_name = {one.name: one for passes in self._passes.values() for one in passes}
-        self._job = RankJob(dataset, options, by_name, computes_in_bfloat16(options.precision), make_room)
-        self._shards: dict[str, list[Shard]] = {}  # by the name of a pass
-        self._parts = Parts(work, SCHEMA)
-        self._leaves_nothing = work is None
-        self._engine = engine or LocalEngine()
-        self._on_progress = on_progress
-        self._should_stop = should_stop
         self._explain = explain
-        self._clock = clock
-        self._pace = Pace(0, clock)
+
+        def tell(progress: Progress) -> None:
+            if should_stop():
+                raise Stopped
+            on_progress(progress)
+
+        self._tell = tell
+        self._passes = {spec: passes_of(spec, options) for spec in self.specs}
+        every = [one for passes in self._passes.values() for one in passes]
+        by_name = {one.name: one for one in every}
+        self._job = RankJob(dataset, options, by_name, computes_in_bfloat16(options.precision), make_room)
+        engine = engine or LocalEngine()
+        self._open = partial(PassRuns, self._job, every, engine, Parts(work, SCHEMA), tell, clock)
+        self._trial: TrialRun | None = None
+        if options.trial:
+            tried = TrialOptions(options.size, options.tap, options.precision, options.seed, options.trial_images)
+            self._trial = TrialRun(
+                dataset,
+                self.specs,
+                tried,
+                control=options.control,
+                work=work,
+                keep_features=options.keep_features,
+                engine=engine,
+                on_progress=self._tell_of_trial,
+                clock=clock,
+                make_room=make_room,
+            )
+
+    @cached_property
+    def _runs(self) -> PassRuns:
+        return self._open()  # it looks at every photograph's file, which may fail: not while this object is made
 
     def run(self) -> RankResult:
         """Run every backbone, or as many as are finished when the user stops.
@@ -95,18 +117,18 @@ class RankRun:
         require_different_labels(self.specs)
         if self.options.cost:
             warm_up()  # so that importing TensorFlow does not count as a cost of the first backbone
-        images = len(self._job.places)
-        ends = list(accumulate(images * len(passes) for passes in self._passes.values()))
-        self._pace = Pace(sum(ends[-1:]), self._clock)
-        self._shards = {name: self._job.shards(one) for name, one in self._job.passes.items()}
+        runs, end = self._runs, 0
+        trials = {spec: self._trial.work(spec) if self._trial else 0 for spec in self.specs}
+        runs.pace.total += sum(trials.values())
         with suppress(Stopped):
-            if self._engine.elsewhere:
+            if runs.elsewhere:
                 self._run_elsewhere()
-            for spec, end in zip(self.specs, ends, strict=True):
+            for spec, passes in self._passes.items():
                 if spec not in self._errors:
                     with self._noting(spec):
                         self._run_backbone(spec)
-                self._pace.skip(max(0, end - self._pace.done))  # passes that failed
+                end += sum(map(runs.images, passes)) + trials[spec]
+                runs.pace.skip(max(0, end - runs.pace.done))  # its trial, and passes that failed
         if self._errors and not self.results:
             raise next(iter(self._errors.values()))
         return self.finish()
@@ -120,15 +142,15 @@ class RankRun:
         """
         if not self.results:
             raise ConvfeError("Stopped before the first backbone was finished: there is nothing to rank.")
-        unreadable = tuple(Skipped(name, reason) for name, reason in self._unreadable.items())
+        unreadable = (Skipped(name, reason) for name, reason in self._runs.unreadable.items())
         return RankResult(
             dataset=self.dataset,
             options=self.options,
             ranking=rank_backbones([r.scores for r in self.results], self.options.reduction, self.options.seed),
             results=tuple(self.results),
-            failed=tuple(self._failed),
+            failed=tuple(Skipped(shown(spec), self._explain(error)) for spec, error in self._errors.items()),
             skipped=(*self.dataset.skipped, *unreadable),
-            missing=tuple(self._missing.values()),
+            missing=tuple(self._runs.missing.values()),
         )
 
     @contextmanager
@@ -140,7 +162,6 @@ class RankRun:
             raise
         except ConvfeError as error:
             self._errors[spec] = error
-            self._failed.append(Skipped(shown(spec), self._explain(error)))
 
     def _run_elsewhere(self) -> None:
         """Let the engine compute every pass; before that, measure costs, which are stated for this machine."""
@@ -149,33 +170,23 @@ class RankRun:
             with self._noting(spec):
                 self._cost(spec)
                 wanted |= {one.name: one for one in self._passes[spec]}
-        self._compute(wanted.values())
+        self._runs.finish(wanted.values())
+        if self._trial:
+            self._trial.compute([spec for spec in self.specs if spec not in self._errors])
 
     def _run_backbone(self, spec: Spec) -> None:
-        if not self._engine.elsewhere:
+        if not self._runs.elsewhere:
             for one in self._passes[spec]:  # where the first cannot be loaded, the others need not be tried
-                self._compute([one])
+                self._runs.finish([one])
         self.results.append(self._result(spec))
-        if self._leaves_nothing:
-            for shard in self._shards[spec.text]:
-                self._parts.drop(shard)
-
-    def _compute(self, passes: Iterable[Pass]) -> None:
-        """Finish passes, and note what the engine lost; an error of the backbone itself is raised."""
-        shards = [shard for one in passes for shard in self._shards[one.name]]
-        errors = self._engine.finish(self._job, shards, self._parts, self._pace, self._tell)
-        for shard in shards:
-            if error := errors.get(shard.name):
-                if not isinstance(error, EngineError):
-                    raise error
-                self._missing[shard.name] = Skipped(shard.words, str(error))
+        self._runs.spend(self._passes[spec][0])
 
     def _result(self, spec: Spec) -> RankedResult:
         """Put together what is known of a backbone whose passes are finished."""
-        first, *others = self._passes[spec]
-        own, controls = self._scores(first), [self._scores(one) for one in others]
-        if not own.seen and self._missing:
-            raise EngineError(f"none of its images could be run: {next(iter(self._missing.values())).reason}")
+        own, *controls = (self._runs.scores(one) for one in self._passes[spec])
+        missing = next(iter(self._runs.missing.values()), None)
+        if not own.seen and missing is not None:
+            raise EngineError(f"none of its images could be run: {missing.reason}")
         if not own.seen:
             raise AnnotationError(f"{self.dataset.source.label}: expected pictures that can be read, got none.")
         probe = None
@@ -183,6 +194,7 @@ class RankRun:
             self._say(spec, "box probe")
             probe = own.probe(self._job.probe.labels, self.options.seed)
         control = average(controls) if controls and all(one.seen for one in controls) else None
+        tried, by_stage, trial_failed = self._try(spec)
         imagenet = spec.weights == "imagenet" and spec.architecture is not None
         return RankedResult(
             spec=spec,
@@ -193,36 +205,42 @@ class RankRun:
             precision=own.precision,
             scores=BackboneScores(
                 label=shown(spec),
-                maps=own.map_scores(control),
+                maps={name: own.map_scores(name, control) for name in REDUCTIONS},
                 by_size={name: own.by_size[:, k] for k, name in enumerate(SIZE_GROUPS)},
-                trained=first.trained,
+                trained=self._passes[spec][0].trained,
+                cell_probe=own.map_scores(PROBE, control) if self.options.probe else None,
+                trial=tried.scores if tried else None,
             ),
             sizes=box_sizes(own.sides, own.stride),
             diagnostics=own.diagnostics(),
             control_diagnostics={} if control is None else control.diagnostics(),
             probe=probe,
+            learned=self._job.learned.get(spec.text),
             cost=self._cost(spec),
             top1=find_architecture(spec.name).top1 if imagenet else None,
+            tried=tried,
+            trial_failed=trial_failed,
+            by_stage=by_stage,
         )
 
-    def _scores(self, one: Pass) -> PassScores:
-        """What the photographs scored in a finished pass, without what the engine lost."""
-        found = PassScores(len(self.dataset.images))
-        for shard in self._shards[one.name]:
-            for image, row in self._parts.rows(shard) if shard.name not in self._missing else ():
-                if row["reason"]:
-                    self._unreadable[image.path] = row["reason"]
-                else:
-                    found.add_row(image.place, row)
-        return found
+    def _try(self, spec: Spec) -> tuple[Tried | None, dict[str, Tried], str | None]:
+        """What a small detector found, or why none could be tried; the maps' numbers stand without it."""
+        if self._trial is None:
+            return None, {}, None
+        try:
+            tried = self._trial.result(spec)
+            return tried, self._trial.by_stage(spec) if self.options.trial_stages else {}, None
+        except SpecError:
+            raise
+        except ConvfeError as error:
+            return None, {}, self._explain(error)
 
     def _cost(self, spec: Spec) -> Cost | None:
         return self._job.cost(self._passes[spec][0], partial(self._say, spec))
 
-    def _say(self, spec: Spec, doing: str) -> None:
-        self._tell(self._pace.progress(shown(spec), doing))
+    def _tell_of_trial(self, progress: Progress) -> None:
+        """A trial counts its own images, which take far longer: the time left is theirs, the share this run's."""
+        self._tell(replace(progress, share=self._runs.pace.share))
 
-    def _tell(self, progress: Progress) -> None:
-        if self._should_stop():
-            raise Stopped
-        self._on_progress(progress)
+    def _say(self, spec: Spec, doing: str) -> None:
+        self._tell(self._runs.pace.progress(shown(spec), doing))

@@ -1,7 +1,8 @@
 """Shards of a ranking: what each photograph of a data set scored under one set of weights becomes a row.
 
-A pass is one set of weights over all photographs: a backbone's own, or those of an untrained control. Rows depend on
-their shard, the data set and the options alone (see `convfe_core.jobs.shards`).
+A backbone is run under its own weights and under those of untrained controls. First its cell probe learns from some of
+the photographs, which is a shard of its own, then all are scored. Rows depend on their shard, the data set and the
+options alone (see `convfe_core.jobs.shards`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import astuple, dataclass, field, fields, replace
 from functools import cached_property, partial
@@ -26,30 +27,37 @@ import pyarrow as pa
 from platformdirs import user_cache_dir
 
 from convfe_core.backbones.measured_cost import Cost, PeakMemory, count_flops, count_params, time_batches
-from convfe_core.backbones.network import Loaded, Network, load_as, weight_path
+from convfe_core.backbones.network import Network, weight_path
 from convfe_core.backbones.precision import explain_kept, require_same_arithmetic
-from convfe_core.base.errors import ImageError
+from convfe_core.base.arrays import FloatArray
 from convfe_core.catalog.memory_need import require_room, worker_mb
-from convfe_core.catalog.specs import Spec, control_of, from_anywhere
+from convfe_core.catalog.specs import Spec, from_anywhere
+from convfe_core.datasets.boxed_photos import boxes_digest, open_boxed
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.packed_boxes import PackedBoxes
 from convfe_core.jobs.shards import Row, Shard, ShardImage, cut_shards, remark, rows_of_shard
+from convfe_core.jobs.weight_pass import Pass, shown
 from convfe_core.machine.machine_queue import MACHINE, waiting_words
+from convfe_core.machine.memory import room_mb
 from convfe_core.machine.versions import installed_version
 from convfe_core.maps.extraction import cells_on_photo, require_cells
 from convfe_core.maps.feature_maps import REDUCTIONS
 from convfe_core.maps.input_size import frame_for
 from convfe_core.maps.map_diagnostics import Diagnostics, diagnose_map
 from convfe_core.model_files.saved_model_folder import model_stamp
-from convfe_core.photos.photo import DEFAULT_LIMITS, Photo, read_photo
+from convfe_core.photos.photo import DEFAULT_LIMITS, Photo
 from convfe_core.ranking.results import CONTROL_SEEDS, RankOptions
-from convfe_core.scoring.box_probe import NO_PROBE, ProbePlan, plan_probe
+from convfe_core.scoring.box_probe import FOLDS, NO_PROBE, ProbePlan, plan_probe
+from convfe_core.scoring.cell_probe import TOO_FEW, CellProbe, FoldMoments, deal_folds, learning_mb, no_probe
 from convfe_core.scoring.scoring_graph import Scored, ScoringBackbone, freeze_for_scoring, score_windows
-from convfe_core.scoring.separation import Comparison, box_cells
+from convfe_core.scoring.separation import Comparison, box_cells, inside_mask
 
 DIAGNOSED = 200
 """Most photographs whose maps are put into numbers; means of more would not differ."""
 MONTH_SECONDS = 30 * 24 * 3600
+PROBE = "probe"
+SCORED = (*REDUCTIONS, PROBE)
+"""The maps that are scored: max, mean, and what the cell probe predicts."""
 NUMBERS = tuple(f.name for f in fields(Diagnostics) if f.name not in ("flat", "finite"))
 
 _FLOATS = pa.list_(pa.float64())
@@ -67,67 +75,23 @@ SCHEMA = pa.schema(
         ("sides", pa.binary()),
         ("boxes", pa.int64()),
         ("averages", pa.binary()),
+        ("fold", pa.int64()),
+        ("directions", pa.binary()),
+        ("untaught", pa.string()),
     ]
 )
 """One row a photograph, ``reason`` alone when it cannot be read.
 
-``weights``, ``tap``, ``stride`` and ``precision`` of the backbone; ``separation`` and ``auroc`` by `REDUCTIONS`;
+``weights``, ``tap``, ``stride`` and ``precision`` of the backbone; ``separation`` and ``auroc`` by `SCORED`;
 ``by_size`` by `SIZE_GROUPS`; ``diagnostics`` (if it is one of those diagnosed) by reduction: `NUMBERS`, then flat and
 finite as 0 or 1; ``sides`` float32, the boxes' sides in cells; ``averages`` float32 (``boxes``, channels), the probe's
 features. Controls have no ``by_size``, ``sides``, ``boxes`` and ``averages``.
+
+Where a cell probe learns there are ``fold`` alone, unless the photograph's features are no numbers, and in the last row
+``directions``, float32 (channels, `FOLDS`), or in ``untaught`` why it learned nothing.
 """
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One set of weights that photographs are scored under.
-
-    Attributes
-    ----------
-    spec : the backbone's, also of its controls
-    seed : of an untrained control, None for the backbone itself
-    """
-
-    spec: Spec
-    seed: int | None = None
-
-    @property
-    def name(self) -> str:
-        """What shards name it by; backbones with the same control share it."""
-        if self.seed is None:
-            return self.spec.text
-        return f"{control_of(self.spec).text}@{self.seed}{' centred' if self.trained else ''}"
-
-    @property
-    def trained(self) -> bool:
-        """Whether the backbone's weights are."""
-        return self.spec.weights not in ("untrained", "control")
-
-    def load(
-        self,
-        make: Callable[[Network], Loaded],
-        tap: str,
-        make_room: Callable[[Spec], None],
-        tell: Callable[[str], None],
-    ) -> Loaded:
-        """Load the network as what is made of it; a control's on the very cells of its backbone.
-
-        Arguments and errors as in `convfe_core.backbones.network.load_as`.
-        """
-        if self.seed is None:
-            return load_as(make, self.spec, tap, make_room=make_room, on_progress=lambda phrase, _share: tell(phrase))
-
-        def make_control(network: Network) -> Loaded:
-            path = network.path.centred(*network.native_input) if self.trained else network.path
-            return make(replace(network, path=path))
-
-        control = control_of(self.spec)  # room is made in the name of the backbone, which people know
-        return load_as(make_control, control, tap, seed=self.seed, make_room=lambda _control: make_room(self.spec))
-
-
-def shown(spec: Spec) -> str:
-    """What a backbone is called among others: paths of a user's own models are left out."""
-    return spec.label if spec.own else spec.text
+LEARNING = "cell probe"
+"""The task of shards in which one learns."""
 
 
 def passes_of(spec: Spec, options: RankOptions) -> list[Pass]:
@@ -145,6 +109,7 @@ class RankJob:
     bfloat16 : whether the machine that asks computes in it; all must
     make_room : called before a backbone is loaded; raises MemoryLimitError where it does not fit
     costs : filled with what the backbones cost that this process loads, if the options ask for it
+    learned : by pass, what its cell probe learned; filled with what is learned in this process
     """
 
     dataset: Dataset
@@ -153,6 +118,7 @@ class RankJob:
     bfloat16: bool
     make_room: Callable[[Spec], None] = require_room
     costs: dict[str, Cost] = field(default_factory=dict)
+    learned: dict[str, CellProbe] = field(default_factory=dict)
     schema = SCHEMA
 
     @cached_property
@@ -171,6 +137,11 @@ class RankJob:
         return plan_probe(self.dataset.images, self.places, self.options.seed) if self.options.probe else NO_PROBE
 
     @cached_property
+    def folds(self) -> dict[int, int]:
+        """By place, the fold of every photograph that the cell probes learn from."""
+        return deal_folds(self.places, self.options.seed) if self.options.probe else {}
+
+    @cached_property
     def diagnosed(self) -> frozenset[int]:
         """Places of the photographs whose maps are put into numbers."""
         return frozenset(self.places[:: max(1, len(self.places) // DIAGNOSED)])
@@ -187,12 +158,14 @@ class RankJob:
         return shown(one.spec), f"untrained control {number}" if number else ""
 
     def shards(self, one: Pass) -> list[Shard]:
-        """Cut a pass into shards."""
+        """Cut a pass into shards, first the one in which its cell probe learns, if any."""
         spec = one.spec
         stamp = "" if spec.path is None else model_stamp(spec.path)
-        return cut_shards(
-            self._images, [one.name], {**self._request, "pass": [stamp, spec.preprocessing, spec.layer]}, SCHEMA
-        )
+        request = {**self._request, "pass": [stamp, spec.preprocessing, spec.layer]}
+        teachers = [image for image in self._images if image.place in self.folds]
+        learning = cut_shards(teachers, [one.name], request, SCHEMA, len(teachers), LEARNING)
+        taught = [shard.digest for shard in learning]
+        return [*learning, *cut_shards(self._images, [one.name], {**request, "taught": taught}, SCHEMA)]
 
     def load(self, backbone: str, tell: Callable[[str], None]) -> ScoringBackbone:
         """Load the weights of a pass, errors as in `convfe_core.backbones.backbone.open_network`."""
@@ -217,22 +190,68 @@ class RankJob:
         return remark(loaded.notes, explain_kept(self.options.precision, loaded.precision))
 
     def rows(self, loaded: ScoringBackbone, shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
-        """Score the photographs of a shard window by window; see `convfe_core.jobs.shards.ComputeRows`."""
-        control = self.passes[shard.backbone].seed is not None
-        boxes = {} if control else self.probe.boxes
-        wanted = {k: boxes[image.place] for k, image in enumerate(shard.images) if image.place in boxes}
+        """Learn from or score the photographs of a shard, window by window; see `convfe_core.jobs.shards.ComputeRows`.
+
+        What is learned cannot be taken up in the middle: photographs before `first` are run again, without a row.
+        """
+        learns = shard.task == LEARNING
+        process = partial(self._learn if learns else self._score, loaded, shard)
 
         def decode(image: ShardImage, data: bytes) -> Photo:
-            photo = self._photo(image, data)
+            photo = open_boxed(self.dataset.images[image.place], image.path, data)
             require_cells(loaded, photo, self.options.size)
             return photo
 
-        def process(photos: Iterator[tuple[int, Photo]]) -> Generator[list[tuple[int, Row]], None, None]:
-            with closing(score_windows(loaded, photos, self.options.size, wanted)) as windows:
-                for window in windows:
-                    yield [(k, self._row(loaded, shard.images[k].place, scored, control)) for k, scored in window]
+        readers = self.dataset.source.readers
+        for after, rows in rows_of_shard(shard, 0 if learns else first, self._read, decode, process, readers):
+            if after > first:
+                yield after, rows
 
-        return rows_of_shard(shard, first, self._read, decode, process, self.dataset.source.readers)
+    def _learn(
+        self, loaded: ScoringBackbone, shard: Shard, photos: Iterator[tuple[int, Photo]]
+    ) -> Generator[list[tuple[int, Row]], None, None]:
+        need, room = learning_mb(loaded.channels), room_mb()
+        sums = FoldMoments(loaded.channels, self.folds) if need <= room else None
+
+        def take(k: int, scored: Scored) -> Row:
+            place, maps = shard.images[k].place, scored.maps
+            if sums is None or not np.isfinite(maps.mean).all():
+                return {}
+            boxes = self.dataset.images[place].boxes
+            sums.add(place, scored.components, inside_mask(boxes, maps.centres_y, maps.centres_x))
+            return {"fold": self.folds[place]}
+
+        whole = loaded.no_directions if sums is None else np.eye(loaded.channels, dtype=np.float32)
+        window: list[tuple[int, Row]] = []
+        with closing(score_windows(loaded, photos, self.options.size, {}, whole, take)) as windows:
+            for following in windows:
+                if window:
+                    yield window
+                window = following
+        if sums is None:
+            learned = no_probe(loaded.channels, f"learning takes {need:,.0f} MB, and {max(room, 0):,.0f} MB are free")
+        else:
+            learned = sums.learn()
+        self.learned[shard.backbone] = learned
+        if window:
+            window[-1][1].update(directions=learned.directions.tobytes(), untaught=learned.reason)
+            yield window
+
+    def _score(
+        self, loaded: ScoringBackbone, shard: Shard, photos: Iterator[tuple[int, Photo]]
+    ) -> Generator[list[tuple[int, Row]], None, None]:
+        control = self.passes[shard.backbone].seed is not None
+        boxes = {} if control else self.probe.boxes
+        wanted = {k: boxes[image.place] for k, image in enumerate(shard.images) if image.place in boxes}
+        learned = self.learned.get(shard.backbone)
+        directions = loaded.no_directions if learned is None or learned.reason else learned.directions
+
+        def keep(k: int, scored: Scored) -> Row:
+            place = shard.images[k].place
+            probe = learned.held_out(place, scored.components) if learned and not learned.reason else None
+            return self._row(loaded, place, scored, probe, control)
+
+        yield from score_windows(loaded, photos, self.options.size, wanted, directions, keep)
 
     def _load_with_cost(self, one: Pass, tell: Callable[[str], None]) -> ScoringBackbone:
         memory = PeakMemory()
@@ -263,18 +282,13 @@ class RankJob:
     def _read(self, image: ShardImage) -> bytes:
         return self.dataset.source.read(image.path, DEFAULT_LIMITS.max_bytes)
 
-    def _photo(self, image: ShardImage, data: bytes) -> Photo:
-        wanted = self.dataset.images[image.place]
-        photo = read_photo(data, image.path)
-        if (photo.height, photo.width) != (wanted.height, wanted.width):
-            came = f"{photo.width} x {photo.height}"
-            raise ImageError(f"its header says {wanted.width} x {wanted.height} pixels, it has {came}")
-        return photo
-
-    def _row(self, backbone: ScoringBackbone, place: int, scored: Scored, control: bool) -> Row:
+    def _row(
+        self, backbone: ScoringBackbone, place: int, scored: Scored, probe: FloatArray | None, control: bool
+    ) -> Row:
         maps = scored.maps
         centres = maps.centres_y, maps.centres_x
-        values = np.stack([maps.max, maps.mean])
+        unknown = np.full_like(maps.mean, np.nan)
+        values = np.stack([maps.max, maps.mean, unknown if probe is None else probe])
         scores = self.comparison.score(place, values, *centres)
         row: Row = {
             "weights": backbone.weights,
@@ -285,7 +299,7 @@ class RankJob:
             "auroc": scores.auroc.tolist(),
         }
         if place in self.diagnosed:
-            row["diagnostics"] = [_numbers(diagnose_map(one, scored.dead)) for one in values]
+            row["diagnostics"] = [_numbers(diagnose_map(one, scored.dead)) for one in (maps.max, maps.mean)]
         if not control:
             ranking_map = values[REDUCTIONS.index(self.options.reduction)][None]
             row["by_size"] = [float(g[0]) for g in self.comparison.score_sizes(place, ranking_map, *centres).values()]
@@ -309,6 +323,8 @@ class RankJob:
             "make_room": require_room,
             "costs": {},
             "comparison": comparison,
+            "learned": self.learned,
+            "folds": self.folds,
             "probe": ProbePlan(self.probe.boxes, {}),
             "diagnosed": self.diagnosed,
         }
@@ -322,15 +338,11 @@ class RankJob:
     @cached_property
     def _request(self) -> dict[str, Any]:
         """What rows depend on besides photographs and weights: the options, and every box of the data set."""
-        boxes = hashlib.sha256()
-        for image in self.dataset.images:
-            boxes.update(json.dumps([image.image, image.height, image.width, list(image.labels)]).encode())
-            boxes.update(np.ascontiguousarray(image.boxes).tobytes())
         options = self.options
         return {
             "version": installed_version("convfe"),
             "source": self.dataset.source.label,
-            "boxes": boxes.hexdigest(),
+            "boxes": boxes_digest(self.dataset.images),
             "size": options.size.name,
             "tap": options.tap,
             "bfloat16": self.bfloat16,
@@ -338,6 +350,18 @@ class RankJob:
             "reduction": options.reduction,
             "seed": options.seed,
         }
+
+
+def learned_from(rows: Iterable[tuple[ShardImage, Row]]) -> CellProbe:
+    """What a cell probe learned, from the rows of the shard in which it did."""
+    folds: dict[int, int] = {}
+    directions, reason = b"", TOO_FEW
+    for image, row in rows:
+        if row["fold"] is not None:
+            folds[image.place] = row["fold"]
+        if row["directions"] is not None:
+            directions, reason = row["directions"], row["untaught"]
+    return CellProbe(np.frombuffer(directions, np.float32).reshape(-1, FOLDS), folds, reason)
 
 
 def work_folder(options: RankOptions, dataset: Dataset, specs: Sequence[Spec], cache: Path | None = None) -> Path:

@@ -1,8 +1,8 @@
-"""From scores per image to an order of backbones: intervals, ties, controls, and the sentence a person would say."""
+"""From scores per image to an order of backbones: intervals, ties, controls, and who leads."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -10,16 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.base.arrays import Values
-from convfe_core.base.wording import counted, in_words
-from convfe_core.scoring.bootstrap import SEED, Estimate, estimate, holm_intervals, resampled_means
-
-FEWEST_IMAGES = 20
-"""Under so many usable images no winner is named, among backbones or between one and its control."""
+from convfe_core.ranking.sentence import FEWEST_IMAGES, Answer, Verdict, decide
+from convfe_core.scoring.bootstrap import SEED, Estimate, estimate, holm_intervals, interval, resampled_means
+from convfe_core.scoring.trial_scores import FEWEST_TRIAL_IMAGES, TrialScores
 
 
 @dataclass(frozen=True, eq=False)
 class MapScores:
-    """What one kind of map (max or mean) of a backbone scored; NaN where an image is left out.
+    """What one kind of map (max, mean or cell probe) of a backbone scored; NaN where an image is left out.
 
     Attributes
     ----------
@@ -30,6 +28,12 @@ class MapScores:
     separation: Values
     auroc: Values
     control: Values | None = None
+
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """(N,) whether an image has a score, and its control one."""
+        own = np.isfinite(self.separation)
+        return own if self.control is None else own & np.isfinite(self.control)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,19 +46,21 @@ class BackboneScores:
     maps : by reduction, ``max`` and ``mean``
     by_size : (N,) separation of small, medium and large boxes alone, of the map that ranks
     trained : whether it makes sense to ask what its weights add to the architecture
+    cell_probe : of the map that the cell probe predicts; None without one
+    trial : of the trial detector; None without one
     """
 
     label: str
     maps: Mapping[str, MapScores]
     by_size: Mapping[str, Values]
     trained: bool = True
+    cell_probe: MapScores | None = None
+    trial: TrialScores | None = None
 
     @property
     def usable(self) -> NDArray[np.bool_]:
-        """(N,) whether an image could be scored, with every map and with the control."""
-        columns = [m.separation for m in self.maps.values()]
-        columns += [m.control for m in self.maps.values() if m.control is not None]
-        return np.asarray(np.isfinite(np.stack(columns)).all(axis=0))
+        """(N,) whether an image could be scored, with max and mean map and with the control."""
+        return np.logical_and.reduce([one.usable for one in self.maps.values()])
 
 
 @dataclass(frozen=True)
@@ -67,12 +73,15 @@ class Separation:
     auroc : mean raw AUROC over the same images
     control : the untrained control's S, or None
     gain : S less the control's, image by image, or None
+    beats_control : whether S is above its control's beyond doubt, never for untrained weights; None without a control,
+        or under `FEWEST_IMAGES`, of which a bootstrap is too sure
     """
 
     S: Estimate
     auroc: float
     control: Estimate | None
     gain: Estimate | None
+    beats_control: bool | None
 
 
 @dataclass(frozen=True)
@@ -93,8 +102,10 @@ class RankedBackbone:
     usable : images that this backbone alone could be scored on
     separation : by reduction; empty when no image is usable
     by_size : small, medium and large boxes
-    beats_control : whether its S is above its control's beyond doubt, never for untrained weights; None without a
-        control, or under `FEWEST_IMAGES`, of which a bootstrap is too sure
+    beats_control : that of the map that ranks, see `Separation`
+    cell_probe : of the map that the cell probe predicts; None where there is none
+    trial : of the trial detector; None where there is none
+    trial_beats_control : whether its AP50 is above its control's, as `Separation.beats_control`
     """
 
     label: str
@@ -102,34 +113,19 @@ class RankedBackbone:
     separation: Mapping[str, Separation]
     by_size: Mapping[str, SizeScore]
     beats_control: bool | None
+    cell_probe: Separation | None = None
+    trial: TrialScores | None = None
+    trial_beats_control: bool | None = None
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How much further `first` separates than `second`, with its Holm-adjusted interval."""
+    """How much higher a number of `first` is than that of `second`, with its Holm-adjusted interval."""
 
     first: str
     second: str
-    S: Estimate
+    value: Estimate
     tied: bool
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Who leads.
-
-    Attributes
-    ----------
-    text : one sentence
-    leader : the backbone with the highest S, or None when no winner is named
-    tied : those that cannot be told from the leader
-    beats_control : by backbone
-    """
-
-    text: str
-    leader: str | None
-    tied: tuple[str, ...]
-    beats_control: Mapping[str, bool]
 
 
 @dataclass(frozen=True)
@@ -138,21 +134,24 @@ class Ranking:
 
     Attributes
     ----------
-    usable : images that every backbone (with any usable image) could be scored on; all numbers are over these
+    usable : images that every backbone (with any usable image) could be scored on; S is over these
     reduction : the map that ranks
-    backbones : highest S first
-    differences : of every pair, the higher S first
+    backbones : the best first, by the trial where it decides, else by S
+    differences : of S, of every pair, the higher first
+    probe_differences, trial_differences : the same of the cell probe's S, and of AP50
     """
 
     usable: int
     reduction: str
     backbones: tuple[RankedBackbone, ...]
     differences: tuple[Difference, ...]
+    probe_differences: tuple[Difference, ...]
+    trial_differences: tuple[Difference, ...]
     verdict: Verdict
 
 
 def rank_backbones(scores: Sequence[BackboneScores], reduction: str = "mean", seed: int = SEED) -> Ranking:
-    """Order backbones by the separation of one kind of map.
+    """Order backbones by the trial of a detector where it decides, else by the separation of one kind of map.
 
     Parameters
     ----------
@@ -162,52 +161,85 @@ def rank_backbones(scores: Sequence[BackboneScores], reduction: str = "mean", se
     """
     if not scores:
         raise ValueError("Expected at least one backbone. Received: none")
-    scored = [s for s in scores if s.usable.any()]
-    usable = np.logical_and.reduce([s.usable for s in scored]) if scored else np.zeros(0, bool)
-    ranked = [_rank_one(s, usable if s in scored else None, reduction, seed) for s in scores]
-    ranked.sort(key=lambda r: r.separation[reduction].S.value if r.separation else -np.inf, reverse=True)
-    by_label = {s.label: s.maps[reduction].separation for s in scored}
-    order = [r.label for r in ranked if r.separation]
-    differences = _differences(order, {label: by_label[label][usable] for label in order}, seed)
-    count = int(usable.sum())
-    untrained = {s.label for s in scores if not s.trained}
-    return Ranking(
-        usable=count,
-        reduction=reduction,
-        backbones=tuple(ranked),
-        differences=differences,
-        verdict=_verdict(ranked, differences, count, reduction, untrained),
+    usable = _usable_by_all([s.usable for s in scores])
+    probes = {s.label: s.cell_probe for s in scores if s.cell_probe is not None}
+    probed = _usable_by_all([usable, *(usable & one.usable for one in probes.values())])
+    trials = {s.label: s.trial for s in scores if s.trial is not None}
+    ranked = [_rank_one(s, usable, probed, reduction, seed) for s in scores]
+
+    by_maps = {r.label: r.separation[reduction].S for r in ranked if r.separation}
+    differences = _differences(by_maps, {s.label: s.maps[reduction].separation[usable] for s in scores}, seed)
+    by_probe = {r.label: r.cell_probe.S for r in ranked if r.cell_probe}
+    probe_differences = _differences(by_probe, {label: one.separation[probed] for label, one in probes.items()}, seed)
+    by_trial = {label: one.ap50 for label, one in trials.items()}
+    trial_differences = _trial_differences(by_trial, trials)
+
+    asked = [r for r, s in zip(ranked, scores, strict=True) if s.trained]
+    probe_beats = {r.label: r.cell_probe.beats_control for r in asked if r.cell_probe}
+    count, tried = int(usable.sum()), min((one.images for one in trials.values()), default=0)
+    verdict = decide(
+        _answer(by_maps, differences, {r.label: r.beats_control for r in asked}, count),
+        _answer(by_probe, probe_differences, probe_beats, int(probed.sum())),
+        _answer(by_trial, trial_differences, {r.label: r.trial_beats_control for r in asked}, tried),
+        {r.label: r.beats_control for r in ranked if r.beats_control is not None},
     )
+    order = by_trial if verdict.decided_by == "trial" else by_maps
+    ranked.sort(key=lambda r: order[r.label].value if r.label in order else -np.inf, reverse=True)
+    return Ranking(count, reduction, tuple(ranked), differences, probe_differences, trial_differences, verdict)
 
 
-def _rank_one(scores: BackboneScores, usable: NDArray[np.bool_] | None, reduction: str, seed: int) -> RankedBackbone:
-    alone = int(scores.usable.sum())
-    if usable is None or not usable.any():
-        return RankedBackbone(scores.label, alone, {}, {}, None)
-    separation = {name: _separation(m, usable, seed) for name, m in scores.maps.items()}
-    gain = separation[reduction].gain if usable.sum() >= FEWEST_IMAGES else None
+def _usable_by_all(each: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    """(N,) whether an image is usable for all that can use any image; for none of them where there is no such."""
+    some = [one for one in each if one.any()]
+    return np.logical_and.reduce(some) if some else np.zeros_like(each[0])
+
+
+def _rank_one(
+    scores: BackboneScores, usable: NDArray[np.bool_], probed: NDArray[np.bool_], reduction: str, seed: int
+) -> RankedBackbone:
+    """Everything of one backbone, over the images that all can use with their maps, and with their probes."""
+    own, trial = scores.usable, scores.trial
+    beaten = None if trial is None else _trial_beats_control(trial, scores.trained)
+    if not (own & usable).any():
+        return RankedBackbone(scores.label, int(own.sum()), {}, {}, None, None, trial, beaten)
+    separation = {name: _separation(m, usable, scores.trained, seed) for name, m in scores.maps.items()}
+    probe = scores.cell_probe
+    if probe is not None and not (probe.usable & probed).any():
+        probe = None
     return RankedBackbone(
         label=scores.label,
-        usable=alone,
+        usable=int(own.sum()),
         separation=separation,
         by_size={name: _size_score(values[usable], seed) for name, values in scores.by_size.items()},
-        beats_control=None if gain is None else gain.above_zero and scores.trained,
+        beats_control=separation[reduction].beats_control,
+        cell_probe=None if probe is None else _separation(probe, probed, scores.trained, seed),
+        trial=trial,
+        trial_beats_control=beaten,
     )
 
 
-def _separation(scores: MapScores, usable: NDArray[np.bool_], seed: int) -> Separation:
+def _separation(scores: MapScores, usable: NDArray[np.bool_], trained: bool, seed: int) -> Separation:
     own = scores.separation[usable]
     columns = [own]
     if scores.control is not None:
         columns += [scores.control[usable], own - scores.control[usable]]
     means = resampled_means(np.stack(columns, axis=1), seed)
     estimates = [estimate(column, means[:, k]) for k, column in enumerate(columns)]
+    gain = estimates[2] if len(estimates) > 1 else None
     return Separation(
         S=estimates[0],
         auroc=float(scores.auroc[usable].mean()),
         control=estimates[1] if len(estimates) > 1 else None,
-        gain=estimates[2] if len(estimates) > 1 else None,
+        gain=gain,
+        beats_control=None if gain is None or len(own) < FEWEST_IMAGES else gain.above_zero and trained,
     )
+
+
+def _trial_beats_control(trial: TrialScores, trained: bool) -> bool | None:
+    if trial.control is None or trial.images < FEWEST_TRIAL_IMAGES:
+        return None
+    low, _ = interval(trial.resampled - trial.control.resampled)
+    return low > 0 and trained
 
 
 def _size_score(values: Values, seed: int) -> SizeScore:
@@ -217,91 +249,61 @@ def _size_score(values: Values, seed: int) -> SizeScore:
     return SizeScore(len(finite), estimate(finite, resampled_means(finite[:, None], seed)[:, 0]))
 
 
-def _differences(order: Sequence[str], values: Mapping[str, Values], seed: int) -> tuple[Difference, ...]:
-    pairs = list(combinations(order, 2))
-    if not pairs or not len(values[order[0]]):
+def _best_first(estimates: Mapping[str, Estimate]) -> list[str]:
+    return sorted(estimates, key=lambda label: estimates[label].value, reverse=True)
+
+
+def _differences(estimates: Mapping[str, Estimate], values: Mapping[str, Values], seed: int) -> tuple[Difference, ...]:
+    """Of every pair of backbones, by (N,) values of the images that they share."""
+    order = _best_first(estimates)
+    if len(order) < 2:
         return ()
     means = resampled_means(np.stack([values[label] for label in order], axis=1), seed)
-    column = {label: means[:, k] for k, label in enumerate(order)}
-    adjusted = holm_intervals(np.stack([column[a] - column[b] for a, b in pairs], axis=1))
+    resampled = {label: means[:, k] for k, label in enumerate(order)}
+    return _compare(order, resampled, lambda a, b: float((values[a] - values[b]).mean()))
+
+
+def _trial_differences(estimates: Mapping[str, Estimate], trials: Mapping[str, TrialScores]) -> tuple[Difference, ...]:
+    resampled = {label: trial.resampled for label, trial in trials.items()}
+    return _compare(_best_first(estimates), resampled, lambda a, b: estimates[a].value - estimates[b].value)
+
+
+def _compare(
+    order: Sequence[str], resampled: Mapping[str, Values], difference: Callable[[str, str], float]
+) -> tuple[Difference, ...]:
+    """Of every pair, the one before it in the order first, by (R,) numbers of the resamples that all share."""
+    pairs = list(combinations(order, 2))
+    if not pairs:
+        return ()
+    adjusted = holm_intervals(np.stack([resampled[a] - resampled[b] for a, b in pairs], axis=1))
     return tuple(
-        Difference(a, b, Estimate(float((values[a] - values[b]).mean()), low, high), tied=not differs)
+        Difference(a, b, Estimate(difference(a, b), low, high), tied=not differs)
         for (a, b), (low, high, differs) in zip(pairs, adjusted, strict=True)
     )
 
 
-def _verdict(
-    ranked: Sequence[RankedBackbone],
-    differences: Sequence[Difference],
-    usable: int,
-    reduction: str,
-    untrained: set[str],
-) -> Verdict:
-    beats = {r.label: r.beats_control for r in ranked if r.beats_control is not None}
-    order = [r.label for r in ranked if r.separation]
-    if usable < FEWEST_IMAGES:
-        return Verdict(_too_few(usable), None, (), beats)
-    tied_pairs = {frozenset((d.first, d.second)) for d in differences if d.tied}
-    groups = _group_ties(order, tied_pairs)
-    finds = any(r.separation[reduction].S.above_zero for r in ranked if r.separation)
-    if len(order) == 1 and finds:
-        clauses = [f"{order[0]} separates your objects from the rest"]
-    elif len(order) == 1:
-        clauses = [f"{order[0]} does not separate your objects: other images' boxes fit its map as well"]
-    else:
-        clauses = [_order_clause(groups)]
-        if not finds:
-            clauses.append("none of them separates your objects: other images' boxes fit their maps as well")
-    asked = {label: found for label, found in beats.items() if label not in untrained}
-    if asked:
-        clauses.append(_control_clause(asked))
-    return Verdict("; ".join(clauses) + ".", order[0], tuple(groups[0][1:]), beats)
+def _answer(
+    estimates: Mapping[str, Estimate], differences: Sequence[Difference], beats: Mapping[str, bool | None], images: int
+) -> Answer | None:
+    """What one number says; None where no backbone has it."""
+    if not estimates:
+        return None
+    tied = {frozenset((d.first, d.second)) for d in differences if d.tied}
+    return Answer(
+        groups=_group_ties(_best_first(estimates), tied),
+        finds=any(one.above_zero for one in estimates.values()),
+        beats={label: found for label, found in beats.items() if found is not None and label in estimates},
+        images=images,
+    )
 
 
-def _too_few(usable: int) -> str:
-    missing = FEWEST_IMAGES - usable
-    said = f"No winner is named: {counted(usable, 'image')} can be scored, {FEWEST_IMAGES} are needed"
-    if not usable:  # then it is the maps or the boxes that keep images from being scored, and more would be no help
-        return f"{said}."
-    return f"{said}, so {counted(missing, 'more image')} with boxes {'is' if missing == 1 else 'are'} missing."
-
-
-def _group_ties(order: Sequence[str], tied: set[frozenset[str]]) -> list[list[str]]:
+def _group_ties(order: Sequence[str], tied: set[frozenset[str]]) -> tuple[tuple[str, ...], ...]:
     """Backbones, best first, each group being those that are tied with its first."""
     left = list(order)
     groups = []
     while left:
         first = left[0]
-        group = [label for label in left if label == first or frozenset((first, label)) in tied]
+        group = tuple(label for label in left if label == first or frozenset((first, label)) in tied)
         groups.append(group)
         left = [label for label in left if label not in group]
-    return groups
-
-
-def _order_clause(groups: Sequence[Sequence[str]]) -> str:
-    front, *behind = groups
-    if not behind:
-        return f"{in_words(front)} are tied: these images do not tell them apart"
-    if len(front) == 1:
-        first, whom = f"{front[0]} leads", "it"
-    else:
-        first, whom = f"{in_words(front)} are tied in front", "them"
-    second = f"{in_words(behind[0])} {'are tied' if len(behind[0]) > 1 else 'is'} behind {whom}"
-    rest = [f"then {in_words(group)}{' (tied)' if len(group) > 1 else ''}" for group in behind[1:]]
-    return f"{first}; {', '.join([second, *rest])}"
-
-
-def _control_clause(beats: Mapping[str, bool]) -> str:
-    winning = [label for label, found in beats.items() if found]
-    losing = [label for label, found in beats.items() if not found]
-    so = "on these images, so pretraining does not help here"
-    own = "own untrained control"
-    if len(beats) == 1:
-        return f"it beats its {own}" if winning else f"it does not beat its {own} {so}"
-    both = len(beats) == 2
-    if not losing:
-        return f"both beat their {own}s" if both else f"each of them beats its {own}"
-    if not winning:
-        return f"{'neither' if both else 'none'} of them beats its {own} {so}"
-    beat = f"beats its {own}" if len(winning) == 1 else f"beat their {own}s"
-    return f"{in_words(winning)} {beat}, {in_words(losing)} {'does' if len(losing) == 1 else 'do'} not"
+    return tuple(groups)

@@ -1,8 +1,8 @@
-"""A backbone's graph for ranking: max and mean maps, and averages over boxes, without returning the feature map."""
+"""A backbone's graph for ranking: maps, projections and averages over boxes, without returning the feature map."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from convfe_core.backbones.batch_norm_folding import Fold
 from convfe_core.backbones.network import Network
 from convfe_core.backbones.precision import Precision
 from convfe_core.base.arrays import BoxArray, FloatArray, PixelArray
-from convfe_core.maps.extraction import Batch, Member, cells_on_photo, maps_on_photo, run_windows
+from convfe_core.maps.extraction import Batch, Member, Result, cells_on_photo, project_on_photo, run_windows
 from convfe_core.maps.feature_maps import FeatureMaps, cell_centres
 from convfe_core.maps.input_size import Size
 from convfe_core.photos.photo import Photo
@@ -30,11 +30,13 @@ class Scored:
     Attributes
     ----------
     maps : its max and mean maps
+    components : (h, w, k) its features along the directions asked for, of the same cells
     averages : (N, C) features averaged over each of the boxes asked for
     dead : share of the channels that are 0 on every cell of the whole input, 0..1
     """
 
     maps: FeatureMaps
+    components: FloatArray
     averages: FloatArray
     dead: float
 
@@ -42,8 +44,8 @@ class Scored:
 class ScoringBackbone(FrozenNetwork):
     """A frozen network that also averages its features over boxes.
 
-    `run` takes (B, H, W, 3) RGB and the (B, N, h) and (B, N, w) weights of `convfe_core.scoring.roi_align`, and returns
-    (B, h, w) max, (B, h, w) mean, (B, N, C) averages and the (B,) share of dead channels.
+    Beside pixels and directions `run` takes the (B, N, h) and (B, N, w) weights of `convfe_core.scoring.roi_align`;
+    after maps and projection it returns (B, N, C) averages and the (B,) share of dead channels.
     """
 
 
@@ -51,10 +53,7 @@ def freeze_for_scoring(network: Network, precision: Precision = "float32", fold:
     """Turn a network into a graph that scores photographs; see `convfe_core.backbones.backbone.freeze_network`."""
     import tensorflow as tf
 
-    read = network.reader([network.tensor], fold)
-
-    def reduce_channels(pixels: Any, rows: Any, columns: Any) -> tuple[Any, Any, Any, Any]:
-        (features,) = read(pixels)
+    def average(features: Any, rows: Any, columns: Any) -> tuple[Any, Any]:
         shape = tf.shape(features)
         count, boxes, channels = shape[0], tf.shape(rows)[1], features.shape[-1]
         # (B, N, h) x (B, h, w * C), then (B, N, 1, w) x (B, N, w, C): never more than N rows of the map at once.
@@ -62,16 +61,15 @@ def freeze_for_scoring(network: Network, precision: Precision = "float32", fold:
         by_row = tf.reshape(by_row, (count, boxes, shape[2], channels))
         averages = tf.matmul(columns[:, :, None, :], by_row)[:, :, 0]
         alive = tf.reduce_any(features != 0, axis=(1, 2))
-        dead = 1 - tf.reduce_mean(tf.cast(alive, tf.float32), axis=-1)
-        return tf.reduce_max(features, axis=-1), tf.reduce_mean(features, axis=-1), averages, dead
+        return averages, 1 - tf.reduce_mean(tf.cast(alive, tf.float32), axis=-1)
 
     weights = [tf.TensorSpec((None, None, None), tf.float32) for _ in ("rows", "columns")]
 
     def without_boxes(batch: PixelArray) -> tuple[Any, ...]:
         grid, count = network.grid(*batch.shape[1:3]), len(batch)
-        return batch, np.zeros((count, 1, grid.rows), np.float32), np.zeros((count, 1, grid.columns), np.float32)
+        return np.zeros((count, 1, grid.rows), np.float32), np.zeros((count, 1, grid.columns), np.float32)
 
-    return freeze_maps(ScoringBackbone, network, reduce_channels, weights, precision, without_boxes)
+    return freeze_maps(ScoringBackbone, network, precision, fold, average, weights, without_boxes)
 
 
 def score_windows(
@@ -79,25 +77,30 @@ def score_windows(
     photos: Iterable[tuple[int, Photo]],
     size: Size,
     boxes: Mapping[int, BoxArray],
-) -> Generator[list[tuple[int, Scored]], None, None]:
-    """Run photographs and yield what they gave, window by window (see `run_windows`), in their order.
+    directions: FloatArray,
+    keep: Callable[[int, Scored], Result],
+) -> Generator[list[tuple[int, Result]], None, None]:
+    """Run photographs and yield what is kept of each, window by window (see `run_windows`), in their order.
 
     Parameters
     ----------
     photos : each with its place in the data set
     size : how large they enter
     boxes : by place, (N, 4) boxes to average features over, in image pixels; places left out have none
+    directions : (C, k) to project features on; with the identity the components are the features themselves
+    keep : takes what a photograph gave, batch by batch, so that whole features need not stay in memory
     """
 
     def run(batch: Batch[int]) -> list[NDArray[Any]]:
-        return backbone.run(batch.canvases, *_stack_weights(backbone, batch.members, boxes))
+        return backbone.run(batch.canvases, directions, *_stack_weights(backbone, batch.members, boxes))
 
-    def keep(one: Member[int], values: list[NDArray[Any]]) -> tuple[int, Scored]:
-        maximum, mean, averages, dead = values
-        maps = maps_on_photo(one.photo, one.frame, backbone, maximum, mean)
-        return one.key, Scored(maps, averages[: len(boxes.get(one.key, ()))].copy(), float(dead))
+    def reduce(one: Member[int], values: list[NDArray[Any]]) -> tuple[int, Result]:
+        *projected, averages, dead = values
+        found = project_on_photo(one, backbone, *projected)
+        averages = averages[: len(boxes.get(one.key, ()))].copy()
+        return one.key, keep(one.key, Scored(found.maps, found.components, averages, float(dead)))
 
-    return run_windows(backbone, photos, size, run, keep)
+    return run_windows(backbone, photos, size, run, reduce)
 
 
 def _stack_weights(

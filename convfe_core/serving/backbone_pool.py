@@ -18,7 +18,7 @@ from convfe_core.catalog.specs import Spec
 from convfe_core.machine.machine_queue import MACHINE, waiting_words
 from convfe_core.machine.memory import give_back, room_mb, used_mb
 from convfe_core.machine.tensorflow_import import import_tensorflow
-from convfe_core.maps.layer_access import EveryLayer
+from convfe_core.maps.every_layer import EveryLayer
 
 EVERY_LAYER = "every layer"
 """Stands for the tap of a network that is held as `EveryLayer`."""

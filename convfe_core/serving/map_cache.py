@@ -13,13 +13,19 @@ from convfe_core.maps.input_size import Size
 
 @dataclass(frozen=True)
 class MapKey:
-    """Everything that the values of a map depend on; the photograph counts by the SHA-256 of its bytes."""
+    """Everything that the values of a map depend on; photographs count by the SHA-256 of their bytes.
+
+    Attributes
+    ----------
+    together : of PCA colours, all the photographs that their basis is of
+    """
 
     digest: str
     spec: Spec
     tap: str
     size: Size
     precision: Precision = "float32"
+    together: tuple[str, ...] = ()
 
 
 class MapStore:
@@ -42,7 +48,7 @@ class MapStore:
     @property
     def megabytes(self) -> float:
         """What the kept maps take."""
-        return sum(maps.max.nbytes + maps.mean.nbytes for maps in self._kept.values()) / 2**20
+        return sum(maps.nbytes for maps in self._kept.values()) / 2**20
 
     def get(self, key: MapKey) -> FeatureMaps | None:
         """The maps for this key, or None."""

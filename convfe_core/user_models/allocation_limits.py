@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from convfe_core.base.errors import ModelFileError
@@ -129,19 +130,26 @@ def bounded_in_tf_keras(held: int, file_name: str) -> Iterator[None]:
         yield
 
 
-def numbers_in_keras(config: dict[str, Any]) -> int:
-    """Numbers that the layers of a ``.keras`` file's description hold in Keras 3."""
+def numbers_in_keras(config: dict[str, Any], build: Callable[[dict[str, Any]], Any] | None = None) -> int:
+    """Numbers that the layers of a description hold in Keras 3.
+
+    Parameters
+    ----------
+    config : of a ``.keras`` file, or of another one that `build` makes layers of
+    """
     import keras
 
-    def build(described: dict[str, Any]) -> Any:
-        return keras.saving.deserialize_keras_object(described, safe_mode=True)
+    def count() -> int:
+        make = build or partial(keras.saving.deserialize_keras_object, safe_mode=True)
+        with keras.StatelessScope(initialize_variables=False):
+            return sum(math.prod(weight.shape) for weight in make(copy.deepcopy(config)).weights)
 
-    return _count_in_keras(build, config)
-
-
-def numbers_in_old_keras(config: dict[str, Any]) -> int:
-    """Numbers that the layers of an HDF5 file's description hold in Keras 3."""
-    return _count_in_keras(build_old_keras, config)
+    state = random.getstate()
+    try:  # in a thread that ends afterwards; seeds that layers draw are put back for those that are loaded
+        with ThreadPoolExecutor(1, thread_name_prefix="convfe-count") as thread:
+            return thread.submit(count).result()
+    finally:
+        random.setstate(state)
 
 
 def build_old_keras(config: dict[str, Any]) -> Any:
@@ -152,24 +160,3 @@ def build_old_keras(config: dict[str, Any]) -> Any:
     own = keras.utils.custom_object_scope(layers_of_applications("keras"))
     with own, saving_options.keras_option_scope(use_legacy_config=True):
         return saving_utils.model_from_config(config)
-
-
-def _count_in_keras(build: Callable[[dict[str, Any]], Any], config: dict[str, Any]) -> int:
-    import keras
-
-    def count() -> int:
-        with keras.StatelessScope(initialize_variables=False):
-            model = build(copy.deepcopy(config))
-            return sum(math.prod(weight.shape) for weight in model.weights)
-
-    return _alone(count)
-
-
-def _alone(count: Callable[[], int]) -> int:
-    """Count in a thread that ends afterwards; seeds that layers draw are put back for those that are loaded."""
-    state = random.getstate()
-    try:
-        with ThreadPoolExecutor(1, thread_name_prefix="convfe-count") as thread:
-            return thread.submit(count).result()
-    finally:
-        random.setstate(state)

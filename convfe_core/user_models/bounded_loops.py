@@ -11,26 +11,20 @@ from contextlib import contextmanager
 from typing import Any
 
 from convfe_core.base.errors import ModelFileError
-from convfe_core.model_files.safety import MOST_PARTS
+from convfe_core.model_files.safety import MOST_PARTS, objects_in
 
 
 def bound_loops(config: dict[str, Any]) -> bool:
     """Write into a description what bounds its loops; True where it is not as the file has it any more."""
     changed, parts = False, 0
-    pending: list[Any] = [config]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, list):
-            pending += node
-        elif isinstance(node, dict):
-            if node.get("unroll"):
-                node["unroll"], changed = False, True
-            if node.get("class_name") == "Unstack" and "inbound_nodes" in node:
-                changed, parts = True, parts + _say_parts(node)
-                check_parts(parts, str(node.get("name"))[:80])
-            if node.get("class_name") == "TFOpLambda" and "module" in node:
-                node["registered_name"] = "TFOpLambda"  # by which `bounded_parts_in_tf_keras` finds it
-            pending += node.values()
+    for node in objects_in(config):
+        if node.get("unroll"):
+            node["unroll"], changed = False, True
+        if node.get("class_name") == "Unstack" and "inbound_nodes" in node:
+            changed, parts = True, parts + _say_parts(node)
+            check_parts(parts, str(node.get("name"))[:80])
+        if node.get("class_name") == "TFOpLambda" and "module" in node:
+            node["registered_name"] = "TFOpLambda"  # by which `bounded_parts_in_tf_keras` finds it
     return changed
 
 

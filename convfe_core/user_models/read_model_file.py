@@ -11,7 +11,8 @@ import tempfile
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -25,6 +26,7 @@ from convfe_core.model_files.safety import (
     check_archive,
     check_config,
     check_hdf5,
+    objects_in,
 )
 from convfe_core.model_files.saved_model_folder import (
     METADATA,
@@ -37,14 +39,17 @@ from convfe_core.model_files.saved_model_folder import (
 from convfe_core.model_files.weight_numbers import identify_weights
 from convfe_core.user_models.allocation_limits import (
     bounded_in_tf_keras,
+    build_old_keras,
     check_allocation,
     numbers_in_keras,
-    numbers_in_old_keras,
 )
-from convfe_core.user_models.bare_operations import load_with_operations, name_operations
+from convfe_core.user_models.bare_operations import name_operations
 from convfe_core.user_models.bounded_loops import bound_loops
 
 EXPECTED = "a Keras model: .keras, .h5, .hdf5, or a SavedModel as a folder or zip"
+
+_Opened = tuple[Any, str]
+"""A model, and what opened it."""
 
 _BYTES_A_NUMBER = 4
 _FOREIGN = (
@@ -99,7 +104,7 @@ def _what_came(path: Path) -> str:
     return next((what for magic, what in _FOREIGN if beginning.startswith(magic)), "a file of another kind")
 
 
-def _load_hdf5(path: Path, name: str) -> tuple[Any, str]:
+def _load_hdf5(path: Path, name: str) -> _Opened:
     import h5py
 
     held = check_hdf5(path, name)
@@ -110,18 +115,12 @@ def _load_hdf5(path: Path, name: str) -> tuple[Any, str]:
     config = _parse(text, name)
     changed = _check(config, name)
     loaders = [
-        _hdf5_loader(path, name, config, held, changed=changed),
-        _tf_keras_loader(path, name, held, config if changed else None),
+        partial(_hdf5_by_keras, path, name, config, held, changed=changed),
+        partial(_by_tf_keras, path, name, held, config if changed else None),
     ]
-    only_keras_2 = version.startswith("2") and _holds(config, "RandomCrop")  # Keras 3's crops in training alone
+    crops = any(node.get("class_name") == "RandomCrop" for node in objects_in(config))
+    only_keras_2 = version.startswith("2") and crops  # Keras 3's crops in training alone
     return _first_that_opens(name, loaders[only_keras_2:])
-
-
-def _holds(node: Any, kind: str) -> bool:
-    """Whether a description has an object of a class."""
-    if isinstance(node, list):
-        return any(_holds(one, kind) for one in node)
-    return isinstance(node, dict) and (node.get("class_name") == kind or _holds([*node.values()], kind))
 
 
 def _check(config: dict[str, Any], name: str) -> bool:
@@ -133,7 +132,7 @@ def _check(config: dict[str, Any], name: str) -> bool:
         raise ModelFileError(f"{name}: {error}") from error
 
 
-def _load_archive(path: Path, name: str) -> tuple[Any, str]:
+def _load_archive(path: Path, name: str) -> _Opened:
     try:
         with zipfile.ZipFile(path) as archive:
             check_archive(archive, name)
@@ -160,7 +159,7 @@ def _is_model_file(member: str) -> bool:
     return path.suffix.lower() in (".keras", ".h5", ".hdf5") and not path.name.startswith(".")
 
 
-def _load_zipped_file(archive: zipfile.ZipFile, member: str, name: str) -> tuple[Any, str]:
+def _load_zipped_file(archive: zipfile.ZipFile, member: str, name: str) -> _Opened:
     with tempfile.TemporaryDirectory(prefix="convfe-") as folder:
         path = Path(folder, f"model{PurePosixPath(member).suffix}")
         extract(archive, member, path)
@@ -176,11 +175,12 @@ def _load_zipped_file(archive: zipfile.ZipFile, member: str, name: str) -> tuple
         raise ModelFileError(f"{name}: expected {EXPECTED}. Received: an archive with {_what_came(path)}.")
 
 
-def _load_keras_archive(archive: zipfile.ZipFile, name: str) -> tuple[Any, str]:
+def _load_keras_archive(archive: zipfile.ZipFile, name: str) -> _Opened:
     """Load a ``.keras`` file from a copy that holds its description and weights and nothing else."""
     config = _parse(_read_member(archive, "config.json", name), name)
     _check(config, name)
-    _drop_compilation(config)
+    for node in objects_in(config):
+        node.pop("compile_config", None)  # losses, metrics and optimizers are not needed and may name a user's code
     weights = "model.weights.h5"
     if weights not in archive.namelist():
         raise ModelFileError(f"{name}: expected a .keras file with {weights} in it; save the model again.")
@@ -193,42 +193,28 @@ def _load_keras_archive(archive: zipfile.ZipFile, name: str) -> tuple[Any, str]:
             if "metadata.json" in archive.namelist():
                 clean.writestr("metadata.json", _read_member(archive, "metadata.json", name))
             clean.write(Path(folder, weights), weights)
-        keras_loader = _keras_loader(copy, name, lambda: numbers_in_keras(config), held)
-        return _first_that_opens(name, [keras_loader, _tf_keras_loader(copy, name, held)])
+        loaders = [partial(_by_keras, copy, name, config, held), partial(_by_tf_keras, copy, name, held)]
+        return _first_that_opens(name, loaders)
 
 
-def _drop_compilation(node: Any) -> None:
-    """Take out losses, metrics and optimizers, which are not needed and may name a user's code."""
-    if isinstance(node, dict):
-        node.pop("compile_config", None)
-        for value in node.values():
-            _drop_compilation(value)
-    elif isinstance(node, list):
-        for value in node:
-            _drop_compilation(value)
-
-
-def _load_saved_model(folder: Path, name: str) -> tuple[Any, str]:
+def _load_saved_model(folder: Path, name: str) -> _Opened:
     """Rebuild the layers that a SavedModel describes and give them its numbers; its graph stays closed."""
     if not (folder / SAVED_MODEL).is_file():
         raise ModelFileError(f"{name}: expected {EXPECTED}. Received: a folder without {SAVED_MODEL}.")
     config = _saved_model_config(folder, name)
     _check(config, name)
 
-    def load() -> tuple[Any, str]:
+    def load() -> _Opened:
         import tf_keras
 
-        with bounded_in_tf_keras(_numbers_in_checkpoint(folder), name):
+        held = sum(file.stat().st_size for file in (folder / VARIABLES).glob("*")) // _BYTES_A_NUMBER
+        with bounded_in_tf_keras(held, name):
             model = tf_keras.models.model_from_config(_with_tuples(config))
         status = model.load_weights(str(folder / VARIABLES / VARIABLES))
         status.assert_existing_objects_matched().expect_partial()
         return model, f"tf-keras {tf_keras.__version__}"
 
     return _first_that_opens(name, [load])
-
-
-def _numbers_in_checkpoint(folder: Path) -> int:
-    return sum(file.stat().st_size for file in (folder / VARIABLES).glob("*")) // _BYTES_A_NUMBER
 
 
 def _saved_model_config(folder: Path, name: str) -> dict[str, Any]:
@@ -305,55 +291,42 @@ def _with_tuples(node: Any) -> Any:
     return {key: _with_tuples(value) for key, value in node.items()}
 
 
-def _keras_loader(path: Path, name: str, count: Callable[[], int], held: int) -> Callable[[], tuple[Any, str]]:
-    def load() -> tuple[Any, str]:
-        import keras
+def _by_keras(path: Path, name: str, config: dict[str, Any], held: int) -> _Opened:
+    import keras
 
-        check_allocation(count(), held, name)
-        return keras.models.load_model(path, compile=False, safe_mode=True), f"Keras {keras.__version__}"
-
-    return load
+    check_allocation(numbers_in_keras(config), held, name)
+    return keras.models.load_model(path, compile=False, safe_mode=True), f"Keras {keras.__version__}"
 
 
-def _hdf5_loader(
-    path: Path, name: str, config: dict[str, Any], held: int, *, changed: bool
-) -> Callable[[], tuple[Any, str]]:
-    def load() -> tuple[Any, str]:
-        import keras
+def _hdf5_by_keras(path: Path, name: str, config: dict[str, Any], held: int, *, changed: bool) -> _Opened:
+    import keras
 
-        operations = name_operations(config)
-        check_allocation(numbers_in_old_keras(config), held, name)
-        if operations or changed:  # of which Keras' own loader knows nothing
-            model = load_with_operations(path, config)
-        else:
-            with keras.utils.custom_object_scope(layers_of_applications("keras")):
-                model = keras.models.load_model(path, compile=False, safe_mode=True)
-        return model, f"Keras {keras.__version__}"
-
-    return load
+    operations = name_operations(config)
+    check_allocation(numbers_in_keras(config, build_old_keras), held, name)
+    if operations or changed:  # of which Keras' own loader knows nothing
+        model = build_old_keras(config)
+        model.load_weights(path)
+    else:
+        with keras.utils.custom_object_scope(layers_of_applications("keras")):
+            model = keras.models.load_model(path, compile=False, safe_mode=True)
+    return model, f"Keras {keras.__version__}"
 
 
-def _tf_keras_loader(
-    path: Path, name: str, held: int, config: dict[str, Any] | None = None
-) -> Callable[[], tuple[Any, str]]:
+def _by_tf_keras(path: Path, name: str, held: int, config: dict[str, Any] | None = None) -> _Opened:
     """Let Keras 2 open a file: an HDF5 file by a description of ours where there is one."""
+    import tf_keras
 
-    def load() -> tuple[Any, str]:
-        import tf_keras
-
-        own = layers_of_applications("tf_keras")
-        with bounded_in_tf_keras(held, name), tf_keras.utils.custom_object_scope(own):
-            if config is None:
-                model = tf_keras.models.load_model(str(path), compile=False, safe_mode=True)
-            else:
-                model = tf_keras.models.model_from_config(config)
-                model.load_weights(str(path))
-        return model, f"tf-keras {tf_keras.__version__}"
-
-    return load
+    own = layers_of_applications("tf_keras")
+    with bounded_in_tf_keras(held, name), tf_keras.utils.custom_object_scope(own):
+        if config is None:
+            model = tf_keras.models.load_model(str(path), compile=False, safe_mode=True)
+        else:
+            model = tf_keras.models.model_from_config(config)
+            model.load_weights(str(path))
+    return model, f"tf-keras {tf_keras.__version__}"
 
 
-def _first_that_opens(name: str, loaders: list[Callable[[], tuple[Any, str]]]) -> tuple[Any, str]:
+def _first_that_opens(name: str, loaders: Sequence[Callable[[], _Opened]]) -> _Opened:
     reason = ""
     for load in loaders:
         try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -13,10 +14,11 @@ from convfe_core.backbones.precision import Precision
 from convfe_core.base.errors import ConvfeError, ImageError, MemoryLimitError
 from convfe_core.catalog.specs import Spec
 from convfe_core.machine.machine_queue import waiting_words
+from convfe_core.maps.every_layer import EveryLayer
 from convfe_core.maps.extraction import extract_maps, require_cells
-from convfe_core.maps.feature_maps import FeatureMaps
+from convfe_core.maps.feature_maps import REDUCTIONS, FeatureMaps
 from convfe_core.maps.input_size import Size, check_pass
-from convfe_core.maps.layer_access import EveryLayer
+from convfe_core.maps.pca_colours import extract_coloured
 from convfe_core.photos.photo import Photo
 from convfe_core.serving.map_cache import MapKey, MapStore
 from pages.app.process import backbone_pool
@@ -26,7 +28,13 @@ from pages.app.words import plain, told
 
 @dataclass
 class Work:
-    """What one run of a page has to compute, and where it tells of it."""
+    """What one run of a page has to compute, and where it tells of it.
+
+    Attributes
+    ----------
+    pictures : what will be drawn, of `convfe_core.maps.feature_maps.PICTURES`
+    together : photographs whose cells PCA colours are of; those of `photos` where it is empty
+    """
 
     photos: Sequence[Photo]
     specs: Sequence[Spec]
@@ -34,16 +42,25 @@ class Work:
     slot: DeltaGenerator
     precision: Precision = "float32"
     tap: str = "auto"
+    pictures: Sequence[str] = REDUCTIONS
+    together: Sequence[Photo] = ()
     store: MapStore = field(default_factory=MAPS.get)
     failed: dict[tuple[str, str], str] = field(default_factory=dict)  # by backbone, and photograph where it is one's
     notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     done: int = 0
+    _coloured: dict[MapKey, FeatureMaps] = field(default_factory=dict)
 
     def rows(self) -> Iterator[tuple[Photo, list[FeatureMaps]]]:
-        """Yield every photograph with its maps as soon as they are there; backbones that fail are left out."""
+        """Yield every photograph with its maps as soon as they are there; backbones that fail are left out.
+
+        PCA colours have one basis for all photographs, so that with them no row is there before all of them are.
+        """
         missing = [spec for spec in self.specs if any(self._kept(photo, spec) is None for photo in self.photos)]
         total = max(1, sum(self._kept(photo, spec) is None for photo in self.photos for spec in self.specs))
         backbones = {spec: backbone for spec in missing if (backbone := self._load(spec)) is not None}
+        if self._needs_colours:
+            for spec in list(backbones):
+                self._colour(backbones.pop(spec), spec)
         for number, photo in enumerate(self.photos, start=1):
             found = []
             for spec in self.specs:
@@ -59,28 +76,75 @@ class Work:
             yield photo, found
         self.slot.empty()
 
+    def there(self, photo: Photo) -> list[FeatureMaps]:
+        """The max and mean maps of a photograph that need not be computed any more."""
+        found = (self._kept(photo, spec) or self.store.get(self._key(photo, spec)) for spec in self.specs)
+        return [maps for maps in found if maps is not None]
+
+    @property
+    def _needs_colours(self) -> bool:
+        return "pca" in self.pictures
+
+    @property
+    def _of_basis(self) -> Sequence[Photo]:
+        return self.together or self.photos
+
     def _key(self, photo: Photo, spec: Spec) -> MapKey:
         return MapKey(photo.digest, spec, self.tap, self.size, self.precision)
 
+    def _coloured_key(self, photo: Photo, spec: Spec) -> MapKey:
+        return replace(self._key(photo, spec), together=tuple(one.digest for one in self._of_basis))
+
     def _kept(self, photo: Photo, spec: Spec) -> FeatureMaps | None:
-        return self.store.get(self._key(photo, spec))
+        if not self._needs_colours:
+            return self.store.get(self._key(photo, spec))
+        key = self._coloured_key(photo, spec)
+        return self._coloured.get(key) or self.store.get(key)
 
     def _run(self, backbone: Backbone, spec: Spec, photo: Photo) -> FeatureMaps | None:
-        def wait(before: int) -> None:  # writing something lets Streamlit end this run when its visitor has left
-            self.slot.progress(0.0, text=f"{plain(spec.label)}: {waiting_words(before)}")
-
-        try:
-            require_cells(backbone, photo, self.size)
-            check_pass(backbone, photo, self.size)
-            maps = next(iter(extract_maps(backbone, [photo], self.size, wait)))
-        except (ImageError, MemoryLimitError) as error:
-            self.failed[spec.label, photo.name] = told(error)
+        if not self._fits(backbone, spec, photo):
             return None
+        try:
+            maps = next(iter(extract_maps(backbone, [photo], self.size, partial(self._wait, spec))))
         except ConvfeError as error:  # its layers do not run on such a picture
             self.failed[spec.label, ""] = told(error)
             return None
         self.store.put(self._key(photo, spec), maps)
         return maps
+
+    def _colour(self, backbone: Backbone, spec: Spec) -> None:
+        """Compute the maps and PCA colours of all photographs that share a basis, in two passes."""
+        photos = [photo for photo in self._of_basis if self._fits(backbone, spec, photo)]
+
+        def tell(done: int) -> None:
+            place = f"PCA colours, image {(done - 1) % len(photos) + 1} of {len(photos)}"
+            self.slot.progress(done / (2 * len(photos)), text=f"{plain(spec.label)}: {place}")
+
+        if not photos:
+            return
+        try:
+            found = extract_coloured(backbone, photos, self.size, partial(self._wait, spec), tell)
+        except ConvfeError as error:
+            self.failed[spec.label, ""] = told(error)
+            return
+        for photo, maps in zip(photos, found, strict=True):
+            self.store.put(self._key(photo, spec), replace(maps, pca=None))
+            self.store.put(self._coloured_key(photo, spec), maps)
+            self._coloured[self._coloured_key(photo, spec)] = maps  # the store may be too small for all of them
+
+    def _fits(self, backbone: Backbone, spec: Spec, photo: Photo) -> bool:
+        try:
+            require_cells(backbone, photo, self.size)
+            check_pass(backbone, photo, self.size)
+        except (ImageError, MemoryLimitError) as error:
+            if photo in self.photos:
+                self.failed[spec.label, photo.name] = told(error)
+            return False
+        return True
+
+    def _wait(self, spec: Spec, before: int) -> None:
+        """Write something, which lets Streamlit end this run when its visitor has left."""
+        self.slot.progress(0.0, text=f"{plain(spec.label)}: {waiting_words(before)}")
 
     def _load(self, spec: Spec) -> Backbone | None:
         pool = backbone_pool()

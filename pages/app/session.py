@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import streamlit as st
 
-from convfe_core.base.arrays import BoxArray
 from convfe_core.photos.letterbox import thumbnail_data_uri
 from convfe_core.photos.photo import Photo
 from convfe_core.serving.map_cache import MapStore
 from pages.app.visitor import allowance
 
 if TYPE_CHECKING:
-    from convfe_core.datasets.boxes import Dataset
+    from convfe_core.datasets.boxes import Dataset, ImageBoxes
     from convfe_core.inspection.doctor import Finding
     from convfe_core.inspection.health_report import HealthReport
-    from convfe_core.maps.whole_features import Features
+    from convfe_core.maps.extraction import Projected
+    from convfe_core.marks.first_look import FirstLook
     from convfe_core.ranking.results import RankResult
     from convfe_core.ranking.run import RankRun
     from pages.sidebar.model_shelf import ModelShelf
@@ -94,9 +94,19 @@ RANKED_AS: Kept[object] = Kept("ranked_as", "rank", _nothing)
 """Data set, backbones and options of that ranking."""
 OPENED: Kept[list[Photo]] = Kept("opened", "views.opened", list)
 """Photographs that another page sent to Compare."""
-BOXES: Kept[dict[str, BoxArray]] = Kept("boxes", "views.opened", dict)
-"""Their boxes, by digest."""
-LAYER_FEATURES: Kept[tuple[object, Features] | None] = Kept("layer_features", "views.depth_view", _nothing)
+BOXES: Kept[dict[str, ImageBoxes]] = Kept("boxes", "views.opened", dict)
+"""Their boxes in the data set that they are from, by digest."""
+MARKS: Kept[dict[str, ImageBoxes]] = Kept("marks", "marks.kept_marks", dict)
+"""Boxes that were drawn, corrected or loaded on Compare, by digest; these take the place of those in a data set."""
+MARKS_SAID: Kept[tuple[str, ...]] = Kept("marks_said", "marks.kept_marks", tuple)
+"""What there is to say of the boxes that came last, such as that one was cut."""
+LOADED_MARKS: Kept[set[str]] = Kept("loaded_marks", "marks.panel", set)
+"""Files of boxes that were read, by the id of their upload."""
+LAST_LOOK: Kept[tuple[object, FirstLook] | None] = Kept("last_look", "marks.mark_scores", _nothing)
+"""What marks said of maps when these were scored last, and of which."""
+CARRIED: Kept[Dataset | None] = Kept("carried", "sidebar.choose_dataset", _nothing)
+"""What Rank was handed instead of files: photographs that were marked on Compare, or the samples."""
+LAYER_FEATURES: Kept[tuple[object, Projected] | None] = Kept("layer_features", "views.depth_view", _nothing)
 """The whole feature map that Depth read last, and of what it is."""
 HEALTH_REPORTS: Kept[dict[object, HealthReport]] = Kept("health_reports", "views.health_view", dict)
 """The last health reports, by network, size and photographs."""
@@ -111,6 +121,8 @@ USUAL_WIDTH = 952
 """That of a laptop's window of 1366 pixels beside the sidebar."""
 
 WIDGETS = {
+    "marking": "Compare: whether boxes can be drawn",
+    "marks_file": "Compare: boxes that the visitor brings for the photographs there",
     "present": "Compare: one image at a time, for meetings",
     "slide": "Compare, presenting: number of the photograph",
     "window": "how wide the page is",
@@ -130,7 +142,7 @@ WIDGETS = {
     "size": "the longest side of what the networks receive",
     "tap": "which feature map of each network",
     "fast": "whether speed may cost some digits",
-    "maps": "max, mean or both",
+    "maps": "which maps are drawn: max, mean, PCA colours",
     "scale": "what shares a colour scale",
     "colours": "the colour map",
     "smooth": "whether maps are drawn smoothly between cells",
@@ -152,8 +164,10 @@ WIDGETS = {
     "dataset_folder": "Rank: a folder of these on this machine",
     "dataset_boxes": "Rank: where the boxes are, if elsewhere",
     "dataset_limit": "Rank: how many images at most",
+    "trial-backbone": "Rank: the backbone whose detector is shown",
+    "rank_trial": "Rank: whether a small detector is tried",
     "rank_control": "Rank: whether untrained controls are computed",
-    "rank_probe": "Rank: whether the box probe is computed",
+    "rank_probe": "Rank: whether the probes are computed",
     "rank-cost-kind": "Rank: the cost that S is plotted against",
     "duel-first": "Rank: the backbone that goes up",
     "duel-second": "Rank: the backbone that goes across",

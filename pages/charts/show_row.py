@@ -23,7 +23,7 @@ MOST_BOXES = 2000
 """That a message from the browser may hold; it comes from outside."""
 
 
-class Box(TypedDict):
+class DrawnBox(TypedDict):
     """A box in pixels of the photograph, x0 < x1 and y0 < y1, and the name of what is in it."""
 
     x0: float
@@ -33,7 +33,7 @@ class Box(TypedDict):
     label: str
 
 
-OnBoxes = Callable[[str, list[Box]], None]
+OnBoxes = Callable[[str, list[DrawnBox]], None]
 
 
 def show_row(
@@ -42,7 +42,7 @@ def show_row(
     alt: str,
     *,
     photo: Photo,
-    boxes: Sequence[Box] = (),
+    boxes: Sequence[DrawnBox] = (),
     marking: bool = False,
     labels: Sequence[str] = (),
     outlined: Sequence[str] = (),
@@ -103,13 +103,13 @@ def _marks(key: str) -> dict[str, Any]:
     return dict(marks) if isinstance(marks, Mapping) else {}
 
 
-def read_boxes(told: object) -> list[Box]:
+def read_boxes(told: object) -> list[DrawnBox]:
     """Boxes from a message of the browser; what is none, or has no area, is left out."""
     found = [_box(one) for one in told[:MOST_BOXES]] if isinstance(told, list) else []
     return [box for box in found if box is not None]
 
 
-def _box(told: object) -> Box | None:
+def _box(told: object) -> DrawnBox | None:
     if not isinstance(told, Mapping):
         return None
     edges = [told.get(name) for name in ("x0", "y0", "x1", "y1")]
@@ -118,4 +118,4 @@ def _box(told: object) -> Box | None:
     x0, y0, x1, y1 = (float(edge) for edge in edges)  # type: ignore[arg-type]  # numbers, as asked above
     label = told.get("label")
     label = label[:LONGEST_LABEL] if isinstance(label, str) else ""
-    return Box(x0=x0, y0=y0, x1=x1, y1=y1, label=label) if x0 < x1 and y0 < y1 else None
+    return DrawnBox(x0=x0, y0=y0, x1=x1, y1=y1, label=label) if x0 < x1 and y0 < y1 else None

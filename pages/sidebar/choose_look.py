@@ -6,7 +6,7 @@ import streamlit as st
 
 from convfe_core.drawing.colour_maps import COLOUR_MAPS
 from convfe_core.drawing.map_figure import Look
-from convfe_core.maps.feature_maps import REDUCTIONS
+from convfe_core.maps.feature_maps import PICTURES, REDUCTIONS
 from pages.sidebar.choose_named import choose_named
 
 PANEL_WIDTHS = {"S": 130, "M": 180, "L": 340, "XL": 480}
@@ -17,6 +17,11 @@ SCOPE_WORDS = {
     "backbone": "This backbone",
     "all": "Everything",
 }
+PICTURES_HELP = (
+    "Max: does any channel fire here? Mean: how many do? "
+    "Pca, the PCA colours: which places look alike to the backbone, on all images shown? They are the three directions "
+    "in which its features vary most. Colours are not classes, and those of two backbones cannot be compared."
+)
 
 
 def ink() -> str:
@@ -35,12 +40,12 @@ def choose_look(presenting: bool = False, *, scopes: bool = True) -> Look:
     st.subheader("Display", anchor=False)
     reductions = st.pills(
         "Maps",
-        list(REDUCTIONS),
+        list(PICTURES),
         selection_mode="multi",
         default=list(REDUCTIONS),
         key="maps",
         bind="query-params",
-        help="Max: does any channel fire here? Mean: how many do?",
+        help=PICTURES_HELP,
     )
     scope = (
         "map"
@@ -59,7 +64,13 @@ def choose_look(presenting: bool = False, *, scopes: bool = True) -> Look:
         "colours",
         "The first ones are perceptually uniform: equal steps in value look equal, also without colour vision.",
     )
-    smoothed = st.toggle("Smooth between cells", key="smooth", bind="query-params")
+    smoothed = st.toggle(
+        "Smooth between cells",
+        value=True,
+        key="smooth",
+        bind="query-params",
+        help="Off: every cell as it is, which is what the numbers are of.",
+    )
     overlay = st.slider(
         "Opacity over the photograph",
         0.2,
@@ -76,7 +87,7 @@ def choose_look(presenting: bool = False, *, scopes: bool = True) -> Look:
         else st.segmented_control("Panel size", list(PANEL_WIDTHS), default="M", key="panel-M", bind="query-params")
     )
     return Look(
-        reductions=tuple(name for name in REDUCTIONS if name in reductions) or REDUCTIONS,
+        reductions=tuple(name for name in PICTURES if name in reductions) or REDUCTIONS,
         colour_map=colour_map,
         scope=scope,
         smoothed=smoothed,

@@ -10,7 +10,7 @@ import streamlit as st
 from convfe_core.base.errors import SpecError
 from convfe_core.drawing.colour_scales import even_limits, scale_limits
 from convfe_core.drawing.map_figure import Look, row_figure
-from convfe_core.maps.feature_maps import FeatureMaps, smallest_share, subtract_maps, to_unit
+from convfe_core.maps.feature_maps import REDUCTIONS, FeatureMaps, smallest_share, subtract_maps, to_unit
 from convfe_core.photos.photo import Photo
 from pages.app.session import thumbnail
 from pages.app.words import plain
@@ -58,10 +58,16 @@ def show_comparison(photo: Photo, found: Sequence[FeatureMaps], scale: str, look
     except SpecError as error:
         st.caption(plain(str(error)))
         return
-    figure = row_figure(photo, thumbnail(photo), changes, even_limits(changes), replace(look, colour_map="Blue-red"))
+    signed = replace(look, reductions=_with_differences(look), colour_map="Blue-red")
+    figure = row_figure(photo, thumbnail(photo), changes, even_limits(changes), signed)
     show_figure(figure, key=f"difference-{key}", alt=f"{photo.name}: differences between {labels}")
     if not one_scale:
         st.caption(
             f"One scale for all would leave {share:.0%} of it to one of the maps. Here each has its own; differences "
             "are those of maps stretched to 0..1."
         )
+
+
+def _with_differences(look: Look) -> tuple[str, ...]:
+    """Those of the maps that are shown of which there are differences; all of these where it is none."""
+    return tuple(name for name in look.reductions if name in REDUCTIONS) or REDUCTIONS

@@ -21,11 +21,11 @@ from convfe_core.maps.channel_collapses import (
     dead_channels,
     strongest_channels,
 )
-from convfe_core.maps.extraction import maps_on_photo
+from convfe_core.maps.every_layer import LayerReader
+from convfe_core.maps.extraction import Projected
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.maps.input_size import Size, check_pass
-from convfe_core.maps.stage_maps import StagedNetwork
-from convfe_core.maps.whole_features import FeatureReader, Features
+from convfe_core.maps.pca_colours import colour_whole, extract_coloured_layers
 from convfe_core.photos.photo import Photo
 from convfe_core.serving.map_cache import MapKey
 from convfe_core.user_models.model_card import map_layers
@@ -50,32 +50,53 @@ STAGE_COLUMNS = {
 }
 
 
-def stage_maps(staged: StagedNetwork, spec: Spec, photo: Photo, size: Size) -> list[FeatureMaps]:
-    """The maps of all stages, computed once a session unless its store is full."""
+def stage_maps(
+    stages: LayerReader, spec: Spec, photo: Photo, size: Size, together: Sequence[Photo] = ()
+) -> list[FeatureMaps]:
+    """The maps of all stages, computed once a session unless its store is full.
+
+    Parameters
+    ----------
+    together : photographs, this one among them, that share the basis of PCA colours; none for maps without
+    """
+
+    def keys(of: Photo) -> list[MapKey]:
+        digests = tuple(one.digest for one in together)
+        return [MapKey(of.digest, spec, f"stage {one.tap.name}", size, together=digests) for one in stages.layers]
+
     store = MAPS.get()
-    keys = [MapKey(photo.digest, spec, f"stage {stage.tap.name}", size) for stage in staged.stages]
-    kept = [maps for key in keys if (maps := store.get(key)) is not None]
-    if len(kept) == len(keys):
+    kept = [maps for key in keys(photo) if (maps := store.get(key)) is not None]
+    if len(kept) == len(stages.layers):
         return kept
-    check_pass(staged.network, photo, size)
-    made = staged.maps(photo, size)
-    for key, maps in zip(keys, made, strict=True):
-        store.put(key, maps)
-    return made
+    needed = together or [photo]
+    for one in needed:
+        check_pass(stages.layers[0], one, size)
+    made = extract_coloured_layers(stages, needed, size) if together else [stages.maps(photo, size)]
+    for one, found in zip(needed, made, strict=True):
+        for key, maps in zip(keys(one), found, strict=True):
+            store.put(key, maps)
+    return made[needed.index(photo)]
 
 
-def show_stages(staged: StagedNetwork, spec: Spec, photo: Photo, size: Size, look: Look) -> None:
-    """Draw every stage of a photograph in a row, and say what its cells see."""
-    maps = stage_maps(staged, spec, photo, size)
+def show_stages(
+    stages: LayerReader, spec: Spec, photo: Photo, size: Size, look: Look, together: Sequence[Photo]
+) -> None:
+    """Draw every stage of a photograph in a row, and say what its cells see.
+
+    Parameters
+    ----------
+    together : the photographs that are shown, for PCA colours
+    """
+    maps = stage_maps(stages, spec, photo, size, together if "pca" in look.reductions else ())
     panels = 1 + len(maps) * len(look.reductions)
     usual = max(SMALLEST_PANEL, STAGES_WIDTH / panels - 12)
     small = replace(look, panel_width=round(usual * look.panel_width / PANEL_WIDTHS["M"]))
-    fields = {one.label: stage.receptive_field for one, stage in zip(maps, staged.stages, strict=True)}
+    fields = {one.label: stage.receptive_field for one, stage in zip(maps, stages.layers, strict=True)}
     figure = row_figure(photo, thumbnail(photo), maps, scale_limits(maps, "map"), small, receptive_fields=fields)
     show_figure(figure, key=f"stages-{photo.digest[:16]}", alt=f"{photo.name}: the stages of {spec.label}")
 
 
-def show_stage_table(staged: StagedNetwork) -> None:
+def show_stage_table(stages: LayerReader) -> None:
     """Show what there is to know of each stage."""
     rows = [
         {
@@ -85,7 +106,7 @@ def show_stage_table(staged: StagedNetwork) -> None:
             "Channels": stage.tap.channels,
             "Receptive field, pixels": round(stage.receptive_field),
         }
-        for stage in staged.stages
+        for stage in stages.layers
     ]
     st.dataframe(
         rows,
@@ -99,12 +120,12 @@ def show_stage_table(staged: StagedNetwork) -> None:
 def show_one_layer(spec: Spec, photos: Sequence[Photo], size: Size, look: Look) -> None:
     """Ask for a layer and a photograph, and show all that the layer holds."""
     network = load_network(spec)
-    stages = [stage.tap.name for stage in network.staged.stages]
+    stages = [stage.tap.name for stage in network.stages.layers]
     named = {photo.name: photo for photo in photos}
     with st.container(horizontal=True):
         layer = st.selectbox(
             "Layer",
-            ["auto", *stages, *reversed(map_layers(network.staged.network.model))],
+            ["auto", *stages, *reversed(map_layers(network.network.model))],
             format_func=lambda name: f"{network.network.tap.layer} (the usual one)" if name == "auto" else name,
             key=f"depth_layer_{spec.label}",
             help="A stage, or any layer by its name: type to search.",
@@ -118,45 +139,44 @@ def show_one_layer(spec: Spec, photos: Sequence[Photo], size: Size, look: Look) 
             help="More ways to collapse the channels.",
         )
     with st.spinner(f"{plain(spec.label)}: {plain(layer or 'auto')}"):
-        reader = network.reader(layer or "auto")
-        features = _read_layer(reader, spec, named.get(name or "", photos[0]), size)
-    _show_layer(reader, features, look, more)
-    _show_channels(reader, features, replace(look, panel_width=max(look.panel_width, 300)))
+        reader = network.layer(layer or "auto")
+        photo = named.get(name or "", photos[0])
+        found = _read_layer(reader, spec, photo, size)
+    _show_layer(photo, found, look, more)
+    _show_channels(photo, found, replace(look, panel_width=max(look.panel_width, 300)))
 
 
-def _read_layer(reader: FeatureReader, spec: Spec, photo: Photo, size: Size) -> Features:
-    """The whole feature map of a photograph, computed anew only when another one is asked for.
+def _read_layer(reader: LayerReader, spec: Spec, photo: Photo, size: Size) -> Projected:
+    """The maps and whole features of a photograph, computed anew only when another one is asked for.
 
     Raises
     ------
     MemoryLimitError : its layers would not fit
     """
-    check_pass(reader.network, photo, size)
+    (layer,) = reader.layers
+    check_pass(layer, photo, size)
     kept = LAYER_FEATURES.get()
-    key = (spec, reader.network.tap, photo.digest, size)
+    key = (spec, layer.tap, photo.digest, size)
     if kept is None or kept[0] != key:
-        kept = key, reader.read(photo, size)
-        small = kept[1].values.nbytes <= allowance().maps_mb * 2**20
+        kept = key, reader.whole(photo, size)[0]
+        small = kept[1].components.nbytes <= allowance().maps_mb * 2**20
         LAYER_FEATURES.set(kept if small else None)
     return kept[1]
 
 
-def _show_layer(reader: FeatureReader, features: Features, look: Look, more: Sequence[str]) -> None:
+def _show_layer(photo: Photo, found: Projected, look: Look, more: Sequence[str]) -> None:
     """Draw a layer's max and mean maps, and the other collapses that were asked for; cells can be clicked."""
-    maps = _maps(reader, features)
-    photo = features.photo
-    tiles = [Tile(name, COLLAPSES[name](features.values), maps.centres_y, maps.centres_x) for name in more]
-    tiles = [Tile(name, getattr(maps, name), maps.centres_y, maps.centres_x) for name in look.reductions] + tiles
-    show_figure(
-        tile_figure(photo, tiles, look), key="layer-maps", alt=f"{photo.name} at layer {reader.network.tap.layer}"
-    )
+    maps = colour_whole(found) if "pca" in look.reductions else found.maps
+    tiles = [Tile(name, COLLAPSES[name](found.components), maps.centres_y, maps.centres_x) for name in more]
+    tiles = [Tile(name, maps.picture(name), maps.centres_y, maps.centres_x) for name in look.reductions] + tiles
+    show_figure(tile_figure(photo, tiles, look), key="layer-maps", alt=f"{photo.name} at layer {maps.tap}")
     for name in more:
         st.caption(f"**{name}**: {COLLAPSE_WORDS[name]}.")
 
 
-def _show_channels(reader: FeatureReader, features: Features, look: Look) -> None:
+def _show_channels(photo: Photo, found: Projected, look: Look) -> None:
     """Let the visitor click or box a place, and draw the channels that are strongest there."""
-    maps, photo = _maps(reader, features), features.photo
+    maps, features = found.maps, found.components
     with st.container(horizontal=True):
         order = st.segmented_control(
             "Sorted by", list(ORDERS), default=ORDERS[0], key="channel_order", help=_ORDER_HELP, required=True
@@ -166,7 +186,7 @@ def _show_channels(reader: FeatureReader, features: Features, look: Look) -> Non
     with left:
         event = st.plotly_chart(
             _clickable(maps, photo, look),
-            key=f"place-{photo.digest[:16]}-{reader.network.tap.layer}",
+            key=f"place-{photo.digest[:16]}-{maps.tap}",
             on_select="rerun",
             selection_mode=("points", "box"),
             width="content",
@@ -182,11 +202,11 @@ def _show_channels(reader: FeatureReader, features: Features, look: Look) -> Non
         cells = f"{int(place.sum())} cell{'s' if place.sum() != 1 else ''}"
         st.caption(f"{cells} from pixel x {box[0]:.0f}, y {box[1]:.0f} on.")
     with right:
-        strongest = strongest_channels(features.values, place, order or ORDERS[0], count or 12)
+        strongest = strongest_channels(features, place, order or ORDERS[0], count or 12)
         tiles = [
             Tile(
                 f"#{one.channel} · {getattr(one, order or ORDERS[0]):.3g}",
-                features.values[..., one.channel],
+                features[..., one.channel],
                 maps.centres_y,
                 maps.centres_x,
             )
@@ -199,8 +219,8 @@ def _show_channels(reader: FeatureReader, features: Features, look: Look) -> Non
             )
         else:
             st.caption("No channel is above zero there.")
-        dead = dead_channels(features.values)
-        st.caption(f"{len(dead)} of {features.values.shape[-1]} channels are dead on this image: never above zero.")
+        dead = dead_channels(features)
+        st.caption(f"{len(dead)} of {features.shape[-1]} channels are dead on this image: never above zero.")
         if dead:
             with st.expander("Dead channels by number"):
                 st.caption(listed(dead))
@@ -210,11 +230,6 @@ _ORDER_HELP = (
     "Maximum and mean of a channel over the cells of the place; variance over the whole image, "
     "of channels that are above their average there."
 )
-
-
-def _maps(reader: FeatureReader, features: Features) -> FeatureMaps:
-    values = features.values
-    return maps_on_photo(features.photo, features.frame, reader.network, values.max(-1), values.mean(-1))
 
 
 def _clickable(maps: FeatureMaps, photo: Photo, look: Look) -> dict[str, Any]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import streamlit as st
 
+from convfe_core.backbones.snippet import maps_call, write_snippet
+from convfe_core.base.errors import ConvfeError
 from convfe_core.base.wording import in_words
+from convfe_core.catalog.specs import Spec
 from convfe_core.drawing.colour_scales import ScaleKey, scale_limits
 from convfe_core.drawing.map_figure import Look, row_figure
 from convfe_core.drawing.row_picture import row_png
@@ -16,12 +20,13 @@ from convfe_core.maps.feature_maps import FeatureMaps, Limits
 from convfe_core.maps.map_diagnostics import map_warning
 from convfe_core.maps.npz import maps_npz
 from convfe_core.photos.photo import Photo
-from pages.app.compute_maps import Work
+from pages.app.compute_maps import Work, load_network
 from pages.app.guard import guarded_download
 from pages.app.session import TURNED_BELOW, set_widget, thumbnail, widget_value
-from pages.app.words import plain
-from pages.charts.show_row import Box, show_row
-from pages.views.opened import boxes_of
+from pages.app.words import plain, show_error
+from pages.charts.show_row import OnBoxes, show_row
+from pages.marks.kept_marks import drawn_boxes, labels_in_use
+from pages.marks.mark_scores import score_row
 from pages.views.present import arranged
 
 ROWS_PER_PAGE = 8
@@ -44,7 +49,12 @@ def page_of(photos: Sequence[Photo]) -> list[Photo]:
     number = st.pagination(pages, key=PAGER)
     if TURNED_BELOW.take():
         st.html(_BRING_INTO_SIGHT.format(number=number, key=PAGER), unsafe_allow_javascript=True)
-    start = (number - 1) * ROWS_PER_PAGE
+    return page_with(photos, photos[(number - 1) * ROWS_PER_PAGE])
+
+
+def page_with(photos: Sequence[Photo], photo: Photo) -> list[Photo]:
+    """The photographs that share a page with one of them."""
+    start = photos.index(photo) // ROWS_PER_PAGE * ROWS_PER_PAGE
     return list(photos[start : start + ROWS_PER_PAGE])
 
 
@@ -66,7 +76,7 @@ def _turn_page() -> None:
     TURNED_BELOW.set(True)
 
 
-def draw_rows(work: Work, look: Look, room: int | None) -> None:
+def draw_rows(work: Work, look: Look, room: int | None, on_boxes: OnBoxes | None = None) -> None:
     """Draw each row as soon as its maps and its scales are known, and offer all maps as a file.
 
     Rows are named by their places: with names of the photographs the browser would draw each page of rows twice.
@@ -74,7 +84,9 @@ def draw_rows(work: Work, look: Look, room: int | None) -> None:
     Parameters
     ----------
     room : pixels across; None where a row fills the window, for meetings
+    on_boxes : told when the visitor has drawn or changed boxes; None where these are only shown
     """
+    draw = partial(_draw_row, look=look, room=room, on_boxes=on_boxes)
     st.html(f"<style>{LAID_OUT_IN_SIGHT}</style>")
     slots = [st.container(key=f"row-{place}") for place in range(len(work.photos))]
     drawn: list[tuple[Photo, list[FeatureMaps]]] = []
@@ -82,13 +94,13 @@ def draw_rows(work: Work, look: Look, room: int | None) -> None:
         drawn.append((photo, found))
         if look.scope in ROW_SCOPES:
             with slots[place]:
-                _draw_row(place, photo, found, scale_limits(found, look.scope), look, room)
+                draw(place, photo, found, scale_limits(found, look.scope))
     every = [maps for _, found in drawn for maps in found]
     if look.scope not in ROW_SCOPES:
         limits = scale_limits(every, look.scope)
         for place, (photo, found) in enumerate(drawn):
             with slots[place]:
-                _draw_row(place, photo, found, limits, look, room)
+                draw(place, photo, found, limits)
     if every and room is not None:
         st.download_button(
             "All maps shown, as .npz",
@@ -102,6 +114,29 @@ def draw_rows(work: Work, look: Look, room: int | None) -> None:
         )
 
 
+def show_snippets(work: Work) -> None:
+    """Offer each backbone as a Python program, written when it is asked for."""
+    with st.container(horizontal=True):
+        for spec in work.specs:
+            box = st.popover(
+                f"Take {plain(spec.label)} with you", icon=":material/code:", type="tertiary", on_change="rerun"
+            )
+            if not box.open:
+                continue
+            with box:
+                try:
+                    st.code(_snippet(work, spec), language="python", height=420)
+                except ConvfeError as error:
+                    show_error(error)
+
+
+def _snippet(work: Work, spec: Spec) -> str:
+    network = load_network(spec).network
+    network = network if work.tap == "auto" else network.at(work.tap)
+    call = maps_call(spec, work.size.name, work.tap, work.precision, work.pictures)
+    return write_snippet(network, spec, work.size.longest_side(network), call)
+
+
 def _draw_row(
     place: int,
     photo: Photo,
@@ -109,19 +144,25 @@ def _draw_row(
     limits: Mapping[ScaleKey, Limits],
     look: Look,
     room: int | None,
+    on_boxes: OnBoxes | None,
 ) -> None:
     if not found:
         return
     look = arranged(look, photo, len(found)) if room is None else _fitted(look, len(found), room)
-    boxes = boxes_of(photo).tolist()
+    boxes, scores = drawn_boxes(photo), score_row(photo, found, look.reductions)
     figure = row_figure(photo, thumbnail(photo), found, limits, look)
     labels = ", ".join(maps.label for maps in found)
     show_row(
         figure,
         key=f"chart-{place}",
-        alt=f"{photo.name} and its {' and '.join(look.reductions)} maps under {labels}",
+        alt=f"{photo.name} and its {in_words(look.reductions)} maps under {labels}",
         photo=photo,
-        boxes=[Box(x0=x0, y0=y0, x1=x1, y1=y1, label="") for x0, y0, x1, y1 in boxes],
+        boxes=boxes,
+        marking=on_boxes is not None,
+        labels=labels_in_use(),
+        outlined=scores.outlined,
+        notes=scores.notes,
+        on_boxes=on_boxes,
         presenting=room is None,
     )
     for warning in _warnings(found, look):
@@ -137,7 +178,7 @@ def _draw_row(
                     reductions=look.reductions,
                     colour_map=look.colour_map,
                     limits=limits,
-                    boxes=boxes,
+                    boxes=[(box["x0"], box["y0"], box["x1"], box["y1"]) for box in boxes],
                 )
             ),
             f"{photo.name}.png",
@@ -159,9 +200,10 @@ def _fitted(look: Look, backbones: int, room: int) -> Look:
 def _warnings(found: Sequence[FeatureMaps], look: Look) -> list[str]:
     """One sentence for every map of the row that cannot be trusted."""
     named = [
-        (plain(f"{maps.label} {reduction}"), map_warning(getattr(maps, reduction)))
+        (plain(f"{maps.label} {name}"), map_warning(values))
         for maps in found
-        for reduction in look.reductions
+        for name, values in maps.scalars.items()
+        if name in look.reductions
     ]
     return [f"**{name}**: {warning}." for name, warning in named if warning]
 

@@ -10,16 +10,17 @@ from typing import Any
 import streamlit as st
 
 from convfe_core.backbones.precision import explain_precision
-from convfe_core.base.arrays import BoxArray
 from convfe_core.base.errors import ConvfeError
 from convfe_core.base.wording import counted
-from convfe_core.datasets.boxes import Dataset
+from convfe_core.datasets.boxes import Dataset, ImageBoxes
+from convfe_core.marks.marked_photos import PhotoFiles
 from convfe_core.photos.letterbox import reduce_photo
 from convfe_core.photos.photo import Photo, read_photo
 from convfe_core.ranking.html_report import best_and_worst, html_report
-from convfe_core.ranking.plots import duel_figure, pareto_figure, separation_figure, size_figure
+from convfe_core.ranking.plots import duel_figure, pareto_figure, recall_figure, separation_figure, size_figure
 from convfe_core.ranking.results import RankResult
 from convfe_core.ranking.tables import table_rows, to_csv, to_json
+from convfe_core.trial.found_boxes import FOUND_LINES, best_and_worst_found, found_boxes, found_png
 from pages.app.guard import guarded_download, redrawn_alone
 from pages.app.process import backbone_pool
 from pages.app.visitor import allowance
@@ -28,6 +29,7 @@ from pages.sidebar.choose_look import ink
 from pages.views.opened import open_in_compare
 
 MOST_OPENED = 8
+TRIED_SHOWN = 3
 COST_NAMES = {"ms_batch_8": "Latency", "flops": "Operations", "params": "Parameters", "memory_mb": "Memory"}
 
 DIAGNOSTICS = {
@@ -40,6 +42,69 @@ DIAGNOSTICS = {
     "dead": "Share of the channels that are 0 everywhere.",
 }
 """Columns of the last table and what they say."""
+
+
+_YES_NO = {True: "yes", False: "no", None: ""}
+_ANSWERS = {
+    "S": st.column_config.ProgressColumn(
+        "S",
+        min_value=-0.1,
+        max_value=0.5,
+        format="%.3f",
+        width="small",
+        help="Do the maps show my objects? How much better the map finds an image's own boxes than other images' "
+        "boxes: 0 is chance.",
+    ),
+    "95 % interval": st.column_config.Column(help="Where S over all images of this kind lies, with 95 % confidence."),
+    "Control": st.column_config.NumberColumn(
+        format="%.3f", help="S of the same architecture with random weights, average of three."
+    ),
+    "Beats it": st.column_config.Column(help="Whether S is above the control's beyond doubt."),
+    "Cell probe": st.column_config.ProgressColumn(
+        min_value=-0.1,
+        max_value=0.5,
+        format="%.3f",
+        width="small",
+        help="Can a linear combination of channels show my objects? S of the map that ridge regression predicts for "
+        "images it did not learn from.",
+    ),
+    "Probe interval": st.column_config.Column(help="The 95 % interval of the cell probe."),
+    "Probe control": st.column_config.NumberColumn(
+        format="%.3f", help="The cell probe of the same architecture with random weights, average of three."
+    ),
+    "Probe beats it": st.column_config.Column(help="Whether the cell probe is above its control's beyond doubt."),
+    "AP50": st.column_config.ProgressColumn(
+        min_value=0.0,
+        max_value=1.0,
+        format="%.2f",
+        width="small",
+        help="Does a detector find them? Average precision of a small detector on this backbone's features, on images "
+        "that it had not seen.",
+    ),
+    "AP50 control": st.column_config.NumberColumn(
+        format="%.2f", help="The trial of the same architecture with random weights."
+    ),
+    "AP50 beats it": st.column_config.Column(help="Whether AP50 is above its control's beyond doubt."),
+}
+"""Columns that answer whether a backbone suits the images, each number beside its control."""
+
+_COSTS = {
+    "ms": st.column_config.NumberColumn(
+        format="%.1f", help="Milliseconds per image on this machine, eight at a time, median."
+    ),
+    "GFLOPs": st.column_config.NumberColumn(format="%.2f", help="Of one image, a multiply-add counts as two."),
+    "Params": st.column_config.NumberColumn(format="%.2f M", help="Parameters, without the classifier."),
+    "MB": st.column_config.NumberColumn(format="%.0f", help="Peak memory that it added to this process."),
+    "Top-1": st.column_config.NumberColumn(
+        format="%.1f %%",
+        help="Published ImageNet accuracy: it knows nothing of your data, and often does as well.",
+    ),
+    "Stride": st.column_config.NumberColumn(help="Pixels of the network's input per cell of its map."),
+    "Tiny boxes": st.column_config.NumberColumn(
+        format="percent", help="Boxes smaller than one cell of the map, which it can hardly show."
+    ),
+}
+"""Columns of what a backbone costs, and of what is worth knowing besides."""
 
 
 def show_result(result: RankResult) -> None:
@@ -66,58 +131,57 @@ def show_result(result: RankResult) -> None:
         st.plotly_chart(size_figure(result, ink()), key="rank-sizes", alt="S on small, medium and large boxes")
         for label, remark in result.remarks:
             st.caption(f"**{plain(label)}**: {remark}.")
+    _trial(result)
     _duel(result)
     _diagnostics(result)
 
 
+def _trial(result: RankResult) -> None:
+    """What the detectors found: their curves, and the images on which one of them does best and worst."""
+    tried = {one.label: one.tried for one in result.results if one.tried is not None}
+    if not tried:
+        return
+    with st.container(border=True):
+        st.markdown("**The trial of a small detector**")
+        st.plotly_chart(recall_figure(result, ink()), key="rank-recall", alt="Precision against recall of each trial")
+        label = st.selectbox("Detector on", list(tried), key="trial-backbone", format_func=plain)
+        st.caption(f"On images that it had not seen, where it does best and worst: {FOUND_LINES}.")
+        numbers = [number for some in best_and_worst_found(tried[label], TRIED_SHOWN) for number in some]
+        for column, number in zip(st.columns(max(len(numbers), 1)), numbers, strict=False):
+            found, name = found_boxes(tried[label], number), tried[label].images[number].image
+            try:
+                photo = read_photo(result.dataset.source.read(name, allowance().images.max_bytes), name)
+            except ConvfeError as error:
+                show_error(error)
+                continue
+            column.image(found_png(photo, found), caption=f"{plain(name)}: {found.in_words}")
+
+
 def _table(result: RankResult) -> None:
-    """One line a backbone; columns without any number are left out."""
+    """One line a backbone, to be read from left to right; columns without any number are left out."""
     other = "max" if result.ranking.reduction == "mean" else "mean"
     rows = [_row(row, other) for row in table_rows(result)]
     empty = {name for name in rows[0] if all(row[name] in (None, "") for row in rows)}
     st.dataframe(
         [{name: value for name, value in row.items() if name not in empty} for row in rows],
         hide_index=True,
-        alt="One line a backbone, the highest separation first",
-        column_config={
-            "S": st.column_config.ProgressColumn(
-                "S",
-                min_value=-0.1,
-                max_value=0.5,
-                format="%.3f",
-                width="small",
-                help="How much better the map finds an image's own boxes than other images' boxes: 0 is chance.",
-            ),
-            "95 % interval": st.column_config.Column(
-                help="Where S over all images of this kind lies, with 95 % confidence."
-            ),
-            "Control": st.column_config.NumberColumn(
-                format="%.3f", help="S of the same architecture with random weights, average of three."
-            ),
-            "Beats it": st.column_config.Column(help="Whether S is above the control's beyond doubt."),
+        alt="One line a backbone, the best first",
+        column_config=_ANSWERS
+        | _COSTS
+        | {
             f"S of {other}": st.column_config.NumberColumn(
                 format="%.3f", help=f"Separation of the {other} map, for comparison: it does not rank."
             ),
-            "Probe": st.column_config.NumberColumn(
+            "Box probe": st.column_config.NumberColumn(
                 format="%.2f",
                 help="Can the class of a box be told by the features in it? Balanced accuracy of 5 nearest neighbours; "
                 f"chance is {_chance(result)}.",
             ),
-            "ms": st.column_config.NumberColumn(
-                format="%.1f", help="Milliseconds per image on this machine, eight at a time, median."
-            ),
-            "GFLOPs": st.column_config.NumberColumn(format="%.2f", help="Of one image, a multiply-add counts as two."),
-            "Params": st.column_config.NumberColumn(format="%.2f M", help="Parameters, without the classifier."),
-            "MB": st.column_config.NumberColumn(format="%.0f", help="Peak memory that it added to this process."),
-            "Top-1": st.column_config.NumberColumn(
-                format="%.1f %%",
-                help="Published ImageNet accuracy: it knows nothing of your data, and often does as well.",
-            ),
-            "Stride": st.column_config.NumberColumn(help="Pixels of the network's input per cell of its map."),
-            "Tiny boxes": st.column_config.NumberColumn(
-                format="percent", help="Boxes smaller than one cell of the map, which it can hardly show."
-            ),
         },
+    )
+    st.caption(
+        "From left to right: do the maps show my objects (S), can a linear combination of channels (cell probe), does "
+        "a detector find them (AP50 of a trial, where there was one), what does it cost."
     )
 
 
@@ -131,19 +195,31 @@ def _row(row: dict[str, Any], other: str) -> dict[str, Any]:
     return {
         "Backbone": row["spec"],
         "S": row["S"],
-        "95 % interval": "" if row["S"] is None else f"{row['S_low']:.3f} to {row['S_high']:.3f}",
+        "95 % interval": _interval(row, "S"),
         "Control": row["control_S"],
-        "Beats it": {True: "yes", False: "no", None: ""}[row["beats_control"]],
-        f"S of {other}": row[f"S_{other}_map"],
-        "Probe": row["probe"],
+        "Beats it": _YES_NO[row["beats_control"]],
+        "Cell probe": row["cell_probe"],
+        "Probe interval": _interval(row, "cell_probe"),
+        "Probe control": row["cell_probe_control"],
+        "Probe beats it": _YES_NO[row["cell_probe_beats_control"]],
+        "AP50": row["ap50"],
+        "AP50 interval": _interval(row, "ap50"),
+        "AP50 control": row["ap50_control"],
+        "AP50 beats it": _YES_NO[row["ap50_beats_control"]],
         "ms": row["ms_batch_8"],
         "GFLOPs": None if row["flops"] is None else row["flops"] / 1e9,
         "Params": None if row["params"] is None else row["params"] / 1e6,
         "MB": row["memory_mb"],
+        f"S of {other}": row[f"S_{other}_map"],
+        "Box probe": row["probe"],
         "Top-1": row["imagenet_top1"],
         "Stride": row["stride"],
         "Tiny boxes": row["under_one_cell"],
     }
+
+
+def _interval(row: dict[str, Any], key: str) -> str:
+    return "" if row[key] is None else f"{row[f'{key}_low']:.3f} to {row[f'{key}_high']:.3f}"
 
 
 def _next_steps(result: RankResult) -> None:
@@ -212,17 +288,18 @@ def _open(result: RankResult, places: list[int]) -> None:
     open_in_compare(opened)
 
 
-def photo_with_boxes(dataset: Dataset, place: int) -> tuple[Photo, BoxArray]:
-    """Read an image of a data set as small as this visitor may keep it, and its boxes on it.
+def photo_with_boxes(dataset: Dataset, place: int) -> tuple[Photo, ImageBoxes]:
+    """Read an image of a data set as small as this visitor may keep it, and its boxes.
 
     Raises
     ------
     ConvfeError : it cannot be read
     """
     image, allowed = dataset.images[place], allowance()
+    if isinstance(dataset.source, PhotoFiles):  # it comes from Compare, which has it
+        return dataset.source.photo(image.image), image
     photo = read_photo(dataset.source.read(image.image, allowed.images.max_bytes), image.image, allowed.images)
-    kept = reduce_photo(photo, allowed.longest_side)
-    return kept, image.boxes * (kept.width / photo.width)
+    return reduce_photo(photo, allowed.longest_side), image
 
 
 def _diagnostics(result: RankResult) -> None:

@@ -1,4 +1,4 @@
-"""A real server on a free port of this machine, and a real browser looking at it: one of each for all tests here.
+"""A real server on a free port of this machine, and a real browser looking at it: one of each for a process of tests.
 
 A test that measures a server, changes its settings or ends it has one of its own.
 """

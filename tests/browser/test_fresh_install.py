@@ -59,13 +59,14 @@ def test_a_fresh_environment_from_the_dependency_file_paints_the_first_page(page
     checkout, environment, elsewhere = (tmp_path / name for name in ("checkout", "environment", "elsewhere"))
     copy_tracked_files(checkout)
     elsewhere.mkdir()
-    subprocess.run([sys.executable, "-m", "venv", environment], check=True, timeout=SECONDS)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True, timeout=SECONDS)
     (site,) = environment.glob("lib/python*/site-packages")
     link_dependencies(site)
     python = environment / "bin" / "python"
-    install = [python, "-m", "pip", "install", "--quiet", "--no-compile", "--requirement", "requirements.txt"]
+    pip = [sys.executable, "-m", "pip", "--python", python]  # so that the new environment needs none of its own
+    install = [*pip, "install", "--quiet", "--no-compile", "--requirement", "requirements.txt"]
     subprocess.run(install, cwd=checkout, check=True, timeout=SECONDS)
-    subprocess.run([python, "-m", "pip", "check"], check=True, timeout=SECONDS)
+    subprocess.run([*pip, "check"], check=True, timeout=SECONDS)
     for name in ("pytest", "ray"):
         assert not (site / name).exists()
     with serve(tmp_path, script=checkout / "dashboard.py", working_directory=elsewhere, python=python) as server:

@@ -28,7 +28,7 @@ ROUNDS = (
     "MobileNetV2-0.35",
     "EfficientNetB0:untrained",
 )
-VISITORS, IMAGES = 10, 3
+VISITORS, IMAGES = 10, 2
 
 
 def peak_mb(server: Server) -> float:

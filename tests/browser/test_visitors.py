@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.support.builders import noise, png, voc_folder
 from tests.support.datasets import zipped
-from tests.support.servers import Server, serve
+from tests.support.servers import Server, let_run, serve
 
 pytestmark = pytest.mark.slow
 
@@ -54,6 +54,7 @@ def busy_threads(server: Server) -> int:
         found = re.search(r"(\d+) busy threads\n", server.log.read_bytes()[start:].decode(errors="replace"))
         if found is not None:
             return int(found.group(1))
+        let_run(server.process)
     pytest.fail("the server did not answer the signal")
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from convfe_core.base.errors import SpecError, WeightsError
 from convfe_core.catalog import builtin_networks as builtin
+from convfe_core.catalog.specs import CATALOG
 from tests.conftest import need
 
 NAMES = list(builtin.BUILTIN_BUILDERS)
@@ -171,6 +172,6 @@ def test_trained_maps_find_boxes_better_than_untrained_ones(name, dataset, margi
     need(folder.is_dir(), f"the data set {dataset}")
     from training.evaluate_builtin import separation_of
 
-    size = builtin.WORKING_SIZE
+    size = CATALOG[name].working_size
     scores = separation_of(name, folder, builtin.builtin_weight_file(name), size)
     assert scores.trained["mean"] - scores.control["mean"] >= margin

@@ -14,6 +14,7 @@ from convfe_core.catalog.specs import CATALOG, parse_spec
 from convfe_core.cli.commands import main
 from convfe_core.maps.extraction import extract_maps
 from convfe_core.maps.input_size import Size
+from convfe_core.maps.pca_colours import extract_coloured
 from convfe_core.photos.photo import open_photo
 from tests.conftest import ROOT, posix
 from tests.support.builders import noise, png
@@ -69,6 +70,31 @@ def test_the_arrays_are_the_maps_that_the_core_computes(picture: Path, tmp_path:
         assert arrays["max"].dtype == np.float32
         assert {"image_size", "stride", "offset"} <= set(arrays.files)
         np.testing.assert_array_equal(arrays["image_size"], [90, 160])
+
+
+@pytest.mark.machine
+def test_pca_colours_have_one_basis_for_the_images_of_a_call(picture: Path, tmp_path: Path) -> None:
+    other, broken, out = tmp_path / "other.png", tmp_path / "broken.png", tmp_path / "out"
+    other.write_bytes(png(noise(120, 96, seed=4)))
+    broken.write_bytes(b"no picture")
+    paths = [str(broken), str(picture), str(other)]
+    call = ["maps", *paths, "--backbone", SMALL, "--size", "160", "--reductions", "PCA,max", "--out", str(out)]
+    assert main(call) == 1
+    known = extract_coloured(load_backbone(parse_spec(SMALL)), [open_photo(picture), open_photo(other)], Size("160"))
+    for stem, maps in zip(("street", "other"), known, strict=True):
+        with np.load(out / f"{stem}.MobileNetV2-0.35_untrained.npz") as arrays:
+            assert arrays["pca"].dtype == np.uint8
+            assert np.abs(arrays["pca"].astype(int) - maps.pca).max() <= 1
+            np.testing.assert_allclose(arrays["mean"], maps.mean, rtol=1e-4, atol=1e-5)
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["reductions"] == ["max", "pca"]
+    assert [entry["image"] for entry in manifest["failed"]] == [str(broken)]
+
+
+def test_a_reduction_that_does_not_exist_is_named(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["maps", str(picture), "--backbone", SMALL, "--reductions", "max,median", "--out", "nowhere"])
+    assert "expected some of max,mean,pca, got 'max,median'" in capsys.readouterr().err
 
 
 def test_an_unreadable_image_is_one_line_and_the_others_come_out(

@@ -191,6 +191,7 @@ def test_bad_voc_is_named_and_the_rest_is_used(files: dict[str, bytes], file: st
         (b"0 0.5 0.5 0.1", "line 2 has 4 values, expected a class number and four"),
         (b"cat 0.5 0.5 0.1 0.1", "line 2 begins with 'cat', expected a class number"),
         (b"-1 0.5 0.5 0.1 0.1", "line 2 begins with '-1', expected a class number"),
+        (b",", "line 2 begins with ',', expected a class number"),
         (b"0 0.5 nan 0.1 0.1", "line 2 has nan where a finite number is expected"),
         (b"0 0.5 1e999 0.1 0.1", "where a finite number is expected"),
         (b"0 0.5 x 0.1 0.1", "line 2 has 'x' where a number is expected"),

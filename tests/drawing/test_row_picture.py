@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -140,3 +141,12 @@ def test_maps_of_another_photograph_are_a_programming_error(plain_photo: Photo, 
         row_png(plain_photo, [make_maps([[1]], [[1]], digest="b")])
     with pytest.raises(ValueError, match="Expected reductions among max, mean"):
         row_png(plain_photo, [], reductions=("median",))
+
+
+def test_colours_are_drawn_as_they_are_on_the_cells_of_the_map(plain_photo: Photo, make_maps: MakeMaps) -> None:
+    colours = np.array([[[250, 0, 0], [0, 250, 0], [0, 0, 250]]] * 2, np.uint8)
+    maps = replace(make_maps(np.zeros((2, 3)), np.zeros((2, 3))), pca=colours)
+    picture = drawn(row_png(plain_photo, [maps], reductions=("pca",)))
+    counts = [pixels_of(picture, tuple(colour)) for colour in colours[0]]
+    assert sum(counts) == 320 * 213
+    assert counts == pytest.approx([320 * 213 / 3] * 3, rel=0.02)

@@ -148,6 +148,12 @@ class _Drawing:
         if way == "layer":
             return self.named(keras.layers.ZeroPadding2D(sides), known)
         mode = "constant" if way == "pad" else "reflect"
+        lengths = [length or SMALLEST for length in known.tensor.shape[1:3]]
+        if mode == "reflect" and any(max(added) >= length for length, added in zip(lengths, sides, strict=True)):
+            raise ValueError("Keras reflects no more cells than there are")
+        lengths = [length or SMALLEST for length in known.tensor.shape[1:3]]
+        if mode == "reflect" and any(max(added) >= length for length, added in zip(lengths, sides, strict=True)):
+            raise ValueError("Keras reflects no more cells than there are")
         return self.keep(
             keras.ops.pad(known.tensor, ((0, 0), *sides, (0, 0)), mode=mode), known, exact=known.exact and way == "pad"
         )
@@ -173,7 +179,8 @@ class _Drawing:
         import keras
 
         size, way = (self.number(1, 2), self.number(1, 3)), self.pick(*INTERPOLATIONS)
-        return self.named(keras.layers.UpSampling2D(size, interpolation=way), known)
+        layer = keras.layers.UpSampling2D(size, interpolation=way)
+        return self.named(layer, known, exact=known.exact and way != "nearest")  # which copies a cell to its neighbours
 
     def add_transposed(self, known: Known) -> Known:
         import keras

@@ -3,7 +3,7 @@
 import pytest
 
 from convfe_core.base.errors import SpecError
-from convfe_core.graph.cell_geometry import CellGrid, Cut, Finer, Margin, Middle, Resized, SpatialPath, Step, Window
+from convfe_core.graph.cell_geometry import CellGrid, Cut, Finer, Margin, Resized, SpatialPath, Step, Window
 
 
 def path(*changes) -> SpatialPath:
@@ -81,8 +81,8 @@ def test_a_map_without_a_place_has_no_grid() -> None:
         (Resized(4, 8), (8, 8), CellGrid(4, 8, 2, 1, 1.0, 0.5)),
         (Resized(4, 4, "crop"), (8, 12), CellGrid(4, 4, 2, 2, 1.0, 3.0)),
         (Resized(4, 4, "pad"), (8, 12), CellGrid(4, 4, 3, 3, -0.5, 1.5)),
-        (Middle(4, 4), (8, 9), CellGrid(4, 4, 1, 1, 2.5, 2.5)),  # of an odd rest one less in front
-        (Middle(8, 8), (4, 8), CellGrid(8, 8, 0.5, 0.5, 0.25, 2.25)),
+        (Resized(4, 4, "middle"), (8, 9), CellGrid(4, 4, 1, 1, 2.5, 2.5)),  # of an odd rest one less in front
+        (Resized(8, 8, "middle"), (4, 8), CellGrid(8, 8, 0.5, 0.5, 0.25, 2.25)),
     ],
 )
 def test_rows_and_columns_that_change_together(change, size, grid) -> None:

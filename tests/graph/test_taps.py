@@ -47,7 +47,6 @@ def give_constant_positive_weights(model) -> None:
 def test_a_bright_patch_answers_where_the_geometry_puts_it(network, monkeypatch) -> None:
     """At a size that is neither native nor square, within half a cell."""
     import keras
-    import tensorflow as tf
 
     # with constant weights all channels are alike, which a LayerNormalization would turn to zero
     monkeypatch.setattr(keras.layers.LayerNormalization, "call", lambda _, inputs: inputs)
@@ -63,7 +62,7 @@ def test_a_bright_patch_answers_where_the_geometry_puts_it(network, monkeypatch)
     centres = [(163, 131), (194, 153)]
     for picture, (y, x) in zip(batch[1:], centres, strict=True):
         picture[y - 4 : y + 4, x - 4 : x + 4] = bright
-    features = tf.function(keras.Model(model.input, tensor))(batch).numpy().astype(np.float64)
+    features = np.asarray(keras.Model(model.input, tensor)(batch), np.float64)
 
     assert features.shape == (3, grid.rows, grid.columns, tap.channels)
     assert (grid.stride_y, grid.stride_x) == (architecture.stride, architecture.stride) == (tap.stride, tap.stride)
@@ -230,6 +229,17 @@ def test_a_layer_of_the_catalog_that_is_not_known_ends_in_a_sentence_and_never_i
     monkeypatch.delitem(layer_places._RULES, "DepthwiseConv2D")
     with pytest.raises(SpecError, match=r"Expected MobileNetV2-0\.35 of layers that are known here\."):
         resolve_tap(model, architecture, "auto")
+
+
+def test_a_layer_behind_one_that_is_not_known_is_refused_by_the_name_of_that_one() -> None:
+    import keras
+
+    picture = keras.Input((32, 32, 3))
+    rolled = keras.ops.roll(keras.layers.Conv2D(4, 3, name="before")(picture), 1, axis=1)
+    model = keras.Model(picture, keras.layers.Conv2D(4, 3, name="behind")(rolled))
+    assert resolve_tap(model, None, "auto")[1].layer == "before"
+    with pytest.raises(SpecError, match=r"Expected a layer before 'roll.*', behind which nobody knows where cells lie"):
+        resolve_tap(model, None, "behind")
 
 
 def test_the_network_with_a_layer_of_its_own_is_looked_at_where_it_ends() -> None:

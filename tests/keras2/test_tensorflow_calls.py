@@ -88,6 +88,8 @@ def places(tf: Any, x: Any) -> list[Any]:
         *(tf.nn.avg_pool2d(x, 3, 1, "SAME"), backend.pool2d(x, (2, 2)), backend.pool2d(x, (2, 2), pool_mode="avg")),
         *(tf.nn.conv2d(x, picture_values(3)[:1].transpose(1, 2, 3, 0) / 255.0, 2, "SAME"), backend.squeeze(grey, -1)),
         tf.nn.depthwise_conv2d(x, np.ones((3, 3, 3, 2), np.float32), [1, 1, 1, 1], "SAME"),
+        *(tf.pad(x, [[0, 0], [1, 1], [0, 0], [0, 0]], "CONSTANT", 7.0), tf.gather(x, [2, 0], None, 3)),
+        *(tf.nn.conv2d(x, tf.ones((3, 3, 3, 2)), 1, "SAME", "NHWC", 2), tf.nn.max_pool(x, 2, 2, "SAME", "NHWC")),
         *(backend.conv2d(x, tf.ones((3, 3, 3, 2))), backend.repeat_elements(x, 2, -1), backend.reverse(x, 1)),
         *(
             backend.resize_images(x, 2, 2, "channels_last"),

@@ -9,12 +9,15 @@ import subprocess
 import sys
 from collections import namedtuple
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 import pytest
 
+from convfe_core.backbones.backbone import load_backbone
 from convfe_core.base.folders import write_whole
+from convfe_core.catalog.memory_need import TENSORFLOW_MB
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.machine import memory
 from convfe_core.machine import tensorflow_import as lean
@@ -23,8 +26,12 @@ from convfe_core.machine.memory import give_back, memory_limit, memory_limit_mb,
 from convfe_core.machine.onednn import prefer_onednn
 from convfe_core.machine.processor import instruction_sets, is_x86, usable_cores
 from convfe_core.machine.versions import installed_version
+from convfe_core.maps.extraction import extract_maps
+from convfe_core.maps.input_size import parse_size
+from convfe_core.photos.gallery import load_sample
 from convfe_core.ranking.results import RankOptions
 from convfe_core.ranking.score_rows import work_folder
+from convfe_core.serving.backbone_pool import BackbonePool
 from tests.conftest import ROOT, posix
 from tests.support.builders import noise, png
 from tests.support.rankings import dataset, patches
@@ -109,7 +116,6 @@ def test_a_package_that_is_not_installed_has_no_version() -> None:
 
 
 @posix
-@machine
 def test_a_process_without_streams_writes_its_maps_all_the_same(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png(noise(64, 64)))
     out = tmp_path / "out"
@@ -182,31 +188,59 @@ def test_every_way_to_tensorflow_prefers_onednn_before_it(module: str) -> None:
     assert done.stdout == f"{'1' if is_x86() else None} False\n", done.stderr
 
 
+def write_what_is_seen(path: Path) -> None:
+    """What this process has and computes: whether TensorFlow counts its memory, what a backbone is charged, some maps.
+
+    TensorFlow counts where it has oneDNN.
+    """
+    pool = BackbonePool(1000)
+    pool.get(parse_spec("TinyResNet"))
+    found: dict[str, object] = {"counts": memory.tensor_memory() is not None, "charged": pool.held()[0].megabytes}
+    found |= {"used": used_mb(), "room": memory.room_mb()}
+    for name in ("TinyResNet", "MobileNetV2-0.35:untrained"):
+        (maps,) = extract_maps(load_backbone(parse_spec(name)), [load_sample("chelsea")], parse_size("own"))
+        found |= {f"{name} max": maps.max, f"{name} mean": maps.mean}
+    np.savez(path, **found)
+
+
+@pytest.fixture(scope="module")
+def kinds_of_machine(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What this process sees, and one of the other kind: a setting that counts once for each decides."""
+    here, there = (tmp_path_factory.mktemp("kinds") / f"{name}.npz" for name in ("here", "there"))
+    write_what_is_seen(here)
+    with np.load(here) as seen:
+        other = "0" if seen["counts"] else "1"
+    code = f"from pathlib import Path; from {__name__} import *; write_what_is_seen(Path({str(there)!r}))"
+    done = run(code, TF_ENABLE_ONEDNN_OPTS=other)
+    assert done.returncode == 0, done.stderr
+    found = [dict(np.load(path)) for path in (here, there)]
+    assert {bool(one["counts"]) for one in found} == ({True, False} if is_x86() else {False})
+    return found
+
+
 @machine
-def test_maps_of_float32_are_those_without_onednn_to_a_hundred_thousandth_of_their_range(tmp_path: Path) -> None:
-    """Computed in two processes, because the setting counts once for each."""
-    code = """
-import sys
-import numpy as np
-from convfe_core import extract_maps, load_backbone, load_sample, parse_size, parse_spec
-from convfe_core.machine.memory import tensor_memory
-found = {}
-for name in ("TinyResNet", "MobileNetV2-0.35:untrained"):
-    (maps,) = extract_maps(load_backbone(parse_spec(name)), [load_sample("chelsea")], parse_size("own"))
-    found |= {f"{name} max": maps.max, f"{name} mean": maps.mean}
-np.savez(sys.argv[1], on=tensor_memory() is not None, **found)
-"""
-    maps = []
-    for setting in ({}, {"TF_ENABLE_ONEDNN_OPTS": "0"}):
-        kept = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
-        path = tmp_path / f"{len(maps)}.npz"
-        subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, env=kept | setting, check=True)
-        maps.append(dict(np.load(path)))
-    on, off = maps
-    assert not off.pop("on")
-    assert on.pop("on") or not is_x86()
-    for name, values in off.items():
-        assert abs(on[name] - values).max() <= 1e-5 * (values.max() - values.min()), name
+def test_where_tensorflow_keeps_no_count_of_its_memory_a_backbone_is_loaded_and_charged_all_the_same(
+    kinds_of_machine: list[dict[str, Any]],
+) -> None:
+    without = next(one for one in kinds_of_machine if not one["counts"])
+    assert 0 < without["charged"] < 100 < without["used"]
+    assert without["room"] > 0
+
+
+def test_the_first_backbone_of_a_process_is_not_charged_for_tensorflow(kinds_of_machine: list[dict[str, Any]]) -> None:
+    _, fresh = kinds_of_machine
+    assert fresh["charged"] < TENSORFLOW_MB / 4
+
+
+@machine
+def test_maps_of_float32_are_those_without_onednn_to_a_hundred_thousandth_of_their_range(
+    kinds_of_machine: list[dict[str, Any]],
+) -> None:
+    one, other = kinds_of_machine
+    names = [name for name in one if name.endswith((" max", " mean"))]
+    assert len(names) == 4
+    for name in names:
+        assert abs(one[name] - other[name]).max() <= 1e-5 * np.ptp(one[name]), name
 
 
 def _raise(error: Exception):

@@ -10,10 +10,9 @@ from convfe_core.catalog.specs import parse_spec
 from convfe_core.drawing.map_figure import Look
 from convfe_core.drawing.tile_figure import Tile, tile_figure
 from convfe_core.maps.channel_collapses import COLLAPSES, cells_in_box, dead_channels, strongest_channels
+from convfe_core.maps.every_layer import EveryLayer
 from convfe_core.maps.extraction import extract_maps
 from convfe_core.maps.input_size import Size
-from convfe_core.maps.stage_maps import stage_network
-from convfe_core.maps.whole_features import read_features
 from tests.support.builders import photo
 
 FEATURES = np.zeros((2, 3, 4), np.float32)
@@ -23,7 +22,7 @@ FEATURES[1, 2] = (3, 0, 1, 2)
 
 @pytest.fixture(scope="module")
 def tiny():
-    return open_network(parse_spec("TinyMobileNet"))
+    return EveryLayer(open_network(parse_spec("TinyMobileNet")))
 
 
 def test_each_collapse_is_its_formula() -> None:
@@ -63,12 +62,12 @@ def test_an_unknown_order_is_refused() -> None:
 
 
 def test_stages_are_what_each_stage_gives_on_its_own(tiny) -> None:
-    staged = stage_network(tiny)
-    assert [stage.tap.stride for stage in staged.stages] == [4, 8, 16]
-    fields = [stage.receptive_field for stage in staged.stages]
+    stages = tiny.stages
+    assert [stage.tap.stride for stage in stages.layers] == [4, 8, 16]
+    fields = [stage.receptive_field for stage in stages.layers]
     assert fields == sorted(fields)
     picture = photo(96, 128)
-    for name, maps in zip(("C2", "C3", "C4"), staged.maps(picture, Size("128")), strict=True):
+    for name, maps in zip(("C2", "C3", "C4"), stages.maps(picture, Size("128")), strict=True):
         alone = next(extract_maps(load_backbone(parse_spec("TinyMobileNet"), name), [picture], Size("128")))
         assert maps.label.startswith(name)
         np.testing.assert_allclose(maps.max, alone.max, atol=1e-4)
@@ -77,10 +76,10 @@ def test_stages_are_what_each_stage_gives_on_its_own(tiny) -> None:
 
 def test_whole_features_collapse_to_the_maps(tiny) -> None:
     picture = photo(96, 128)
-    features = read_features(tiny).read(picture, Size("128"))
+    (found,) = tiny.layer().whole(picture, Size("128"))
     maps = next(extract_maps(load_backbone(parse_spec("TinyMobileNet")), [picture], Size("128")))
-    np.testing.assert_allclose(features.values.max(-1), maps.max, atol=1e-4)
-    np.testing.assert_allclose(features.values.mean(-1), maps.mean, atol=1e-4)
+    np.testing.assert_allclose(found.components.max(-1), maps.max, atol=1e-4)
+    np.testing.assert_allclose(found.components.mean(-1), maps.mean, atol=1e-4)
 
 
 def test_tiles_stand_in_lines_and_zoom_together() -> None:

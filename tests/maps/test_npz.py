@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -70,3 +71,11 @@ def test_an_archive_of_several_keeps_maps_of_different_sizes_apart(make_maps: Ma
 def test_an_archive_of_nothing_is_a_programming_error() -> None:
     with pytest.raises(ValueError, match="at least one pair of maps"):
         maps_npz([])
+
+
+def test_colours_are_in_the_archive_where_they_were_asked_for(make_maps: MakeMaps) -> None:
+    maps = replace(make_maps([[1, 2]], [[1, 2]]), pca=np.arange(6, dtype=np.uint8).reshape(1, 2, 3))
+    np.testing.assert_array_equal(opened(single_npz(maps))["pca"], maps.pca)
+    both = opened(maps_npz([maps, replace(maps, pca=None)]))
+    np.testing.assert_array_equal(both["pca_0000"], maps.pca)
+    assert "pca_0001" not in both

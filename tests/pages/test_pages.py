@@ -80,7 +80,7 @@ def test_uploads_outlive_a_change_of_page_until_they_are_removed(app: AppTest) -
         ("selectbox", "scale", "all"),
         ("selectbox", "scale", "backbone"),
         ("selectbox", "colours", "Cividis"),
-        ("toggle", "smooth", True),
+        ("toggle", "smooth", False),
         ("slider", "opacity", 0.5),
         ("toggle", "present", True),
     ],
@@ -101,6 +101,19 @@ def test_one_map_alone_can_be_shown(app: AppTest) -> None:
     app.get("pills")
     app.get_by_key("maps").set_value(["mean"]).run()
     assert all("TinyResNet mean" in spec and "TinyResNet max" not in spec for spec in charts(app))
+
+
+def test_pca_colours_are_drawn_for_all_images_and_kept_through_a_change_of_display(app: AppTest) -> None:
+    app.run()
+    app.get_by_key("maps").set_value(["max", "pca"]).run()
+    assert not app.exception
+    assert all("TinyResNet pca" in spec and "TinyResNet mean" not in spec for spec in charts(app))
+    made = {id(maps) for maps in app.session_state["map_store"]._kept.values() if maps.pca is not None}
+    assert made
+    app.toggle(key="present").set_value(True).run()
+    assert not app.exception
+    assert "TinyResNet pca" in charts(app)[0]
+    assert {id(maps) for maps in app.session_state["map_store"]._kept.values() if maps.pca is not None} == made
 
 
 def test_another_size_computes_new_maps(app: AppTest) -> None:
@@ -245,6 +258,27 @@ def test_ranking_names_a_leader_and_shows_table_and_plots(
     assert not app.warning
     app.multiselect(key="backbones").unselect("TinyResNet").run()
     assert [warning.value.endswith("rank again.") for warning in app.warning] == [True]
+
+
+@pytest.mark.slow
+def test_a_trial_says_beforehand_how_long_it_takes_and_then_shows_what_it_found(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CONVFE_HOSTED", "0")
+    app.query_params["backbones"] = "TinyMobileNet"
+    app.run()
+    app.switch_page("pages/rank.py").run()
+    app.text_input(key="dataset_folder").set_value(str(voc_folder(tmp_path / "squares", images=6))).run()
+    app.toggle(key="rank_control").set_value(False)
+    app.toggle(key="rank_probe").set_value(False)
+    assert app.toggle(key="rank_trial").label == "Try a small detector, about 1 minute"
+    app.toggle(key="rank_trial").set_value(True)
+    app.button(key="rank_start").click().run()
+    assert not app.exception
+    assert app.dataframe[0].value["AP50"].notna().all()
+    assert "TinyMobileNet, AP50 0." in " ".join(charts(app))
+    assert app.selectbox(key="trial-backbone").value == "TinyMobileNet"
+    assert any("trial on 6 images" in caption.value for caption in app.caption)
 
 
 @pytest.mark.slow

@@ -45,12 +45,15 @@ def test_pictures_of_a_report_need_no_backbone_that_the_pool_has_in_the_arithmet
 
 
 def test_figures_show_what_the_ranking_says(full: RankResult) -> None:
-    points, controls = separation_figure(full)["data"]
+    points, controls, probes, of_probes = separation_figure(full)["data"]
     assert list(reversed(points["y"])) == [b.label for b in full.ranking.backbones]
     best = full.ranking.backbones[0].separation["mean"].S
     assert points["x"][-1] == best.value
     assert points["error_x"]["array"][-1] == pytest.approx(best.high - best.value)
-    assert len(controls["x"]) == 2
+    assert len(controls["x"]) == len(of_probes["x"]) == 2
+    found = full.ranking.backbones[0].cell_probe
+    assert found is not None
+    assert probes["x"][-1] == found.S.value
     assert len(size_figure(full)["data"]) == 3
     for cost in COSTS:
         assert sorted(pareto_figure(full, cost)["data"][1]["text"]) == sorted([SMALL, OTHER])

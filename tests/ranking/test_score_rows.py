@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from convfe_core.backbones.network import open_network
@@ -16,11 +18,12 @@ from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.jobs import shards
 from convfe_core.jobs.parts import shard_table
+from convfe_core.jobs.weight_pass import Pass
 from convfe_core.maps import extraction
 from convfe_core.maps.input_size import Size
 from convfe_core.ranking.results import RankOptions, RankResult
 from convfe_core.ranking.run import RankRun
-from convfe_core.ranking.score_rows import SCHEMA, Pass, RankJob, work_folder
+from convfe_core.ranking.score_rows import SCHEMA, RankJob, learned_from, work_folder
 from convfe_core.ranking.tables import to_json
 from convfe_core.scoring.scoring_graph import freeze_for_scoring
 from tests.conftest import posix
@@ -76,7 +79,7 @@ def test_what_is_finished_is_not_computed_again(images: Dataset, tmp_path: Path)
     told: list[Progress] = []
     first = run(images, tmp_path)
     parts = sorted(tmp_path.iterdir())
-    assert len(parts) == 4  # the backbone and three controls
+    assert len(parts) == 8  # the backbone and three controls, and what the cell probe of each learned
     before = [part.stat().st_mtime_ns for part in parts]
     second = run(images, tmp_path, told.append)
     assert not [one for one in told if "image" in one.doing]
@@ -90,12 +93,54 @@ def test_the_order_of_shards_does_not_matter(images: Dataset, monkeypatch: pytes
     one = Pass(parse_spec(SPEC))
     job = RankJob(images, OPTIONS, {SPEC: one}, bfloat16=False)
     backbone = freeze_for_scoring(open_network(parse_spec(SPEC)))
-    cut = job.shards(one)
+    learning, *cut = job.shards(one)
+    shard_table(learning, lambda s, first: job.rows(backbone, s, first), SCHEMA)
     tables = [shard_table(shard, lambda s, first: job.rows(backbone, s, first), SCHEMA) for shard in cut]
     again = [shard_table(shard, lambda s, first: job.rows(backbone, s, first), SCHEMA) for shard in cut[::-1]]
     assert [repr(table.to_pylist()) for table in tables] == [repr(table.to_pylist()) for table in again[::-1]]  # NaN
     assert [image.place for shard in cut for image in shard.images] == list(range(len(images.images)))
     assert [table.num_rows for table in tables] == [len(shard.images) for shard in cut]
+
+
+def test_a_probe_that_is_resumed_learns_what_it_would_have_learned(images: Dataset) -> None:
+    one = Pass(parse_spec(SPEC))
+    backbone = freeze_for_scoring(open_network(parse_spec(SPEC)))
+    whole, resumed = (RankJob(images, OPTIONS, {SPEC: one}, bfloat16=False) for _ in range(2))
+    (learning, *_) = whole.shards(one)
+    batches = list(whole.rows(backbone, learning, 0))
+    middle = batches[1][0]
+    rest = list(resumed.rows(backbone, learning, middle))
+    assert rest == batches[2:]
+    rows = pa.Table.from_pylist([row for _, batch in batches for row in batch], SCHEMA).to_pylist()
+    assert len(rows) == len(learning.images) == len(images.images)
+    learned = learned_from(zip(learning.images, rows, strict=True))
+    np.testing.assert_array_equal(learned.directions, resumed.learned[SPEC].directions)
+    assert learned.folds == resumed.learned[SPEC].folds
+    assert learned.reason is None
+
+
+def test_what_a_probe_learned_from_is_part_of_what_scores_depend_on(tmp_path: Path) -> None:
+    """A photograph that changes is scored anew, and so are all others, whose maps it taught."""
+    for name, data in patches(6).items():
+        (tmp_path / name).write_bytes(data)
+    one = Pass(parse_spec(SPEC))
+
+    def digests(options: RankOptions) -> list[str]:
+        dataset = read_dataset(open_files(tmp_path))
+        return [shard.digest for shard in RankJob(dataset, options, {SPEC: one}, bfloat16=False).shards(one)]
+
+    def both() -> tuple[list[str], list[str]]:
+        return digests(OPTIONS), digests(replace(OPTIONS, probe=False))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "SHARD_IMAGES", 3)
+        before, before_alone = both()
+        (tmp_path / "005.png").write_bytes(patches(7)["006.png"])
+        after, after_alone = both()
+    assert len(before) == 3
+    assert not {*before} & {*after}
+    assert before_alone[0] == after_alone[0]
+    assert before_alone[1] != after_alone[1]
 
 
 @posix

@@ -3,8 +3,6 @@
 import subprocess
 import sys
 
-import pytest
-
 
 def _run(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -59,16 +57,3 @@ start_warm_up(0).join()
 print('went on')
 """
     assert _run(code).strip() == "went on"
-
-
-@pytest.mark.slow
-def test_the_first_backbone_of_a_process_is_not_charged_for_tensorflow() -> None:
-    code = """
-from convfe_core.catalog.specs import parse_spec
-from convfe_core.catalog.memory_need import TENSORFLOW_MB
-from convfe_core.serving.backbone_pool import BackbonePool
-pool = BackbonePool(1000)
-pool.get(parse_spec('TinyMobileNet'))
-print(pool.held()[0].megabytes < TENSORFLOW_MB / 4)
-"""
-    assert _run(code).strip() == "True"

@@ -7,6 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
+from convfe_core.base.arrays import PixelArray
 from convfe_core.base.file_sets import UploadedFiles
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.read_dataset import read_dataset
@@ -24,6 +25,11 @@ def picture(corner: tuple[int, int], seed: int, kind: str = "PNG") -> bytes:
     pixels = np.full((96, 96, 3), 110, np.uint8)
     x, y = corner
     pixels[y : y + 32, x : x + 32] = random.integers(0, 255, (32, 32, 3))
+    return as_png(pixels, kind)
+
+
+def as_png(pixels: PixelArray, kind: str = "PNG") -> bytes:
+    """(H, W, 3) pixels as the bytes of a file."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, kind)
     return buffer.getvalue()

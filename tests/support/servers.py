@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,6 +96,12 @@ def serve(
                 raise
 
 
+def let_run(process: subprocess.Popen[bytes]) -> None:
+    """Leave the processor to a process for a moment: who asks without a pause takes half of it."""
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(0.05)
+
+
 def wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
     """Ask until the server answers."""
     end = time.monotonic() + START_LIMIT_S
@@ -104,5 +110,5 @@ def wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
             with urllib.request.urlopen(address, timeout=5):
                 return
         except (urllib.error.URLError, ConnectionError):
-            process.poll()
+            let_run(process)
     raise RuntimeError(f"the server did not start:\n{log.read_text()}")

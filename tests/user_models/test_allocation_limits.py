@@ -16,11 +16,11 @@ from convfe_core.machine.memory import resident_mb
 from convfe_core.user_models.allocation_limits import (
     SPARE_NUMBERS,
     bounded_in_tf_keras,
+    build_old_keras,
     check_allocation,
     check_enlargement,
     numbers_in_a_pass,
     numbers_in_keras,
-    numbers_in_old_keras,
 )
 from convfe_core.user_models.open_model import open_model
 from convfe_core.user_models.read_model_file import load_model_file
@@ -165,7 +165,7 @@ def test_keras_3_and_tf_keras_count_the_same(monkeypatch: pytest.MonkeyPatch) ->
     small = sequential(layer("Conv2D", "a", filters=5, kernel_size=[3, 3]), layer("BatchNormalization", "b"))
     numbers = 9 * 3 * 5 + 5 + 4 * 5
     assert numbers_in_keras(small) == numbers
-    assert numbers_in_old_keras(old(small)) == numbers
+    assert numbers_in_keras(old(small), build_old_keras) == numbers
     with bounded_in_tf_keras(numbers, "m.h5"):
         tf_keras.models.model_from_config(old(small))
     with (

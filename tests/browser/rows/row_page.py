@@ -14,7 +14,7 @@ from convfe_core.graph.cell_geometry import CellGrid
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.photos.letterbox import plan_frame, thumbnail_data_uri
 from convfe_core.photos.photo import Photo
-from pages.charts.show_row import Box, show_row
+from pages.charts.show_row import DrawnBox, show_row
 from tests.support.builders import photo
 
 # Of the photograph, and of what the networks receive: 213 x 320 pixels on a canvas of 224 x 320.
@@ -45,11 +45,11 @@ def main() -> None:
     marking = st.toggle("Mark objects")
     colours = st.selectbox("Colours", ["Viridis", "Inferno"])
 
-    def keep(digest: str, boxes: list[Box]) -> None:
+    def keep(digest: str, boxes: list[DrawnBox]) -> None:
         st.session_state["kept"][digest] = boxes
 
     if st.button("Two boxes"):
-        two = [Box(x0=40, y0=30, x1=140, y1=130, label="cat"), Box(x0=200, y0=100, x1=300, y1=200, label="")]
+        two = [DrawnBox(x0=40, y0=30, x1=140, y1=130, label="cat"), DrawnBox(x0=200, y0=100, x1=300, y1=200, label="")]
         keep(picture().digest, two)
     maps = [maps_at(label) for label in STRIDES]
     look = Look(colour_map=colours)

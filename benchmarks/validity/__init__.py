@@ -1,0 +1,1 @@
+"""What each number of a ranking is worth: compared with detectors that were trained (see docs/validity.md)."""

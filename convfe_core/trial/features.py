@@ -1,0 +1,139 @@
+"""Frozen features of photographs: computed once, kept as float16 in files, and mapped into memory to be read.
+
+A file holds so many photographs and appears whole, so that a run that was killed computes only what is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from convfe_core.backbones.backbone import Backbone
+from convfe_core.base.errors import MemoryLimitError, ModelFileError
+from convfe_core.base.folders import whole_file
+from convfe_core.base.wording import counted
+from convfe_core.datasets.boxes import ImageBoxes
+from convfe_core.jobs.shards import Row, Shard, ShardImage, rows_of_shard
+from convfe_core.maps.extraction import Member, Projected, cells_on_photo, project_windows
+from convfe_core.maps.input_size import Size, frame_for
+from convfe_core.photos.photo import Photo
+
+IMAGES_A_FILE = 64
+MOST_MB = 2048.0
+"""Megabytes that the features of one backbone may take on disk."""
+_LARGEST = float(np.finfo(np.float16).max)
+
+_SCHEMA = pa.schema(
+    [
+        ("reason", pa.string()),
+        ("rows", pa.int32()),
+        ("columns", pa.int32()),
+        ("values", pa.large_binary()),
+    ]
+)
+"""One row a photograph: why it cannot be read, or its features, float16 (rows, columns, channels)."""
+
+
+@dataclass(frozen=True, eq=False)
+class StoredFeatures:
+    """Features of the photographs of a shard, by their numbers there; they lie on disk until they are looked at."""
+
+    _tables: Sequence[pa.Table]
+
+    def reason(self, number: int) -> str | None:
+        """Why a photograph has none."""
+        said: str | None = self._cell(number, "reason").as_py()
+        return said
+
+    def values(self, number: int) -> NDArray[np.float16]:
+        """(h, w, C) features of a photograph, a view of its file."""
+        rows, columns = (self._cell(number, side).as_py() for side in ("rows", "columns"))
+        return np.frombuffer(self._cell(number, "values").as_buffer(), np.float16).reshape(rows, columns, -1)
+
+    def _cell(self, number: int, column: str) -> Any:
+        table, row = divmod(number, IMAGES_A_FILE)
+        return self._tables[table][column][row]
+
+
+def require_disk(backbone: Backbone, images: Sequence[ImageBoxes], size: Size) -> None:
+    """Refuse features that would take too much room on disk.
+
+    Raises
+    ------
+    MemoryLimitError : with what they take
+    """
+    cells = 0
+    for image in images:
+        grid = cells_on_photo(frame_for(image.height, image.width, backbone, size), backbone)
+        cells += grid.rows * grid.columns
+    megabytes = cells * backbone.channels * np.dtype(np.float16).itemsize / 2**20
+    if megabytes > MOST_MB:
+        raise MemoryLimitError(
+            f"{backbone.label}: expected features of at most {MOST_MB:,.0f} MB for a trial, those of "
+            f"{counted(len(images), 'image')} take {megabytes:,.0f} MB; choose a smaller size, a later layer or fewer "
+            "images."
+        )
+
+
+def store_features(
+    backbone: Backbone,
+    shard: Shard,
+    size: Size,
+    folder: Path,
+    read: Callable[[ShardImage], bytes],
+    decode: Callable[[ShardImage, bytes], Photo],
+    readers: int,
+    tell: Callable[[str], None],
+) -> StoredFeatures:
+    """Compute those features of a shard's photographs that a folder does not hold yet.
+
+    Parameters
+    ----------
+    read, decode, readers : as of `convfe_core.jobs.shards.rows_of_shard`
+    tell : takes a phrase that says what is done; may raise to end it
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tables = []
+    for number, start in enumerate(range(0, len(shard.images), IMAGES_A_FILE)):
+        part = replace(shard, number=number, images=shard.images[start : start + IMAGES_A_FILE])
+        path = folder / f"{part.name}.features"
+        if not path.is_file():
+            tell("features")
+            rows = rows_of_shard(part, 0, read, decode, lambda photos: _feature_rows(backbone, photos, size), readers)
+            with whole_file(path) as file, pa.ipc.new_file(file, _SCHEMA) as writer:
+                for _, window in rows:
+                    tell("features")
+                    writer.write_table(pa.Table.from_pylist(window, _SCHEMA))
+        with pa.memory_map(str(path)) as source:
+            tables.append(pa.ipc.open_file(source).read_all())
+    return StoredFeatures(tables)
+
+
+def remove_features(shard: Shard, folder: Path) -> None:
+    """Remove what `store_features` left of a shard."""
+    for path in folder.glob(f"*-{shard.digest[:16]}.features"):
+        path.unlink(missing_ok=True)
+
+
+def _feature_rows(
+    backbone: Backbone, photos: Iterator[tuple[int, Photo]], size: Size
+) -> Generator[list[tuple[int, Row]], None, None]:
+    def keep(one: Member[int], found: Projected) -> tuple[int, Row]:
+        if not np.isfinite(found.maps.mean).all():
+            raise ModelFileError(
+                f"{backbone.label}: expected features that are numbers. Received: some that are none, for "
+                f"{one.photo.name}; the network overflowed or its weights are damaged."
+            )
+        values = np.clip(found.components, -_LARGEST, _LARGEST).astype(np.float16)
+        return one.key, {"rows": values.shape[0], "columns": values.shape[1], "values": values.tobytes()}
+
+    whole = np.eye(backbone.channels, dtype=np.float32)
+    with closing(project_windows(backbone, photos, size, whole, keep)) as windows:
+        yield from windows
