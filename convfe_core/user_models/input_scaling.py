@@ -13,7 +13,7 @@ from convfe_core.catalog.architectures import Architecture, Preprocessing
 from convfe_core.catalog.pixel_scaling import SCALINGS, scale_pixels, to_grey
 from convfe_core.graph.batch_norm_statistics import is_initial, norm_divergence, stored_statistics
 from convfe_core.graph.walk import operation_of, tensors_in_order
-from convfe_core.photos.gallery import DEFAULT_SAMPLES, load_sample
+from convfe_core.photos.gallery import load_sample
 from convfe_core.photos.letterbox import place_on_canvas, plan_frame
 from convfe_core.photos.photo import Photo
 
@@ -28,6 +28,8 @@ _SCALING_LAYERS = ("Rescaling", "Normalization", "TrueDivide", "Divide", "Multip
 _CLEARLY = 0.5
 """The best scaling's misfit is below this share of the next one's."""
 _AMPLE_SIDE = 224
+_SAMPLES = ("chelsea", "motorcycle", "tissue")
+"""Photographs that scalings are tried on, of different brightness."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ def norm_misfits(model: Any, pictures: Iterable[NDArray[Any]] | None = None) -> 
 
 def _samples(model: Any) -> Iterator[NDArray[np.float32]]:
     height, width = (side or _AMPLE_SIDE for side in model.inputs[0].shape[1:3])
-    return (_canvas(load_sample(name), height, width) for name in DEFAULT_SAMPLES)
+    return (_canvas(load_sample(name), height, width) for name in _SAMPLES)
 
 
 def _canvas(photo: Photo, height: int, width: int) -> NDArray[np.float32]:

@@ -1,8 +1,11 @@
+import base64
+import io
 from dataclasses import replace
 
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from PIL import Image
 from plotly.colors import sample_colorscale
 
 from convfe_core.drawing.colour_maps import BOX_COLOUR, COLOUR_MAPS, DIFFERENCES, colour_table
@@ -198,23 +201,34 @@ def test_the_last_line_may_be_shorter() -> None:
     assert x_axes[3].domain == x_axes[1].domain
 
 
-def test_colours_lie_on_the_cells_of_the_map_beside_them_and_have_no_scale() -> None:
+@pytest.mark.parametrize("smoothed", [False, True])
+def test_colours_lie_on_the_cells_of_the_map_beside_them_and_have_no_scale(smoothed: bool) -> None:
     picture = photo(96, 128)
     maps = feature_maps(np.arange(12, dtype=np.float32).reshape(3, 4), "A", digest=picture.digest)
-    colours = np.arange(36, dtype=np.uint8).reshape(3, 4, 3)
+    colours = np.zeros((3, 4, 3), np.uint8)
+    colours[1, 2] = 255
     rows = [replace(maps, pca=colours)]
-    look = Look(reductions=("max", "pca"), overlay=0.5, smoothed=True)
+    look = Look(reductions=("max", "pca"), overlay=0.5, smoothed=smoothed)
     figure = go.Figure(row_figure(picture, PICTURE, rows, scale_limits(rows, "map"), look))
     (heatmap,) = heatmaps(figure)
     (image,) = figure.select_traces({"type": "image"})
     assert image.name == "A pca"
     np.testing.assert_array_equal(image.z, colours)
-    for name in ("x0", "dx", "y0", "dy", "opacity"):
-        assert image[name] == heatmap[name]
-    assert (image.zsmooth, heatmap.zsmooth) == ("fast", "best")
-    assert len([one for one in figure.layout.images if one.source != PICTURE]) == 1
+    assert all(image[name] == heatmap[name] for name in ("x0", "dx", "y0", "dy"))
+    assert image.opacity == (0 if smoothed else 0.5)
     assert words(figure).count("0") == 1
     assert "pca" in words(figure)
+    smooth = [one for one in figure.layout.images if one.xref == image.xaxis and one.source != PICTURE]
+    scales = [one for one in figure.layout.images if one.source != PICTURE and one not in smooth]
+    assert len(scales) == 1
+    assert len(smooth) == smoothed
+    for one in smooth:
+        assert (one.x, one.y, one.sizex, one.sizey, one.opacity) == (0, 0, 128, 96, 0.5)
+        pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(one.source.partition(",")[2]))))
+        times = len(pixels) // 3
+        middle = pixels[times + times // 2 - 1 : times + times // 2 + 1, 2 * times + times // 2 - 1 :][:, :2]
+        assert middle.min() > 250
+        assert pixels[times + times // 2, 2 * times, 0] == pytest.approx(128, abs=4)
 
 
 def test_a_picture_that_is_not_there_is_a_programming_error() -> None:

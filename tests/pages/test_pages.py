@@ -80,7 +80,7 @@ def test_uploads_outlive_a_change_of_page_until_they_are_removed(app: AppTest) -
         ("selectbox", "scale", "all"),
         ("selectbox", "scale", "backbone"),
         ("selectbox", "colours", "Cividis"),
-        ("toggle", "smooth", True),
+        ("toggle", "smooth", False),
         ("slider", "opacity", 0.5),
         ("toggle", "present", True),
     ],
