@@ -25,7 +25,7 @@ def photographs(page: Page) -> Locator:
 
 
 def begin_to_mark(page: Page, server: str) -> None:
-    page.goto(server)
+    page.goto(f"{server}/?samples=chelsea&samples=motorcycle&samples=tissue")
     expect(page.locator(".js-plotly-plot")).to_have_count(3, timeout=120_000)
     page.get_by_test_id("stMain").get_by_text("Mark objects", exact=True).click()
     expect(page.get_by_text("Draw boxes around your objects")).to_be_visible()
