@@ -30,6 +30,7 @@ WINGS = (
     "jobs",
     "trial",
     "ranking",
+    "marks",
     "cli",
 )
 """The wings in the order in which they may import: each only from those before it."""

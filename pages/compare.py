@@ -7,6 +7,9 @@ import streamlit as st
 from pages.app.compute_maps import Work, show_outcome
 from pages.app.navigation import enter, share_link
 from pages.app.session import presenting
+from pages.charts.window_width import window_width
+from pages.marks.kept_marks import boxes_keeper
+from pages.marks.panel import choose_marking, marks_panel, show_mark_scores
 from pages.sidebar.choose_backbones import choose_backbones, choose_precision, choose_size, choose_tap
 from pages.sidebar.choose_images import choose_images, show_need_of_photos
 from pages.sidebar.choose_look import choose_look
@@ -14,6 +17,7 @@ from pages.views.grid import draw_rows, page_of, page_with, show_snippets, turn_
 from pages.views.present import present_one
 
 enter()
+room = None if presenting() else window_width()
 
 with st.container(horizontal=True, vertical_alignment="center"):
     if presenting():
@@ -30,6 +34,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
         bind="query-params",
         help="For meetings: one image at a time, large, with the controls out of the way.",
     )
+    marking = choose_marking()
     share_link()
 
 if not presenting():
@@ -56,6 +61,7 @@ if presenting():
         shown = present_one(photos)
 else:
     shown = page_of(photos)
+numbers = None if presenting() else marks_panel(photos, marking)
 failures, progress = st.container(), st.empty()
 work = Work(
     photos=shown,
@@ -67,7 +73,10 @@ work = Work(
     pictures=look.reductions,
     together=page_with(photos, shown[0]),
 )
-draw_rows(work, look, presenting=presenting())
+draw_rows(work, look, room, boxes_keeper(photos) if marking else None)
+if numbers is not None:
+    with numbers:
+        show_mark_scores(photos, work)
 if not presenting():
     turn_page_below(photos)
     show_snippets(work)

@@ -17,7 +17,7 @@ from pages.app.process import backbone_pool
 from pages.app.session import RANK_RUN, RANKED, RANKED_AS
 from pages.app.words import plain, show_error, told
 from pages.sidebar.choose_backbones import choose_backbones, choose_precision, choose_size
-from pages.sidebar.choose_dataset import choose_dataset, show_dataset
+from pages.sidebar.choose_dataset import choose_dataset, offer_samples, show_dataset
 from pages.views.rank_results import show_result
 
 enter()
@@ -58,11 +58,12 @@ with st.sidebar:
 
 if dataset is None:
     st.info(
-        "Bring images whose objects are marked with boxes (Pascal VOC, YOLO or COCO) in the sidebar. This page then "
-        "says which backbone separates your objects best, how sure that is, and what it costs. It names a winner from "
-        f"{FEWEST_IMAGES} images on.",
+        "Bring images whose objects are marked with boxes (Pascal VOC, YOLO or COCO) in the sidebar, or mark objects "
+        "on Compare. This page then says which backbone separates your objects best, how sure that is, and what it "
+        f"costs. It names a winner from {FEWEST_IMAGES} images on.",
         icon=":material/add_photo_alternate:",
     )
+    offer_samples()
     st.caption(
         "- **Pascal VOC**: `a.jpg` and `a.xml` side by side, or in `JPEGImages` and `Annotations`\n"
         "- **YOLO**: `a.jpg` and `a.txt`, or `images/a.jpg` and `labels/a.txt`, with `data.yaml` or `classes.txt` for "
@@ -72,6 +73,8 @@ if dataset is None:
     st.stop()
 
 show_dataset(dataset)
+if len(dataset.images) < FEWEST_IMAGES:
+    st.caption(f"A first look: a winner is named from {FEWEST_IMAGES} images on.")
 if not specs:
     st.info("Choose at least one backbone in the sidebar.", icon=":material/layers:")
     st.stop()

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,8 +144,8 @@ def compute(results: Results, data: Mapping[str, Dataset], candidates: Sequence[
         for one in candidates:
             for name, dataset in data.items():
                 if seed == 0:
-                    wanted.append((name, one, "predictors", lambda d=dataset, c=one: predictors(d, c)))
-                wanted.append((name, one, f"trial {seed}", lambda d=dataset, c=one, s=seed: trial(d, c, s)))
+                    wanted.append((name, one, "predictors", partial(predictors, dataset, one)))
+                wanted.append((name, one, f"trial {seed}", partial(trial, dataset, one, seed)))
     todo = [want for want in wanted if results.get(want[0], want[1].label, want[2]) is None]
     for number, (name, one, what, work) in enumerate(todo, 1):
         start = time.perf_counter()

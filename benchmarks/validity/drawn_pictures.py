@@ -53,7 +53,7 @@ def _cells(random: np.random.Generator) -> tuple[Image.Image, list[Place]]:
     places = _apart(random, int(random.integers(14, 26)), 13, 22)
     objects = []
     for k, place in enumerate(places):
-        disc = _soft(place, lambda pen, box: pen.ellipse(box, fill=255))[..., None]
+        disc = _soft(place, _disc)[..., None]
         colour = np.array([205, 120, 135]) + random.normal(0, 8, 3)
         pixels = pixels * (1 - disc) + colour * disc
         if k % 2 == 0:
@@ -70,7 +70,7 @@ def _stars(random: np.random.Generator) -> tuple[Image.Image, list[Place]]:
     starred = int(random.integers(1, 4))
     for k, place in enumerate(places):
         outline = _star if k < starred else _disc if random.random() < 0.5 else _square
-        shape = _soft(place, lambda pen, box, outline=outline: outline(pen, box))[..., None]
+        shape = _soft(place, outline)[..., None]
         stripes = np.sin((np.add.outer(np.arange(HEIGHT), np.arange(WIDTH)) + random.uniform(0, 20)) / 3.0)[..., None]
         pixels = pixels * (1 - shape) + (random.uniform(90, 200, 3) + 35 * stripes) * shape
     return _image(pixels), places[:starred]

@@ -13,6 +13,7 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convfe_core.base.errors import ConvfeError, SpecError
@@ -23,6 +24,7 @@ from convfe_core.machine.tensorflow_import import keep_lean
 
 if TYPE_CHECKING:
     from convfe_core.catalog.specs import Spec
+    from convfe_core.datasets.boxes import Dataset
     from convfe_core.jobs.ray_engine import RayEngine
 
 
@@ -166,9 +168,7 @@ def print_snippet(options: argparse.Namespace) -> int:
 def rank_backbones(options: argparse.Namespace) -> int:
     """Print a ranking and its verdict, and write it as JSON, HTML or CSV."""
     from convfe_core.backbones.precision import explain_precision, parse_precision
-    from convfe_core.base.file_sets import open_files
     from convfe_core.catalog.specs import choose_preprocessing, parse_spec
-    from convfe_core.datasets.read_dataset import open_boxes, read_dataset
     from convfe_core.jobs.shards import missing_in_words
     from convfe_core.machine.memory import settle
     from convfe_core.maps.input_size import parse_size
@@ -204,13 +204,8 @@ def rank_backbones(options: argparse.Namespace) -> int:
     )
     if settings.precision != "float32":
         print(f"{settings.precision}: {explain_precision(settings.precision)}", file=sys.stderr)
-    boxes = None if options.boxes is None else open_boxes(options.boxes)
     lines = ProgressLines()
-
-    def tell_read(count: int) -> None:
-        lines(Progress("reading boxes", f"{count:,} pictures", step=None))
-
-    dataset = read_dataset(open_files(options.dataset), boxes, options.limit, on_read=tell_read)
+    dataset = _dataset(options, lines)
     work = options.parts or work_folder(settings, dataset, specs)
     settle()
     result = RankRun(dataset, specs, settings, on_progress=lines, work=work, engine=engine).run()
@@ -223,6 +218,23 @@ def rank_backbones(options: argparse.Namespace) -> int:
     elif options.parts is None:
         shutil.rmtree(work, ignore_errors=True)
     return 1 if result.failed or result.missing else 0
+
+
+def _dataset(options: argparse.Namespace, lines: ProgressLines) -> Dataset:
+    """The data set that was asked for; a folder that is called as the samples are goes before these."""
+    from convfe_core.base.file_sets import open_files
+    from convfe_core.datasets.read_dataset import open_boxes, read_dataset
+    from convfe_core.datasets.samples import SAMPLES_NAME, read_samples, sample_files
+
+    def tell_read(count: int) -> None:
+        lines(Progress("reading boxes", f"{count:,} pictures", step=None))
+
+    samples = str(options.dataset) == SAMPLES_NAME and not Path(SAMPLES_NAME).exists()
+    if samples and options.boxes is None:
+        return read_samples(options.limit)
+    boxes = None if options.boxes is None else open_boxes(options.boxes)
+    source = sample_files() if samples else open_files(options.dataset)
+    return read_dataset(source, boxes, options.limit, on_read=tell_read)
 
 
 def _engine(options: argparse.Namespace, specs: Sequence[Spec]) -> RayEngine | None:

@@ -19,6 +19,7 @@ ResNet50:my.weights.h5, or LABEL=path/to/model.keras or LABEL=path/to/model.onnx
 EPILOG = f"""\
 examples:
   convfe maps photos --backbone TinyResNet --backbone ResNet50 --out maps
+  convfe rank samples --backbone TinyResNet --backbone TinyMobileNet
   convfe rank dataset --backbone MobileNetV2-1.0 --backbone ResNet50 --html ranking.html
 
 {SPECS}
@@ -93,7 +94,11 @@ def make_parser() -> argparse.ArgumentParser:
 
     rank = command("rank", "rank backbones by how well their maps separate boxes")
     rank.add_argument(
-        "dataset", type=_where, metavar="DATASET", help="a folder or a zip of images and their boxes, or s3://…"
+        "dataset",
+        type=_where,
+        metavar="DATASET",
+        help="a folder or a zip of images and their boxes, or s3://…; "
+        "samples: photographs that come along, with boxes drawn by hand",
     )
     rank.add_argument(
         "--boxes",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from convfe_core.base.arrays import FloatArray, PixelArray
 from convfe_core.drawing.colour_maps import BOX_COLOUR, colour_ramp_uri, colour_stops
@@ -23,6 +26,10 @@ FONT = '"Source Sans", sans-serif'
 """That of the pages."""
 HEAD_HEIGHT = 54
 """Pixels above the panels for the backbone's name and what each map is."""
+NAME_HEIGHT = 17
+"""Pixels more above the panels for each further line of a backbone's name."""
+NAME_LETTER = 8
+"""Pixels across a letter of a name, on average."""
 NOTE_HEIGHT = 15
 """Pixels more above the panels for each line about a backbone's cells."""
 FOOT_HEIGHT = 34
@@ -40,6 +47,8 @@ WARNING_HEIGHT = 20
 WARNING_COLOUR = "#d97706"
 UNCOVERED_COLOUR = "rgba(128, 128, 128, 0.15)"
 """Of what no cell covers: centres of cells lie where padding puts them, half a cell off the edge at worst."""
+SMOOTH_SIDE = 256
+"""Pixels across a smoothed picture of colours, at most, unless it has more cells."""
 HOVER_COLOUR = "#26302f"
 MODEBAR_COLOUR = "rgba(128, 128, 128, 0.7)"
 
@@ -133,7 +142,7 @@ def row_figure(
         panels=len(panels),
         panel_width=look.panel_width,
         panel_height=look.panel_width * photo.height / photo.width,
-        head=HEAD_HEIGHT + NOTE_HEIGHT * max(map(len, notes)),
+        head=HEAD_HEIGHT + NOTE_HEIGHT * max(map(len, notes)) + NAME_HEIGHT * (_most_names(rows, look) - 1),
         foot=FOOT_HEIGHT + (WARNING_HEIGHT if warned else 0),
     )
     layout = base_layout(sheet.width, sheet.height, look.ink)
@@ -145,16 +154,26 @@ def row_figure(
     for index, panel in enumerate(panels, start=1):
         place, axes = sheet.place(index), sheet.axes(index)
         ends = None if panel.coloured else limits[panel.maps.digest, panel.maps.label, panel.reduction]
-        data.append(_panel_map(axes, panel, ends, look) if ends else _panel_colours(axes, panel, look))
+        own: list[dict[str, Any]] = []
+        if ends:
+            data.append(_panel_map(axes, panel, ends, look))
+        else:
+            trace, own = _panel_colours(axes, panel, look)
+            data.append(trace)
         words += _panel_words(panel, ends, place, look, tell_cells=not receptive_fields)
         if panel.reduction == look.reductions[0]:
             last, lines = sheet.place(index + len(look.reductions) - 1), notes[(index - 1) // len(look.reductions)]
             middle, above = (place.left + last.right) / 2, place.top + 27
             words += [Word(middle, above + NOTE_HEIGHT * k, line) for k, line in enumerate(reversed(lines))]
-            label = f"<b>{escape(_shorten(panel.maps.label, last.right - place.left))}</b>"
-            words.append(Word(middle, above + NOTE_HEIGHT * len(lines), label, size=14))
+            above += NOTE_HEIGHT * len(lines)
+            names = _name_lines(panel.maps.label, last.right - place.left)
+            words += [
+                Word(middle, above + NAME_HEIGHT * k, f"<b>{escape(line)}</b>", size=14)
+                for k, line in enumerate(reversed(names))
+            ]
         if look.overlay < 1:
             images.append(_picture(axes, photo, thumbnail))
+        images += own
         images += [_scale(FIGURE_AXES, place, look)] if ends else []
         shapes.append(_ground(axes, photo))
     shapes += [_box(sheet.axes(index), box) for index in range(len(panels) + 1) for box in marked]
@@ -275,19 +294,51 @@ def colour_cells(
     extent: tuple[int, int],
     axes: tuple[str, str],
     look: Look,
-) -> dict[str, Any]:
-    """Draw (h, w, 3) colours as cells; parameters as of `heatmap`."""
-    return {
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Draw (h, w, 3) colours as cells; parameters as of `heatmap`.
+
+    Returns
+    -------
+    the trace, and the pictures that belong to it: Plotly smooths no colours, so that smoothed ones are a picture below
+    an invisible trace
+    """
+    lie = _cells_on(axes, centres, extent)
+    trace = {
         "type": "image",
         "name": name,
         "z": values,
-        **_cells_on(axes, centres, extent),
-        "zsmooth": "fast" if look.smoothed else False,
+        **lie,
+        "opacity": 0 if look.smoothed else look.overlay,
         "hovertemplate": (
             f"{escape(name)}<br>red, green, blue %{{z}}: components 1 to 3<br>"
             "pixel x %{x:.0f}, y %{y:.0f}<extra></extra>"
         ),
     }
+    if not look.smoothed:
+        return trace, []
+    height, width, _ = values.shape
+    return trace, [
+        {
+            "source": _smooth_uri(values),
+            **_on(axes),
+            "x": lie["x0"] - lie["dx"] / 2,
+            "y": lie["y0"] - lie["dy"] / 2,
+            "sizex": width * lie["dx"],
+            "sizey": height * lie["dy"],
+            "sizing": "stretch",
+            "layer": "below",
+            "opacity": look.overlay,
+        }
+    ]
+
+
+def _smooth_uri(values: PixelArray) -> str:
+    """(h, w, 3) colours as a PNG data URI, interpolated between the centres of cells as Plotly does it for heatmaps."""
+    height, width, _ = values.shape
+    times = max(1, SMOOTH_SIDE // max(height, width))
+    buffer = io.BytesIO()
+    Image.fromarray(values).resize((width * times, height * times), Image.Resampling.BILINEAR).save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def _cells_on(
@@ -321,13 +372,10 @@ def _panel_map(axes: tuple[str, str], panel: Panel, ends: Limits, look: Look) ->
     }
 
 
-def _panel_colours(axes: tuple[str, str], panel: Panel, look: Look) -> dict[str, Any]:
+def _panel_colours(axes: tuple[str, str], panel: Panel, look: Look) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     maps = panel.maps
     extent = maps.frame.image_height, maps.frame.image_width
-    return {
-        **colour_cells(panel.name, panel.values, (maps.centres_y, maps.centres_x), extent, axes, look),
-        "opacity": look.overlay,
-    }
+    return colour_cells(panel.name, panel.values, (maps.centres_y, maps.centres_x), extent, axes, look)
 
 
 def _step(centres: NDArray[np.float64], extent: int) -> float:
@@ -336,7 +384,7 @@ def _step(centres: NDArray[np.float64], extent: int) -> float:
 
 def _notes(rows: Sequence[FeatureMaps], fields: Mapping[str, float], look: Look) -> list[list[str]]:
     """Say of each backbone how many cells it has and how much they see, in one line where there is room for it."""
-    across = len(look.reductions) * (look.panel_width + PANEL_GAP) - PANEL_GAP
+    across = _across(look)
     notes = []
     for maps in rows:
         parts = [_cells(maps.max), f"receptive field {fields[maps.label]:.0f} px"]
@@ -384,7 +432,36 @@ def _on(axes: tuple[str, str]) -> dict[str, str]:
     return {"xref": axes[0], "yref": axes[1]}
 
 
+def _most_names(rows: Sequence[FeatureMaps], look: Look) -> int:
+    """How many lines the longest name takes."""
+    return max(len(_name_lines(maps.label, _across(look))) for maps in rows)
+
+
+def _across(look: Look) -> float:
+    """Pixels across all maps of a backbone."""
+    return len(look.reductions) * (look.panel_width + PANEL_GAP) - PANEL_GAP
+
+
+def _name_lines(label: str, width: float) -> list[str]:
+    """A backbone's name in lines that fit so many pixels, broken where its parts meet, or anywhere if one is too long.
+
+    Examples
+    --------
+    >>> _name_lines("MobileNetV2-0.35:untrained", 130)
+    ['MobileNetV2-', '0.35:untrained']
+    """
+    most = max(8, int(width) // NAME_LETTER)
+    lines = [""]
+    parts = re.split(r"(?<=[:\-_ ])|(?<=[a-z0-9])(?=[A-Z])", label)
+    for part in (whole[start : start + most] for whole in parts for start in range(0, len(whole), most)):
+        if len(lines[-1]) + len(part) <= most:
+            lines[-1] += part
+        else:
+            lines.append(part)
+    return lines
+
+
 def _shorten(name: str, width: float) -> str:
-    """A name that fits so many pixels, its ending kept: of a file the kind, of a backbone the weights."""
+    """A photograph's name that fits so many pixels, its ending kept: that of its number and kind."""
     most = max(8, int(width) // 8)
     return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most // 2 - 1) :]}"

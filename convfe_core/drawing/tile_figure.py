@@ -39,13 +39,16 @@ def tile_figure(photo: Photo, tiles: Sequence[Tile], look: Look, columns: int = 
         **base_layout(*total, look.ink),
         "plot_bgcolor": "rgba(128,128,128,0.15)",
         "annotations": [],
+        "images": [],
     }
     data = []
     for index, one in enumerate(tiles):
         line, column = divmod(index, columns)
         left, top = column * (tile + GAP) / total[0], 1 - (line * (height + GAP + HEAD) + HEAD) / total[1]
         names = _add_axes(layout, index, photo, (left, left + tile / total[0]), (top - height / total[1], top))
-        data.append(_cells(photo, one, look, names))
+        trace, pictures = _cells(photo, one, look, names)
+        data.append(trace)
+        layout["images"] += pictures
         layout["annotations"].append(
             {
                 "text": escape(one.title),
@@ -77,11 +80,10 @@ def _add_axes(
     return f"x{number}", f"y{number}"
 
 
-def _cells(photo: Photo, tile: Tile, look: Look, axes: tuple[str, str]) -> dict[str, Any]:
+def _cells(photo: Photo, tile: Tile, look: Look, axes: tuple[str, str]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     centres, extent = (tile.centres_y, tile.centres_x), (photo.height, photo.width)
     if tile.values.ndim == 3:
         return colour_cells(tile.title, tile.values, centres, extent, axes, look)
-    return {
-        **heatmap(tile.title, tile.values, centres, extent, axes, value_range([tile.values]), look),
-        "hovertemplate": f"<b>%{{z:.4g}}</b><br>pixel x %{{x:.0f}}, y %{{y:.0f}}<extra>{escape(tile.title)}</extra>",
-    }
+    hover = f"<b>%{{z:.4g}}</b><br>pixel x %{{x:.0f}}, y %{{y:.0f}}<extra>{escape(tile.title)}</extra>"
+    trace = heatmap(tile.title, tile.values, centres, extent, axes, value_range([tile.values]), look)
+    return {**trace, "hovertemplate": hover}, []

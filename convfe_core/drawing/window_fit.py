@@ -8,6 +8,9 @@ from convfe_core.drawing.sheet import PANEL_GAP
 NARROWEST = 60
 """Pixels across a panel, however many there are."""
 
+LEAST_SHARE = 0.5
+"""Of the wished panel width, below which backbones rather stand in more lines."""
+
 
 def arrange(backbones: int, maps: int, shape: float, room: tuple[float, float]) -> tuple[int, int]:
     """Arrange all maps of one photograph so that they are as large as the room allows.
@@ -37,3 +40,33 @@ def arrange(backbones: int, maps: int, shape: float, room: tuple[float, float]) 
 
     across = max(range(backbones, 0, -1), key=panel_width)
     return across, panel_width(across)
+
+
+def share_width(backbones: int, maps: int, wished: int, room: int) -> tuple[int, int]:
+    """Arrange all maps of one photograph within a width: in one line if its panels stay large enough.
+
+    Parameters
+    ----------
+    backbones : how many, at least one
+    maps : of each backbone
+    wished : pixels across a panel, where there is room
+    room : pixels across
+
+    Returns
+    -------
+    how many backbones share a line, and pixels across a panel
+
+    Examples
+    --------
+    >>> share_width(3, 2, 180, 1006)
+    (3, 131)
+    >>> share_width(7, 2, 180, 1006)
+    (4, 99)
+    """
+
+    def panel_width(across: int) -> int:
+        return min(wished, int((room + PANEL_GAP) / (1 + across * maps) - PANEL_GAP))
+
+    most = next((n for n in range(backbones, 1, -1) if panel_width(n) >= LEAST_SHARE * wished), 1)
+    across = -(-backbones // -(-backbones // most))
+    return across, max(NARROWEST, panel_width(across))

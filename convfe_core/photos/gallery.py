@@ -55,11 +55,29 @@ SAMPLES = (
     Sample("brick", "brick.png", "Brick wall", "CC0Textures (Bricks25), CC0", "texture"),
     Sample("grass", "grass.png", "Grass", "linolafett, DeviantArt, CC0", "texture"),
     Sample("hubble", "hubble_deep_field.jpg", "Hubble eXtreme Deep Field", "NASA, public domain", "sky"),
+    Sample("camera", "camera.png", "Man behind a camera", "Lav Varshney, CC0", "person"),
+    Sample("cell", "cell.png", "Cell floating in saline, a phase image", "Paul Müller et al., 2018, CC0", "tissue"),
+    Sample("clock", "clock_motion.png", "Wall clock, blurred", "Stéfan van der Walt, public domain", "object"),
 )
 """In the order in which they are offered."""
 
-DEFAULT_SAMPLES = ("chelsea", "motorcycle", "tissue")
-"""What the first page shows: two things ImageNet is full of, and one it has never seen."""
+DEFAULT_SAMPLES = ("chelsea", "motorcycle", "coffee")
+"""What the first page shows: three things that ImageNet is full of, each lit up as one by the built-in backbones."""
+
+
+def sample_folder() -> Path:
+    """Where scikit-image keeps its photographs.
+
+    Raises
+    ------
+    ImageError
+        When scikit-image is not installed.
+    """
+    # find_spec locates a top-level package without importing it.
+    found = importlib.util.find_spec("skimage")
+    if found is None or found.origin is None:
+        raise ImageError("Expected scikit-image, whose photographs are the samples, got no installation of it.")
+    return Path(found.origin).parent / "data"
 
 
 def load_sample(name: str) -> Photo:
@@ -74,18 +92,10 @@ def load_sample(name: str) -> Photo:
         known = ", ".join(sample.name for sample in SAMPLES)
         raise ImageError(f"Expected one of the samples {known}, got {name!r}.")
     try:
-        data = (_data_folder() / sample.file).read_bytes()
+        data = (sample_folder() / sample.file).read_bytes()
     except OSError as error:
         raise ImageError(
             f"{sample.file}: expected it in scikit-image's data folder, got an installation without it; "
             "install scikit-image again from its wheel."
         ) from error
     return read_photo(data, sample.file)
-
-
-def _data_folder() -> Path:
-    # find_spec locates a top-level package without importing it.
-    found = importlib.util.find_spec("skimage")
-    if found is None or found.origin is None:
-        raise FileNotFoundError("scikit-image is not installed")
-    return Path(found.origin).parent / "data"

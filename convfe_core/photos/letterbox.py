@@ -121,7 +121,7 @@ def reduce_photo(photo: Photo, longest_side: float) -> Photo:
     size = (_scaled(photo.width, scale), _scaled(photo.height, scale))
     pixels = np.array(Image.fromarray(photo.pixels).resize(size, Image.Resampling.BOX, reducing_gap=2.0))
     pixels.flags.writeable = False
-    return replace(photo, pixels=pixels)
+    return replace(photo, pixels=pixels, reduced_from=photo.file_size)
 
 
 def thumbnail_data_uri(photo: Photo, longest: int = 480) -> str:

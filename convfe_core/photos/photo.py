@@ -59,12 +59,14 @@ class Photo:
     pixels : (H, W, 3) uint8, read-only
     digest : SHA-256 of the file's bytes, hex; two photographs of one name differ in it
     note : what of the file is not shown, such as further pages; nothing for most
+    reduced_from : (height, width) in the file, if the photograph was reduced since
     """
 
     name: str
     pixels: PixelArray
     digest: str
     note: str = ""
+    reduced_from: tuple[int, int] | None = None
 
     @property
     def height(self) -> int:
@@ -75,6 +77,11 @@ class Photo:
     def width(self) -> int:
         """Columns of pixels."""
         return int(self.pixels.shape[1])
+
+    @property
+    def file_size(self) -> tuple[int, int]:
+        """(height, width) of the upright photograph in its file."""
+        return self.reduced_from or (self.height, self.width)
 
 
 def read_photo(data: bytes, name: str, limits: ImageLimits = DEFAULT_LIMITS) -> Photo:

@@ -77,7 +77,8 @@ class Matches:
     @property
     def curve(self) -> Values:
         """(101,) precision at each of `RECALLS`, at an overlap of .5."""
-        return self.precisions(self._once, 0)[0]
+        curve: Values = self.precisions(self._once, 0)[0]
+        return curve
 
     def precisions(self, times: NDArray[np.int64], overlap: int) -> Values:
         """Precision at `RECALLS` where images count several times.
@@ -127,7 +128,8 @@ def match_detections(images: Sequence[ImageBoxes], found: Sequence[Detections]) 
     from pycocotools.cocoeval import COCOeval
 
     def described(boxes: Sequence[BoxArray], scores: Sequence[Values]) -> Any:
-        coco, records = COCO(), []
+        coco = COCO()
+        records: list[dict[str, Any]] = []
         for k, (some, sure) in enumerate(zip(boxes, scores, strict=True)):
             for box, area, score in zip(some.tolist(), box_areas(some).tolist(), sure.tolist(), strict=True):
                 shape = [box[0], box[1], box[2] - box[0], box[3] - box[1]]

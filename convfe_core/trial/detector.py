@@ -269,7 +269,10 @@ def _training_step(head: Any, optimizer: Any, shape: tuple[int, int, int]) -> Ca
         return value
 
     sizes = [(rows, columns, channels), (rows, columns, 1), (rows, columns), (rows, columns), (rows, columns, 4)]
-    return tf.function(step, [tf.TensorSpec((None, *size), tf.float32) for size in sizes], autograph=False)
+    traced: Callable[..., Any] = tf.function(
+        step, [tf.TensorSpec((None, *size), tf.float32) for size in sizes], autograph=False
+    )
+    return traced
 
 
 def _box_loss(said: Any, distances: Any) -> Any:
@@ -297,4 +300,7 @@ def _reading(head: Any, shape: tuple[int, int, int]) -> Callable[..., Any]:
         return tf.sigmoid(said[..., 0]), said[..., 1:]
 
     sizes = (rows, columns, channels), (rows, columns, 1)
-    return tf.function(read, [tf.TensorSpec((None, *size), tf.float32) for size in sizes], autograph=False)
+    traced: Callable[..., Any] = tf.function(
+        read, [tf.TensorSpec((None, *size), tf.float32) for size in sizes], autograph=False
+    )
+    return traced

@@ -160,4 +160,5 @@ def _centreness(distances: NDArray[np.float64]) -> NDArray[np.float64]:
     """Equation 3 of FCOS: 1 at a box's centre, less towards its sides; (..., 4) -> (...)."""
     pairs = distances[..., :2], distances[..., 2:]
     with np.errstate(invalid="ignore"):
-        return np.sqrt(np.prod(np.minimum(*pairs) / np.maximum(*pairs), axis=-1))
+        centreness: NDArray[np.float64] = np.sqrt(np.prod(np.minimum(*pairs) / np.maximum(*pairs), axis=-1))
+    return centreness

@@ -20,12 +20,14 @@ from convfe_core.catalog.pixel_scaling import (
 )
 from convfe_core.graph.batch_norm_statistics import is_initial, norm_divergence, stored_statistics
 from convfe_core.graph.walk import operation_of, tensors_in_order
-from convfe_core.photos.gallery import DEFAULT_SAMPLES, load_sample
+from convfe_core.photos.gallery import load_sample
 from convfe_core.photos.letterbox import place_on_canvas, plan_frame
 from convfe_core.photos.photo import Photo
 
 _SCALING_LAYERS = ("Rescaling", "Normalization", "TrueDivide", "Divide", "Multiply", "Subtract", "Add")
 _AMPLE_SIDE = 224
+_SAMPLES = ("chelsea", "motorcycle", "tissue")
+"""Photographs that scalings are tried on, of different brightness."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +126,7 @@ def norm_misfits(model: Any, pictures: Iterable[NDArray[Any]] | None = None) -> 
 
 def _samples(model: Any) -> Iterator[NDArray[np.float32]]:
     height, width = (side or _AMPLE_SIDE for side in model.inputs[0].shape[1:3])
-    return (_canvas(load_sample(name), height, width) for name in DEFAULT_SAMPLES)
+    return (_canvas(load_sample(name), height, width) for name in _SAMPLES)
 
 
 def _canvas(photo: Photo, height: int, width: int) -> NDArray[np.float32]:

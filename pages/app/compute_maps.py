@@ -76,6 +76,11 @@ class Work:
             yield photo, found
         self.slot.empty()
 
+    def there(self, photo: Photo) -> list[FeatureMaps]:
+        """The max and mean maps of a photograph that need not be computed any more."""
+        found = (self._kept(photo, spec) or self.store.get(self._key(photo, spec)) for spec in self.specs)
+        return [maps for maps in found if maps is not None]
+
     @property
     def _needs_colours(self) -> bool:
         return "pca" in self.pictures

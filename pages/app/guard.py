@@ -16,7 +16,7 @@ from convfe_core.datasets.boxes import Dataset
 from convfe_core.machine.memory import give_back
 from convfe_core.photos.photo import Photo
 from convfe_core.serving.fault_log import configure_log, record_fault
-from pages.app.session import DATASETS, DECODED, whole_session
+from pages.app.session import CARRIED, DATASETS, DECODED, MARKS, whole_session
 from pages.app.words import show_error
 
 P = ParamSpec("P")
@@ -85,6 +85,8 @@ def _names_of_files(state: Mapping[str, Any]) -> Iterator[str]:
     for photo in state.get(DECODED.name, {}).values():
         if isinstance(photo, Photo):
             yield from (photo.name, file_stem(photo.name))
-    for dataset in state.get(DATASETS.name, {}).values():
+    for dataset in (*state.get(DATASETS.name, {}).values(), state.get(CARRIED.name)):
         if isinstance(dataset, Dataset):
             yield from dataset.source.names
+    for marks in state.get(MARKS.name, {}).values():
+        yield from (marks.image, file_stem(marks.image))

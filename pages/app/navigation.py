@@ -10,6 +10,9 @@ import streamlit as st
 from pages.app.session import ENTERED
 
 ICON = Path(__file__).parents[1] / "icon.svg"
+STYLE = Path(__file__).parent / "style.css"
+SIDEBAR_WIDTH = 320
+"""Pixels, so that a question stands beside its answer."""
 
 
 def configure_page(*, presenting: bool = False) -> None:
@@ -18,8 +21,9 @@ def configure_page(*, presenting: bool = False) -> None:
         page_title="CONV-FE",
         page_icon=ICON,
         layout="wide",
-        initial_sidebar_state="collapsed" if presenting else "auto",
+        initial_sidebar_state="collapsed" if presenting else SIDEBAR_WIDTH,
     )
+    st.html(STYLE)
 
 
 _PAGES = (

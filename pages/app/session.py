@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import streamlit as st
 
-from convfe_core.base.arrays import BoxArray
 from convfe_core.photos.letterbox import thumbnail_data_uri
 from convfe_core.photos.photo import Photo
 from convfe_core.serving.map_cache import MapStore
 from pages.app.visitor import allowance
 
 if TYPE_CHECKING:
-    from convfe_core.datasets.boxes import Dataset
+    from convfe_core.datasets.boxes import Dataset, ImageBoxes
     from convfe_core.inspection.doctor import Finding
     from convfe_core.inspection.health_report import HealthReport
     from convfe_core.maps.extraction import Projected
+    from convfe_core.marks.first_look import FirstLook
     from convfe_core.ranking.results import RankResult
     from convfe_core.ranking.run import RankRun
     from pages.sidebar.model_shelf import ModelShelf
@@ -94,20 +94,39 @@ RANKED_AS: Kept[object] = Kept("ranked_as", "rank", _nothing)
 """Data set, backbones and options of that ranking."""
 OPENED: Kept[list[Photo]] = Kept("opened", "views.opened", list)
 """Photographs that another page sent to Compare."""
-BOXES: Kept[dict[str, BoxArray]] = Kept("boxes", "views.opened", dict)
-"""Their boxes, by digest."""
+BOXES: Kept[dict[str, ImageBoxes]] = Kept("boxes", "views.opened", dict)
+"""Their boxes in the data set that they are from, by digest."""
+MARKS: Kept[dict[str, ImageBoxes]] = Kept("marks", "marks.kept_marks", dict)
+"""Boxes that were drawn, corrected or loaded on Compare, by digest; these take the place of those in a data set."""
+MARKS_SAID: Kept[tuple[str, ...]] = Kept("marks_said", "marks.kept_marks", tuple)
+"""What there is to say of the boxes that came last, such as that one was cut."""
+LOADED_MARKS: Kept[set[str]] = Kept("loaded_marks", "marks.panel", set)
+"""Files of boxes that were read, by the id of their upload."""
+LAST_LOOK: Kept[tuple[object, FirstLook] | None] = Kept("last_look", "marks.mark_scores", _nothing)
+"""What marks said of maps when these were scored last, and of which."""
+CARRIED: Kept[Dataset | None] = Kept("carried", "sidebar.choose_dataset", _nothing)
+"""What Rank was handed instead of files: photographs that were marked on Compare, or the samples."""
 LAYER_FEATURES: Kept[tuple[object, Projected] | None] = Kept("layer_features", "views.depth_view", _nothing)
 """The whole feature map that Depth read last, and of what it is."""
 HEALTH_REPORTS: Kept[dict[object, HealthReport]] = Kept("health_reports", "views.health_view", dict)
 """The last health reports, by network, size and photographs."""
 FINDINGS: Kept[list[Finding]] = Kept("findings", "system", list)
 """What System found on this machine when it was last asked."""
+WINDOW_WIDTH: Kept[int] = Kept("window_width", "charts.window_width", lambda: USUAL_WIDTH)
+"""Pixels across that pages have for their contents."""
 TURNED_BELOW: Kept[bool] = Kept("page_turned_below", "views.grid", bool)
 """The page of rows was turned below them."""
 
+USUAL_WIDTH = 952
+"""That of a laptop's window of 1366 pixels beside the sidebar."""
+
 WIDGETS = {
+    "marking": "Compare: whether boxes can be drawn",
+    "marks_file": "Compare: boxes that the visitor brings for the photographs there",
     "present": "Compare: one image at a time, for meetings",
     "slide": "Compare, presenting: number of the photograph",
+    "window": "how wide the page is",
+    "chart-": "Compare: the boxes that were changed last on a row",
     "page": "number of the page of rows",
     "page_below": "the same below the rows",
     "uploads": "the visitor's photographs",

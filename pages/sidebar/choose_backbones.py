@@ -11,7 +11,7 @@ from convfe_core.maps.input_size import Size, parse_size
 from convfe_core.model_files.weight_cache import weights_state
 from pages.app.session import BACKBONE_LABELS, widget_value
 from pages.app.visitor import allowance
-from pages.app.words import plain, show_error
+from pages.app.words import show_error
 from pages.sidebar.choose_named import choose_named
 from pages.sidebar.own_models import choose_own_models
 
@@ -60,13 +60,23 @@ def backbone_labels() -> dict[str, str]:
         costs = {spec.text: cost(find_architecture(spec.name), spec) for spec in specs}
         order = ("built in", "ready")
         ranked = sorted(costs, key=lambda text: order.index(costs[text]) if costs[text] in order else len(order))
-        labels |= {text: f"{text} · {costs[text]}" for text in ranked}
+        labels |= {text: _label(text, costs[text]) for text in ranked}
     return labels
+
+
+def _label(text: str, cost_in_words: str) -> str:
+    """A choice in one line of the sidebar: that random weights cost nothing is said by their name."""
+    return text if cost_in_words == "no download" else f"{text} · {cost_in_words.removesuffix(' download')}"
 
 
 def choose_backbones() -> list[Spec]:
     """Ask for backbones; the choice stands in the page's address."""
-    st.subheader("Backbones", anchor=False)
+    st.subheader(
+        "Backbones",
+        anchor=False,
+        help="NAME, NAME:imagenet, NAME:untrained or LABEL=model.keras. The built-in ones are small, for trying out; "
+        "untrained ones have random weights, as a control. MB are still to be downloaded.",
+    )
     labels = backbone_labels()
     named = _from_address()
     typed = widget_value("backbones", named)
@@ -81,7 +91,6 @@ def choose_backbones() -> list[Spec]:
         persist_state="session",
         label_visibility="collapsed",
         placeholder="Search a backbone",
-        help="NAME, NAME:imagenet, NAME:untrained or LABEL=model.keras. The built-in ones are small, for trying out.",
     )
     specs: list[Spec] = []
     own: list[Spec] = []
@@ -91,12 +100,11 @@ def choose_backbones() -> list[Spec]:
             if spec.own:
                 own.append(spec)
                 continue
-            architecture = find_architecture(spec.name)
+            find_architecture(spec.name)
         except ConvfeError as error:
             show_error(error, icon=":material/search_off:")
             continue
         specs.append(spec)
-        st.caption(f"**{plain(spec.label)}**: {cost(architecture, spec)}{_remark(architecture, spec)}")
     if set(chosen) == set(DEFAULT_BACKBONES):
         st.query_params.pop("backbones", None)
     else:
@@ -110,14 +118,6 @@ def _permitted(spec: Spec) -> Spec:
     if spec.path is not None and not allowance().this_machine:
         raise SpecError(f"Expected a backbone by its name; files of the server cannot be named. Received: {spec.name}.")
     return spec
-
-
-def _remark(architecture: Architecture, spec: Spec) -> str:
-    if spec.weights == "builtin":
-        return ", small, for trying out"
-    if spec.weights == "untrained":
-        return ", random weights: a control"
-    return f", {architecture.parameters / 1e6:.1f} M parameters"
 
 
 def _from_address() -> list[str]:

@@ -13,7 +13,8 @@ from convfe_core.base.file_sets import DatasetLimits, FileSet, UploadedFiles, Zi
 from convfe_core.base.wording import counted, display_name
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.read_dataset import open_boxes, read_dataset
-from pages.app.session import DATASETS, widget_is_new
+from convfe_core.datasets.samples import read_samples
+from pages.app.session import CARRIED, DATASETS, widget_is_new
 from pages.app.visitor import allowance
 from pages.app.words import plain, show_error, told
 from pages.sidebar.choose_images import READING
@@ -23,11 +24,20 @@ from pages.sidebar.uploads import earlier_uploads
 def choose_dataset() -> Dataset | None:
     """Ask for images with boxes; None until there are some."""
     st.subheader("Images with boxes", anchor=False)
+    carried = CARRIED.get()
+    if carried is not None:
+        st.button(
+            f"Close {plain(carried.name)} ({len(carried.images)})",
+            key="close-carried",
+            icon=":material/close:",
+            on_click=put_aside,
+        )
     emptied = widget_is_new("dataset_uploads")
     uploads = st.file_uploader(
         "Images and their annotations, or one zip",
         accept_multiple_files=True,
         key="dataset_uploads",
+        on_change=put_aside,
         help="Pascal VOC XML, YOLO text or COCO JSON beside the images, or one zip of such a folder. "
         "Everything stays in memory and is dropped when you leave.",
     )
@@ -37,7 +47,11 @@ def choose_dataset() -> Dataset | None:
     limit = None
     if allowance().this_machine:
         folder = st.text_input(
-            "Folder on this machine", key="dataset_folder", placeholder="data/validation", persist_state="session"
+            "Folder on this machine",
+            key="dataset_folder",
+            placeholder="data/validation",
+            persist_state="session",
+            on_change=put_aside,
         ).strip()
         with st.expander("Boxes elsewhere, fewer images"):
             boxes = st.text_input(
@@ -50,6 +64,8 @@ def choose_dataset() -> Dataset | None:
             limit = st.number_input(
                 "Use at most, images", 1, None, None, key="dataset_limit", placeholder="all", persist_state="session"
             )
+    if carried is not None:
+        return carried
     if not shown and not earlier and not folder:
         return None
     uploaded = ("uploads", *(shown or earlier))
@@ -65,6 +81,28 @@ def choose_dataset() -> Dataset | None:
         return found
     show_error(found, icon=":material/broken_image:")
     return None
+
+
+def put_aside() -> None:
+    """Let go of what was carried here; files that are chosen afterwards take its place."""
+    CARRIED.set(None)
+
+
+def offer_samples() -> None:
+    """Offer the data set that comes along, to those who have none at hand."""
+    if st.button(
+        "Try it with sample photographs",
+        key="dataset_samples",
+        type="primary",
+        icon=":material/photo_library:",
+        help="Photographs that come with scikit-image, and boxes that we drew around their objects by hand.",
+    ):
+        try:
+            CARRIED.set(read_samples())
+        except ConvfeError as error:
+            show_error(error)
+        else:
+            st.rerun()
 
 
 def _read(uploads: Sequence[UploadedFile], folder: str, boxes: str, limit: int | None) -> Dataset | str:

@@ -39,14 +39,18 @@ def choose_images() -> list[Photo]:
     """Ask for photographs; say in one line each what could not be read."""
     names = [sample.name for sample in SAMPLES]
     allowed = allowance()
-    st.subheader("Images", anchor=False)
+    st.subheader(
+        "Images",
+        anchor=False,
+        help=f"{SEVERAL_FORMATS}, whatever their names. They stay in memory and are dropped when you leave.",
+    )
     emptied = widget_is_new("uploads")
     uploads = st.file_uploader(
         "Your images",
         accept_multiple_files=True,
         key="uploads",
         max_upload_size=allowed.images.max_bytes // 1_000_000,
-        help=f"{SEVERAL_FORMATS}, whatever their names. They stay in memory and are dropped when you leave.",
+        label_visibility="collapsed",
     )
     reader, waiting = _Reader(allowed), st.empty()
     for file_id in earlier_uploads("uploads", [upload.file_id for upload in uploads], emptied=emptied):

@@ -17,11 +17,10 @@ SCOPE_WORDS = {
     "backbone": "This backbone",
     "all": "Everything",
 }
-PICTURE_WORDS = {"pca": "PCA colours"}
 PICTURES_HELP = (
     "Max: does any channel fire here? Mean: how many do? "
-    "PCA colours: which places look alike to the backbone, on all images shown? They are the three directions in which "
-    "its features vary most. Colours are not classes, and those of two backbones cannot be compared."
+    "Pca, the PCA colours: which places look alike to the backbone, on all images shown? They are the three directions "
+    "in which its features vary most. Colours are not classes, and those of two backbones cannot be compared."
 )
 
 
@@ -42,7 +41,6 @@ def choose_look(presenting: bool = False, *, scopes: bool = True) -> Look:
     reductions = st.pills(
         "Maps",
         list(PICTURES),
-        format_func=lambda name: PICTURE_WORDS.get(name, name),
         selection_mode="multi",
         default=list(REDUCTIONS),
         key="maps",
@@ -66,7 +64,13 @@ def choose_look(presenting: bool = False, *, scopes: bool = True) -> Look:
         "colours",
         "The first ones are perceptually uniform: equal steps in value look equal, also without colour vision.",
     )
-    smoothed = st.toggle("Smooth between cells", key="smooth", bind="query-params")
+    smoothed = st.toggle(
+        "Smooth between cells",
+        value=True,
+        key="smooth",
+        bind="query-params",
+        help="Off: every cell as it is, which is what the numbers are of.",
+    )
     overlay = st.slider(
         "Opacity over the photograph",
         0.2,

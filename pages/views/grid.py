@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
 import streamlit as st
 
@@ -13,6 +15,7 @@ from convfe_core.catalog.specs import Spec
 from convfe_core.drawing.colour_scales import ScaleKey, scale_limits
 from convfe_core.drawing.map_figure import Look, row_figure
 from convfe_core.drawing.row_picture import row_png
+from convfe_core.drawing.window_fit import share_width
 from convfe_core.maps.feature_maps import FeatureMaps, Limits
 from convfe_core.maps.map_diagnostics import map_warning
 from convfe_core.maps.npz import maps_npz
@@ -21,9 +24,10 @@ from pages.app.compute_maps import Work, load_network
 from pages.app.guard import guarded_download
 from pages.app.session import TURNED_BELOW, set_widget, thumbnail, widget_value
 from pages.app.words import plain, show_error
-from pages.views.opened import boxes_of
+from pages.charts.show_row import OnBoxes, show_row
+from pages.marks.kept_marks import drawn_boxes, labels_in_use
+from pages.marks.mark_scores import score_row
 from pages.views.present import arranged
-from pages.views.show_figure import show_figure
 
 ROWS_PER_PAGE = 8
 PAGER, PAGER_BELOW = "page", "page_below"
@@ -72,15 +76,17 @@ def _turn_page() -> None:
     TURNED_BELOW.set(True)
 
 
-def draw_rows(work: Work, look: Look, *, presenting: bool = False) -> None:
+def draw_rows(work: Work, look: Look, room: int | None, on_boxes: OnBoxes | None = None) -> None:
     """Draw each row as soon as its maps and its scales are known, and offer all maps as a file.
 
     Rows are named by their places: with names of the photographs the browser would draw each page of rows twice.
 
     Parameters
     ----------
-    presenting : a row fills the window
+    room : pixels across; None where a row fills the window, for meetings
+    on_boxes : told when the visitor has drawn or changed boxes; None where these are only shown
     """
+    draw = partial(_draw_row, look=look, room=room, on_boxes=on_boxes)
     st.html(f"<style>{LAID_OUT_IN_SIGHT}</style>")
     slots = [st.container(key=f"row-{place}") for place in range(len(work.photos))]
     drawn: list[tuple[Photo, list[FeatureMaps]]] = []
@@ -88,14 +94,14 @@ def draw_rows(work: Work, look: Look, *, presenting: bool = False) -> None:
         drawn.append((photo, found))
         if look.scope in ROW_SCOPES:
             with slots[place]:
-                _draw_row(place, photo, found, scale_limits(found, look.scope), look, presenting)
+                draw(place, photo, found, scale_limits(found, look.scope))
     every = [maps for _, found in drawn for maps in found]
     if look.scope not in ROW_SCOPES:
         limits = scale_limits(every, look.scope)
         for place, (photo, found) in enumerate(drawn):
             with slots[place]:
-                _draw_row(place, photo, found, limits, look, presenting)
-    if every and not presenting:
+                draw(place, photo, found, limits)
+    if every and room is not None:
         st.download_button(
             "All maps shown, as .npz",
             guarded_download(lambda: maps_npz(every)),
@@ -137,19 +143,27 @@ def _draw_row(
     found: Sequence[FeatureMaps],
     limits: Mapping[ScaleKey, Limits],
     look: Look,
-    presenting: bool,
+    room: int | None,
+    on_boxes: OnBoxes | None,
 ) -> None:
     if not found:
         return
-    look = arranged(look, photo, len(found)) if presenting else look
-    boxes = boxes_of(photo).tolist()
-    figure = row_figure(photo, thumbnail(photo), found, limits, look, boxes)
+    look = arranged(look, photo, len(found)) if room is None else _fitted(look, len(found), room)
+    boxes, scores = drawn_boxes(photo), score_row(photo, found, look)
+    figure = row_figure(photo, thumbnail(photo), found, limits, look)
     labels = ", ".join(maps.label for maps in found)
-    show_figure(
+    show_row(
         figure,
         key=f"chart-{place}",
         alt=f"{photo.name} and its {in_words(look.reductions)} maps under {labels}",
-        presenting=presenting,
+        photo=photo,
+        boxes=boxes,
+        marking=on_boxes is not None,
+        labels=labels_in_use(),
+        outlined=scores.outlined,
+        notes=scores.notes,
+        on_boxes=on_boxes,
+        presenting=room is None,
     )
     for warning in _warnings(found, look):
         st.caption(f":material/warning: {warning}")
@@ -164,7 +178,7 @@ def _draw_row(
                     reductions=look.reductions,
                     colour_map=look.colour_map,
                     limits=limits,
-                    boxes=boxes,
+                    boxes=[(box["x0"], box["y0"], box["x1"], box["y1"]) for box in boxes],
                 )
             ),
             f"{photo.name}.png",
@@ -175,6 +189,12 @@ def _draw_row(
             on_click="ignore",
             help="This row as a picture.",
         )
+
+
+def _fitted(look: Look, backbones: int, room: int) -> Look:
+    """A look whose panels share a width; the chosen size of panels is what they have where there is room."""
+    across, width = share_width(backbones, len(look.reductions), look.panel_width, room)
+    return replace(look, across=across, panel_width=width)
 
 
 def _warnings(found: Sequence[FeatureMaps], look: Look) -> list[str]:
@@ -189,9 +209,9 @@ def _warnings(found: Sequence[FeatureMaps], look: Look) -> list[str]:
 
 
 def _facts(photo: Photo, found: Sequence[FeatureMaps]) -> str:
-    """One quiet line: how large the photograph is, and how large the networks received it."""
+    """One quiet line: which photograph it is and how large, and how large the networks received it."""
     sizes = dict.fromkeys(f"{maps.frame.content_width} × {maps.frame.content_height}" for maps in found)
-    return f"{photo.width} × {photo.height} pixels, received at {in_words(list(sizes))}"
+    return f"{plain(photo.name)}: {photo.width} × {photo.height} pixels, received at {in_words(list(sizes))}"
 
 
 def _details(found: Sequence[FeatureMaps]) -> str:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import streamlit as st
 
-from convfe_core.base.arrays import BoxArray
+from convfe_core.datasets.boxes import ImageBoxes
 from convfe_core.photos.photo import Photo
 from pages.app.session import BOXES, OPENED
 
 
-def open_in_compare(images: Sequence[tuple[Photo, BoxArray]]) -> None:
+def open_in_compare(images: Sequence[tuple[Photo, ImageBoxes]]) -> None:
     """Show these photographs, with their boxes, on the Compare page."""
     OPENED.set([photo for photo, _ in images])
     BOXES.set({photo.digest: boxes for photo, boxes in images})
@@ -27,8 +26,3 @@ def opened_images() -> list[Photo]:
         BOXES.set({})
         st.rerun()
     return opened
-
-
-def boxes_of(photo: Photo) -> BoxArray:
-    """(N, 4) boxes of a photograph in image pixels; N is 0 where none are known."""
-    return BOXES.get().get(photo.digest, np.zeros((0, 4)))

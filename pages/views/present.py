@@ -13,10 +13,6 @@ from convfe_core.photos.photo import Photo
 
 SMALL_SCREEN = 1206, 560
 """Pixels across and down that a projector of 1366 x 768 leaves for a figure; larger windows enlarge words too."""
-AROUND = 208
-"""Pixels of a window's height that stand above the figure, and below it for its facts."""
-LEAST_SCALE = 0.6
-"""Of a figure in a small window, where it rather scrolls than becomes illegible."""
 
 
 def present_one(photos: Sequence[Photo]) -> list[Photo]:
@@ -32,18 +28,3 @@ def arranged(look: Look, photo: Photo, backbones: int) -> Look:
     """A look whose lines of maps fill a screen."""
     across, width = arrange(backbones, len(look.reductions), photo.height / photo.width, SMALL_SCREEN)
     return replace(look, across=across, panel_width=width)
-
-
-def window_style(key: str, width: int, height: int) -> str:
-    """Style a figure and its two containers so that the browser enlarges it to the window, whose size we never learn.
-
-    CSS divides two lengths by the tangent of their angle, because few browsers divide lengths themselves. Plotly's own
-    element is enlarged: Streamlit measures those around it, and would enlarge the figure again.
-    """
-    return (
-        f".st-key-scroll-{key} {{container-type: inline-size}} "
-        f".st-key-wide-{key} {{--scale: max({LEAST_SCALE}, min(tan(atan2(100cqi, {width}px)), "
-        f"tan(atan2(100vh - {AROUND}px, {height}px)))); margin-bottom: calc((var(--scale) - 1) * {height}px)}} "
-        f".st-key-wide-{key} :is(.st-key-{key}, [data-testid=stPlotlyChart]) {{overflow: visible}} "
-        f".st-key-wide-{key} .js-plotly-plot {{transform: scale(var(--scale)); transform-origin: 0 0}}"
-    )

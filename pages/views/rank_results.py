@@ -10,10 +10,10 @@ from typing import Any
 import streamlit as st
 
 from convfe_core.backbones.precision import explain_precision
-from convfe_core.base.arrays import BoxArray
 from convfe_core.base.errors import ConvfeError
 from convfe_core.base.wording import counted
-from convfe_core.datasets.boxes import Dataset
+from convfe_core.datasets.boxes import Dataset, ImageBoxes
+from convfe_core.marks.marked_photos import PhotoFiles
 from convfe_core.photos.letterbox import reduce_photo
 from convfe_core.photos.photo import Photo, read_photo
 from convfe_core.ranking.html_report import best_and_worst, html_report
@@ -288,17 +288,18 @@ def _open(result: RankResult, places: list[int]) -> None:
     open_in_compare(opened)
 
 
-def photo_with_boxes(dataset: Dataset, place: int) -> tuple[Photo, BoxArray]:
-    """Read an image of a data set as small as this visitor may keep it, and its boxes on it.
+def photo_with_boxes(dataset: Dataset, place: int) -> tuple[Photo, ImageBoxes]:
+    """Read an image of a data set as small as this visitor may keep it, and its boxes.
 
     Raises
     ------
     ConvfeError : it cannot be read
     """
     image, allowed = dataset.images[place], allowance()
+    if isinstance(dataset.source, PhotoFiles):  # it comes from Compare, which has it
+        return dataset.source.photo(image.image), image
     photo = read_photo(dataset.source.read(image.image, allowed.images.max_bytes), image.image, allowed.images)
-    kept = reduce_photo(photo, allowed.longest_side)
-    return kept, image.boxes * (kept.width / photo.width)
+    return reduce_photo(photo, allowed.longest_side), image
 
 
 def _diagnostics(result: RankResult) -> None:

@@ -1,27 +1,24 @@
-"""A figure of plain data on a page, at its own size or as large as the window."""
+"""A figure of plain data on a page, at its own size."""
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
-import numpy as np
 import streamlit as st
 from plotly.basedatatypes import BaseFigure
 
-from pages.views.present import window_style
+from pages.charts.packing import packed
 
 CHART_CONFIG = {"displaylogo": False, "modeBarButtons": [["zoom2d", "pan2d", "resetScale2d"]]}
 """Few buttons: they lie over the names of backbones, and a picture of the row can be had below it."""
 
 
-def show_figure(figure: dict[str, Any], key: str, alt: str, *, presenting: bool = False) -> None:
-    """Show a row of panels at its own size, scrolling sideways where the window is narrower, or as large as that."""
-    width, height = figure["layout"]["width"], figure["layout"]["height"]
-    fitted = window_style(key, width, height) if presenting else ""
+def show_figure(figure: dict[str, Any], key: str, alt: str) -> None:
+    """Show a row of panels at its own size, scrolling sideways where the window is narrower."""
+    width = figure["layout"]["width"]
     st.html(
         f"<style>.st-key-scroll-{key} {{overflow-x: auto}} .st-key-wide-{key} {{min-width: {width}px}} "
-        f".st-key-wide-{key} .cursor-pointer {{cursor: default}} {fitted}</style>"
+        f".st-key-wide-{key} .cursor-pointer {{cursor: default}}</style>"
     )
     with st.container(key=f"scroll-{key}"), st.container(key=f"wide-{key}", width=width):
         st.plotly_chart(_Ready(figure), key=key, config=CHART_CONFIG, theme=None, alt=alt)
@@ -39,13 +36,4 @@ class _Ready(BaseFigure):  # type: ignore[misc]  # Plotly has no types
         self._figure = figure
 
     def to_dict(self) -> dict[str, Any]:
-        traces = [{name: _packed(value) for name, value in trace.items()} for trace in self._figure["data"]]
-        return {**self._figure, "data": traces}
-
-
-def _packed(value: Any) -> Any:
-    """Write arrays of numbers as Plotly's own figures do, in base64: half as much for the browser to read."""
-    if not isinstance(value, np.ndarray):
-        return value
-    kind, shape = f"{value.dtype.kind}{value.dtype.itemsize}", ", ".join(map(str, value.shape))
-    return {"dtype": kind, "bdata": base64.b64encode(value.tobytes()).decode("ascii"), "shape": shape}
+        return packed(self._figure)

@@ -76,9 +76,9 @@ def test_hovering_a_cell_shows_the_value_that_the_core_computed(page: Page, serv
         panel["x"] + panel["width"] * (column + 0.5) / maps.max.shape[1],
         panel["y"] + panel["height"] * (row + 0.5) / maps.max.shape[0],
     )
-    hover = page.locator(f"{CHART} .hoverlayer .hovertext").first
-    expect(hover).to_contain_text(f"cell row {row}, column {column}")
-    value = re.search(r"max(-?[\d.]+), percentile", (hover.text_content() or "").replace("\u2212", "-"))
+    told = page.locator(".convfe-readout").first
+    expect(told).to_contain_text(f"cell row {row}, column {column}")
+    value = re.search(r"max: (-?[\d.]+), percentile", told.text_content() or "")
     assert value is not None
     assert float(value.group(1)) == pytest.approx(float(maps.max[row, column]), rel=1e-3, abs=1e-3)
 
@@ -176,11 +176,39 @@ def test_words_on_the_figures_are_legible_in_light_and_dark(page: Page, server: 
     assert (light + 0.05) / (dark + 0.05) >= 4.5
 
 
+UNTRAINED = [f"{name}:untrained" for name in ("TinyResNet", "TinyMobileNet", "MobileNet-0.25", "MobileNetV2-0.35")]
+
+
 @pytest.mark.slow
-def test_a_narrow_window_scrolls_the_row_and_not_the_page(page: Page, server: str) -> None:
-    page.set_viewport_size({"width": 420, "height": 800})
-    open_app(page, server)
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
+@pytest.mark.parametrize(("width", "backbones", "lines"), [(420, 2, 2), (1366, 3, 1), (1500, 4, 1), (1920, 6, 1)])
+def test_all_maps_of_a_photograph_fit_the_window(
+    page: Page, server: str, width: int, backbones: int, lines: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": 1000})
+    chosen = ["TinyResNet", "TinyMobileNet", *UNTRAINED][:backbones]
+    open_app(page, f"{server}/?samples={DEFAULT_SAMPLES[0]}&backbones={','.join(chosen)}", rows=1)
+    sideways = """[...document.querySelectorAll('html, [data-testid=stMain], .convfe-row')]
+        .every(part => part.scrollWidth <= part.clientWidth + 1)"""
+    page.wait_for_function(sideways)
+    maps = page.locator(f"{CHART} .heatmaplayer image")
+    expect(maps).to_have_count(2 * backbones)
+    frames = [box for box in (one.bounding_box() for one in maps.all()) if box is not None]
+    assert len({round(box["y"] / 40) for box in frames}) == lines
+    assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in frames)
+    assert page.locator(".convfe-figure").evaluate("figure => figure.style.transform") == "scale(1)"
+    shown = "".join(page.locator(f"{CHART} .textpoint text").all_text_contents())
+    assert all(name in shown for name in chosen)
+
+
+@pytest.mark.slow
+def test_the_sidebar_asks_within_one_window_height_and_cuts_no_name(page: Page, server: str) -> None:
+    page.set_viewport_size({"width": 1366, "height": 1000})
+    open_app(page, f"{server}/?backbones=TinyResNet,MobileNetV2-0.35:untrained,TinyMobileNet:untrained")
+    assert page.get_by_test_id("stSidebarContent").evaluate("side => side.scrollHeight <= side.clientHeight")
+    names = page.get_by_test_id("stMultiSelectTagsContainer").locator("[data-tag] > span")
+    assert names.all_text_contents()[1:] == ["MobileNetV2-0.35:untrained", "TinyMobileNet:untrained"]
+    for name in names.all():
+        assert name.evaluate("words => words.scrollWidth <= words.clientWidth && words.offsetHeight < 30")
 
 
 @pytest.mark.slow
@@ -239,4 +267,4 @@ def test_a_presented_row_fills_the_window_and_still_answers_the_mouse(
         panel["x"] + panel["width"] * (column + 0.5) / maps.max.shape[1],
         panel["y"] + panel["height"] * (row + 0.5) / maps.max.shape[0],
     )
-    expect(page.locator(f"{CHART} .hovertext")).to_contain_text(f"cell row {row}, column {column}")
+    expect(page.locator(".convfe-readout")).to_contain_text(f"cell row {row}, column {column}")

@@ -20,7 +20,7 @@ from convfe_core.model_files import weight_cache as weights
 from convfe_core.photos.photo import open_photo, read_photo
 from convfe_core.serving.visitors import VISITOR
 from tests.conftest import ROOT, posix
-from tests.support.apps import new_app, open_page
+from tests.support.apps import charts, new_app, open_page
 from tests.support.bad_input import CASES, ODD_NAMES, Case
 from tests.support.builders import noise, png
 from tests.support.datasets import voc, zipped
@@ -89,7 +89,7 @@ def test_the_page_shows_what_it_can_read_and_names_the_rest(no_weights: Path, mo
         app.file_uploader(key="uploads").upload(case.name, case.data)
     app.run()
     assert not app.exception
-    assert len(app.get("plotly_chart")) == min(8, len(GOOD))
+    assert len(charts(app)) == min(8, len(GOOD))
     errors = [error.value.replace("\\", "") for error in app.error]
     assert len(errors) == len(BAD)
     for case, error in zip(BAD, errors, strict=True):
@@ -111,7 +111,7 @@ def test_the_page_shows_a_picture_whatever_it_is_called(no_weights: Path, monkey
     assert not app.exception
     assert not app.error
     assert [photo.name for photo in app.session_state["decoded"].values()] == [display_name(name) for name in names]
-    assert len(app.get("plotly_chart")) == len(names)
+    assert len(charts(app)) == len(names)
 
 
 UNWRITABLE = "ImageNet weights of VGG16 are not available: "
@@ -144,7 +144,7 @@ def test_a_keras_home_that_cannot_be_written_costs_the_downloads_alone(
     app = new_app(backbones=f"VGG16,{BACKBONE}", samples="gravel").run()
     assert not app.exception
     assert "cannot be written" in app.error[0].value
-    assert len(app.get("plotly_chart")) == 1
+    assert len(charts(app)) == 1
 
 
 GOOD_SET = {"a.png": png(noise(40, 60)), "a.xml": voc([(1, 1, 30, 30)])}

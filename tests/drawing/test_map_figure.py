@@ -1,8 +1,11 @@
+import base64
+import io
 from dataclasses import replace
 
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from PIL import Image
 from plotly.colors import sample_colorscale
 
 from convfe_core.drawing.colour_maps import BOX_COLOUR, COLOUR_MAPS, DIFFERENCES, colour_table
@@ -129,11 +132,13 @@ def test_a_shared_scale_gives_every_map_the_same_colours() -> None:
     assert ends("image") == [(0, 110), (0, 110)]
 
 
-def test_names_and_numbers_that_have_no_room_are_cut_and_left_out_and_never_written_over_each_other() -> None:
+def test_names_take_more_lines_where_they_have_no_room_and_numbers_are_left_out() -> None:
     labels = ["MobileNetV3Large-1.0-minimalistic:untrained", "TinyResNet"]
     narrow = words(drawn(Look(reductions=("mean",), panel_width=130), *labels))
-    assert "<b>MobileNe…trained</b>" in narrow
-    assert "<b>TinyResNet</b>" in narrow
+    assert [word[3:-4] for word in narrow if word.startswith("<b>")] == [
+        *("untrained", "minimalistic:", "Large-1.0-", "MobileNetV3"),
+        "TinyResNet",
+    ]
     assert "4 × 3 cells" in narrow
     wide = words(drawn(Look(reductions=("mean",), panel_width=480), *labels))
     assert f"<b>{labels[0]}</b>" in wide
@@ -196,25 +201,50 @@ def test_the_last_line_may_be_shorter() -> None:
     assert x_axes[3].domain == x_axes[1].domain
 
 
-def test_colours_lie_on_the_cells_of_the_map_beside_them_and_have_no_scale() -> None:
+@pytest.mark.parametrize("smoothed", [False, True])
+def test_colours_lie_on_the_cells_of_the_map_beside_them_and_have_no_scale(smoothed: bool) -> None:
     picture = photo(96, 128)
     maps = feature_maps(np.arange(12, dtype=np.float32).reshape(3, 4), "A", digest=picture.digest)
-    colours = np.arange(36, dtype=np.uint8).reshape(3, 4, 3)
+    colours = np.zeros((3, 4, 3), np.uint8)
+    colours[1, 2] = 255
     rows = [replace(maps, pca=colours)]
-    look = Look(reductions=("max", "pca"), overlay=0.5, smoothed=True)
+    look = Look(reductions=("max", "pca"), overlay=0.5, smoothed=smoothed)
     figure = go.Figure(row_figure(picture, PICTURE, rows, scale_limits(rows, "map"), look))
     (heatmap,) = heatmaps(figure)
     (image,) = figure.select_traces({"type": "image"})
     assert image.name == "A pca"
     np.testing.assert_array_equal(image.z, colours)
-    for name in ("x0", "dx", "y0", "dy", "opacity"):
-        assert image[name] == heatmap[name]
-    assert (image.zsmooth, heatmap.zsmooth) == ("fast", "best")
-    assert len([one for one in figure.layout.images if one.source != PICTURE]) == 1
+    assert all(image[name] == heatmap[name] for name in ("x0", "dx", "y0", "dy"))
+    assert image.opacity == (0 if smoothed else 0.5)
     assert words(figure).count("0") == 1
     assert "pca" in words(figure)
+    smooth = [one for one in figure.layout.images if one.xref == image.xaxis and one.source != PICTURE]
+    scales = [one for one in figure.layout.images if one.source != PICTURE and one not in smooth]
+    assert len(scales) == 1
+    assert len(smooth) == smoothed
+    for one in smooth:
+        assert (one.x, one.y, one.sizex, one.sizey, one.opacity) == (0, 0, 128, 96, 0.5)
+        pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(one.source.partition(",")[2]))))
+        times = len(pixels) // 3
+        middle = pixels[times + times // 2 - 1 : times + times // 2 + 1, 2 * times + times // 2 - 1 :][:, :2]
+        assert middle.min() > 250
+        assert pixels[times + times // 2, 2 * times, 0] == pytest.approx(128, abs=4)
 
 
 def test_a_picture_that_is_not_there_is_a_programming_error() -> None:
     with pytest.raises(ValueError, match=r"Expected a picture among max, mean\. Received: 'pca'"):
         row_figure_of(Look(reductions=("max", "pca")), "A")
+
+
+@pytest.mark.parametrize("label", ["MobileNetV2-0.35:untrained", "my_model:final-2", "averylongnamewithoutanybreak"])
+@pytest.mark.parametrize("panel_width", [60, 99, 180])
+def test_no_letter_of_a_backbones_name_is_left_out_and_no_line_is_wider_than_its_maps(
+    label: str, panel_width: int
+) -> None:
+    figure = drawn(Look(reductions=("max",), panel_width=panel_width), "A", label)
+    trace = next(figure.select_traces({"type": "scatter", "mode": "text"}))
+    bold = [(y, text[3:-4]) for y, text in zip(trace.y, trace.text, strict=True) if text.startswith("<b>")]
+    lines = [text for _, text in sorted(bold, reverse=True) if text != "A"]
+    assert "".join(lines) == label
+    assert max(map(len, lines)) <= max(8, panel_width // 8)
+    assert max(y for y, _ in bold) + 14 < figure.layout.height

@@ -4,7 +4,7 @@ import pytest
 
 from convfe_core.drawing.map_figure import FOOT_HEIGHT, HEAD_HEIGHT
 from convfe_core.drawing.sheet import PANEL_GAP
-from convfe_core.drawing.window_fit import NARROWEST, arrange
+from convfe_core.drawing.window_fit import LEAST_SHARE, NARROWEST, arrange, share_width
 
 ROOMS = [(1200, 560), (1760, 840), (2400, 1200), (700, 900)]
 
@@ -35,3 +35,27 @@ def test_tall_photographs_stand_in_fewer_lines_than_wide_ones(backbones: int, sh
 
 def test_a_room_too_small_for_anything_still_has_panels() -> None:
     assert arrange(6, 2, 1.0, (200, 100))[1] == NARROWEST
+
+
+@pytest.mark.parametrize("room", [390, 952, 1086, 1506])
+@pytest.mark.parametrize("wished", [130, 180, 340])
+@pytest.mark.parametrize("maps", [1, 2, 3])
+@pytest.mark.parametrize("backbones", range(1, 10))
+def test_backbones_share_a_line_as_long_as_their_panels_stay_large_enough(
+    backbones: int, maps: int, wished: int, room: int
+) -> None:
+    across, width = share_width(backbones, maps, wished, room)
+    lines = -(-backbones // across)
+    assert NARROWEST <= width <= wished
+    assert (1 + across * maps) * (width + PANEL_GAP) - PANEL_GAP <= room
+    fuller = -(-backbones // (lines - 1)) if lines > 1 else backbones  # what a line less would need
+    narrower = (room + PANEL_GAP) / (1 + fuller * maps) - PANEL_GAP
+    assert lines == 1 or narrower < LEAST_SHARE * wished
+    assert across * lines - backbones < lines  # the lines are as even as can be
+
+
+@pytest.mark.parametrize(("room", "backbones"), [(952, 3), (1086, 4), (1506, 6)])
+def test_windows_of_1366_1500_and_1920_pixels_show_three_four_and_six_backbones_in_a_line(
+    room: int, backbones: int
+) -> None:
+    assert share_width(backbones, 2, 180, room)[0] == backbones

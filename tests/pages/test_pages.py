@@ -6,10 +6,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from convfe_core.backbones.precision import Precision, bfloat16_unit, explain_precision
-from convfe_core.drawing.colour_maps import BOX_COLOUR
 from convfe_core.machine.machine_queue import MACHINE
 from convfe_core.photos.gallery import SAMPLES
-from tests.support.apps import charts, new_app
+from tests.support.apps import charts, new_app, rows
 from tests.support.builders import noise, png, voc_folder
 
 
@@ -81,7 +80,7 @@ def test_uploads_outlive_a_change_of_page_until_they_are_removed(app: AppTest) -
         ("selectbox", "scale", "all"),
         ("selectbox", "scale", "backbone"),
         ("selectbox", "colours", "Cividis"),
-        ("toggle", "smooth", True),
+        ("toggle", "smooth", False),
         ("slider", "opacity", 0.5),
         ("toggle", "present", True),
     ],
@@ -251,7 +250,7 @@ def test_ranking_names_a_leader_and_shows_table_and_plots(
     app.button(key="rank-extremes").click().run()
     assert not app.exception
     assert len(charts(app)) == 8  # of eleven rows, eight a page
-    assert all(f'"color": "{BOX_COLOUR}"' in spec.replace('":"', '": "') for spec in charts(app))
+    assert all(row["boxes"] for row in rows(app))
 
     app.switch_page("pages/rank.py").run()
     assert app.text_input(key="dataset_folder").value == str(folder)

@@ -17,7 +17,7 @@ from convfe_core.serving.visitors import VISITOR
 from pages.app.visitor import is_stranger
 from pages.views.rank_results import photo_with_boxes
 from tests.photos.test_image_refusals import png_of_size
-from tests.support.apps import TIME_LIMIT_S, new_app
+from tests.support.apps import TIME_LIMIT_S, charts, new_app
 from tests.support.builders import noise, png
 from tests.support.datasets import zipped
 
@@ -33,7 +33,7 @@ def app(no_weights: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
 
 
 def rows(app: AppTest) -> int:
-    return len(app.get("plotly_chart"))
+    return len(charts(app))
 
 
 @pytest.mark.parametrize("spec", ["VGG16:/etc/passwd.h5", "VGG16:../../weights.h5", "mine=/models/mine.keras"])

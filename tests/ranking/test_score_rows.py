@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from convfe_core.backbones.network import open_network
@@ -110,7 +111,7 @@ def test_a_probe_that_is_resumed_learns_what_it_would_have_learned(images: Datas
     middle = batches[1][0]
     rest = list(resumed.rows(backbone, learning, middle))
     assert rest == batches[2:]
-    rows = [row for _, batch in batches for row in batch]
+    rows = pa.Table.from_pylist([row for _, batch in batches for row in batch], SCHEMA).to_pylist()
     assert len(rows) == len(learning.images) == len(images.images)
     learned = learned_from(zip(learning.images, rows, strict=True))
     np.testing.assert_array_equal(learned.directions, resumed.learned[SPEC].directions)

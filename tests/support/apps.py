@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from streamlit.testing.v1 import AppTest
 
 from tests.conftest import ROOT
@@ -24,6 +26,12 @@ def open_page(name: str, **query: str) -> AppTest:
     return app.switch_page(f"pages/{name}.py").run()
 
 
+def rows(app: AppTest) -> list[dict]:
+    """What the rows of Compare send to the browser."""
+    parts = [part.proto for part in app.get("bidi_component")]
+    return [json.loads(part.json) for part in parts if part.component_name == "convfe.rows"]
+
+
 def charts(app: AppTest) -> list[str]:
-    """The figures of a page, as Plotly's JSON."""
-    return [chart.proto.spec for chart in app.get("plotly_chart")]
+    """The figures of a page, as Plotly's JSON: rows of Compare, then charts of Streamlit's."""
+    return [row["figure"] for row in rows(app)] + [chart.proto.spec for chart in app.get("plotly_chart")]

@@ -1,0 +1,1 @@
+"""Charts that stay in the browser: a component of our own around Plotly's library."""

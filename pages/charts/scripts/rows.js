@@ -1,0 +1,131 @@
+/**
+ * A row of panels that stays mounted: the figure comes from Python, Plotly draws it, a change is a `Plotly.react`.
+ *
+ * Cursor and boxes are drawn on an overlay of their own, so that they never make Plotly draw.
+ */
+
+import { Boxes } from "./boxes.js";
+import { Cursor } from "./cursor.js";
+import { panelsOf } from "./panels.js";
+import { Remarks } from "./remarks.js";
+import { set, svg } from "./svg.js";
+import { drawInTurn, withdraw } from "./turns.js";
+
+const CONFIG = { displaylogo: false, modeBarButtons: [["zoom2d", "pan2d", "resetScale2d"]] };
+/** @type {Promise<object>} Plotly's library, from the package that Python has of it */
+const library = new Promise((resolve, reject) => {
+  const script = document.createElement("script");
+  script.src = new URL("../plotly.library/plotly.min.js", import.meta.url).href;
+  script.onload = () => resolve(window.Plotly);
+  script.onerror = () => reject(new Error("Plotly's library did not arrive from the server; reload the page."));
+  document.head.append(script);
+});
+/** @type {WeakMap<Element, Row>} */
+const rows = new WeakMap();
+
+/** What Streamlit calls when the row is mounted, and again whenever its data change. */
+export default function show({ parentElement, data, setStateValue }) {
+  if (!rows.has(parentElement)) rows.set(parentElement, new Row(parentElement));
+  const row = rows.get(parentElement);
+  row.show(data, setStateValue);
+  return () => row.close();
+}
+
+class Row {
+  /** @param {Element} parent */
+  constructor(parent) {
+    this.parent = parent;
+    this.element = append(parent, "div", "convfe-row");
+    this.figure = append(this.element, "div", "convfe-figure");
+    this.chart = append(this.figure, "div", "convfe-chart");
+    this.overlay = svg("svg", { class: "convfe-overlay" }, this.figure);
+    this.tools = append(this.element, "div", "convfe-tools");
+    this.readout = append(this.element, "div", "convfe-readout");
+    this.cursor = new Cursor(this.figure, this.overlay, this.readout);
+    this.boxes = new Boxes(this.overlay, this.tools);
+    this.remarks = new Remarks(this.overlay);
+    this.drawings = 0;
+    this.sizes = new ResizeObserver(() => this.fit());
+    this.sizes.observe(this.element);
+    this.onResize = () => this.fit();
+    window.addEventListener("resize", this.onResize);
+  }
+
+  /**
+   * Show what Python says now; the figure is drawn again only if it is another one.
+   * @param {object} data
+   * @param {(name: string, value: unknown) => void} setStateValue
+   */
+  show(data, setStateValue) {
+    const same = this.data?.figure === data.figure;
+    this.data = data;
+    if (!same) this.drawing = JSON.parse(data.figure);
+    set(this.chart, { role: "img", "aria-label": data.alt });
+    this.element.style.setProperty("--convfe-box", data.boxColour);
+    this.boxes.take(data, setStateValue);
+    this.fit();
+    if (!same) drawInTurn(this.element, () => this.draw());
+    else this.annotate();
+  }
+
+  async draw() {
+    const Plotly = await library;
+    const { data: traces, layout } = this.drawing;
+    this.drawings += 1;
+    await Plotly.react(
+      this.chart,
+      traces,
+      {
+        ...layout,
+        hovermode: false,
+        // Without a mouse a finger scrolls the page; with one a drag zooms.
+        dragmode: matchMedia("(pointer: coarse)").matches ? false : layout.dragmode,
+        datarevision: this.drawings,
+        uirevision: this.data.photo.digest,
+      },
+      CONFIG,
+    );
+    if (this.drawings === 1) this.chart.on("plotly_relayout", () => this.annotate());
+    this.annotate();
+  }
+
+  /** Bring cursor and boxes to where the panels are now. */
+  annotate() {
+    if (!this.chart._fullLayout) return;
+    const panels = panelsOf(this.chart, this.data.photo.axes);
+    this.cursor.place(panels, this.data.photo);
+    this.boxes.place(panels);
+    this.remarks.place(panels, this.data);
+  }
+
+  /** Make the figure as large as it may be: in a meeting as the window, else no wider than its place. */
+  fit() {
+    if (!this.data) return;
+    const { width, height } = this.drawing.layout;
+    const { around, least, most } = this.data.fit;
+    const across = this.element.clientWidth / width;
+    const down = around === null ? Infinity : (innerHeight - around) / height;
+    const scale = Math.max(least, Math.min(across, down, most ?? Infinity));
+    this.figure.style.cssText = `width: ${width}px; height: ${height}px; transform: scale(${scale});
+      margin: 0 ${(scale - 1) * width}px ${(scale - 1) * height}px 0`;
+    this.overlay.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  }
+
+  close() {
+    withdraw(this.element);
+    this.sizes.disconnect();
+    window.removeEventListener("resize", this.onResize);
+    this.cursor.close();
+    this.boxes.close();
+    window.Plotly?.purge(this.chart);
+    this.element.remove();
+    rows.delete(this.parent);
+  }
+}
+
+function append(parent, tag, name) {
+  const element = document.createElement(tag);
+  element.className = name;
+  parent.append(element);
+  return element;
+}

@@ -1,0 +1,46 @@
+/**
+ * Whose turn it is to be drawn: rows in sight first, the others when the browser has time.
+ *
+ * A row takes some tens of milliseconds. Between two rows the browser paints and answers the mouse.
+ */
+
+/** @type {Map<Element, () => Promise<void>>} */
+const waiting = new Map();
+let running = false;
+
+/**
+ * Have a row drawn in its turn; what it waited for before is forgotten.
+ * @param {Element} row
+ * @param {() => Promise<void>} draw
+ */
+export function drawInTurn(row, draw) {
+  waiting.set(row, draw);
+  if (!running) {
+    running = true;
+    requestAnimationFrame(next);
+  }
+}
+
+/** Forget a row that is gone. */
+export function withdraw(row) {
+  waiting.delete(row);
+}
+
+async function next() {
+  const row = [...waiting.keys()].find(inSight) ?? waiting.keys().next().value;
+  if (row === undefined) {
+    running = false;
+    return;
+  }
+  const draw = waiting.get(row);
+  waiting.delete(row);
+  await draw();
+  const upcoming = [...waiting.keys()].some(inSight);
+  if (upcoming) setTimeout(next);
+  else requestIdleCallback(next, { timeout: 50 });
+}
+
+function inSight(row) {
+  const { top, bottom } = row.getBoundingClientRect();
+  return bottom > 0 && top < innerHeight;
+}

@@ -1,0 +1,247 @@
+"""One row in a real browser: the cursor that all panels share, and boxes by mouse, finger and keyboard."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.browser.rows import row_page
+from tests.browser.rows.row_page import HEIGHT, LONGEST, STRIDES, WIDTH, maps_at
+from tests.support.servers import serve
+
+PANELS = ["Coarse max", "Coarse mean", "Fine max", "Fine mean"]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("row")
+    with serve(folder, script=Path(row_page.__file__)) as server:
+        yield server.address
+    assert "Traceback" not in (folder / "log").read_text()
+
+
+def open_row(page: Page, address: str) -> None:
+    page.goto(address)
+    expect(page.locator(".js-plotly-plot .heatmaplayer image")).to_have_count(4)
+
+
+@pytest.fixture
+def row(page: Page, address: str) -> Page:
+    open_row(page, address)
+    return page
+
+
+def panel(page: Page, number: int) -> dict[str, float]:
+    """Where a panel is on the screen: the photograph, then the maps."""
+    found = page.locator(".convfe-figure").evaluate(
+        """(figure, number) => {
+            const chart = figure.querySelector('.js-plotly-plot'), {left, top, width} = figure.getBoundingClientRect();
+            const scale = width / figure.offsetWidth, layout = chart._fullLayout;
+            const [x, y] = [layout[`xaxis${number + 2}`], layout.yaxis2];
+            return {x: left + scale * x._offset, y: top + scale * y._offset,
+                    width: scale * x._length, height: scale * y._length};
+        }""",
+        number,
+    )
+    return dict(found)
+
+
+def on_screen(page: Page, number: int, x: float, y: float) -> tuple[float, float]:
+    """A place of the photograph on a panel."""
+    place = panel(page, number)
+    return place["x"] + x / WIDTH * place["width"], place["y"] + y / HEIGHT * place["height"]
+
+
+def outlined_cells(page: Page) -> list[tuple[float, float, float, float]]:
+    """Left, top, right and bottom of the cells that the cursor outlines, in pixels of the photograph."""
+    cells = []
+    for number, cell in enumerate(page.locator(".convfe-cell").all()[1:], start=1):
+        frame, box = panel(page, number), cell.bounding_box()
+        assert box is not None
+        across, down = WIDTH / frame["width"], HEIGHT / frame["height"]
+        left, top = (box["x"] - frame["x"]) * across, (box["y"] - frame["y"]) * down
+        cells.append((left, top, left + box["width"] * across, top + box["height"] * down))
+    return cells
+
+
+def test_one_cursor_marks_the_cell_of_the_same_place_in_every_map(row: Page) -> None:
+    for under, place in itertools.product((0, 1, 4), [(100.0, 100.0), (290.0, 201.0), (430.0, 20.0)]):
+        row.mouse.move(*on_screen(row, under, *place))
+        expect(row.locator(".convfe-readout")).to_contain_text(f"pixel x {place[0]:.0f}, y {place[1]:.0f}")
+        for (left, top, right, bottom), label in zip(outlined_cells(row), ["Coarse"] * 2 + ["Fine"] * 2, strict=True):
+            maps, stride = maps_at(label), STRIDES[label] * WIDTH / LONGEST
+            column, line = abs(maps.centres_x - place[0]).argmin(), abs(maps.centres_y - place[1]).argmin()
+            assert ((left + right) / 2, (top + bottom) / 2) == pytest.approx(
+                (maps.centres_x[column], maps.centres_y[line]), abs=3
+            )
+            assert abs((left + right) / 2 - place[0]) <= stride / 2 + 3
+            assert abs((top + bottom) / 2 - place[1]) <= stride / 2 + 3
+
+
+@pytest.mark.slow
+def test_every_map_tells_its_value_and_percentile_there(row: Page) -> None:
+    row.mouse.move(*on_screen(row, 1, 100, 100))
+    expect(row.locator(".convfe-readout")).to_contain_text("Coarse max: 22, percentile")
+    expect(row.locator(".convfe-readout")).to_contain_text("cell row 2, column 2")
+    values = [words.split(" · ")[0] for words in row.locator(".convfe-numbers").all_text_contents() if words]
+    expected = []
+    for label in STRIDES:
+        maps = maps_at(label)
+        cell = abs(maps.centres_y - 100).argmin(), abs(maps.centres_x - 100).argmin()
+        expected += [maps.max[cell], maps.mean[cell]]
+    assert [float(value) for value in values] == pytest.approx(expected)
+
+
+@pytest.mark.slow
+def test_the_cursor_goes_when_the_mouse_does(row: Page) -> None:
+    row.mouse.move(*on_screen(row, 0, 100, 90))
+    expect(row.locator(".convfe-cursor")).to_be_visible()
+    row.mouse.move(1, 1)
+    expect(row.locator(".convfe-cursor")).not_to_be_visible()
+    expect(row.locator(".convfe-readout")).to_be_empty()
+
+
+@pytest.mark.slow
+def test_the_cell_at_a_place_is_the_nearest_one(row: Page) -> None:
+    asked = """async ([grid, places]) => {
+        const {cellAt} = await import('/_stcore/bidi-components/convfe.rows/panels.js');
+        return places.map(([x, y]) => cellAt(grid, x, y));
+    }"""
+    grid = {"x0": 8, "dx": 16, "columns": 4, "y0": 24, "dy": -16, "rows": 2}  # upside down, as some networks are
+    places = [[0, 24], [15.9, 24], [16, 24], [63.9, 1], [64, 1], [-0.1, 24], [8, 32.1], [8, -0.1]]
+    found = row.evaluate(asked, [grid, places])
+    assert [cell and (cell["row"], cell["column"]) for cell in found] == [
+        *((0, 0), (0, 0), (0, 1), (1, 3)),
+        *(None, None, None, None),
+    ]
+
+
+def boxes(page: Page) -> list[dict]:
+    """The boxes that Python was told last, from below the row."""
+    return json.loads(page.get_by_test_id("stCode").inner_text())
+
+
+def wait_for_boxes(page: Page, number: int) -> list[dict]:
+    expect(page.get_by_test_id("stCode")).to_have_text(re.compile(rf"^\[({{[^}}]*}}(, )?){{{number}}}\]$"))
+    return boxes(page)
+
+
+def mark(page: Page) -> Locator:
+    """Turn marking on; where boxes are drawn."""
+    page.get_by_text("Mark objects").click()
+    sheet = page.locator(".convfe-sheet")
+    expect(sheet).to_be_visible()
+    return sheet
+
+
+def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """From one place of the photograph to another."""
+    page.mouse.move(*on_screen(page, 0, *start))
+    page.mouse.down()
+    page.mouse.move(*on_screen(page, 0, *end), steps=3)
+    page.mouse.up()
+
+
+def edges(box: dict) -> list[float]:
+    return [box[name] for name in ("x0", "y0", "x1", "y1")]
+
+
+def test_boxes_are_drawn_moved_and_resized_by_mouse(row: Page) -> None:
+    mark(row)
+    drag(row, (50, 40), (150, 140))
+    assert edges(wait_for_boxes(row, 1)[0]) == pytest.approx([50, 40, 150, 140], abs=4)
+    drag(row, (300, 200), (700, 150))  # beyond the photograph, and upwards
+    _, other = wait_for_boxes(row, 2)
+    assert edges(other) == pytest.approx([300, 150, WIDTH, 200], abs=4)
+    drag(row, (100, 90), (130, 100))
+    expect(row.get_by_test_id("stCode")).to_contain_text(re.compile(r'"x0": (7[89]|8[0-2])'))
+    assert edges(boxes(row)[0]) == pytest.approx([80, 50, 180, 150], abs=6)
+    drag(row, (180, 150), (220, 170))  # the corner of the box that was moved last
+    expect(row.get_by_test_id("stCode")).to_contain_text(re.compile(r'"x1": 2[12]\d'))
+    assert edges(boxes(row)[0]) == pytest.approx([80, 50, 220, 170], abs=8)
+    assert edges(boxes(row)[1]) == edges(other)
+
+
+@pytest.mark.slow
+def test_a_click_makes_no_box(row: Page) -> None:
+    mark(row)
+    drag(row, (50, 40), (150, 140))
+    wait_for_boxes(row, 1)
+    row.mouse.click(*on_screen(row, 0, 300, 250))
+    expect(row.locator(".convfe-box")).to_have_count(1)
+    expect(row.get_by_role("button", name="Delete it")).to_be_disabled()
+
+
+@pytest.mark.slow
+def test_boxes_are_made_moved_named_and_deleted_without_a_mouse(row: Page) -> None:
+    mark(row)
+    row.get_by_role("button", name="Add a box").press("Enter")
+    before = edges(wait_for_boxes(row, 1)[0])
+    expect(row.locator(".convfe-box")).to_be_focused()
+    row.keyboard.press("ArrowRight")
+    row.keyboard.press("Shift+ArrowDown")
+    row.keyboard.press("Alt+Shift+ArrowRight")
+    expect(row.get_by_test_id("stCode")).to_contain_text(f'"x0": {before[0] + 1:.2f}')
+    assert edges(boxes(row)[0]) == pytest.approx([before[0] + 1, before[1] + 10, before[2] + 11, before[3] + 10])
+    name = row.get_by_role("combobox", name="Name of the chosen box")
+    name.fill("dog")
+    name.press("Enter")
+    expect(row.get_by_test_id("stCode")).to_contain_text('"label": "dog"')
+    row.locator(".convfe-box").focus()
+    row.keyboard.press("Delete")
+    assert wait_for_boxes(row, 0) == []
+    expect(row.locator(".convfe-box")).to_have_count(0)
+
+
+@pytest.mark.slow
+def test_boxes_stay_when_colours_change_and_show_what_python_says(row: Page) -> None:
+    mark(row)
+    drag(row, (50, 40), (150, 140))
+    kept = wait_for_boxes(row, 1)
+    shown = row.locator(".heatmaplayer image").first.get_attribute("href") or ""
+    row.get_by_role("combobox", name="Colours").press("ArrowDown")
+    row.get_by_role("option", name="Inferno").click()
+    expect(row.locator(".heatmaplayer image").first).not_to_have_attribute("href", shown)
+    expect(row.locator(".convfe-box")).to_have_count(1)
+    assert boxes(row) == kept
+    row.get_by_role("button", name="Two boxes").click()
+    expect(row.locator(".convfe-box")).to_have_count(2)
+    expect(row.locator(".convfe-name").first).to_have_text("cat")
+    expect(row.locator(".convfe-outline")).to_have_count(4)
+
+
+@pytest.mark.slow
+def test_remarks_of_python_stand_at_their_panels(row: Page) -> None:
+    expect(row.locator(".convfe-best")).to_have_count(1)
+    assert row.locator(".convfe-note").all_text_contents() == ["0.71", "0.93"]
+    best, frame = row.locator(".convfe-best").bounding_box(), panel(row, PANELS.index("Fine max") + 1)
+    assert best is not None
+    assert best["x"] == pytest.approx(frame["x"], abs=3)
+    assert best["width"] == pytest.approx(frame["width"], abs=6)
+
+
+@pytest.mark.slow
+def test_a_finger_draws_a_box_and_reads_a_cell(browser: Browser, address: str, tmp_path: Path) -> None:
+    context = browser.new_context(viewport={"width": 800, "height": 600}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    open_row(page, address)
+    page.touchscreen.tap(*on_screen(page, 1, 100, 100))
+    expect(page.locator(".convfe-readout")).to_contain_text("cell row 2, column 2")
+    mark(page).scroll_into_view_if_needed()
+    touch = context.new_cdp_session(page)
+    (x0, y0), (x1, y1) = on_screen(page, 0, 50, 40), on_screen(page, 0, 150, 140)
+    for kind, points in (
+        ("touchStart", [{"x": x0, "y": y0}]),
+        ("touchMove", [{"x": (x0 + x1) / 2, "y": (y0 + y1) / 2}]),
+        ("touchMove", [{"x": x1, "y": y1}]),
+        ("touchEnd", []),
+    ):
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    assert edges(wait_for_boxes(page, 1)[0]) == pytest.approx([50, 40, 150, 140], abs=6)
+    context.close()
