@@ -1,4 +1,4 @@
-"""A file of the visitor's own in a real browser: inside it by Inspect and Depth, and an ONNX file compared and ranked."""
+"""A file of the visitor's own in a real browser: Inspect and Depth look inside; an ONNX file is compared and ranked."""
 
 from __future__ import annotations
 
