@@ -247,7 +247,7 @@ def _bytes_of(tensor: Any, name: str) -> int:
             f"{name}: expected weights that are numbers. Received: {tensor.name[:60]!r} of type {tensor.data_type}."
         )
     count = math.prod(tensor.dims)
-    return (count + 1) // 2 if dtype.name in _HALF_BYTES else count * dtype.itemsize
+    return (count + 1) // 2 if dtype.name in _HALF_BYTES else count * int(dtype.itemsize)
 
 
 _HALF_BYTES = ("int4", "uint4", "float4_e2m1fn")

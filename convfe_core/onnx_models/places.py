@@ -392,7 +392,8 @@ def _split(call: _Call) -> Layout:
 
 def _cut(call: _Call, pieces: dict[int, tuple[int, int, int]]) -> Layout:
     """Keep a piece of some dimensions: start, stop and step of each as Python's slices take them."""
-    layout, changes = call.first, {}
+    layout = call.first
+    changes: dict[int, Change] = {}
     for k, (start, stop, step) in pieces.items():
         size = call.shapes[0][k]
         kept = range(size)[start if start > -size else None : stop if -size <= stop < size else None : step]
