@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -60,7 +59,8 @@ def guess_onnx_scaling(graph: OnnxGraph, maps: OnnxMaps) -> ScalingGuess:
         return ScalingGuess("unit", "the file is Ultralytics', whose networks take them so")
     entry = find_entry(graph, maps)
     if entry.scaled_by and entry.entering is not None:
-        return _before_its_own(graph, maps, entry)
+        mode = _mode_before(graph, maps, entry.entering)
+        return ScalingGuess(mode, f"its operation {entry.scaled_by[-1]!r} scales them further itself")
     fits = fitting_scaling(onnx_norm_misfits(graph, maps, _samples(maps)))
     if fits is not None:
         return fits
@@ -95,16 +95,15 @@ def onnx_norm_misfits(graph: OnnxGraph, maps: OnnxMaps, pictures: Iterable[Pixel
 
 def scaled_pictures(graph: OnnxGraph, pictures: PixelArray, mode: Preprocessing) -> FloatArray:
     """(N, H, W, 3) of 0..255 -> (N, H, W, C) as a graph takes them."""
-    scaled: Any = scale_pixels(pictures.astype(np.float32), mode)
-    return scaled if graph.picture.channels == 3 else to_grey(scaled)
+    scaled = scale_pixels(pictures.astype(np.float32), mode)
+    return np.asarray(scaled if graph.picture.channels == 3 else to_grey(scaled), np.float32)
 
 
-def _before_its_own(graph: OnnxGraph, maps: OnnxMaps, entry: Entry) -> ScalingGuess:
+def _mode_before(graph: OnnxGraph, maps: OnnxMaps, scaled: OnnxMap) -> Preprocessing:
     """0..255 or 0..1, whichever comes out of a graph's own scaling with a spread nearer to 1."""
-    run, samples = OnnxRun(graph, maps, [entry.entering]), np.stack(_samples(maps))
+    run, samples = OnnxRun(graph, maps, [scaled]), np.stack(_samples(maps))
     spreads = {mode: float(np.std(run(scaled_pictures(graph, samples, mode))[0])) for mode in SCALINGS[:2]}
-    mode = min(spreads, key=lambda mode: abs(np.log(max(spreads[mode], 1e-9))))
-    return ScalingGuess(mode, f"its operation {entry.scaled_by[-1]!r} scales them further itself")
+    return min(spreads, key=lambda mode: abs(np.log(max(spreads[mode], 1e-9))))
 
 
 def _samples(maps: OnnxMaps) -> list[PixelArray]:

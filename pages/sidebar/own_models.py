@@ -129,7 +129,7 @@ def _choose(spec: Spec) -> Spec | None:
         layer = st.selectbox(
             "Its layer",
             ["auto", *card.stages, *reversed(card.layers)],
-            format_func={"auto": f"{card.layer} (last)", **_stage_words(card)}.get,
+            format_func=_layer_words(card).__getitem__,
             key=f"layer-{spec.label}-{spec.stamp}",
             persist_state="session",
             help=f"{card.channels} channels, stride {card.stride} at the last map. Left out as head: "
@@ -141,9 +141,10 @@ def _choose(spec: Spec) -> Spec | None:
     return replace(spec, preprocessing=mode, layer=layer or "auto")
 
 
-def _stage_words(card: ModelCard) -> dict[str, str]:
+def _layer_words(card: ModelCard) -> dict[str, str]:
     """What the choices of a layer are called: stages with the layer that ends them, layers as they are."""
-    return {name: name for name in card.layers} | {name: f"{name}: {layer}" for name, layer in card.stages.items()}
+    stages = {name: f"{name}: {layer}" for name, layer in card.stages.items()}
+    return {name: name for name in card.layers} | stages | {"auto": f"{card.layer} (last)"}
 
 
 def _with_architecture(spec: Spec, weights: WeightsAlone) -> Spec | None:

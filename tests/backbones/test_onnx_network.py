@@ -75,8 +75,8 @@ def test_stages_and_whole_features_are_those_of_the_keras_model(both):
         keras_way.stages.maps(shown, Size("160")), onnx_way.stages.maps(shown, Size("160")), strict=True
     ):
         assert apart(one.max, other.max) < 1e-4
-    (one,), (other,) = (way.layer("C4").whole(shown, Size("160")) for way in (keras_way, onnx_way))
-    assert apart(one.components, other.components) < 1e-4
+    (first,), (second,) = (way.layer("C4").whole(shown, Size("160")) for way in (keras_way, onnx_way))
+    assert apart(first.components, second.components) < 1e-4
 
 
 def test_its_cost_is_counted_from_the_graph(both):
