@@ -30,7 +30,7 @@ LOWEST, HIGHEST = 0.01, 0.99
 """Shares of the cells, every photograph weighing the same, whose components become 0 and 255."""
 
 Keep = Callable[[Sequence[Projected]], Any]
-Pass = Callable[[Sequence[FloatArray], Keep], list[Any]]
+RunPhotos = Callable[[Sequence[FloatArray], Keep], list[Any]]
 """Runs all photographs once, and hands over for each what it gave along the directions, (C, k), of every layer; returns
 what is kept of each, in the order of the photographs, which need not be that of the calls."""
 
@@ -79,7 +79,7 @@ class PcaBasis:
         return (f"PCA colours show {counted(found, 'component')} of {COLOURS}: the features vary in no more",)
 
 
-def fit_bases(run: Pass, channels: Sequence[int]) -> tuple[list[PcaBasis], list[list[Projected]]]:
+def fit_bases(run: RunPhotos, channels: Sequence[int]) -> tuple[list[PcaBasis], list[list[Projected]]]:
     """Find the basis of every layer for some photographs in two passes, in memory that grows with their cells alone.
 
     The first pass sums up the moments of the features, every photograph weighing the same and cells with a feature that

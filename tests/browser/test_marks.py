@@ -37,10 +37,8 @@ def drag(page: Page, photo: Locator, shares: tuple[float, float, float, float]) 
     photo.scroll_into_view_if_needed()
     frame = photo.bounding_box()
     assert frame is not None
-    x0, y0, x1, y1 = (
-        frame[corner] + share * frame[side]
-        for share, corner, side in zip(shares, "xyxy", ("width", "height") * 2, strict=True)
-    )
+    x0, x1 = (frame["x"] + share * frame["width"] for share in shares[::2])
+    y0, y1 = (frame["y"] + share * frame["height"] for share in shares[1::2])
     page.mouse.move(x0, y0)
     page.mouse.down()
     page.mouse.move((x0 + x1) / 2, (y0 + y1) / 2, steps=3)

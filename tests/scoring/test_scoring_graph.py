@@ -28,7 +28,9 @@ def test_maps_and_averages_are_those_of_the_feature_map() -> None:
     network = open_network(SMALL)
     backbone = freeze_for_scoring(network)
     photos = [photo(96, 128, seed) for seed in range(3)] + [photo(130, 90, 3)]
-    windows = score_windows(backbone, enumerate(photos), Size("96"), BOXES)
+    windows = score_windows(
+        backbone, enumerate(photos), Size("96"), BOXES, backbone.no_directions, lambda _place, one: one
+    )
     scored = {place: one for window in windows for place, one in window}
     plain = list(extract_maps(freeze_network(network), photos, Size("96")))
     for place, maps in enumerate(plain):
