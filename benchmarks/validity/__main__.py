@@ -222,8 +222,10 @@ def gather(
     )
 
 
-def page(compared: Mapping[str, tuple[str, Compared]], machine: str) -> Iterator[str]:
+def page(compared: Mapping[str, tuple[str, Compared]], missing: Sequence[str], machine: str) -> Iterator[str]:
     """The tables of the page, a paragraph at a time."""
+    if missing:
+        yield f"**Not computed yet:** {'; '.join(missing)}."
     yield "## Each data set"
     for name, (extent, found) in compared.items():
         yield f"### {name}"
@@ -233,6 +235,19 @@ def page(compared: Mapping[str, tuple[str, Compared]], machine: str) -> Iterator
     yield "## All data sets together"
     yield _total_table([found for _, found in compared.values()])
     yield "Computed on: " + " ".join(machine.splitlines()) + "."
+
+
+def not_computed(results: Results, names: Sequence[str], candidates: Sequence[Candidate]) -> list[str]:
+    """For each data set the backbones that have not been tried on it, or could not be."""
+    said = []
+    for name in names:
+        found = [(one.label, results.get(name, one.label, "trial 0")) for one in candidates]
+        absent = [label for label, trial in found if trial is None]
+        said += [f"{name} under {'any backbone' if len(absent) == len(found) else ', '.join(absent)}"] if absent else []
+        said += [
+            f"{name} under {label} failed: {trial['failed']}" for label, trial in found if trial and "failed" in trial
+        ]
+    return said
 
 
 def _backbone_table(found: Compared) -> str:
@@ -320,7 +335,7 @@ def main() -> None:
         for name, dataset in data.items()
         if (found := gather(results, name, candidates, options.seeds, top1))
     }
-    write_page(page(compared, machine))
+    write_page(page(compared, not_computed(results, [*data], candidates), machine))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from convfe_core.photos.photo import Photo
 from convfe_core.scoring.bootstrap import Estimate
 from pages.app.compute_maps import Work
 from pages.app.guard import guarded_download
+from pages.app.navigation import go_to
 from pages.app.session import CARRIED, LOADED_MARKS, MARKS_SAID
 from pages.app.visitor import allowance
 from pages.app.words import plain, told
@@ -89,7 +90,7 @@ def _offer(photos: Sequence[Photo]) -> None:
         help="Takes the marked photographs to Rank, which adds untrained controls, costs and a report.",
     ):
         CARRIED.set(marked_dataset([(photo, marks_of(photo)) for photo in marked], YOUR_MARKS))
-        st.switch_page("pages/rank.py")
+        go_to("Rank")
     st.button(
         "Remove all",
         key="marks-remove",

@@ -195,6 +195,7 @@ def test_boxes_of_a_data_set_are_corrected_on_compare_and_the_correction_stays(
 ) -> None:
     app.switch_page("pages/rank.py").run()
     app.button(key="dataset_samples").click().run()
+    app.selectbox(key="size").set_value("224").run()  # stands in the address then
     app.toggle(key="rank_control").set_value(False)
     app.toggle(key="rank_probe").set_value(False).run()
     app.button(key="rank_start").click().run()

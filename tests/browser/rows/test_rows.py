@@ -20,6 +20,7 @@ PANELS = ["Coarse max", "Coarse mean", "Fine max", "Fine mean"]
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    expect.set_options(timeout=60_000)
     folder = tmp_path_factory.mktemp("row")
     with serve(folder, script=Path(row_page.__file__)) as server:
         yield server.address
@@ -227,7 +228,7 @@ def test_remarks_of_python_stand_at_their_panels(row: Page) -> None:
 
 
 @pytest.mark.slow
-def test_a_finger_draws_a_box_and_reads_a_cell(browser: Browser, address: str, tmp_path: Path) -> None:
+def test_a_finger_draws_a_box_and_reads_a_cell(browser: Browser, address: str) -> None:
     context = browser.new_context(viewport={"width": 800, "height": 600}, has_touch=True, is_mobile=True)
     page = context.new_page()
     open_row(page, address)
@@ -243,5 +244,5 @@ def test_a_finger_draws_a_box_and_reads_a_cell(browser: Browser, address: str, t
         ("touchEnd", []),
     ):
         touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-    assert edges(wait_for_boxes(page, 1)[0]) == pytest.approx([50, 40, 150, 140], abs=6)
+    assert edges(wait_for_boxes(page, 1)[0]) == pytest.approx([50, 40, 150, 140], abs=9)  # whole pixels of the screen
     context.close()
