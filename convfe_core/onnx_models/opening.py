@@ -246,7 +246,7 @@ def _bytes_of(tensor: Any, name: str) -> int:
         raise ModelFileError(
             f"{name}: expected weights that are numbers. Received: {tensor.name[:60]!r} of type {tensor.data_type}."
         )
-    count = int(math.prod(tensor.dims))
+    count: int = math.prod(tensor.dims)
     return (count + 1) // 2 if dtype.name in _HALF_BYTES else count * int(dtype.itemsize)
 
 
