@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from convfe_core.catalog.specs import CATALOG, Spec, parse_spec
     from convfe_core.datasets.boxes import Dataset
     from convfe_core.datasets.read_dataset import open_boxes, read_dataset
+    from convfe_core.datasets.samples import read_samples
     from convfe_core.drawing.row_picture import row_png
     from convfe_core.maps.extraction import extract_maps
     from convfe_core.maps.feature_maps import FeatureMaps
@@ -66,6 +67,7 @@ __all__ = [
     "parse_size",
     "parse_spec",
     "read_dataset",
+    "read_samples",
     "row_png",
     "write_reports",
 ]
@@ -74,6 +76,7 @@ prefer_onednn()
 
 _HOMES = {
     "datasets.read_dataset": ("open_boxes", "read_dataset"),
+    "datasets.samples": ("read_samples",),
     "backbones.backbone": ("Backbone", "load_backbone"),
     "datasets.boxes": ("Dataset",),
     "catalog.specs": ("CATALOG", "Spec", "parse_spec"),

@@ -19,6 +19,7 @@ WINGS = (
     "model_files",
     "annotations",
     "datasets",
+    "onnx_models",
     "user_models",
     "backbones",
     "maps",

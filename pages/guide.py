@@ -20,6 +20,31 @@ enter()
 
 EXAMPLE = "coffee"
 EXAMPLE_BACKBONES = ("TinyResNet", "TinyResNet:untrained")
+EXPORTS = (
+    (
+        "timm",
+        "from its hub of weights, at the size that you want to look at",
+        'm = timm.create_model("convnext_tiny", pretrained=True).eval()\n'
+        'torch.onnx.export(m, torch.zeros(1, 3, 320, 320), "convnext.onnx")',
+    ),
+    (
+        "torchvision",
+        "the same line",
+        'm = torchvision.models.resnet50(weights="DEFAULT").eval()\n'
+        'torch.onnx.export(m, torch.zeros(1, 3, 320, 320), "resnet50.onnx")',
+    ),
+    (
+        "Ultralytics",
+        "the backbone's stages come first; maps of the neck can be chosen by name",
+        "yolo export model=yolo11n.pt format=onnx imgsz=640",
+    ),
+    (
+        "Hugging Face",
+        "patch tokens of DINOv2, ViT and their like become a map; zip the folder to upload it",
+        "optimum-cli export onnx --model facebook/dinov2-small --task feature-extraction dinov2/",
+    ),
+)
+"""Where a model of PyTorch comes from, a word on it, and what writes it as an ONNX file."""
 SMALLEST_SKETCH = 640  # pixels below which it scrolls sideways instead of becoming illegible
 
 st.title("Guide", anchor=False)
@@ -121,6 +146,15 @@ st.markdown(
     "photographs S picked the best backbone for a small detector on two, and on blood cells the worst trained one; the "
     "cell probe's pick was close to the best on all three. Where they disagree, only trying a detector decides"
 )
+
+st.subheader("How to bring yours from PyTorch", anchor=False)
+st.write(
+    'Export it to ONNX and open the file under **Your own model**; this needs `pip install -e ".[onnx]"` here, and '
+    "nothing of PyTorch. Where the exporter writes a second file, give both."
+)
+for title, command, words in EXPORTS:
+    st.markdown(f"**{title}**: {words}")
+    st.code(command, language="bash" if title in ("Ultralytics", "Hugging Face") else "python")
 
 st.subheader("Models saved by KerasHub", anchor=False)
 st.write(

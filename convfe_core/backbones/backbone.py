@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from convfe_core.backbones.batch_norm_folding import Fold
 from convfe_core.backbones.frozen_graph import in_bfloat16, run_graph, trace
-from convfe_core.backbones.model_runs import guarded
 from convfe_core.backbones.network import (
     UNTRAINED_SEED,
     Described,
@@ -26,6 +25,7 @@ from convfe_core.backbones.network import (
 )
 from convfe_core.backbones.precision import Precision, computes_in_bfloat16
 from convfe_core.base.arrays import FloatArray, PixelArray
+from convfe_core.base.model_runs import guarded
 from convfe_core.catalog.memory_need import require_room
 from convfe_core.catalog.specs import Spec
 from convfe_core.photos.gallery import SAMPLES, load_sample
@@ -161,6 +161,8 @@ def freeze_maps(
     exact = frozen(layers)
     if not computes_in_bfloat16(precision):
         return exact
+    if not network.takes_bfloat16:
+        return replace(exact, precision="float32")
     fast = frozen(in_bfloat16(layers))
     return fast if _alike(exact, fast) else replace(exact, precision="float32")
 

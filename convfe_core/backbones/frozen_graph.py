@@ -130,3 +130,18 @@ def in_bfloat16(graph: Any) -> Callable[..., Any]:
 def _is_kernel(value: Any) -> bool:
     """Whether a tensor of weights goes into a convolution or a matrix product; the others hold one row."""
     return value.dtype.name == "float32" and len(value.shape) > 1 and value.shape[-2] > 1
+
+
+def profiled_flops(graph: Any) -> int:
+    """Floating-point operations of a traced tf.Graph, read from it by TensorFlow's profiler."""
+    import tensorflow as tf
+
+    options = tf.compat.v1.profiler.ProfileOptionBuilder(tf.compat.v1.profiler.ProfileOptionBuilder.float_operation())
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")  # the profiler calls parts of TensorFlow that announce their own end
+    try:
+        profile = tf.compat.v1.profiler.profile(graph, options=options.with_empty_output().build())
+    finally:
+        logger.setLevel(level)
+    return int(profile.total_float_ops)

@@ -13,9 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.backbones.frozen_graph import trace
-from convfe_core.backbones.model_runs import about_model
-from convfe_core.backbones.network import Network
 from convfe_core.machine.memory import give_back, used_mb
 from convfe_core.machine.tensorflow_import import import_tensorflow
 
@@ -58,35 +55,6 @@ class Cost:
     cells: int
     latency: tuple[Latency, ...]
     memory_mb: float
-
-
-def count_params(network: Network) -> int:
-    """Parameters of the layers that the tapped map is computed from."""
-    import keras
-
-    return int(keras.Model(network.model.inputs, network.tensor).count_params())
-
-
-def count_flops(network: Network, height: int, width: int) -> int:
-    """Floating-point operations of one image, read from the graph by TensorFlow's profiler.
-
-    Parameters
-    ----------
-    height, width : of the input, in pixels
-    """
-    import tensorflow as tf
-
-    with about_model(network.label, network.own):
-        graph = trace(network.features, [tf.TensorSpec((1, height, width, 3), tf.uint8)]).graph
-    options = tf.compat.v1.profiler.ProfileOptionBuilder(tf.compat.v1.profiler.ProfileOptionBuilder.float_operation())
-    logger = tf.get_logger()
-    level = logger.level
-    logger.setLevel("ERROR")  # the profiler calls parts of TensorFlow that announce their own end
-    try:
-        profile = tf.compat.v1.profiler.profile(graph, options=options.with_empty_output().build())
-    finally:
-        logger.setLevel(level)
-    return int(profile.total_float_ops)
 
 
 def warm_up() -> None:

@@ -1,35 +1,42 @@
-"""From a spec to a network: a Keras model with its weights, and the tensor in it that is looked at.
+"""From a spec to a network with its weights, and the tensor in it that is looked at.
+
+Whoever reads a network asks what `Network` offers; there is one kind for Keras models, and one for ONNX graphs in
+`convfe_core.backbones.onnx_network`.
 
 TensorFlow is imported inside the functions here, so that listing, parsing and drawing never wait for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
 from convfe_core.backbones.batch_norm_folding import Fold, fold_model
-from convfe_core.backbones.frozen_graph import trace
-from convfe_core.backbones.model_runs import about_model, guarded
-from convfe_core.base.arrays import FloatArray
+from convfe_core.backbones.frozen_graph import profiled_flops, trace
+from convfe_core.base.arrays import FloatArray, PixelArray
 from convfe_core.base.errors import SpecError
+from convfe_core.base.model_runs import about_model, guarded
+from convfe_core.base.onnx_files import is_onnx
 from convfe_core.catalog.architectures import Architecture
 from convfe_core.catalog.builders import build_model
 from convfe_core.catalog.memory_need import require_room
 from convfe_core.catalog.pixel_scaling import scale_pixels, to_grey
 from convfe_core.catalog.specs import Preprocessing, Spec, find_architecture
 from convfe_core.graph.cell_geometry import CellGrid, SpatialPath
-from convfe_core.graph.taps import Tap, resolve_tap, values_per_pixel
+from convfe_core.graph.taps import Tap, map_layers, resolve_tap, stage_taps, values_per_pixel
 from convfe_core.graph.tracing import trace_path
 from convfe_core.machine.machine_queue import BUILDING
 from convfe_core.machine.memory import give_back
 from convfe_core.machine.tensorflow_import import import_tensorflow
 from convfe_core.model_files.load_weights import load_weights
 from convfe_core.model_files.weight_cache import fetch_weights
+from convfe_core.photos.photo import Photo
+from convfe_core.user_models.input_scaling import InputAudit, audit_input, norm_misfits
 
 UNTRAINED_SEED = 0
 
@@ -118,37 +125,74 @@ class Described:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Network(Described):
-    """A Keras model with its weights, and the tensor in it that is looked at.
+class Network(Described, ABC):
+    """A network with its weights, and the tensor in it that is looked at.
 
     Attributes
     ----------
-    model : keras.Model, built for input (None, None, None, 3), or of another size where `fixed` says so
-    tensor : the tapped KerasTensor, (N, h, w, C)
+    model : what its layers and weights are: a keras.Model, or an OnnxGraph
+    tensor : what is tapped, (N, h, w, C); a handle that `reader` takes
     preprocessing : how pixels are scaled before they enter, a mode of `scale_pixels`
+    colours : that it takes, 3 or 1
+    takes_bfloat16 : whether its layers can be computed in bfloat16
+    by_size : it must be traced for each size of picture
     """
 
     model: Any
     tensor: Any
     preprocessing: Preprocessing
+    colours: int = 3
+    takes_bfloat16: bool = True
+    by_size: bool = False
 
-    def at(self, layer: str) -> Network:
-        """The same network, looked at elsewhere: at a layer or a stage, errors as in `resolve_tap`."""
-        with BUILDING:
-            tensor, tap = resolve_tap(self.model, None, layer)
-        path = trace_path(self.model, tensor)
-        if self.path.shift != (0.0, 0.0):  # it was trained
-            path = path.centred(*self.native_input)
-        return replace(self, tensor=tensor, tap=tap, path=path)
+    @abstractmethod
+    def at(self, layer: str) -> Self:
+        """The same network, looked at elsewhere: at a layer or a stage.
+
+        Raises
+        ------
+        SpecError : no such layer or stage, or one whose output is no map
+        """
+
+    @abstractmethod
+    def stages(self) -> dict[str, Tap]:
+        """The stages that it has, by name, the finest first."""
+
+    @abstractmethod
+    def map_layers(self) -> tuple[str, ...]:
+        """Names of the layers whose output is a map, from the picture on."""
+
+    @abstractmethod
+    def count_params(self) -> int:
+        """Parameters that the tapped map is computed with."""
+
+    @abstractmethod
+    def count_flops(self, height: int, width: int) -> int:
+        """Floating-point operations of one image of a size, a multiply-add counting as two."""
+
+    @abstractmethod
+    def runner(self, wanted: list[Any], fold: Fold) -> Callable[[Any], list[Any]]:
+        """A function from scaled pictures, a (N, H, W, colours) float32 tensor, to several of its tensors."""
+
+    @abstractmethod
+    def audit(self, photo: Photo, height: int, width: int) -> InputAudit:
+        """What the first layer with weights receives for a photograph, on an input of a size where it takes any."""
+
+    @abstractmethod
+    def misfits(self, pictures: Iterable[PixelArray]) -> dict[Preprocessing, float]:
+        """How badly pictures, (H, W, 3) each, fit its first BatchNormalization under each scaling, in nats.
+
+        Empty without such a layer, or with one that was never trained.
+        """
 
     def features(self, pixels: Any) -> Any:
         """(N, H, W, 3) uint8 tensor -> (N, h, w, C) float32 feature map."""
         return self.reader([self.tensor])(pixels)[0]
 
     def reader(self, wanted: list[Any], fold: Fold = "copy") -> Callable[[Any], list[Any]]:
-        """A function from (N, H, W, 3) uint8 tensors to the values of several of the model's tensors, float32.
+        """A function from (N, H, W, 3) uint8 tensors to the values of several of the network's tensors, float32.
 
-        The weights are those that the model has now.
+        The weights are those that the network has now.
 
         Parameters
         ----------
@@ -157,11 +201,11 @@ class Network(Described):
         import tensorflow as tf
 
         with about_model(self.label, self.own):
-            run = fold_model(self.model, wanted, fold)
+            run = self.runner(wanted, fold)
 
         def read(pixels: Any) -> list[Any]:
             scaled = scale_pixels(tf.cast(pixels, tf.float32), self.preprocessing)
-            if self.model.inputs[0].shape[-1] == 1:
+            if self.colours == 1:
                 scaled = to_grey(scaled)
             return [tf.cast(value, tf.float32) for value in run(scaled)]
 
@@ -178,10 +222,52 @@ class Network(Described):
 
     def trace(self, function: Callable[..., Any], *others: Any) -> Callable[..., Any]:
         """As `freeze`; errors at a pass are TensorFlow's own."""
-        by_size = any(type(layer).__name__ in _MUST_KNOW_SIZE for layer in self.model.layers)
         with about_model(self.label, self.own):
-            graph: Callable[..., Any] = trace(function, [self.pixels, *others], by_size=by_size)
+            graph: Callable[..., Any] = trace(function, [self.pixels, *others], by_size=self.by_size)
         return graph
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class KerasNetwork(Network):
+    """A network that is a Keras model; `tensor` is one of its KerasTensors.
+
+    The model is built for input (None, None, None, 3), or of another size where `fixed` says so.
+    """
+
+    def at(self, layer: str) -> Self:
+        with BUILDING:
+            tensor, tap = resolve_tap(self.model, None, layer)
+        path = trace_path(self.model, tensor)
+        if self.path.shift != (0.0, 0.0):  # it was trained
+            path = path.centred(*self.native_input)
+        return replace(self, tensor=tensor, tap=tap, path=path)
+
+    def stages(self) -> dict[str, Tap]:
+        return stage_taps(self.model)
+
+    def map_layers(self) -> tuple[str, ...]:
+        return map_layers(self.model)
+
+    def count_params(self) -> int:
+        import keras
+
+        return int(keras.Model(self.model.inputs, self.tensor).count_params())
+
+    def count_flops(self, height: int, width: int) -> int:
+        import tensorflow as tf
+
+        with about_model(self.label, self.own):
+            graph = trace(self.features, [tf.TensorSpec((1, height, width, 3), tf.uint8)]).graph
+        return profiled_flops(graph)
+
+    def audit(self, photo: Photo, height: int, width: int) -> InputAudit:
+        return audit_input(self.model, self.preprocessing, photo, (height, width))
+
+    def misfits(self, pictures: Iterable[PixelArray]) -> dict[Preprocessing, float]:
+        return norm_misfits(self.model, pictures)
+
+    def runner(self, wanted: list[Any], fold: Fold) -> Callable[[Any], list[Any]]:
+        return fold_model(self.model, wanted, fold)
 
 
 def load_as(
@@ -230,13 +316,23 @@ def open_network(
     WeightsError : weights missing, damaged or of another architecture
     DownloadError : weights that could not be fetched
     ModelFileError : a model file that cannot or must not be opened
-    SettingError : Keras is set up for something else than TensorFlow
+    SettingError : Keras is set up for something else than TensorFlow, or a package is missing that ONNX files need
     """
+    if spec.own and spec.path is not None and is_onnx(spec.path):
+        from convfe_core.backbones.onnx_network import open_onnx_network
+
+        on_progress("opening", None)
+        import_tensorflow()
+        return open_onnx_network(spec, tap, seed)
+    return _open_keras(spec, tap, seed, on_progress)
+
+
+def _open_keras(spec: Spec, tap: str, seed: int, on_progress: LoadProgress) -> KerasNetwork:
     architecture = None if spec.own else find_architecture(spec.name)
     file = weight_path(spec, on_progress)
     on_progress("opening" if spec.own else "loading", None)
     import_tensorflow()
-    trained = spec.weights not in ("untrained", "control")
+    trained = is_trained(spec)
     with BUILDING:
         import keras
 
@@ -244,17 +340,31 @@ def open_network(
         model, known = _open_model_file(spec, trained) if architecture is None else _build(spec, architecture, file)
         tensor, found = resolve_tap(model, architecture, spec.layer if tap == "auto" else tap)
         path = trace_path(model, tensor)
-        return Network(
+        return KerasNetwork(
             label=spec.label,
-            weights="untrained" if not trained else spec.path.name if spec.path else spec.weights,
+            weights=weights_shown(spec),
             tap=found,
             path=path.centred(*(known.get("fixed") or (known["native_size"],) * 2)) if trained else path,
             megabytes=int(model.count_params()) * _FLOAT_BYTES / 2**20,
             activation_bytes=values_per_pixel(model) * _FLOAT_BYTES,
             model=model,
             tensor=tensor,
+            colours=int(model.inputs[0].shape[-1]),
+            by_size=any(type(layer).__name__ in _MUST_KNOW_SIZE for layer in model.layers),
             **(known | ({"preprocessing": spec.preprocessing} if spec.preprocessing else {})),
         )
+
+
+def is_trained(spec: Spec) -> bool:
+    """Whether a spec's weights are the result of a training."""
+    return spec.weights not in ("untrained", "control")
+
+
+def weights_shown(spec: Spec) -> str:
+    """What the weights of a spec are called beside its maps."""
+    if not is_trained(spec):
+        return "untrained"
+    return spec.path.name if spec.path else spec.weights
 
 
 def _build(spec: Spec, architecture: Architecture, file: Path | None) -> tuple[Any, dict[str, Any]]:

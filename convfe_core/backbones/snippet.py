@@ -6,9 +6,10 @@ import shlex
 from collections.abc import Sequence
 
 from convfe_core.backbones.network import UNTRAINED_SEED, Network
+from convfe_core.backbones.onnx_network import OnnxNetwork
+from convfe_core.base.errors import SpecError
 from convfe_core.catalog.architectures import Architecture
 from convfe_core.catalog.specs import Spec
-from convfe_core.graph.taps import stage_taps
 from convfe_core.photos.letterbox import OWN_SIZE_CAP
 
 _SCALINGS = {
@@ -55,6 +56,33 @@ extractor = keras.Model(
     network.model.inputs, {{name: (network if name == "map" else network.at(name)).tensor for name in LAYERS}}
 )
 """
+
+_ONNX = '''import numpy as np
+import onnx
+import onnxruntime
+from PIL import Image, ImageOps
+
+LAYERS = {{  # name: the layer, pixels from cell to cell, and whether the cap of its ReLU is taken off
+{layers}
+}}
+TENSORS = {{  # name: the tensor, its rows, columns and channels, and whether it goes through a plain ReLU
+{tensors}
+}}
+model = onnx.load({path!r})
+model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in dict.fromkeys(t[0] for t in TENSORS.values()))
+session = onnxruntime.InferenceSession(model.SerializeToString())
+
+
+def extractor(pictures, training):
+    """(1, H, W, C) pictures -> (1, h, w, channels) by name."""
+    fed = {{{picture!r}: {fed}}}
+    found = {{}}
+    for name, (tensor, rows, columns, channels, rectified) in TENSORS.items():
+        (value,) = session.run([tensor], fed)
+        value = value.transpose(0, rows, columns, channels)
+        found[name] = np.maximum(value, 0) if rectified else value
+    return found
+'''
 
 _REST = '''
 
@@ -108,14 +136,16 @@ def write_snippet(network: Network, spec: Spec, side: int | None, call: str) -> 
     and ``C2`` to ``C5`` for the stages, and ``read`` takes a path to what it takes
     """
     tap = network.tap
-    taps = {"map": tap, **stage_taps(network.model)}
+    taps = {"map": tap, **network.stages()}
     layers = "\n".join(f"    {name!r}: {(one.layer, one.stride, one.uncapped)!r}," for name, one in taps.items())
     head = (
         f'"""{spec.label} as CONV-FE looks at it: layer {tap.layer}, stride {tap.stride}, {tap.channels} channels.\n\n'
         f'Its maps: {call}\n"""\n\n'
     ).replace("\\", "\\\\")
     architecture = spec.architecture
-    if architecture is not None and _with_keras_alone(spec, architecture):
+    if isinstance(network, OnnxNetwork):
+        body = _ONNX.format(**_onnx_part(network, list(taps)), path=str(spec.path), layers=layers)
+    elif architecture is not None and _with_keras_alone(spec, architecture):
         body = _KERAS.format(build=_build(spec, architecture), layers=layers)
     else:
         why = "It comes with CONV-FE." if spec.path is None else "CONV-FE reads the file, and runs no code from it."
@@ -125,9 +155,32 @@ def write_snippet(network: Network, spec: Spec, side: int | None, call: str) -> 
     else:
         longest = f"min(max(image.size), {OWN_SIZE_CAP})" if side is None else side
         frame = _ANY_SIZE.format(side=longest, smallest=network.minimum_size, multiple=max(32, tap.stride))
-    colours = network.model.inputs[0].shape[-1]
+    colours = network.colours
     grey = " @ np.float32([[0.299], [0.587], [0.114]])" if colours == 1 else ""
     return head + body + _REST.format(colours=colours, frame=frame, scaling=_SCALINGS[network.preprocessing], grey=grey)
+
+
+def _onnx_part(network: OnnxNetwork, names: Sequence[str]) -> dict[str, str]:
+    """How the maps of an ONNX graph lie in its tensors, and how pictures enter it.
+
+    Raises
+    ------
+    SpecError : tokens, which the program does not lay out as maps
+    """
+    rows = []
+    for name in names:
+        one = network.tensor if name == "map" else network.maps.find(name)[0]
+        if one.placed.rows == one.placed.columns:
+            raise SpecError(f"Expected a map for a program of its own. Received: tokens, of {network.label}.")
+        lies = one.placed.rows, one.placed.columns, one.placed.channels
+        rows.append(f"    {name!r}: {(one.name, *lies, one.capped_by is not None)!r},")
+    fed = "pictures.transpose(0, 3, 1, 2)" if network.model.picture.channels_first else "pictures"
+    dtype = network.model.picture.dtype.name
+    return {
+        "tensors": "\n".join(rows),
+        "picture": network.model.picture.name,
+        "fed": f"{fed}.astype(np.{dtype})",
+    }
 
 
 def maps_call(spec: Spec, size: str, tap: str, precision: str, pictures: Sequence[str]) -> str:

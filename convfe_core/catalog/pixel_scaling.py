@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, get_args
 
 import numpy as np
@@ -11,12 +13,45 @@ from convfe_core.catalog.architectures import Preprocessing
 SCALINGS: tuple[Preprocessing, ...] = get_args(Preprocessing)
 """Every way of scaling, the ones that treat all colours alike first."""
 
+SCALING_WORDS: dict[Preprocessing, str] = {
+    "raw": "0..255, as they are",
+    "unit": "0..1",
+    "tf": "-1..1",
+    "torch": "ImageNet, PyTorch style",
+    "caffe": "ImageNet, Caffe style (BGR)",
+}
+_CLEARLY = 0.5
+"""The best scaling's misfit is below this share of the next one's."""
+
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
 """RGB, of pixels in 0..1."""
 
 CAFFE_MEAN = np.array([103.939, 116.779, 123.68], np.float32)
 """BGR, of pixels in 0..255."""
+
+
+@dataclass(frozen=True)
+class ScalingGuess:
+    """A way of scaling pixels and, as a phrase, what speaks for it."""
+
+    mode: Preprocessing
+    reason: str
+
+
+def fitting_scaling(misfits: Mapping[Preprocessing, float]) -> ScalingGuess | None:
+    """The scaling that fits a BatchNormalization clearly better than the others; None where none does.
+
+    Parameters
+    ----------
+    misfits : of each scaling how badly photographs under it fit, in nats; empty where nothing tells
+    """
+    if not misfits:
+        return None
+    first, second = sorted(misfits, key=lambda mode: misfits[mode])[:2]
+    if misfits[first] >= _CLEARLY * misfits[second]:
+        return None
+    return ScalingGuess(first, "photographs scaled like that fit its first BatchNormalization best")
 
 
 def scale_pixels(pixels: Any, mode: Preprocessing) -> Any:

@@ -142,7 +142,7 @@ def parse_spec(text: str) -> Spec:
     """Read a spec; files are not looked at here.
 
     ``NAME``, ``NAME:imagenet``, ``NAME:untrained``, ``NAME:builtin``, ``NAME:path/to/weights.h5``,
-    ``NAME:path/to/exported``, ``LABEL=path/to/model.keras`` or, for its control,
+    ``NAME:path/to/exported``, ``LABEL=path/to/model.keras``, ``LABEL=path/to/model.onnx`` or, for its control,
     ``LABEL:untrained=path/to/model.keras``.
 
     Raises
@@ -159,7 +159,9 @@ def parse_spec(text: str) -> Spec:
         return default_spec(find_architecture(text))
     first, rest = text[: separator.start()].strip(), text[separator.end() :].strip()
     if not first or not rest:
-        raise SpecError(f"Expected NAME, NAME:weights or LABEL=path/to/model.keras. Received: {text!r}.")
+        raise SpecError(
+            f"Expected NAME, NAME:weights, LABEL=path/to/model.keras or LABEL=path/to/model.onnx. Received: {text!r}."
+        )
     if separator.group() == "=":
         if first.casefold() in {name.casefold() for name in CATALOG}:
             raise SpecError(f"Expected a label of your own for {rest}. Received: {first!r}, a backbone's name.")

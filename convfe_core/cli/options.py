@@ -12,7 +12,8 @@ DESCRIPTION = "See what convolutional backbones make of your images, and rank th
 
 SPECS = """\
 A SPEC names a backbone and its weights: ResNet50 or ResNet50:imagenet, ResNet50:untrained (random weights, a control),
-ResNet50:my.weights.h5, or LABEL=path/to/model.keras for a model of your own. `convfe list` shows every name."""
+ResNet50:my.weights.h5, or LABEL=path/to/model.keras or LABEL=path/to/model.onnx for a model of your own.
+`convfe list` shows every name."""
 
 
 EPILOG = f"""\
@@ -147,7 +148,8 @@ def add_backbone_options(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="SPEC",
         dest="backbones",
-        help="NAME, NAME:imagenet, NAME:untrained, NAME:weights.h5 or LABEL=model.keras; may be given several times",
+        help="NAME, NAME:imagenet, NAME:untrained, NAME:weights.h5, LABEL=model.keras or LABEL=model.onnx; "
+        "may be given several times",
     )
     parser.add_argument(
         "--preprocess",

@@ -236,6 +236,11 @@ def tensors_and_strides(model: keras.Model, outputs: list[Any] | None = None) ->
     return [(tensor, down) for tensor, (down, _) in zip(tensors, Trace(model, outputs).strides(tensors), strict=True)]
 
 
+def map_layers(model: keras.Model) -> tuple[str, ...]:
+    """Names of the layers whose output is a map, from the picture on."""
+    return tuple(str(operation_of(tensor).name) for tensor, stride in tensors_and_strides(model) if stride > 0)
+
+
 def _last_consumers(tensors: list[Any]) -> list[int]:
     """For each tensor, the position of the last one that is computed directly from it."""
     positions = {id(tensor): position for position, tensor in enumerate(tensors)}

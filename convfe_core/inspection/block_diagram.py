@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from convfe_core.backbones.network import Network
+from convfe_core.backbones.network import KerasNetwork
 from convfe_core.graph.taps import tensors_and_strides
 from convfe_core.graph.walk import operation_of, sources_of
 
@@ -30,7 +30,7 @@ class Block:
     sources: tuple[int, ...]
 
 
-def find_blocks(network: Network) -> list[Block]:
+def find_blocks(network: KerasNetwork) -> list[Block]:
     """Group the layers up to the network's output, sources before what takes from them."""
     strides = tensors_and_strides(network.model)
     sources = {id(tensor): sources_of(tensor) for tensor, _ in strides}
@@ -47,7 +47,7 @@ def find_blocks(network: Network) -> list[Block]:
     return [_block(row, tuple(dict.fromkeys(number[id(one)] for one in sources[id(row[0][0])]))) for row in rows]
 
 
-def blocks_dot(network: Network, ink: str) -> str:
+def blocks_dot(network: KerasNetwork, ink: str) -> str:
     """The blocks in Graphviz' language, from top to bottom.
 
     Parameters

@@ -85,6 +85,7 @@ class Doctor:
             "fast": _fast,
             "Accelerators": _accelerators,
             "Weights": _weights,
+            "ONNX": _onnx,
             "Ray": _ray,
             "Chromium": _chromium,
             "Graphviz": _graphviz,
@@ -227,6 +228,12 @@ def _weights(topic: str) -> Finding:
     if folder != keras_home():
         return Finding(topic, f"{found}; {keras_home()} cannot be written", "set KERAS_HOME to a folder that can be")
     return Finding(topic, found)
+
+
+def _onnx(topic: str) -> Finding:
+    versions = {name: installed_version(name) for name in ("onnx", "onnxruntime")}
+    found = None if NOT_INSTALLED in versions.values() else ", ".join(map(" ".join, versions.items()))
+    return _optional(topic, found, "a model in ONNX", 'pip install "convfe[onnx]"')
 
 
 def _ray(topic: str) -> Finding:

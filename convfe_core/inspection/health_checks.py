@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from convfe_core.catalog.architectures import Preprocessing
+from convfe_core.catalog.pixel_scaling import SCALING_WORDS
 from convfe_core.inspection.activation_watch import Activity
 from convfe_core.inspection.channel_statistics import ChannelStatistics
 from convfe_core.inspection.layer_faults import NormMisfit, WeightFault
-from convfe_core.user_models.input_scaling import SCALING_WORDS, InputAudit
+from convfe_core.user_models.input_scaling import InputAudit
 
 DEAD_SHARE, DEAD_LOOK = 0.5, 0.05
 """Shares of dead channels from which something is wrong, or worth a look. Over one or two photographs a healthy network

@@ -19,7 +19,7 @@ from convfe_core.machine.machine_queue import MACHINE, OnWait, wait_silently
 from convfe_core.maps.input_size import Size, frame_for
 from convfe_core.photos.letterbox import place_on_canvas
 from convfe_core.photos.photo import Photo
-from convfe_core.user_models.input_scaling import InputAudit, audit_input, norm_misfits
+from convfe_core.user_models.input_scaling import InputAudit
 
 CLOSER, CLOSER_MISFIT = 4, 0.25
 """Another scaling is named where it fits this many times better and the chosen one is at least this far off, in nats.
@@ -85,7 +85,7 @@ def examine(
     statistics = gatherer.finish()
     frame = frame_for(photos[0].height, photos[0].width, network, size)
     with MACHINE.passing(on_wait):
-        audit = audit_input(network.model, network.preprocessing, photos[0], (frame.input_height, frame.input_width))
+        audit = network.audit(photos[0], frame.input_height, frame.input_width)
         closer = None if audit.scaled_by else _closer_scaling(network, photos, size)
     evidence = Evidence(
         statistics=statistics,
@@ -96,7 +96,7 @@ def examine(
         activities=activity.activities(),
         misfits=norms.misfits(),
         never_trained=norms.never_trained,
-        depths={str(layer.name): depth for depth, layer in enumerate(layers_of(network))},
+        depths={layer.name: depth for depth, layer in enumerate(layers_of(network))},
     )
     checks = judge(evidence)
     return HealthReport(network.label, _verdict(checks, statistics.images), checks, statistics, audit)
@@ -114,7 +114,7 @@ def _closer_scaling(network: Network, photos: Sequence[Photo], size: Size) -> Pr
     canvases = (
         place_on_canvas(photo, frame_for(photo.height, photo.width, network, size)) for photo in photos[:MOST_COMPARED]
     )
-    misfits = norm_misfits(network.model, canvases)
+    misfits = network.misfits(canvases)
     mine = misfits.get(network.preprocessing, 0.0)
     best = min(misfits, key=lambda mode: misfits[mode], default=network.preprocessing)
     return best if mine > CLOSER_MISFIT and misfits[best] * CLOSER < mine else None

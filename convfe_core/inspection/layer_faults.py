@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,8 @@ from numpy.typing import NDArray
 
 from convfe_core.backbones.network import Network
 from convfe_core.base.arrays import FloatArray
-from convfe_core.graph.batch_norm_statistics import is_initial, norm_divergence, stored_statistics
-from convfe_core.graph.walk import operation_of
-from convfe_core.inspection.layer_watch import layers_of, tensors_of
+from convfe_core.graph.batch_norm_statistics import norm_divergence
+from convfe_core.inspection.layer_watch import layers_of
 
 ALIKE = 1e-6
 """Filters are equal when they differ by less than this share of their magnitude."""
@@ -46,15 +44,15 @@ def weight_faults(network: Network) -> list[WeightFault]:
     """Look through the kernels of all layers up to the tapped one, first layer first."""
     found = []
     for layer in layers_of(network):
-        weights = [np.asarray(weight) for weight in getattr(layer, "weights", [])]
+        weights = layer.weights()
         if any(not np.isfinite(weight).all() for weight in weights):
-            found.append(WeightFault(str(layer.name), "NaN"))
+            found.append(WeightFault(layer.name, "NaN"))
             continue
         kernels = [weight for weight in weights if weight.ndim >= 2 and weight.size > 1]
         if kernels and all(not kernel.any() for kernel in kernels):
-            found.append(WeightFault(str(layer.name), "zero"))
-        elif any(_alike(kernel) for kernel in map(partial(_filters, layer), kernels)):
-            found.append(WeightFault(str(layer.name), "alike"))
+            found.append(WeightFault(layer.name, "zero"))
+        elif any(_alike(kernel) for kernel in map(layer.filters, kernels)):
+            found.append(WeightFault(layer.name, "alike"))
     return found
 
 
@@ -62,7 +60,8 @@ class FiniteWatch:
     """Watches every tensor for NaN and infinity."""
 
     def __init__(self, network: Network) -> None:
-        self.tensors = tensors_of(network)
+        outputs = [(layer.name, tensor) for layer in layers_of(network) for tensor, _ in layer.outputs]
+        self._names, self.tensors = [name for name, _ in outputs], [tensor for _, tensor in outputs]
         self.rows: list[FloatArray] = []
 
     def reduce(self, values: list[Any]) -> Any:
@@ -75,18 +74,15 @@ class FiniteWatch:
     def first_layer(self) -> str | None:
         """Name the first layer whose output was not finite; None where all were."""
         finite = np.all(self.rows, axis=0) if self.rows else []
-        broken = (operation_of(one) for one, fine in zip(self.tensors, finite, strict=True) if not fine)
-        return next((str(layer.name) for layer in broken), None)
+        return next((name for name, fine in zip(self._names, finite, strict=False) if not fine), None)
 
 
 class NormWatch:
     """Compares every BatchNormalization's statistics with those of what enters it."""
 
     def __init__(self, network: Network) -> None:
-        import keras
-
-        self._layers = [layer for layer in layers_of(network) if isinstance(layer, keras.layers.BatchNormalization)]
-        self.tensors = [layer.input for layer in self._layers]
+        self._norms = [(layer.name, layer.norm) for layer in layers_of(network) if layer.norm is not None]
+        self.tensors = [norm.entering for _, norm in self._norms]
         self.rows: list[FloatArray] = []
 
     def reduce(self, values: list[Any]) -> Any:
@@ -99,7 +95,7 @@ class NormWatch:
     @property
     def never_trained(self) -> bool:
         """Whether every statistic is still the one that a layer begins with."""
-        return bool(self._layers) and all(map(is_initial, self._layers))
+        return bool(self._norms) and all(norm.initial for _, norm in self._norms)
 
     def misfits(self) -> list[NormMisfit]:
         """List every layer that was ever trained, in the network's order."""
@@ -108,26 +104,15 @@ class NormWatch:
         means, variances = np.split(np.stack(self.rows).astype(np.float64), 2, axis=1)
         mean = means.mean(axis=0)
         variance = np.maximum((variances + means**2).mean(axis=0) - mean**2, 0)
-        ends = np.cumsum([int(layer.moving_mean.shape[0]) for layer in self._layers])[:-1]
+        ends = np.cumsum([len(norm.mean) for _, norm in self._norms])[:-1]
         found = []
-        for layer, means_of, variances_of in zip(
-            self._layers, np.split(mean, ends), np.split(variance, ends), strict=True
+        for (name, norm), mean_of, variance_of in zip(
+            self._norms, np.split(mean, ends), np.split(variance, ends), strict=True
         ):
-            if not is_initial(layer):
-                divergence, wider = norm_divergence(means_of, variances_of, stored_statistics(layer))
-                found.append(NormMisfit(str(layer.name), divergence, wider))
+            if not norm.initial:
+                divergence, wider = norm_divergence(mean_of, variance_of, (norm.mean, norm.variance))
+                found.append(NormMisfit(name, divergence, wider))
         return found
-
-
-def _filters(layer: Any, kernel: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(numbers, filters) of a convolution's kernel; nothing of other weights, or of a blur, alike on purpose."""
-    import keras
-
-    if kernel.ndim != 4:
-        return kernel[:0].reshape(0, 1)
-    if isinstance(layer, keras.layers.DepthwiseConv2D):
-        return kernel.reshape(kernel.shape[0] * kernel.shape[1], -1) if (kernel < 0).any() else kernel[:0].reshape(0, 1)
-    return kernel.reshape(-1, kernel.shape[-1])
 
 
 def _alike(filters: NDArray[np.float32]) -> bool:

@@ -50,7 +50,7 @@ BASIS_IMAGES = 64
 
 
 @dataclass(frozen=True, eq=False)
-class Loaded:
+class Painting:
     """A backbone, and the basis of PCA colours where these are asked for."""
 
     backbone: Backbone
@@ -104,20 +104,20 @@ class MapsJob:
         """Its label, and nothing besides."""
         return self.specs[backbone].label, ""
 
-    def load(self, backbone: str, tell: Callable[[str], None]) -> Loaded:
+    def load(self, backbone: str, tell: Callable[[str], None]) -> Painting:
         """Load a backbone and find the basis of its colours; errors as in `load_backbone` and `fit_basis`."""
         require_same_arithmetic(self.precision, self.bfloat16)
         settle()
         loaded = load_backbone(self.specs[backbone], self.tap, precision=self.precision)
         if not self.basis:
-            return Loaded(loaded, None)
+            return Painting(loaded, None)
 
         def say(done: int) -> None:
             tell(f"PCA colours, {done} of {2 * len(self.basis)}")
 
-        return Loaded(loaded, fit_basis(loaded, _Readable(self, loaded), self.size, tell=say)[0])
+        return Painting(loaded, fit_basis(loaded, _Readable(self, loaded), self.size, tell=say)[0])
 
-    def remark(self, loaded: Loaded) -> str | None:
+    def remark(self, loaded: Painting) -> str | None:
         """What to know about its maps, and why it computes in float32 though bfloat16 was asked for."""
         return remark(loaded.notes, explain_kept(self.precision, loaded.backbone.precision))
 
@@ -132,7 +132,7 @@ class MapsJob:
         require_cells(backbone, photo, self.size)
         return photo
 
-    def rows(self, loaded: Loaded, shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
+    def rows(self, loaded: Painting, shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
         """Write the files of a shard window by window; see `convfe_core.jobs.shards.ComputeRows`."""
 
         def write(member: tuple[int, Photo, FeatureMaps]) -> tuple[int, Row]:

@@ -15,7 +15,6 @@ from convfe_core.backbones.backbone import reduce_features
 from convfe_core.backbones.frozen_graph import run_graph
 from convfe_core.backbones.network import Network
 from convfe_core.base.arrays import FloatArray
-from convfe_core.graph.taps import stage_taps
 from convfe_core.machine.machine_queue import BUILDING
 from convfe_core.maps.extraction import Projected, project_on_photo, run_windows
 from convfe_core.maps.feature_maps import FeatureMaps
@@ -84,7 +83,8 @@ def read_layers(layers: Sequence[Network]) -> LayerReader:
 class EveryLayer:
     """A network whose every layer can be looked at; it can be shared between threads.
 
-    Its graphs hold no copy of its weights, and run somewhat slower than a `convfe_core.backbones.backbone.Backbone`.
+    Its graphs hold no copy of a Keras model's weights (those of an ONNX file hold what leads to their layers), and run
+    somewhat slower than a `convfe_core.backbones.backbone.Backbone`.
     """
 
     network: Network
@@ -100,7 +100,7 @@ class EveryLayer:
         SpecError : it has none
         """
         with BUILDING:
-            found = [self.network.at(name) for name in stage_taps(self.network.model)]
+            found = [self.network.at(name) for name in self.network.stages()]
         return read_layers([replace(one, label=f"{one.tap.name} · stride {one.tap.stride}") for one in found])
 
     def layer(self, name: str = "auto") -> LayerReader:

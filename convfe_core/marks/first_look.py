@@ -14,7 +14,8 @@ from convfe_core.base.arrays import FloatArray, Values
 from convfe_core.base.wording import counted
 from convfe_core.datasets.boxes import ImageBoxes
 from convfe_core.maps.feature_maps import REDUCTIONS, FeatureMaps
-from convfe_core.ranking.verdict import FEWEST_IMAGES, BackboneScores, MapScores, Ranking, rank_backbones
+from convfe_core.ranking.sentence import FEWEST_IMAGES
+from convfe_core.ranking.verdict import BackboneScores, MapScores, Ranking, rank_backbones
 from convfe_core.scoring.bootstrap import SEED
 from convfe_core.scoring.separation import Comparison
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from convfe_core.base.folders import file_stamp
+from convfe_core.base.onnx_files import with_onnx_data
 from convfe_core.model_files.safety import check_archive
 
 SAVED_MODEL, METADATA, VARIABLES = "saved_model.pb", "keras_metadata.pb", "variables"
@@ -61,10 +62,11 @@ def saved_model_folder(path: Path) -> Iterator[Path | None]:
 
 
 def model_stamp(path: Path) -> str:
-    """`file_stamp` of a file, or of all that belongs to a SavedModel where `path` is a folder."""
+    """`file_stamp` of a file (an ONNX file with its data), or of all that belongs to a model that is a folder."""
     if not path.is_dir():
-        return file_stamp(path)
-    return " ".join(map(file_stamp, (path / SAVED_MODEL, path / METADATA, *sorted((path / VARIABLES).glob("*")))))
+        return " ".join(map(file_stamp, with_onnx_data(path)))
+    inside = (file for folder in (path, path / VARIABLES) for file in sorted(folder.glob("*")) if file.is_file())
+    return " ".join(map(file_stamp, inside))
 
 
 def extract(archive: zipfile.ZipFile, member: str, target: Path) -> None:

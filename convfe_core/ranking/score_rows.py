@@ -26,7 +26,7 @@ import numpy as np
 import pyarrow as pa
 from platformdirs import user_cache_dir
 
-from convfe_core.backbones.measured_cost import Cost, PeakMemory, count_flops, count_params, time_batches
+from convfe_core.backbones.measured_cost import Cost, PeakMemory, time_batches
 from convfe_core.backbones.network import Network, weight_path
 from convfe_core.backbones.precision import explain_kept, require_same_arithmetic
 from convfe_core.base.arrays import FloatArray
@@ -270,7 +270,7 @@ class RankJob:
             sizes = Counter((self.dataset.images[k].height, self.dataset.images[k].width) for k in self.places)
             frame = frame_for(*sizes.most_common(1)[0][0], backbone, self.options.size)
             height, width = frame.input_height, frame.input_width
-            params, flops = count_params(network), count_flops(network, height, width)
+            params, flops = network.count_params(), network.count_flops(height, width)
             del network
             turn = partial(_turn, tell, "measuring its cost")
             latency = time_batches(backbone.run_blank, height, width, turn=turn)

@@ -60,7 +60,8 @@ class BackboneScores:
     @property
     def usable(self) -> NDArray[np.bool_]:
         """(N,) whether an image could be scored, with max and mean map and with the control."""
-        return np.logical_and.reduce([one.usable for one in self.maps.values()])
+        usable: NDArray[np.bool_] = np.all([one.usable for one in self.maps.values()], axis=0)
+        return usable
 
 
 @dataclass(frozen=True)

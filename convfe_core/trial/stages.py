@@ -10,10 +10,9 @@ from dataclasses import replace
 from functools import partial
 
 from convfe_core.backbones.backbone import Backbone, freeze_network
-from convfe_core.backbones.network import Network
+from convfe_core.backbones.network import KerasNetwork, Network
 from convfe_core.backbones.precision import Precision
 from convfe_core.base.errors import SpecError
-from convfe_core.graph.taps import stage_taps
 from convfe_core.machine.machine_queue import BUILDING
 
 STAGES = ("C3", "C4", "C5")
@@ -41,7 +40,7 @@ def freeze_stages(network: Network, tap: str, precision: Precision) -> tuple[Bac
 def _stages_of(network: Network) -> list[Network]:
     """The network at each of its stages, the finest first."""
     with BUILDING:
-        names = [name for name in stage_taps(network.model) if name in STAGES]
+        names = [name for name in network.stages() if name in STAGES]
     if len(names) < 2:
         raise SpecError(
             f"Expected a network with two or more of the stages {', '.join(STAGES)}. Received: {network.label}."
@@ -54,6 +53,11 @@ def _enlarged(stages: list[Network]) -> Network:
     import keras
 
     finest = stages[0]
+    if not isinstance(finest, KerasNetwork):
+        raise SpecError(
+            f"Expected a Keras model for a head on several stages. Received: {finest.label}, an ONNX file; choose one "
+            f"of its stages, as {finest.tap.name}."
+        )
     with BUILDING:
         tensors = [finest.tensor]
         for one in stages[1:]:

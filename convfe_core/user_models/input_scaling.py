@@ -10,34 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.catalog.architectures import Architecture, Preprocessing
-from convfe_core.catalog.pixel_scaling import SCALINGS, scale_pixels, to_grey
+from convfe_core.catalog.pixel_scaling import (
+    SCALING_WORDS,
+    SCALINGS,
+    ScalingGuess,
+    fitting_scaling,
+    scale_pixels,
+    to_grey,
+)
 from convfe_core.graph.batch_norm_statistics import is_initial, norm_divergence, stored_statistics
 from convfe_core.graph.walk import operation_of, tensors_in_order
 from convfe_core.photos.gallery import load_sample
 from convfe_core.photos.letterbox import place_on_canvas, plan_frame
 from convfe_core.photos.photo import Photo
 
-SCALING_WORDS: dict[Preprocessing, str] = {
-    "raw": "0..255, as they are",
-    "unit": "0..1",
-    "tf": "-1..1",
-    "torch": "ImageNet, PyTorch style",
-    "caffe": "ImageNet, Caffe style (BGR)",
-}
 _SCALING_LAYERS = ("Rescaling", "Normalization", "TrueDivide", "Divide", "Multiply", "Subtract", "Add")
-_CLEARLY = 0.5
-"""The best scaling's misfit is below this share of the next one's."""
 _AMPLE_SIDE = 224
 _SAMPLES = ("chelsea", "motorcycle", "tissue")
 """Photographs that scalings are tried on, of different brightness."""
-
-
-@dataclass(frozen=True)
-class ScalingGuess:
-    """A way of scaling pixels and, as a phrase, what speaks for it."""
-
-    mode: Preprocessing
-    reason: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +69,8 @@ def guess_scaling(model: Any, architecture: Architecture | None) -> ScalingGuess
         return ScalingGuess("raw", f"its layer {inside[0]!r} scales them itself")
     if architecture is not None:
         return ScalingGuess(architecture.preprocessing, f"its layers are those of {architecture.name}")
-    misfits = norm_misfits(model)
-    if misfits:
-        first, second = sorted(misfits, key=lambda mode: misfits[mode])[:2]
-        if misfits[first] < _CLEARLY * misfits[second]:
-            return ScalingGuess(first, "photographs scaled like that fit its first BatchNormalization best")
-    return ScalingGuess("unit", "nothing in the file tells; this is the most common, check the picture below")
+    fits = fitting_scaling(norm_misfits(model))
+    return fits or ScalingGuess("unit", "nothing in the file tells; this is the most common, check the picture below")
 
 
 def scaling_layers(model: Any) -> tuple[str, ...]:
@@ -170,14 +156,25 @@ def audit_input(model: Any, mode: Preprocessing, photo: Photo, size: tuple[int, 
     received = np.asarray(batch, np.float32)[0]
     if first is not None and first.input is not model.inputs[0]:
         received = np.asarray(keras.Model(model.inputs, first.input)([batch], training=False))[0]
-    inside = scaling_layers(model)
+    return audit_of(received, mode, "" if first is None else str(first.name), scaling_layers(model))
+
+
+def audit_of(received: NDArray[np.float32], mode: Preprocessing, layer: str, inside: tuple[str, ...]) -> InputAudit:
+    """What there is to say of a picture as a layer receives it.
+
+    Parameters
+    ----------
+    received : (H, W, C)
+    mode : how pixels were scaled before they entered the model
+    layer, inside : as in `InputAudit`
+    """
     return InputAudit(
         low=float(received.min()),
         high=float(received.max()),
         mean=float(received.mean()),
         deviation=float(received.std()),
         picture=received,
-        layer="" if first is None else str(first.name),
+        layer=layer,
         scaled_by=inside,
         warnings=tuple(_warnings(received, mode, inside)),
     )

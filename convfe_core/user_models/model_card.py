@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 from convfe_core.base.errors import ModelFileError
+from convfe_core.base.onnx_files import is_onnx
 from convfe_core.catalog.memory_need import require_room
+from convfe_core.catalog.pixel_scaling import ScalingGuess
 from convfe_core.catalog.specs import Spec
-from convfe_core.graph.taps import resolve_tap, tensors_and_strides
-from convfe_core.graph.walk import operation_of
+from convfe_core.graph.taps import map_layers, resolve_tap, stage_taps
 from convfe_core.machine.machine_queue import BUILDING
 from convfe_core.machine.memory import give_back
-from convfe_core.user_models.input_scaling import ScalingGuess
+from convfe_core.onnx_models.opening import open_onnx
+from convfe_core.onnx_models.scaling import guess_onnx_scaling
+from convfe_core.onnx_models.taps import OnnxMaps, size_said
 from convfe_core.user_models.open_model import OpenedModel, open_model
 
 
@@ -24,6 +28,7 @@ class ModelCard:
     ----------
     layer : the last feature map, which is looked at unless another one is chosen
     channels, stride : of it
+    stages : the stages that it has, each with its layer, the finest first
     layers : every layer that can be looked at instead, from the picture on
     others as in `OpenedModel`
     """
@@ -36,6 +41,7 @@ class ModelCard:
     layer: str
     channels: int
     stride: int
+    stages: Mapping[str, str]
     layers: tuple[str, ...]
     head: tuple[str, ...]
     notes: tuple[str, ...]
@@ -53,10 +59,36 @@ def card_of(spec: Spec) -> ModelCard:
     if spec.path is None:
         raise ModelFileError(f"Expected a model file for {spec.label}. Received: none.")
     require_room(spec)
-    with BUILDING:
-        card = describe_model(open_model(spec.path))
+    if is_onnx(spec.path):
+        card = describe_onnx(spec.path)
+    else:
+        with BUILDING:
+            card = describe_model(open_model(spec.path))
     give_back()
     return card
+
+
+def describe_onnx(path: Path) -> ModelCard:
+    """Say what an ONNX file holds."""
+    graph = open_onnx(path)
+    maps = OnnxMaps(graph.without_weights())
+    found, tap = maps.find("auto")
+    way = maps.before([found.name])
+    return ModelCard(
+        opened_with=f"onnxruntime, written by {graph.made_by}",
+        native=graph.picture.size or ((maps.working_size,) * 2 if size_said(graph) else None),
+        fixed=graph.picture.size is not None,
+        recognised=None,
+        scaling=guess_onnx_scaling(graph, maps),
+        layer=tap.layer,
+        channels=tap.channels,
+        stride=tap.stride,
+        stages={name: one.layer for name, one in maps.stages().items()},
+        layers=tuple(one.name for one in maps.maps),
+        head=tuple(str(node.name or node.op_type) for node in graph.nodes if node not in way),
+        notes=maps.notes(found),
+        parameters=graph.count_numbers(),
+    )
 
 
 def describe_model(opened: OpenedModel) -> ModelCard:
@@ -71,13 +103,9 @@ def describe_model(opened: OpenedModel) -> ModelCard:
         layer=tap.layer,
         channels=tap.channels,
         stride=tap.stride,
+        stages={name: one.layer for name, one in stage_taps(opened.model).items()},
         layers=map_layers(opened.model),
         head=opened.head,
         notes=opened.notes,
         parameters=int(opened.model.count_params()),
     )
-
-
-def map_layers(model: Any) -> tuple[str, ...]:
-    """Names of the layers whose output is a map, from the picture on."""
-    return tuple(str(operation_of(tensor).name) for tensor, stride in tensors_and_strides(model) if stride > 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -61,6 +62,15 @@ def enter() -> None:
         configure_page()
         st.navigation(pages(), position="hidden")
         st.rerun()
+
+
+def go_to(title: str) -> NoReturn:
+    """End this run and open another page.
+
+    The address loses its settings, which that page's own widgets write again. Streamlit refuses to leave them out where
+    a widget is bound to one, and takes it when none are asked for.
+    """
+    st.switch_page(f"pages/{title.lower()}.py", query_params={})
 
 
 def share_link() -> None:

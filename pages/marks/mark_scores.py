@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from convfe_core.drawing.map_figure import Look
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.marks.first_look import FirstLook, first_look, marked_maps
 from convfe_core.marks.marked_photos import with_names_of_their_own
@@ -28,13 +29,20 @@ class RowScores:
     outlined: tuple[str, ...] = ()
 
 
-def score_row(photo: Photo, found: Sequence[FeatureMaps], reductions: Sequence[str]) -> RowScores:
+WIDE = 160
+"""Pixels across a panel that has room for a word before the number above it."""
+
+
+def score_row(photo: Photo, found: Sequence[FeatureMaps], look: Look) -> RowScores:
     """Score the maps that are shown of one photograph against its marks."""
     image = marks_of(photo)
-    look = first_look([image], {image.image: [marked_maps(maps, image) for maps in found]})
-    best = look.best(image.image, reductions)
+    scored = first_look([image], {image.image: [marked_maps(maps, image) for maps in found]})
+    best = scored.best(image.image, look.reductions)
+    form = "AUROC {:.2f}" if look.panel_width >= WIDE else "{:.2f}"
     notes = {
-        f"{label} {name}": f"AUROC {auroc:.2f}" for (_, label, name), auroc in look.aurocs.items() if name in reductions
+        f"{label} {name}": form.format(auroc)
+        for (_, label, name), auroc in scored.aurocs.items()
+        if name in look.reductions
     }
     return RowScores(notes, () if best is None else (" ".join(best),))
 

@@ -17,6 +17,7 @@ from convfe_core.photos.photo import Photo
 from convfe_core.scoring.bootstrap import Estimate
 from pages.app.compute_maps import Work
 from pages.app.guard import guarded_download
+from pages.app.navigation import go_to
 from pages.app.session import CARRIED, LOADED_MARKS, MARKS_SAID
 from pages.app.visitor import allowance
 from pages.app.words import plain, told
@@ -24,6 +25,11 @@ from pages.marks.kept_marks import add_marks, marks_of, marks_reader, remove_mar
 from pages.marks.mark_scores import score_all
 
 YOUR_MARKS = "your marks"
+WHAT_S_IS = (
+    "AUROC: how often a cell in a box is brighter than one outside; 0.5 is chance. S: how much better a map finds a "
+    "photograph's own boxes than those of the other marked photographs; 0 is chance, 0.5 about the most. In brackets "
+    "the 95 % interval over photographs."
+)
 
 
 def choose_marking() -> bool:
@@ -84,7 +90,7 @@ def _offer(photos: Sequence[Photo]) -> None:
         help="Takes the marked photographs to Rank, which adds untrained controls, costs and a report.",
     ):
         CARRIED.set(marked_dataset([(photo, marks_of(photo)) for photo in marked], YOUR_MARKS))
-        st.switch_page("pages/rank.py")
+        go_to("Rank")
     st.button(
         "Remove all",
         key="marks-remove",
@@ -100,13 +106,9 @@ def _offer(photos: Sequence[Photo]) -> None:
 def show_mark_scores(photos: Sequence[Photo], work: Work) -> None:
     """Say what the marks tell so far; call it when the rows are drawn."""
     look = score_all(photos, work)
-    st.markdown(f"**{plain(look.text)}**")
+    st.markdown(f"**{plain(look.text)}**", help=WHAT_S_IS)
     if look.ranking is not None:
         st.markdown(_table(look))
-        st.caption(
-            "S says how much better a map finds a photograph's own boxes than those of the other marked photographs: "
-            "0 is chance, 0.5 about the most. In brackets the 95 % interval over photographs."
-        )
 
 
 def _table(look: FirstLook) -> str:

@@ -93,6 +93,7 @@ def offer_samples() -> None:
     if st.button(
         "Try it with sample photographs",
         key="dataset_samples",
+        type="primary",
         icon=":material/photo_library:",
         help="Photographs that come with scikit-image, and boxes that we drew around their objects by hand.",
     ):

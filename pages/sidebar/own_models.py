@@ -11,11 +11,10 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from convfe_core.base.errors import ConvfeError, MemoryLimitError, SpecError, WeightsAloneError
 from convfe_core.catalog.architectures import Preprocessing
-from convfe_core.catalog.pixel_scaling import SCALINGS
+from convfe_core.catalog.pixel_scaling import SCALING_WORDS, SCALINGS, ScalingGuess
 from convfe_core.catalog.specs import CATALOG, Spec, parse_spec
 from convfe_core.machine.machine_queue import MACHINE
 from convfe_core.model_files.saved_model_folder import model_stamp
-from convfe_core.user_models.input_scaling import SCALING_WORDS, ScalingGuess
 from convfe_core.user_models.model_card import ModelCard, card_of
 from pages.app.process import backbone_pool
 from pages.app.session import MODEL_CARDS, MODEL_SHELF
@@ -23,7 +22,7 @@ from pages.app.visitor import allowance
 from pages.app.words import plain, show_error, told
 from pages.sidebar.model_shelf import ModelShelf
 
-MODEL_TYPES = ["keras", "h5", "hdf5", "zip"]
+MODEL_TYPES = ["keras", "h5", "hdf5", "zip", "onnx", "data", "onnx_data"]
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,9 @@ def choose_own_models(named: Sequence[Spec] = ()) -> list[Spec]:
             accept_multiple_files=True,
             key="model_files",
             max_upload_size=int(allowed.model_mb),
-            help="A .keras or .h5 file of Keras 2 or 3, a SavedModel as a zip, or weights of a known backbone. No code "
-            "in them is ever run: files that need some are refused.",
+            help="A .keras or .h5 file of Keras 2 or 3, a SavedModel as a zip, an .onnx file of PyTorch or others with "
+            "its .onnx.data, where it has one, or weights of a known backbone. No code in them is ever run: files that "
+            "need some are refused.",
         )
         place = ""
         if allowed.this_machine:
@@ -92,7 +92,7 @@ def _at(place: str) -> Iterator[Spec]:
     try:
         spec = parse_spec(place) if "=" in place else _spec_of(Path(place))
         if not spec.own:
-            raise SpecError(f"Expected LABEL=path/to/model.keras. Received: {place!r}.")
+            raise SpecError(f"Expected LABEL=path/to/model.keras or LABEL=path/to/model.onnx. Received: {place!r}.")
         yield spec
     except ConvfeError as error:
         show_error(error, icon=":material/search_off:")
@@ -128,8 +128,8 @@ def _choose(spec: Spec) -> Spec | None:
         mode = _choose_scaling(card.scaling.mode, key=f"scaling-{spec.label}-{spec.stamp}")
         layer = st.selectbox(
             "Its layer",
-            ["auto", *reversed(card.layers)],
-            format_func=lambda name: f"{card.layer} (last)" if name == "auto" else name,
+            ["auto", *card.stages, *reversed(card.layers)],
+            format_func=_layer_words(card).__getitem__,
             key=f"layer-{spec.label}-{spec.stamp}",
             persist_state="session",
             help=f"{card.channels} channels, stride {card.stride} at the last map. Left out as head: "
@@ -139,6 +139,12 @@ def _choose(spec: Spec) -> Spec | None:
     for note in card.notes:
         st.caption(plain(note))
     return replace(spec, preprocessing=mode, layer=layer or "auto")
+
+
+def _layer_words(card: ModelCard) -> dict[str, str]:
+    """What the choices of a layer are called: stages with the layer that ends them, layers as they are."""
+    stages = {name: f"{name}: {layer}" for name, layer in card.stages.items()}
+    return {name: name for name in card.layers} | stages | {"auto": f"{card.layer} (last)"}
 
 
 def _with_architecture(spec: Spec, weights: WeightsAlone) -> Spec | None:

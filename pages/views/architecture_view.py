@@ -7,7 +7,7 @@ import streamlit as st
 from convfe_core.base.wording import file_stem
 from convfe_core.catalog.specs import Spec
 from convfe_core.inspection.block_diagram import blocks_dot
-from convfe_core.inspection.layer_table import can_plot, layer_table, plot_layers, summary_text
+from convfe_core.inspection.layer_table import can_draw, can_plot, layer_table, plot_layers, summary_text
 from pages.app.compute_maps import load_network
 from pages.app.guard import guarded_download, redrawn_alone
 from pages.app.process import backbone_pool
@@ -46,9 +46,11 @@ def show_architecture(spec: Spec) -> None:
             icon=":material/download:",
             on_click="ignore",
         )
+        if not can_draw(network):
+            return
         st.download_button(
             "Plot of all layers",
-            guarded_download(lambda: plot_layers(backbone_pool().every_layer(spec).network)),
+            guarded_download(lambda: plot_layers(network)),
             f"{stem}-layers.svg",
             "image/svg+xml",
             key="plot",

@@ -28,7 +28,6 @@ from convfe_core.maps.input_size import Size, check_pass
 from convfe_core.maps.pca_colours import colour_whole, extract_coloured_layers
 from convfe_core.photos.photo import Photo
 from convfe_core.serving.map_cache import MapKey
-from convfe_core.user_models.model_card import map_layers
 from pages.app.compute_maps import load_network
 from pages.app.guard import redrawn_alone
 from pages.app.session import LAYER_FEATURES, MAPS, thumbnail
@@ -125,7 +124,7 @@ def show_one_layer(spec: Spec, photos: Sequence[Photo], size: Size, look: Look) 
     with st.container(horizontal=True):
         layer = st.selectbox(
             "Layer",
-            ["auto", *stages, *reversed(map_layers(network.network.model))],
+            ["auto", *stages, *reversed(network.network.map_layers())],
             format_func=lambda name: f"{network.network.tap.layer} (the usual one)" if name == "auto" else name,
             key=f"depth_layer_{spec.label}",
             help="A stage, or any layer by its name: type to search.",

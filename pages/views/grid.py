@@ -149,7 +149,7 @@ def _draw_row(
     if not found:
         return
     look = arranged(look, photo, len(found)) if room is None else _fitted(look, len(found), room)
-    boxes, scores = drawn_boxes(photo), score_row(photo, found, look.reductions)
+    boxes, scores = drawn_boxes(photo), score_row(photo, found, look)
     figure = row_figure(photo, thumbnail(photo), found, limits, look)
     labels = ", ".join(maps.label for maps in found)
     show_row(

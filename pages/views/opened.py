@@ -8,6 +8,7 @@ import streamlit as st
 
 from convfe_core.datasets.boxes import ImageBoxes
 from convfe_core.photos.photo import Photo
+from pages.app.navigation import go_to
 from pages.app.session import BOXES, OPENED
 
 
@@ -15,7 +16,7 @@ def open_in_compare(images: Sequence[tuple[Photo, ImageBoxes]]) -> None:
     """Show these photographs, with their boxes, on the Compare page."""
     OPENED.set([photo for photo, _ in images])
     BOXES.set({photo.digest: boxes for photo, boxes in images})
-    st.switch_page("pages/compare.py")
+    go_to("Compare")
 
 
 def opened_images() -> list[Photo]:

@@ -129,7 +129,7 @@ def test_the_scale_scope_changes_the_colours(page: Page, server: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("colours", ["Viridis", "Inferno", "Greys"])
 def test_a_map_has_the_colours_that_were_chosen(page: Page, server: str, colours: str) -> None:
-    open_app(page, f"{server}/?colours={colours}")
+    open_app(page, f"{server}/?colours={colours}&smooth=false")
     maps = next(extract_maps(load_backbone(parse_spec("TinyResNet")), [load_sample(DEFAULT_SAMPLES[0])], Size("own")))
     cells = page.locator(CHART).first.locator(".heatmaplayer image").first.get_attribute("href") or ""
     picture = Image.open(io.BytesIO(base64.b64decode(cells.partition(",")[2]))).convert("RGB")

@@ -25,7 +25,7 @@ def photographs(page: Page) -> Locator:
 
 
 def begin_to_mark(page: Page, server: str) -> None:
-    page.goto(server)
+    page.goto(f"{server}/?samples=chelsea&samples=motorcycle&samples=tissue")
     expect(page.locator(".js-plotly-plot")).to_have_count(3, timeout=120_000)
     page.get_by_test_id("stMain").get_by_text("Mark objects", exact=True).click()
     expect(page.get_by_text("Draw boxes around your objects")).to_be_visible()
@@ -37,10 +37,8 @@ def drag(page: Page, photo: Locator, shares: tuple[float, float, float, float]) 
     photo.scroll_into_view_if_needed()
     frame = photo.bounding_box()
     assert frame is not None
-    x0, y0, x1, y1 = (
-        frame[corner] + share * frame[side]
-        for share, corner, side in zip(shares, "xyxy", ("width", "height") * 2, strict=True)
-    )
+    x0, x1 = (frame["x"] + share * frame["width"] for share in shares[::2])
+    y0, y1 = (frame["y"] + share * frame["height"] for share in shares[1::2])
     page.mouse.move(x0, y0)
     page.mouse.down()
     page.mouse.move((x0 + x1) / 2, (y0 + y1) / 2, steps=3)

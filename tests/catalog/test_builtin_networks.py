@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -98,13 +97,8 @@ def test_an_untrained_network_gives_a_usable_map_and_follows_the_seed(name, phot
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_weights_are_small_and_load_in_well_under_a_second(name):
-    file = builtin.builtin_weight_file(name)
-    assert file.stat().st_size < LARGEST_FILE
-    model = builtin.BUILTIN_BUILDERS[name]()
-    started = time.perf_counter()
-    builtin.load_builtin_weights(model, name)
-    assert time.perf_counter() - started < 1
+def test_weights_are_small(name):
+    assert builtin.builtin_weight_file(name).stat().st_size < LARGEST_FILE
 
 
 def test_weights_come_back_as_they_were_saved_up_to_half_precision(tmp_path):

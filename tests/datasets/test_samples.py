@@ -10,7 +10,7 @@ import pytest
 from convfe_core.cli.commands import main
 from convfe_core.datasets.samples import SAMPLE_BOXES, read_samples, sample_files
 from convfe_core.photos.gallery import SAMPLES, load_sample
-from convfe_core.ranking.verdict import FEWEST_IMAGES
+from convfe_core.ranking.sentence import FEWEST_IMAGES
 from tests.support.datasets import coco
 
 RANK = ["rank", "samples", "--backbone", "TinyMobileNet", "--no-probe", "--no-control"]

@@ -44,7 +44,7 @@ def test_maps_are_those_of_keras_and_cells_lie_where_a_bright_pixel_reaches_them
 
 
 def offered(network) -> list[str]:
-    from convfe_core.user_models.model_card import map_layers
+    from convfe_core.graph.taps import map_layers
 
     return list(map_layers(network.model))
 

@@ -19,8 +19,8 @@ def by_topic(doctor: Doctor) -> dict[str, Finding]:
 def test_the_command_names_everything_and_ends_with_a_backbone_that_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
-    topics = "CONV-FE Python Processor Memory TensorFlow Keras oneDNN fast Accelerators Weights Ray Chromium Graphviz"
-    assert [line[4:18].strip() for line in lines] == [*topics.split(), "A real pass"]
+    topics = "CONV-FE Python Processor Memory TensorFlow Keras oneDNN fast Accelerators Weights ONNX Ray Chromium"
+    assert [line[4:18].strip() for line in lines] == [*topics.split(), "Graphviz", "A real pass"]
     assert lines[-1].startswith("ok  A real pass   TinyResNet on “chelsea”: maps of 7 x 10 cells")
 
 
@@ -44,6 +44,7 @@ def test_what_is_missing_comes_with_what_to_do(tmp_path: Path, monkeypatch: pyte
     found = by_topic(Doctor())
     assert found["Chromium"].advice == "apt-get install chromium"
     assert found["Graphviz"].advice.startswith("apt-get install graphviz")
+    assert found["ONNX"].advice == 'pip install "convfe[onnx]"'
     assert found["Ray"].advice == 'pip install "convfe[ray]"'
     assert found["Memory"].found.startswith("500 MB may be used (set by CONVFE_MEMORY_MB)")
     assert found["Memory"].advice.startswith("give it 1,000 MB or more")

@@ -15,6 +15,7 @@ from convfe_core.serving.backbone_pool import BackbonePool
 from convfe_core.serving.visitors import VISITOR
 from pages.sidebar.model_shelf import ModelShelf
 from tests.model_files.test_exported_weights import exported, with_head, zipped
+from tests.onnx_models.test_safety import with_data
 from tests.support.apps import charts, new_app
 from tests.user_models.test_open_model import saved, small_model
 
@@ -46,6 +47,26 @@ def test_an_uploaded_model_gets_its_columns_and_its_scaling_and_layer_can_be_cha
     layer.set_value("norm").run()
     assert not app.exception
     assert any("layer norm," in caption.proto.help for caption in app.caption)
+
+
+def test_an_onnx_file_and_its_weights_are_uploaded_one_after_the_other(app: AppTest, tmp_path: Path) -> None:
+    path = with_data(tmp_path)
+    app.run()
+    app.file_uploader(key="model_files").upload("net.onnx", path.read_bytes()).run()
+    assert not app.exception
+    assert "its weights are in a second file, 'net.onnx.data'" in app.error[0].value
+    app.file_uploader(key="model_files").upload("net.onnx.data", (tmp_path / "net.onnx.data").read_bytes()).run()
+    assert not app.exception
+    assert not app.error
+    assert all("net max" in spec and "TinyMobileNet mean" in spec for spec in charts(app))
+    layer = next(box for box in app.selectbox if box.label == "Its layer")
+    assert layer.options[:4] == ["relu3 (last)", "C1: relu1", "C2: relu2", "C3: relu3"]
+    assert layer.options[4:] == ["relu3", "conv3", "relu2", "conv2", "relu1", "conv1"]
+    layer.set_value("C1").run()
+    assert any("layer relu1," in caption.proto.help for caption in app.caption)
+    next(button for button in app.button if button.label == "Remove net.onnx").click().run()
+    assert not app.exception
+    assert not any("net max" in spec for spec in charts(app))
 
 
 def test_weights_without_a_model_are_of_the_architecture_that_the_user_names(app: AppTest, tmp_path: Path) -> None:

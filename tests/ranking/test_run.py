@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convfe_core.backbones.measured_cost import count_flops
 from convfe_core.backbones.network import open_network
 from convfe_core.base.errors import ConvfeError, SpecError
 from convfe_core.base.file_sets import open_files
@@ -79,7 +78,7 @@ def test_costs_are_those_of_the_graph(full: RankResult) -> None:
     assert cost is not None
     network = open_network(parse_spec(SMALL))
     assert cost.params == network.model.count_params()
-    assert cost.flops == count_flops(network, 96, 96)
+    assert cost.flops == network.count_flops(96, 96)
 
 
 def test_the_same_seed_and_input_give_the_same_numbers(full: RankResult) -> None:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from convfe_core.backbones.backbone import freeze_network
-from convfe_core.backbones.measured_cost import PeakMemory, count_flops, time_batches
+from convfe_core.backbones.measured_cost import PeakMemory, time_batches
 from convfe_core.backbones.network import open_network
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.maps.extraction import extract_maps
@@ -28,7 +28,9 @@ def test_maps_and_averages_are_those_of_the_feature_map() -> None:
     network = open_network(SMALL)
     backbone = freeze_for_scoring(network)
     photos = [photo(96, 128, seed) for seed in range(3)] + [photo(130, 90, 3)]
-    windows = score_windows(backbone, enumerate(photos), Size("96"), BOXES)
+    windows = score_windows(
+        backbone, enumerate(photos), Size("96"), BOXES, backbone.no_directions, lambda _place, one: one
+    )
     scored = {place: one for window in windows for place, one in window}
     plain = list(extract_maps(freeze_network(network), photos, Size("96")))
     for place, maps in enumerate(plain):
@@ -45,7 +47,7 @@ def test_maps_and_averages_are_those_of_the_feature_map() -> None:
 
 
 def test_flops_count_a_multiply_add_as_two() -> None:
-    flops = count_flops(open_network(parse_spec("VGG16:untrained")), 224, 224)
+    flops = open_network(parse_spec("VGG16:untrained")).count_flops(224, 224)
     assert flops / 1e9 == pytest.approx(30.7, abs=0.1)
 
 

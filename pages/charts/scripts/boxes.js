@@ -35,6 +35,8 @@ export class Boxes {
       name: (label) => this.change({ ...this.boxes[this.chosen], label }),
     });
     this.sheet.addEventListener("pointerdown", (event) => this.begin(event, -1, []));
+    // A finger on the photograph draws and does not scroll; touch-action alone does not tell Chromium so in drawings.
+    this.layer.addEventListener("touchstart", (event) => this.marking && event.preventDefault(), { passive: false });
   }
 
   /** Take what Python says now, unless it has not yet heard of what was changed here. */

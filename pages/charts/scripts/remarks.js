@@ -1,8 +1,10 @@
 /** What Python says of a panel: a few words above its right corner, and a line around the one that is best. */
 
-import { set, svg } from "./svg.js";
+import { svg } from "./svg.js";
 
 const ABOVE = 8;
+const LETTER = 6.6;
+const HALF_A_TITLE = 20;
 
 export class Remarks {
   /** @param {SVGElement} overlay */
@@ -22,10 +24,14 @@ export class Remarks {
         svg("rect", { class: "convfe-best", x: left, y: top, width, height }, this.layer);
       }
       if (notes[panel.name]) {
-        const note = svg("text", { class: "convfe-note" }, this.layer);
-        set(note, { x: left + width, y: top - ABOVE });
-        note.textContent = notes[panel.name];
+        const note = svg("text", { class: "convfe-note", x: left + width, y: top - ABOVE }, this.layer);
+        note.textContent = fitting(notes[panel.name], width / 2 - HALF_A_TITLE);
       }
     }
   }
+}
+
+/** A note, or where it would run into the panel's title its last word alone, which is the number. */
+function fitting(note, room) {
+  return note.length * LETTER <= room ? note : note.split(" ").at(-1);
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.rows import row_page
-from tests.browser.rows.row_page import HEIGHT, STRIDES, WIDTH, maps_at
+from tests.browser.rows.row_page import HEIGHT, LONGEST, STRIDES, WIDTH, maps_at
 from tests.support.servers import serve
 
 PANELS = ["Coarse max", "Coarse mean", "Fine max", "Fine mean"]
@@ -19,6 +20,7 @@ PANELS = ["Coarse max", "Coarse mean", "Fine max", "Fine mean"]
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    expect.set_options(timeout=60_000)
     folder = tmp_path_factory.mktemp("row")
     with serve(folder, script=Path(row_page.__file__)) as server:
         yield server.address
@@ -69,37 +71,35 @@ def outlined_cells(page: Page) -> list[tuple[float, float, float, float]]:
     return cells
 
 
-@pytest.mark.parametrize("place", [(100.0, 90.0), (290.0, 201.0), (430.0, 20.0)])
-@pytest.mark.parametrize("under", [0, 1, 4])
-def test_one_cursor_marks_the_cell_of_the_same_place_in_every_map(
-    row: Page, under: int, place: tuple[float, float]
-) -> None:
-    row.mouse.move(*on_screen(row, under, *place))
-    expect(row.locator(".convfe-readout")).not_to_be_empty()
-    for (left, top, right, bottom), label in zip(outlined_cells(row), ["Coarse"] * 2 + ["Fine"] * 2, strict=True):
-        maps, stride = maps_at(label), STRIDES[label] * WIDTH / 320
-        across, down = (
-            abs(centres - at).argmin() for centres, at in ((maps.centres_x, place[0]), (maps.centres_y, place[1]))
-        )
-        assert (left + right) / 2 == pytest.approx(maps.centres_x[across], abs=2)
-        assert (top + bottom) / 2 == pytest.approx(maps.centres_y[down], abs=2)
-        assert abs((left + right) / 2 - place[0]) <= stride / 2 + 2
-        assert abs((top + bottom) / 2 - place[1]) <= stride / 2 + 2
+def test_one_cursor_marks_the_cell_of_the_same_place_in_every_map(row: Page) -> None:
+    for under, place in itertools.product((0, 1, 4), [(100.0, 100.0), (290.0, 201.0), (430.0, 20.0)]):
+        row.mouse.move(*on_screen(row, under, *place))
+        expect(row.locator(".convfe-readout")).to_contain_text(f"pixel x {place[0]:.0f}, y {place[1]:.0f}")
+        for (left, top, right, bottom), label in zip(outlined_cells(row), ["Coarse"] * 2 + ["Fine"] * 2, strict=True):
+            maps, stride = maps_at(label), STRIDES[label] * WIDTH / LONGEST
+            column, line = abs(maps.centres_x - place[0]).argmin(), abs(maps.centres_y - place[1]).argmin()
+            assert ((left + right) / 2, (top + bottom) / 2) == pytest.approx(
+                (maps.centres_x[column], maps.centres_y[line]), abs=3
+            )
+            assert abs((left + right) / 2 - place[0]) <= stride / 2 + 3
+            assert abs((top + bottom) / 2 - place[1]) <= stride / 2 + 3
 
 
+@pytest.mark.slow
 def test_every_map_tells_its_value_and_percentile_there(row: Page) -> None:
-    row.mouse.move(*on_screen(row, 1, 100, 90))
+    row.mouse.move(*on_screen(row, 1, 100, 100))
     expect(row.locator(".convfe-readout")).to_contain_text("Coarse max: 22, percentile")
     expect(row.locator(".convfe-readout")).to_contain_text("cell row 2, column 2")
-    values = [words.split(" · ")[0] for words in row.locator(".convfe-numbers").all_inner_texts() if words]
+    values = [words.split(" · ")[0] for words in row.locator(".convfe-numbers").all_text_contents() if words]
     expected = []
     for label in STRIDES:
         maps = maps_at(label)
-        cell = abs(maps.centres_y - 90).argmin(), abs(maps.centres_x - 100).argmin()
+        cell = abs(maps.centres_y - 100).argmin(), abs(maps.centres_x - 100).argmin()
         expected += [maps.max[cell], maps.mean[cell]]
     assert [float(value) for value in values] == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_the_cursor_goes_when_the_mouse_does(row: Page) -> None:
     row.mouse.move(*on_screen(row, 0, 100, 90))
     expect(row.locator(".convfe-cursor")).to_be_visible()
@@ -108,6 +108,7 @@ def test_the_cursor_goes_when_the_mouse_does(row: Page) -> None:
     expect(row.locator(".convfe-readout")).to_be_empty()
 
 
+@pytest.mark.slow
 def test_the_cell_at_a_place_is_the_nearest_one(row: Page) -> None:
     asked = """async ([grid, places]) => {
         const {cellAt} = await import('/_stcore/bidi-components/convfe.rows/panels.js');
@@ -168,6 +169,7 @@ def test_boxes_are_drawn_moved_and_resized_by_mouse(row: Page) -> None:
     assert edges(boxes(row)[1]) == edges(other)
 
 
+@pytest.mark.slow
 def test_a_click_makes_no_box(row: Page) -> None:
     mark(row)
     drag(row, (50, 40), (150, 140))
@@ -177,6 +179,7 @@ def test_a_click_makes_no_box(row: Page) -> None:
     expect(row.get_by_role("button", name="Delete it")).to_be_disabled()
 
 
+@pytest.mark.slow
 def test_boxes_are_made_moved_named_and_deleted_without_a_mouse(row: Page) -> None:
     mark(row)
     row.get_by_role("button", name="Add a box").press("Enter")
@@ -197,6 +200,7 @@ def test_boxes_are_made_moved_named_and_deleted_without_a_mouse(row: Page) -> No
     expect(row.locator(".convfe-box")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_boxes_stay_when_colours_change_and_show_what_python_says(row: Page) -> None:
     mark(row)
     drag(row, (50, 40), (150, 140))
@@ -213,20 +217,22 @@ def test_boxes_stay_when_colours_change_and_show_what_python_says(row: Page) -> 
     expect(row.locator(".convfe-outline")).to_have_count(4)
 
 
+@pytest.mark.slow
 def test_remarks_of_python_stand_at_their_panels(row: Page) -> None:
     expect(row.locator(".convfe-best")).to_have_count(1)
-    assert row.locator(".convfe-note").all_inner_texts() == ["0.71", "0.93"]
+    assert row.locator(".convfe-note").all_text_contents() == ["0.71", "0.93"]
     best, frame = row.locator(".convfe-best").bounding_box(), panel(row, PANELS.index("Fine max") + 1)
     assert best is not None
     assert best["x"] == pytest.approx(frame["x"], abs=3)
     assert best["width"] == pytest.approx(frame["width"], abs=6)
 
 
-def test_a_finger_draws_a_box_and_reads_a_cell(browser: Browser, address: str, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_finger_draws_a_box_and_reads_a_cell(browser: Browser, address: str) -> None:
     context = browser.new_context(viewport={"width": 800, "height": 600}, has_touch=True, is_mobile=True)
     page = context.new_page()
     open_row(page, address)
-    page.touchscreen.tap(*on_screen(page, 1, 100, 90))
+    page.touchscreen.tap(*on_screen(page, 1, 100, 100))
     expect(page.locator(".convfe-readout")).to_contain_text("cell row 2, column 2")
     mark(page).scroll_into_view_if_needed()
     touch = context.new_cdp_session(page)
@@ -238,5 +244,5 @@ def test_a_finger_draws_a_box_and_reads_a_cell(browser: Browser, address: str, t
         ("touchEnd", []),
     ):
         touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-    assert edges(wait_for_boxes(page, 1)[0]) == pytest.approx([50, 40, 150, 140], abs=6)
+    assert edges(wait_for_boxes(page, 1)[0]) == pytest.approx([50, 40, 150, 140], abs=9)  # whole pixels of the screen
     context.close()

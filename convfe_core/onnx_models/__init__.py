@@ -1,0 +1,1 @@
+"""An ONNX file: read, checked, its maps found, and run by onnxruntime."""

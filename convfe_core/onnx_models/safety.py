@@ -1,0 +1,130 @@
+"""What an ONNX file may hold: known operations without programs inside them, and data that lies beside it.
+
+Everything is checked before onnxruntime sees any of it. A file never names another one outside its own folder.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from convfe_core.base.errors import ModelFileError
+
+MOST_BYTES = 2_000_000_000
+"""Of a file and its data together: the format itself ends at 2 GB."""
+MOST_NODES = 10_000
+"""Operations of one file; the largest networks in use have a few thousand."""
+
+_ALLOWED = """
+Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh Attention AveragePool BatchNormalization BitShift Cast
+CastLike Ceil Celu CenterCropPad Clip Concat Constant ConstantOfShape Conv ConvInteger ConvTranspose Cos Cosh CumSum
+DepthToSpace DequantizeLinear Div Dropout DynamicQuantizeLinear Einsum Elu Equal Erf Exp Expand Flatten Floor Gather
+GatherElements GatherND Gelu Gemm GlobalAveragePool GlobalLpPool GlobalMaxPool Greater GreaterOrEqual GridSample
+GroupNormalization HardSigmoid HardSwish Hardmax Identity InstanceNormalization IsInf IsNaN LRN LayerNormalization
+LeakyRelu Less LessOrEqual Log LogSoftmax LpNormalization LpPool MatMul MatMulInteger Max MaxPool Mean
+MeanVarianceNormalization Min Mish Mod Mul Neg NonMaxSuppression NonZero Not Or PRelu Pad Pow QLinearConv
+QLinearMatMul QuantizeLinear RMSNormalization Range Reciprocal ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp
+ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape Resize RotaryEmbedding Round
+ScatterElements ScatterND Selu Shape Shrink Sigmoid Sign Sin Sinh Size Slice Softmax Softplus Softsign SpaceToDepth
+Split Sqrt Squeeze Sub Sum Swish Tan Tanh ThresholdedRelu Tile TopK Transpose Trilu Unsqueeze Upsample Where Xor
+"""
+ALLOWED_OPERATIONS = frozenset(_ALLOWED.split())
+"""Operations of the standard that take tensors to tensors, each in a time that their sizes tell."""
+
+_STANDARD = ("", "ai.onnx")
+
+
+def check_operations(model: Any, name: str) -> None:
+    """Refuse a file with anything but a flat graph of allowed operations.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto, as it was read
+    name : of the file
+
+    Raises
+    ------
+    ModelFileError : one sentence that names what is not allowed
+    """
+    from onnx import AttributeProto
+
+    if len(model.functions) > 0:
+        raise ModelFileError(
+            f"{name}: expected operations of the ONNX standard. Received: {model.functions[0].name[:60]!r}, a function "
+            "of the file's own; export it with functions inlined (onnx.inliner.inline_local_functions)."
+        )
+    if len(model.graph.sparse_initializer) > 0:
+        raise ModelFileError(f"{name}: expected dense weights. Received: sparse ones, which are not opened here.")
+    if len(model.graph.node) > MOST_NODES:
+        raise ModelFileError(
+            f"{name}: expected at most {MOST_NODES:,} operations. Received: {len(model.graph.node):,}; export the "
+            "backbone alone."
+        )
+    plain = {
+        AttributeProto.FLOAT,
+        AttributeProto.INT,
+        AttributeProto.STRING,
+        AttributeProto.TENSOR,
+        AttributeProto.FLOATS,
+        AttributeProto.INTS,
+        AttributeProto.STRINGS,
+    }
+    for node in model.graph.node:
+        if any(one.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) for one in node.attribute):
+            raise ModelFileError(
+                f"{name}: expected a graph without branches and loops. Received: {node.op_type[:60]!r}, which holds a "
+                "graph of its own; export the backbone without its post-processing."
+            )
+        if node.domain not in _STANDARD or node.op_type not in ALLOWED_OPERATIONS:
+            kind = f"{node.domain}.{node.op_type}" if node.domain not in _STANDARD else node.op_type
+            raise ModelFileError(
+                f"{name}: expected operations of the ONNX standard that are allowed here. Received: {kind[:80]!r}; "
+                "export the backbone without it."
+            )
+        if any(one.type not in plain for one in node.attribute):
+            raise ModelFileError(f"{name}: expected plain settings of {node.op_type!r}. Received: others.")
+
+
+def data_file(location: str, folder: Path, name: str) -> Path:
+    """Where external data lies: a regular file beside the model, named without any folder.
+
+    Raises
+    ------
+    ModelFileError : another place, a link, or no such file
+    """
+    bare = location and location not in (".", "..") and PurePosixPath(location).name == location
+    if not bare or "\\" in location or ":" in location or "\0" in location:
+        raise ModelFileError(
+            f"{name}: expected its data in a file beside it. Received: {location[:80]!r}, which names another place."
+        )
+    path = folder / location
+    if path.is_symlink():
+        raise ModelFileError(f"{name}: expected its data in a file beside it. Received: {location!r}, a link.")
+    if not path.is_file():
+        raise ModelFileError(
+            f"{name}: its weights are in a second file, {location!r}. Expected it beside the first one; give both, "
+            "in a folder or in a zip."
+        )
+    return path
+
+
+def data_range(size: int, offset: int, length: int | None, wanted: int, name: str, tensor: str) -> tuple[int, int]:
+    """First byte and number of bytes of a tensor in a data file.
+
+    Parameters
+    ----------
+    size : of the data file
+    offset, length : what the model says
+    wanted : bytes that the tensor's shape takes
+
+    Raises
+    ------
+    ModelFileError : the file does not have these
+    """
+    length = wanted if length is None else length
+    if offset < 0 or length != wanted or offset + length > size:
+        raise ModelFileError(
+            f"{name}: expected {wanted:,} bytes for {tensor[:60]!r} at {offset:,} in its data. Received: a file of "
+            f"{size:,}; the two do not belong together, or one was cut off."
+        )
+    return offset, length
