@@ -234,7 +234,7 @@ def page(compared: Mapping[str, tuple[str, Compared]], missing: Sequence[str], m
         yield _predictor_table(found)
     yield "## All data sets together"
     yield _total_table([found for _, found in compared.values()])
-    yield "Computed on: " + " ".join(machine.splitlines()) + "."
+    yield "Computed on: " + "; ".join(machine.splitlines()) + "."
 
 
 def not_computed(results: Results, names: Sequence[str], candidates: Sequence[Candidate]) -> list[str]:
