@@ -152,7 +152,7 @@ st.write(
     'Export it to ONNX and open the file under **Your own model**; this needs `pip install -e ".[onnx]"` here, and '
     "nothing of PyTorch. Where the exporter writes a second file, give both."
 )
-for title, command, words in EXPORTS:
+for title, words, command in EXPORTS:
     st.markdown(f"**{title}**: {words}")
     st.code(command, language="bash" if title in ("Ultralytics", "Hugging Face") else "python")
 

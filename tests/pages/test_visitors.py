@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from convfe_core.base.file_sets import UploadedFiles
 from convfe_core.datasets.read_dataset import read_dataset
+from convfe_core.marks.marked_photos import boxes_on
 from convfe_core.serving.fault_log import STRUCK_OUT
 from convfe_core.serving.visitors import VISITOR
 from pages.app.visitor import is_stranger
@@ -132,13 +133,13 @@ def test_an_image_of_a_data_set_is_reduced_with_its_boxes_before_compare_keeps_i
     files = {"a.png": png(noise(1500, 2000)), "a.txt": b"0 0.5 0.5 0.5 0.5"}
     dataset = read_dataset(UploadedFiles(files.items()))
     monkeypatch.setenv("CONVFE_HOSTED", "1")
-    photo, boxes = photo_with_boxes(dataset, 0)
+    photo, marked = photo_with_boxes(dataset, 0)
     assert photo.pixels.shape == (960, 1280, 3)
-    np.testing.assert_allclose(boxes, [[320, 240, 960, 720]])
+    np.testing.assert_allclose(boxes_on(photo, marked), [[320, 240, 960, 720]])
     monkeypatch.setenv("CONVFE_HOSTED", "0")
-    photo, boxes = photo_with_boxes(dataset, 0)
+    photo, marked = photo_with_boxes(dataset, 0)
     assert photo.pixels.shape == (1500, 2000, 3)
-    np.testing.assert_allclose(boxes, [[500, 375, 1500, 1125]])
+    np.testing.assert_allclose(boxes_on(photo, marked), [[500, 375, 1500, 1125]])
 
 
 @pytest.mark.parametrize(("option", "value"), [("server.enableAgentApi", True), ("server.address", "unix:///run/s")])
