@@ -32,7 +32,7 @@ LAYERS = {{  # name: the layer, pixels from cell to cell, and whether the cap of
 
 def tensor_of(layer, uncapped):
     """What a layer gives; of one that is capped, what enters it through a plain ReLU."""
-    found = model.get_layer(layer)
+    found = next(one for one in model.operations if one.name == layer)
     return keras.layers.ReLU()(found.input) if uncapped else found.output
 
 
@@ -148,7 +148,7 @@ def write_snippet(network: Network, spec: Spec, side: int | None, call: str) -> 
     elif architecture is not None and _with_keras_alone(spec, architecture):
         body = _KERAS.format(build=_build(spec, architecture), layers=layers)
     else:
-        why = "It comes with CONV-FE." if spec.path is None else "CONV-FE reads the file, and runs no code from it."
+        why = "CONV-FE has its weights." if spec.path is None else "CONV-FE reads the file, and runs no code from it."
         body = _CORE.format(why=why, text=spec.text, tap=tap.layer if tap.name == "auto" else tap.name, layers=layers)
     if network.fixed:
         frame = _FIXED_SIZE.format(fixed=network.fixed)
@@ -193,8 +193,8 @@ def maps_call(spec: Spec, size: str, tap: str, precision: str, pictures: Sequenc
 
 
 def _with_keras_alone(spec: Spec, architecture: Architecture) -> bool:
-    if architecture.weight_file is None:
-        return False
+    if architecture.weight_file is None or (architecture.family == "NASNet" and spec.weights == "untrained"):
+        return False  # weights that come with the package, or that are drawn for another build than Keras' own
     return spec.weights in ("imagenet", "untrained") or (spec.path is not None and spec.path.suffix == ".h5")
 
 

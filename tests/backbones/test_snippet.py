@@ -65,7 +65,8 @@ def check(spec: Spec, network, picture: Path, folder: Path) -> None:
         maps = next(extract_maps(freeze_network(looked), [open_photo(picture)], SIZE))
         for kind, values in maps.scalars.items():
             own = found[f"{name}_{kind}"][: maps.grid.rows, : maps.grid.columns]
-            assert np.abs(own - values).max() < 1e-4 * max(1e-6, np.abs(values).max()), (name, kind)
+            # of the features: means after a LayerNorm are rounding noise
+            assert np.abs(own - values).max() < 1e-4 * np.abs(maps.max).max(), (name, kind)
 
 
 def test_a_model_of_the_users_own_is_opened_as_it_is_here(tmp_path: Path) -> None:
