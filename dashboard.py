@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from convfe_core.machine.tensorflow_import import keep_lean
+from convfe_core.machine.tensorflow_import import keep_lean, keep_session
 from pages.app.guard import guarded
 from pages.app.navigation import configure_page, pages
 from pages.app.process import warmed_up_afterwards
@@ -10,6 +10,7 @@ from pages.app.session import ENTERED, presenting
 from pages.app.upload_guard import guard_uploads
 
 keep_lean()
+keep_session()
 guard_uploads()
 configure_page(presenting=presenting())
 

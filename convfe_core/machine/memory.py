@@ -59,6 +59,11 @@ def tensorflow_imported() -> bool:
     return module is not None and not getattr(module.__spec__, "_initializing", False)
 
 
+def tensorflow_coming() -> bool:
+    """Whether another thread is importing TensorFlow: nobody can say how much of its memory is taken already."""
+    return "tensorflow" in sys.modules and not tensorflow_imported()
+
+
 def used_mb() -> float:
     """Megabytes that the process needs now: what it has taken, less what TensorFlow and the system can use again.
 

@@ -21,6 +21,18 @@ TAKEN_ALONG = frozenset({"matplotlib", "pandas", "scipy", "sklearn"})
 _STDERR = 2
 _ARENAS, _M_ARENA_MAX = 2, -8  # the latter from malloc.h
 _lean = False
+_session_kept = False
+
+
+def keep_session() -> None:
+    """Have `import_tensorflow` make ``keras.backend.clear_session`` do nothing, from now on in this process.
+
+    Streamlit calls it whenever a visitor's page has run. It drops what Keras knows of all threads: a network that is
+    built for somebody else just then has two layers of one name, or its graph is gone. It also collects garbage, which
+    took seconds.
+    """
+    global _session_kept
+    _session_kept = True
 
 
 def keep_lean(*, pandas: bool = True) -> None:
@@ -73,6 +85,8 @@ def import_tensorflow(*, muted: bool = False) -> None:
     finally:
         if collecting:
             gc.enable()
+    if _session_kept:
+        keras.backend.clear_session = _nothing
     _check_backend(keras.backend.backend())
     order, numbers = keras.config.image_data_format(), keras.config.floatx()
     if (order, numbers) != ("channels_last", "float32"):
@@ -80,6 +94,10 @@ def import_tensorflow(*, muted: bool = False) -> None:
             f"Expected Keras with channels_last and float32, got {order} and {numbers}; set image_data_format and "
             "floatx in its keras.json (in ~/.keras or $KERAS_HOME) to these."
         )
+
+
+def _nothing(free_memory: bool = True) -> None:
+    """Stand for Keras' ``clear_session``."""
 
 
 def _check_backend(backend: str) -> None:

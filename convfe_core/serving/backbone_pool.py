@@ -16,7 +16,7 @@ from convfe_core.backbones.precision import Precision
 from convfe_core.catalog.memory_need import peak_mb, refusal
 from convfe_core.catalog.specs import Spec
 from convfe_core.machine.machine_queue import MACHINE, waiting_words
-from convfe_core.machine.memory import give_back, room_mb, used_mb
+from convfe_core.machine.memory import give_back, room_mb, tensorflow_coming, used_mb
 from convfe_core.machine.tensorflow_import import import_tensorflow
 from convfe_core.maps.every_layer import EveryLayer
 
@@ -103,7 +103,8 @@ class BackbonePool:
         def wait(before: int) -> None:
             tell(waiting_words(before), None)
 
-        self._check_room(key.spec)
+        if not tensorflow_coming():  # else this is asked below alone, when it is there
+            self._check_room(key.spec)
         weight_path(key.spec, tell)  # a slow download must keep nobody else from computing
         with MACHINE.passing(wait):  # one load at a time: ten visitors must not build ten models at once
             found = self._take(key)

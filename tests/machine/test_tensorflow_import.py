@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-FIRST = "import sys\nfrom convfe_core.machine.tensorflow_import import TAKEN_ALONG, import_tensorflow, keep_lean\n"
+FIRST = """
+import sys
+from convfe_core.machine.tensorflow_import import TAKEN_ALONG, import_tensorflow, keep_lean, keep_session
+"""
 
 
 def run(code: str) -> list[str]:
@@ -30,6 +33,24 @@ import pandas, scipy.stats, sklearn.metrics
 print(pandas.DataFrame({"a": [1]}).shape)
 """
     assert run(code) == ["[]", "(1,", "2)", "(1,", "1)"]
+
+
+@pytest.mark.slow
+def test_a_network_that_is_built_does_not_lose_its_names_when_another_page_has_run() -> None:
+    """Streamlit clears Keras' session whenever a page has run, whatever other visitors' pages do then."""
+    code = """
+keep_session()
+import_tensorflow()
+import keras, threading
+from streamlit.runtime.scriptrunner.script_runner import _clean_problem_modules
+picture = keras.Input((8, 8, 3))
+first = keras.layers.ZeroPadding2D()(picture)
+other = threading.Thread(target=_clean_problem_modules)
+other.start()
+other.join()
+print(*(layer.name for layer in keras.Model(picture, keras.layers.ZeroPadding2D()(first)).layers[1:]))
+"""
+    assert run(code) == ["zero_padding2d", "zero_padding2d_1"]
 
 
 @pytest.mark.slow
