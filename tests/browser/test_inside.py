@@ -130,7 +130,7 @@ def test_an_onnx_file_stands_beside_others_at_the_stage_that_was_chosen_and_is_r
     (tmp_path / "squares.zip").write_bytes(
         zipped({file.name: file.read_bytes() for file in (tmp_path / "squares").iterdir()})
     )
-    page.get_by_test_id("stSidebarNav").get_by_role("link", name="Rank").click()
+    page.get_by_role("navigation", name="App pages").get_by_role("link", name="Rank").click()
     page.get_by_test_id("stFileUploader").locator("input[type=file]").first.set_input_files(tmp_path / "squares.zip")
     expect(page.get_by_text("24 images, 24 boxes")).to_be_visible(timeout=120_000)
     idle(page)

@@ -176,7 +176,7 @@ def test_a_ranking_from_and_to_an_object_store_is_the_local_one(
     engine = ("--engine", "ray", "--workers", "1", "--worker-cpus", "1")
     assert rank(*there, *engine, str(tmp_path / "ray.json")) == local
     assert [one["file"] for one in local["dataset"]["skipped"]] == ["007.png"]
-    assert len(RemoteFolder(f"{bucket}/ranking").names()) == 4
+    assert len(RemoteFolder(f"{bucket}/ranking").names()) == 8  # four passes, each with its probe
     assert "ray: 4 of 4 shards, 1 worker, " in capsys.readouterr().err
 
     assert rank(*there, *engine, str(tmp_path / "again.json")) == local
