@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 
 CORE, PAGES = ROOT / "convfe_core", ROOT / "pages"
 MOST_ROOMS = 9
-FOLDERS = [path for top in (CORE, PAGES, ROOT / "tests") for path in (top, *top.rglob("*")) if path.is_dir()]
+FOLDERS = sorted({path.parent for top in (CORE, PAGES, ROOT / "tests") for path in top.rglob("*.py")})
 
 
 def modules(*tops: Path) -> list[Path]:
