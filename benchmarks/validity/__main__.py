@@ -145,15 +145,15 @@ def compute(results: Results, data: Mapping[str, Dataset], candidates: Sequence[
                 if seed == 0:
                     wanted.append((name, one, "predictors", partial(predictors, dataset, one)))
                 wanted.append((name, one, f"trial {seed}", partial(trial, dataset, one, seed)))
-    todo = [want for want in wanted if results.get(want[0], want[1].label, want[2]) is None]
-    for number, (name, one, what, work) in enumerate(todo, 1):
+    left = [want for want in wanted if results.get(want[0], want[1].label, want[2]) is None]
+    for number, (name, one, what, work) in enumerate(left, 1):
         start = time.perf_counter()
         try:
             results.keep(work(), name, one.label, what)
         except ConvfeError as error:
             results.keep({"failed": str(error)}, name, one.label, what)
         spent = time.perf_counter() - start
-        print(f"{number} of {len(todo)}: {name}, {one.label}, {what}, {spent:.0f} s", file=sys.stderr, flush=True)
+        print(f"{number} of {len(left)}: {name}, {one.label}, {what}, {spent:.0f} s", file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True, eq=False)

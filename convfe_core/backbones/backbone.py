@@ -18,14 +18,13 @@ from convfe_core.backbones.frozen_graph import in_bfloat16, run_graph, trace
 from convfe_core.backbones.network import (
     UNTRAINED_SEED,
     Described,
-    LoadProgress,
     Network,
-    ignore_progress,
     load_as,
 )
 from convfe_core.backbones.precision import Precision, computes_in_bfloat16
 from convfe_core.base.arrays import FloatArray, PixelArray
 from convfe_core.base.model_runs import guarded
+from convfe_core.base.pace import LoadProgress, ignore_progress
 from convfe_core.catalog.memory_need import require_room
 from convfe_core.catalog.specs import Spec
 from convfe_core.photos.gallery import SAMPLES, load_sample

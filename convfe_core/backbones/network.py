@@ -19,9 +19,9 @@ import numpy as np
 from convfe_core.backbones.batch_norm_folding import Fold, fold_model
 from convfe_core.backbones.frozen_graph import profiled_flops, trace
 from convfe_core.base.arrays import FloatArray, PixelArray
-from convfe_core.base.errors import SpecError
 from convfe_core.base.model_runs import about_model, guarded
 from convfe_core.base.onnx_files import is_onnx
+from convfe_core.base.pace import LoadProgress, ignore_progress
 from convfe_core.catalog.architectures import Architecture
 from convfe_core.catalog.builders import build_model
 from convfe_core.catalog.memory_need import require_room
@@ -34,14 +34,11 @@ from convfe_core.machine.machine_queue import BUILDING
 from convfe_core.machine.memory import give_back
 from convfe_core.machine.tensorflow_import import import_tensorflow
 from convfe_core.model_files.load_weights import load_weights
-from convfe_core.model_files.weight_cache import fetch_weights
+from convfe_core.model_files.weight_cache import weight_path
 from convfe_core.photos.photo import Photo
 from convfe_core.user_models.input_scaling import InputAudit, audit_input, norm_misfits
 
 UNTRAINED_SEED = 0
-
-LoadProgress = Callable[[str, float | None], None]
-"""Called with a phrase such as ``"downloading, 12 of 94 MB"`` and the share done (0..1), or None if unknown."""
 
 Loaded = TypeVar("Loaded")
 
@@ -49,10 +46,6 @@ _MUST_KNOW_SIZE = ("CenterCrop",)
 """Layers that do something else, without a word, where they are traced for any size."""
 
 _FLOAT_BYTES = np.dtype(np.float32).itemsize
-
-
-def ignore_progress(_phrase: str, _share: float | None) -> None:
-    """Take a progress report and show it to nobody."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -332,7 +325,7 @@ def _open_keras(spec: Spec, tap: str, seed: int, on_progress: LoadProgress) -> K
     file = weight_path(spec, on_progress)
     on_progress("opening" if spec.own else "loading", None)
     import_tensorflow()
-    trained = is_trained(spec)
+    trained = spec.trained
     with BUILDING:
         import keras
 
@@ -342,7 +335,7 @@ def _open_keras(spec: Spec, tap: str, seed: int, on_progress: LoadProgress) -> K
         path = trace_path(model, tensor)
         return KerasNetwork(
             label=spec.label,
-            weights=weights_shown(spec),
+            weights=spec.weights_shown,
             tap=found,
             path=path.centred(*(known.get("fixed") or (known["native_size"],) * 2)) if trained else path,
             megabytes=int(model.count_params()) * _FLOAT_BYTES / 2**20,
@@ -353,18 +346,6 @@ def _open_keras(spec: Spec, tap: str, seed: int, on_progress: LoadProgress) -> K
             by_size=any(type(layer).__name__ in _MUST_KNOW_SIZE for layer in model.layers),
             **(known | ({"preprocessing": spec.preprocessing} if spec.preprocessing else {})),
         )
-
-
-def is_trained(spec: Spec) -> bool:
-    """Whether a spec's weights are the result of a training."""
-    return spec.weights not in ("untrained", "control")
-
-
-def weights_shown(spec: Spec) -> str:
-    """What the weights of a spec are called beside its maps."""
-    if not is_trained(spec):
-        return "untrained"
-    return spec.path.name if spec.path else spec.weights
 
 
 def _build(spec: Spec, architecture: Architecture, file: Path | None) -> tuple[Any, dict[str, Any]]:
@@ -395,28 +376,3 @@ def _open_model_file(spec: Spec, trained: bool) -> tuple[Any, dict[str, Any]]:
         "notes": opened.notes,
         "own": True,
     }
-
-
-def weight_path(spec: Spec, on_progress: LoadProgress = ignore_progress) -> Path | None:
-    """Find the weight file on this machine, fetched first if need be; None for weights that need no file.
-
-    Raises
-    ------
-    SpecError : no such weights
-    DownloadError : weights that could not be fetched
-    """
-    if spec.path is not None:
-        return spec.path
-    if spec.weights != "imagenet":
-        return None
-    architecture = find_architecture(spec.name)
-    if architecture.weight_file is None:
-        raise SpecError(
-            f"Expected weights that exist for {architecture.name}: "
-            f"{', '.join(architecture.weights)} or untrained. Received: imagenet."
-        )
-
-    def report(done_mb: float, total_mb: float) -> None:
-        on_progress(f"downloading, {done_mb:.0f} of {total_mb:.0f} MB", min(done_mb / max(total_mb, 1e-6), 1.0))
-
-    return fetch_weights(architecture, on_progress=report)

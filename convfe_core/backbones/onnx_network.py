@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from convfe_core.backbones.batch_norm_folding import Fold
-from convfe_core.backbones.network import Network, is_trained, weights_shown
+from convfe_core.backbones.network import Network
 from convfe_core.base.arrays import PixelArray
 from convfe_core.catalog.specs import Preprocessing, Spec
 from convfe_core.graph.taps import Tap
@@ -95,11 +95,11 @@ def open_onnx_network(spec: Spec, tap: str, seed: int) -> OnnxNetwork:
     maps = OnnxMaps(graph.without_weights())
     tensor, found = maps.find(spec.layer if tap == "auto" else tap)
     preprocessing = spec.preprocessing or guess_onnx_scaling(graph, maps).mode
-    trained = is_trained(spec)
+    trained = spec.trained
     path, size = maps.path(tensor), maps.working_size
     return OnnxNetwork(
         label=spec.label,
-        weights=weights_shown(spec),
+        weights=spec.weights_shown,
         tap=found,
         path=path.centred(*(graph.picture.size or (size, size))) if trained else path,
         working_size=size,

@@ -47,6 +47,14 @@ def tell_nobody(_progress: Progress) -> None:
     """Say nothing."""
 
 
+LoadProgress = Callable[[str, float | None], None]
+"""Called with a phrase such as ``"downloading, 12 of 94 MB"`` and the share done (0..1), or None if unknown."""
+
+
+def ignore_progress(_phrase: str, _share: float | None) -> None:
+    """Take a progress report and show it to nobody."""
+
+
 class Pace:
     """Counts the images of a run.
 

@@ -95,6 +95,18 @@ class Spec:
         return self.weights in ("model", "control")
 
     @property
+    def trained(self) -> bool:
+        """Whether its weights are the result of a training."""
+        return self.weights not in ("untrained", "control")
+
+    @property
+    def weights_shown(self) -> str:
+        """What its weights are called beside its maps."""
+        if not self.trained:
+            return "untrained"
+        return self.path.name if self.path else self.weights
+
+    @property
     def label(self) -> str:
         """How it is called in titles and files: the name alone for an architecture's default weights."""
         if self.own:

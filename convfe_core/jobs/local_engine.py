@@ -41,8 +41,8 @@ class LocalEngine:
             who, doing = job.called(name)
             tell(pace.progress(who, f"{doing}, {phrase}" if doing else phrase, step))
 
-        def compute(name: str, loaded: Any, todo: Sequence[Shard]) -> None:
-            for task, group in groupby(todo, lambda one: one.task):
+        def compute(name: str, loaded: Any, left: Sequence[Shard]) -> None:
+            for task, group in groupby(left, lambda one: one.task):
                 alike = list(group)
                 of = images[name, task]
                 done = of - _images(alike) + parts.begun(alike)
@@ -60,25 +60,25 @@ class LocalEngine:
         pace.skip(images.total() - sum(map(_images, missing.values())))
         following = {name: other for name, other in pairwise(missing) if other in self.early}
         with LoadAhead(self.early, lambda name: job.load(name, partial(say, name))) as loader:
-            for name, todo in missing.items():
+            for name, left in missing.items():
                 say(name, "loading")
                 try:
                     loaded = loader.take(name, following.get(name))
                 except SpecError:
                     raise
                 except ConvfeError as error:
-                    errors |= dict.fromkeys((shard.name for shard in todo), error)
-                    pace.skip(_images(todo))
+                    errors |= dict.fromkeys((shard.name for shard in left), error)
+                    pace.skip(_images(left))
                     continue
                 if remark := job.remark(loaded):
                     say(name, remark)
-                end = pace.done + _images(todo)
-                pace.skip(parts.begun(todo))
+                end = pace.done + _images(left)
+                pace.skip(parts.begun(left))
                 pace.restart()
                 try:
-                    compute(name, loaded, todo)
+                    compute(name, loaded, left)
                 except ModelFileError as error:  # its layers do not run on these pictures; those of others may
-                    errors |= {shard.name: error for shard in parts.missing(todo)}
+                    errors |= {shard.name: error for shard in parts.missing(left)}
                     pace.skip(end - pace.done)
                 pace.restart()
                 del loaded  # before the next one is taken: two at once would take twice the memory

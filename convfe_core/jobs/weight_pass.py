@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from convfe_core.backbones.network import Loaded, Network, load_as
 from convfe_core.catalog.specs import Spec, control_of
+from convfe_core.machine.machine_queue import MACHINE, waiting_words
+from convfe_core.model_files.saved_model_folder import model_stamp
+from convfe_core.model_files.weight_cache import weight_path
 
 
 @dataclass(frozen=True)
@@ -27,12 +31,13 @@ class Pass:
         """What shards name it by; backbones with the same control share it."""
         if self.seed is None:
             return self.spec.text
-        return f"{control_of(self.spec).text}@{self.seed}{' centred' if self.trained else ''}"
+        return f"{control_of(self.spec).text}@{self.seed}{' centred' if self.spec.trained else ''}"
 
     @property
-    def trained(self) -> bool:
-        """Whether the backbone's weights are."""
-        return self.spec.weights not in ("untrained", "control")
+    def stamp(self) -> list[str | None]:
+        """What its results depend on besides its name: the user's file as it is now, and how it is read."""
+        spec = self.spec
+        return ["" if spec.path is None else model_stamp(spec.path), spec.preprocessing, spec.layer]
 
     def load(
         self,
@@ -43,17 +48,34 @@ class Pass:
     ) -> Loaded:
         """Load the network as what is made of it; a control's on the very cells of its backbone.
 
-        Arguments and errors as in `convfe_core.backbones.network.load_as`.
+        Its weights are fetched first, while others may compute; then it waits until nobody else of this process loads
+        or runs anything. Arguments and errors as in `convfe_core.backbones.network.load_as`.
         """
+
+        def report(phrase: str, _share: float | None) -> None:
+            tell(phrase)
+
         if self.seed is None:
-            return load_as(make, self.spec, tap, make_room=make_room, on_progress=lambda phrase, _share: tell(phrase))
+            weight_path(self.spec, report)
+            with my_turn(tell):
+                return load_as(make, self.spec, tap, make_room=make_room, on_progress=report)
 
         def make_control(network: Network) -> Loaded:
-            path = network.path.centred(*network.native_input) if self.trained else network.path
+            path = network.path.centred(*network.native_input) if self.spec.trained else network.path
             return make(replace(network, path=path))
 
         control = control_of(self.spec)  # room is made in the name of the backbone, which people know
-        return load_as(make_control, control, tap, seed=self.seed, make_room=lambda _control: make_room(self.spec))
+        with my_turn(tell):
+            return load_as(make_control, control, tap, seed=self.seed, make_room=lambda _control: make_room(self.spec))
+
+
+@contextmanager
+def my_turn(tell: Callable[[str], None], doing: str | None = None) -> Iterator[None]:
+    """Say what is done, and wait until nobody else of this process loads or runs anything."""
+    if doing is not None:
+        tell(doing)
+    with MACHINE.passing(lambda before: tell(waiting_words(before))):
+        yield
 
 
 def shown(spec: Spec) -> str:

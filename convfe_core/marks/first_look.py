@@ -15,7 +15,7 @@ from convfe_core.base.wording import counted
 from convfe_core.datasets.boxes import ImageBoxes
 from convfe_core.maps.feature_maps import REDUCTIONS, FeatureMaps
 from convfe_core.ranking.sentence import FEWEST_IMAGES
-from convfe_core.ranking.verdict import BackboneScores, MapScores, Ranking, rank_backbones
+from convfe_core.ranking.verdict import BackboneScores, MapScores, Ranking, rank_backbones, usable_by_all
 from convfe_core.scoring.bootstrap import SEED
 from convfe_core.scoring.separation import Comparison
 
@@ -114,8 +114,8 @@ def first_look(
         )
         for row, label in enumerate(labels)
     ]
-    ranking = rank_backbones(scored, reduction, seed) if scored else None
-    usable = ranking.usable if ranking else 0
+    usable = int(usable_by_all([one.usable for one in scored]).sum()) if scored else 0
+    ranking = rank_backbones(scored, reduction, seed) if usable >= FEWEST_FOR_S else None
     return FirstLook(
         aurocs={
             (image.image, label, name): float(auroc[row, k, place])
@@ -125,7 +125,7 @@ def first_look(
             if np.isfinite(auroc[row, k, place])
         },
         usable=usable,
-        ranking=ranking if usable >= FEWEST_FOR_S else None,
+        ranking=ranking,
         text=_in_words(len(images), usable, ranking),
     )
 

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from convfe_core.base.errors import DownloadError, WeightsError
+from convfe_core.base.errors import DownloadError, SpecError, WeightsError
+from convfe_core.base.pace import LoadProgress, ignore_progress
 from convfe_core.catalog.architectures import Architecture, WeightFile
+from convfe_core.catalog.specs import Spec, find_architecture
 from convfe_core.model_files.download import STALL_SECONDS, MegabyteProgress, download, hash_file
 from convfe_core.model_files.weight_numbers import count_numbers, look_spoiled
 
@@ -102,6 +104,31 @@ def fetch_weights(
             f"{architecture.name}:untrained or one of the built-in backbones, which need no download.",
         ) from error
     return target
+
+
+def weight_path(spec: Spec, on_progress: LoadProgress = ignore_progress) -> Path | None:
+    """Find the weight file on this machine, fetched first if need be; None for weights that need no file.
+
+    Raises
+    ------
+    SpecError : no such weights
+    DownloadError : weights that could not be fetched
+    """
+    if spec.path is not None:
+        return spec.path
+    if spec.weights != "imagenet":
+        return None
+    architecture = find_architecture(spec.name)
+    if architecture.weight_file is None:
+        raise SpecError(
+            f"Expected weights that exist for {architecture.name}: "
+            f"{', '.join(architecture.weights)} or untrained. Received: imagenet."
+        )
+
+    def report(done_mb: float, total_mb: float) -> None:
+        on_progress(f"downloading, {done_mb:.0f} of {total_mb:.0f} MB", min(done_mb / max(total_mb, 1e-6), 1.0))
+
+    return fetch_weights(architecture, on_progress=report)
 
 
 def keras_home() -> Path:

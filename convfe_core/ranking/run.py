@@ -207,7 +207,7 @@ class RankRun:
                 label=shown(spec),
                 maps={name: own.map_scores(name, control) for name in REDUCTIONS},
                 by_size={name: own.by_size[:, k] for k, name in enumerate(SIZE_GROUPS)},
-                trained=self._passes[spec][0].trained,
+                trained=spec.trained,
                 cell_probe=own.map_scores(PROBE, control) if self.options.probe else None,
                 trial=tried.scores if tried else None,
             ),

@@ -27,7 +27,7 @@ import pyarrow as pa
 from platformdirs import user_cache_dir
 
 from convfe_core.backbones.measured_cost import Cost, PeakMemory, time_batches
-from convfe_core.backbones.network import Network, weight_path
+from convfe_core.backbones.network import Network
 from convfe_core.backbones.precision import explain_kept, require_same_arithmetic
 from convfe_core.base.arrays import FloatArray
 from convfe_core.catalog.memory_need import require_room, worker_mb
@@ -36,15 +36,13 @@ from convfe_core.datasets.boxed_photos import boxes_digest, open_boxed
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.packed_boxes import PackedBoxes
 from convfe_core.jobs.shards import Row, Shard, ShardImage, cut_shards, remark, rows_of_shard
-from convfe_core.jobs.weight_pass import Pass, shown
-from convfe_core.machine.machine_queue import MACHINE, waiting_words
+from convfe_core.jobs.weight_pass import Pass, my_turn, shown
 from convfe_core.machine.memory import room_mb
 from convfe_core.machine.versions import installed_version
 from convfe_core.maps.extraction import cells_on_photo, require_cells
 from convfe_core.maps.feature_maps import REDUCTIONS
 from convfe_core.maps.input_size import frame_for
 from convfe_core.maps.map_diagnostics import Diagnostics, diagnose_map
-from convfe_core.model_files.saved_model_folder import model_stamp
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo
 from convfe_core.ranking.results import CONTROL_SEEDS, RankOptions
 from convfe_core.scoring.box_probe import FOLDS, NO_PROBE, ProbePlan, plan_probe
@@ -159,9 +157,7 @@ class RankJob:
 
     def shards(self, one: Pass) -> list[Shard]:
         """Cut a pass into shards, first the one in which its cell probe learns, if any."""
-        spec = one.spec
-        stamp = "" if spec.path is None else model_stamp(spec.path)
-        request = {**self._request, "pass": [stamp, spec.preprocessing, spec.layer]}
+        request = {**self._request, "pass": one.stamp}
         teachers = [image for image in self._images if image.place in self.folds]
         learning = cut_shards(teachers, [one.name], request, SCHEMA, len(teachers), LEARNING)
         taught = [shard.digest for shard in learning]
@@ -171,13 +167,10 @@ class RankJob:
         """Load the weights of a pass, errors as in `convfe_core.backbones.backbone.open_network`."""
         one, options = self.passes[backbone], self.options
         require_same_arithmetic(options.precision, self.bfloat16)
-        if one.seed is None:
-            weight_path(one.spec, lambda phrase, _share: tell(phrase))  # others may compute meanwhile
         if one.seed is None and options.cost:
             return self._load_with_cost(one, tell)
         make = partial(freeze_for_scoring, precision=options.precision, fold="spend")
-        with _turn(tell):
-            return one.load(make, options.tap, self.make_room, tell)
+        return one.load(make, options.tap, self.make_room, tell)
 
     def cost(self, one: Pass, tell: Callable[[str], None]) -> Cost | None:
         """What a backbone costs here, measured unless it is known; None unless the options ask for it."""
@@ -264,15 +257,14 @@ class RankJob:
             def make(network: Network) -> tuple[Network, ScoringBackbone]:
                 return network, freeze_for_scoring(network, self.options.precision)
 
-            with _turn(tell):
-                network, backbone = one.load(make, self.options.tap, make_room, tell)
+            network, backbone = one.load(make, self.options.tap, make_room, tell)
             # Costs are stated for the most frequent size of the photographs.
             sizes = Counter((self.dataset.images[k].height, self.dataset.images[k].width) for k in self.places)
             frame = frame_for(*sizes.most_common(1)[0][0], backbone, self.options.size)
             height, width = frame.input_height, frame.input_width
             params, flops = network.count_params(), network.count_flops(height, width)
             del network
-            turn = partial(_turn, tell, "measuring its cost")
+            turn = partial(my_turn, tell, "measuring its cost")
             latency = time_batches(backbone.run_blank, height, width, turn=turn)
         grid = cells_on_photo(frame, backbone)
         cells = grid.rows * grid.columns
@@ -389,12 +381,3 @@ def work_folder(options: RankOptions, dataset: Dataset, specs: Sequence[Spec], c
 
 def _numbers(found: Diagnostics) -> list[float]:
     return [*(float(getattr(found, name)) for name in NUMBERS), float(found.flat), float(found.finite)]
-
-
-@contextlib.contextmanager
-def _turn(tell: Callable[[str], None], doing: str | None = None) -> Iterator[None]:
-    """Say what is done, and wait until nobody else of this process loads or runs anything."""
-    if doing is not None:
-        tell(doing)
-    with MACHINE.passing(lambda before: tell(waiting_words(before))):
-        yield

@@ -162,9 +162,9 @@ def rank_backbones(scores: Sequence[BackboneScores], reduction: str = "mean", se
     """
     if not scores:
         raise ValueError("Expected at least one backbone. Received: none")
-    usable = _usable_by_all([s.usable for s in scores])
+    usable = usable_by_all([s.usable for s in scores])
     probes = {s.label: s.cell_probe for s in scores if s.cell_probe is not None}
-    probed = _usable_by_all([usable, *(usable & one.usable for one in probes.values())])
+    probed = usable_by_all([usable, *(usable & one.usable for one in probes.values())])
     trials = {s.label: s.trial for s in scores if s.trial is not None}
     ranked = [_rank_one(s, usable, probed, reduction, seed) for s in scores]
 
@@ -189,7 +189,7 @@ def rank_backbones(scores: Sequence[BackboneScores], reduction: str = "mean", se
     return Ranking(count, reduction, tuple(ranked), differences, probe_differences, trial_differences, verdict)
 
 
-def _usable_by_all(each: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+def usable_by_all(each: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
     """(N,) whether an image is usable for all that can use any image; for none of them where there is no such."""
     some = [one for one in each if one.any()]
     return np.logical_and.reduce(some) if some else np.zeros_like(each[0])

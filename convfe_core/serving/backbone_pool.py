@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from convfe_core.backbones.backbone import Backbone, freeze_and_run
-from convfe_core.backbones.network import LoadProgress, Network, ignore_progress, load_as, weight_path
+from convfe_core.backbones.network import Network, load_as
 from convfe_core.backbones.precision import Precision
+from convfe_core.base.pace import LoadProgress, ignore_progress
 from convfe_core.catalog.memory_need import peak_mb, refusal
 from convfe_core.catalog.specs import Spec
 from convfe_core.machine.machine_queue import MACHINE, waiting_words
 from convfe_core.machine.memory import give_back, room_mb, tensorflow_coming, used_mb
 from convfe_core.machine.tensorflow_import import import_tensorflow
 from convfe_core.maps.every_layer import EveryLayer
+from convfe_core.model_files.weight_cache import weight_path
 
 EVERY_LAYER = "every layer"
 """Stands for the tap of a network that is held as `EveryLayer`."""

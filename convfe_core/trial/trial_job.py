@@ -20,7 +20,6 @@ import numpy as np
 import pyarrow as pa
 
 from convfe_core.backbones.backbone import Backbone
-from convfe_core.backbones.network import weight_path
 from convfe_core.backbones.precision import Precision, explain_kept, require_same_arithmetic
 from convfe_core.base.errors import AnnotationError
 from convfe_core.catalog.memory_need import require_room, worker_mb
@@ -30,11 +29,9 @@ from convfe_core.datasets.boxes import Dataset, ImageBoxes
 from convfe_core.datasets.packed_boxes import PackedBoxes
 from convfe_core.jobs.shards import Row, Shard, ShardImage, cut_shards, remark
 from convfe_core.jobs.weight_pass import Pass, shown
-from convfe_core.machine.machine_queue import MACHINE, waiting_words
 from convfe_core.machine.versions import installed_version
 from convfe_core.maps.extraction import cells_on_photo, require_cells
 from convfe_core.maps.input_size import Size, frame_for
-from convfe_core.model_files.saved_model_folder import model_stamp
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo
 from convfe_core.trial.detector import Detector, Example, Recipe
 from convfe_core.trial.features import StoredFeatures, remove_features, require_disk, store_features
@@ -131,7 +128,7 @@ class TrialJob:
 
     def shards(self, one: Pass) -> list[Shard]:
         """The one shard of a pass; none without photographs."""
-        spec, options, source = one.spec, self.options, self.dataset.source
+        options, source = self.options, self.dataset.source
         names = [(place, self.dataset.images[place].image) for place in self.places]
         images = [ShardImage(name, place, stamp=source.stamp(name)) for place, name in names]
         request = {
@@ -143,7 +140,7 @@ class TrialJob:
             "bfloat16": self.bfloat16,
             "seed": options.seed,
             "recipe": astuple(options.recipe),
-            "pass": ["" if spec.path is None else model_stamp(spec.path), spec.preprocessing, spec.layer],
+            "pass": one.stamp,
         }
         return cut_shards(images, [one.name], request, SCHEMA, per_shard=len(images))
 
@@ -157,11 +154,8 @@ class TrialJob:
         """
         one, options = self.passes[backbone], self.options
         require_same_arithmetic(options.precision, self.bfloat16)
-        if one.seed is None:
-            weight_path(one.spec, lambda phrase, _share: tell(phrase))  # others may compute meanwhile
         make = partial(freeze_stages, tap=options.tap, precision=options.precision)
-        with MACHINE.passing(lambda before: tell(waiting_words(before))):
-            loaded, stages = one.load(make, "auto" if options.tap == ADDED else options.tap, self.make_room, tell)
+        loaded, stages = one.load(make, "auto" if options.tap == ADDED else options.tap, self.make_room, tell)
         require_disk(loaded, [self.dataset.images[place] for place in self.places], options.size)
         return Candidate(loaded, stages, tell)
 

@@ -204,4 +204,4 @@ class TrialRun:
 def _passes_of(spec: Spec, control: bool) -> list[Pass]:
     """A backbone's own pass, and that of its control where its weights are trained."""
     own = Pass(spec)
-    return [own, Pass(spec, CONTROL_SEED)] if control and own.trained else [own]
+    return [own, Pass(spec, CONTROL_SEED)] if control and own.spec.trained else [own]
