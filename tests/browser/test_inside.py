@@ -131,6 +131,8 @@ def test_an_onnx_file_stands_beside_others_at_the_stage_that_was_chosen_and_is_r
         zipped({file.name: file.read_bytes() for file in (tmp_path / "squares").iterdir()})
     )
     page.get_by_role("navigation", name="App pages").get_by_role("link", name="Rank").click()
+    expect(page.get_by_role("heading", name="Images with boxes")).to_be_visible()
+    idle(page)  # until then the uploader is that of the page before
     page.get_by_test_id("stFileUploader").locator("input[type=file]").first.set_input_files(tmp_path / "squares.zip")
     expect(page.get_by_text("24 images, 24 boxes")).to_be_visible(timeout=120_000)
     idle(page)
