@@ -8,7 +8,8 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any, Literal
 
-from convfe_core.graph.cell_geometry import Change, Cut, Finer, Margin, Pair, Resized, Step, Window
+from convfe_core.graph.axis_changes import Change, Cut, Finer, Margin, Pair, Resized, Window
+from convfe_core.graph.cell_geometry import Step
 from convfe_core.graph.layouts import NOWHERE, Layout, UnknownPlaceError, lined_up
 from convfe_core.graph.walk import arguments_of
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from convfe_core.base.errors import SpecError
-from convfe_core.graph.cell_geometry import AMPLE, Axis, Pair, SpatialPath, Step, start_axes
+from convfe_core.graph.axis_changes import Pair
+from convfe_core.graph.cell_geometry import AMPLE, GrowingPath, SpatialPath, Step
 from convfe_core.graph.layer_places import LayerCall, layout_after
 from convfe_core.graph.layouts import NOWHERE, Layout, UnknownPlaceError, map_layout
 from convfe_core.graph.walk import operation_of, sources_of, tensors_in_order
@@ -50,9 +51,7 @@ class Trace:
         picture = model.inputs[0]
         height, width = picture.shape[1:3] if len(picture.shape) == 4 else (None, None)
         self._size = None if height is None or width is None else (int(height), int(width))
-        self._start = start_axes(height or AMPLE, width or AMPLE)
-        self._axes: list[Pair[Axis] | None] = []
-        self.steps: list[Step] = []
+        self._path = GrowingPath(height or AMPLE, width or AMPLE)
         self._layouts: dict[int, Layout | Lost] = dict.fromkeys(map(id, model.inputs), NOWHERE)
         if len(picture.shape) == 4:
             self._layouts[id(picture)] = map_layout(-1, height, width)
@@ -65,7 +64,7 @@ class Trace:
         if axes is None or len(layout.places) != 1:  # type: ignore[union-attr]
             return None
         (place,) = layout.places  # type: ignore[union-attr]
-        rows, columns = self._axes_at(place)
+        rows, columns = self._path.axes(place)
         return MapPlace(place, axes == (1, 0), (rows.stride < 0, columns.stride < 0))
 
     def lost(self, tensor: Any) -> Lost | None:
@@ -77,22 +76,19 @@ class Trace:
         """The way to one tensor; its last step has no place where the tensor has none."""
         found = self.map_of(tensor)
         if found is None:
-            return SpatialPath((*self.steps, Step((-1,), everywhere=True)), size=self._size)
-        steps = self.steps if found.place == len(self.steps) - 1 else [*self.steps, Step((found.place,))]
+            return SpatialPath((*self._path.steps, Step((-1,), everywhere=True)), size=self._size)
+        steps = list(self._path.steps)
+        if found.place != len(steps) - 1:
+            steps.append(Step((found.place,)))
         return SpatialPath(tuple(steps), size=self._size)
 
     def strides(self, tensors: Sequence[Any]) -> list[Pair[float]]:
         """Input pixels between the cells of maps, down and across; 0 where a tensor is no map."""
-        found = [*SpatialPath(tuple(self.steps), size=self._size).step_strides(), (1.0, 1.0)]
-        if not self.steps:
+        found = [*SpatialPath(tuple(self._path.steps), size=self._size).step_strides(), (1.0, 1.0)]
+        if not self._path.steps:
             found = [(1.0, 1.0)]
         places = [self.map_of(tensor) for tensor in tensors]
         return [(0.0, 0.0) if one is None else (abs(found[one.place][0]), abs(found[one.place][1])) for one in places]
-
-    def _axes_at(self, place: int) -> Pair[Axis]:
-        pair = self._start if place < 0 else self._axes[place]
-        assert pair is not None
-        return pair
 
     def _follow(self, tensors: Sequence[Any], layouts: dict[int, Layout | Lost]) -> None:
         import keras
@@ -115,31 +111,23 @@ class Trace:
         known = [one for one in before if isinstance(one, Layout)]
         if not any(one.placed for one in known):
             return NOWHERE
-        mark = len(self.steps)
+        mark = len(self._path.steps)
         try:
             layout = layout_after(
-                LayerCall(operation, tensor, [tuple(source.shape) for source in sources], known, self._add)
+                LayerCall(operation, tensor, [tuple(source.shape) for source in sources], known, self._path.add)
             )
             self._check_size(layout, tensor)
         except (UnknownPlaceError, SpecError):
-            del self.steps[mark:], self._axes[mark:]
+            self._path.shorten(mark)
             return NOWHERE if _is_single_cell(operation, tensor) else str(operation.name)
         return layout if layout.placed else NOWHERE
-
-    def _add(self, step: Step) -> int:
-        pair = step.apply([self._start if source < 0 else self._axes[source] for source in step.sources])
-        if pair is None or min(axis.cells for axis in pair) < 1:
-            raise UnknownPlaceError
-        self.steps.append(step)
-        self._axes.append(pair)
-        return len(self.steps) - 1
 
     def _check_size(self, layout: Layout, tensor: Any) -> None:
         """Make sure that a map has as many cells as the steps say, where its size is known."""
         if layout.map_axes is None or self._size is None:
             return
         for place in layout.places:
-            cells = [self._axes_at(place)[axis].cells for axis in layout.map_axes]
+            cells = [self._path.axes(place)[axis].cells for axis in layout.map_axes]
             if any(size not in (None, count) for size, count in zip(tensor.shape[1:3], cells, strict=True)):
                 raise UnknownPlaceError
 

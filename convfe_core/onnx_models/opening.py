@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.base.errors import ModelFileError
-from convfe_core.base.onnx_files import ONNX, is_onnx_member
+from convfe_core.base.onnx_files import ONNX, is_onnx_member, require_onnx
 from convfe_core.model_files.safety import check_archive
 from convfe_core.model_files.saved_model_folder import extract
-from convfe_core.onnx_models.runtime import require_onnx
 from convfe_core.onnx_models.safety import MOST_BYTES, check_operations, data_file, data_range
 
 COLOURS = (1, 3)

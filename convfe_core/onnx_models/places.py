@@ -7,30 +7,16 @@ transformer, whose dimension holds the cells of a map row by row, behind some th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from convfe_core.base.errors import SpecError
-from convfe_core.graph.cell_geometry import (
-    Axis,
-    Change,
-    Cut,
-    Finer,
-    Margin,
-    Pair,
-    Resized,
-    SpatialPath,
-    Step,
-    Window,
-    start_axes,
-)
-from convfe_core.graph.layouts import NOWHERE, Dimension, Layout, Part, UnknownPlaceError, lined_up
+from convfe_core.graph.axis_changes import Pair
+from convfe_core.graph.cell_geometry import GrowingPath, SpatialPath
+from convfe_core.graph.layouts import NOWHERE, Dimension, Layout, Part, UnknownPlaceError
 from convfe_core.onnx_models.opening import OnnxGraph
+from convfe_core.onnx_models.operations import TOKENS, OnnxCall, is_whole, layout_behind
 from convfe_core.onnx_models.shapes import Shapes, Sides
-
-_TOKENS: Any = 2
-"""The axis of a dimension that holds both rows and columns, and tokens without a place before them."""
 
 
 @dataclass(frozen=True)
@@ -61,37 +47,6 @@ class _Lost:
 _LOST = _Lost()
 
 
-class _Call(NamedTuple):
-    """One operation, what enters it and the shape of one thing that leaves it."""
-
-    node: Any
-    settings: dict[str, Any]
-    layouts: list[Layout]
-    shapes: list[Sides]
-    shape: Sides
-    number: int
-    places: Places
-
-    def value(self, position: int, name: str = "") -> list[Any] | None:
-        """A setting that is an input in later versions of the standard and an attribute in earlier ones."""
-        if name and name in self.settings:
-            found = self.settings[name]
-            return list(found) if isinstance(found, list | tuple) else [found]
-        if position < len(self.node.input) and self.node.input[position]:
-            known = self.places.shapes.values.get(self.node.input[position])
-            if known is None:
-                raise UnknownPlaceError
-            return list(known.reshape(-1).tolist())
-        return None
-
-    @property
-    def first(self) -> Layout:
-        return self.layouts[0]
-
-    def dimension(self, number: int) -> int:
-        return int(number) % len(self.shapes[0])
-
-
 class Places:
     """The steps from the picture to the tensors of a graph, at one size of picture.
 
@@ -102,9 +57,7 @@ class Places:
 
     def __init__(self, graph: OnnxGraph, shapes: Shapes, height: int, width: int) -> None:
         self.graph, self.shapes = graph, shapes
-        self.steps: list[Step] = []
-        self._axes: list[Pair[Axis]] = []
-        self._start = start_axes(height, width)
+        self._path = GrowingPath(height, width)
         self._size = graph.picture.size
         dimensions: list[Dimension] = [(), (), (), ()]
         first = 2 if graph.picture.channels_first else 1
@@ -126,20 +79,20 @@ class Places:
         if shape is None or not isinstance(layout, Layout) or len(layout.places) != 1:
             return None
         (place,) = layout.places
-        pair = self._start if place < 0 else self._axes[place]
+        pair = self._path.axes(place)
         if min(axis.stride for axis in pair) <= 0:
             return None
         found = {k: one for k, one in enumerate(layout.dimensions) if any(part.axis is not None for part in one)}
         rest = [k for k in range(len(shape)) if k not in found]
         cells = pair[0].cells, pair[1].cells
         if len(shape) == 4 and len(found) == 2 and 0 in rest:
-            axes = {layout.axis(k) if _is_whole(one) else None: k for k, one in found.items()}
+            axes = {layout.axis(k) if is_whole(one) else None: k for k, one in found.items()}
             if set(axes) == {0, 1}:
                 return Placed(place, axes[0], axes[1], rest[1], 0, cells)
         if len(shape) == 3 and list(found) == [1]:
             before = shape[1] - cells[0] * cells[1]
             (tokens,) = found.values()
-            if before >= 0 and ([part.axis for part in tokens] in ([_TOKENS], [0, 1])):
+            if before >= 0 and ([part.axis for part in tokens] in ([TOKENS], [0, 1])):
                 return Placed(place, 1, 1, 2, before, cells)
         return None
 
@@ -148,31 +101,17 @@ class Places:
         wanted = {placed.place}
         for place in range(placed.place, -1, -1):
             if place in wanted:
-                wanted.update(self.steps[place].sources)
+                wanted.update(self._path.steps[place].sources)
         order = sorted(place for place in wanted if place >= 0)
         renumbered = {place: number for number, place in enumerate(order)} | {-1: -1}
-        steps = (self.steps[place] for place in order)
+        steps = (self._path.steps[place] for place in order)
         moved = (replace(step, sources=tuple(renumbered[one] for one in step.sources)) for step in steps)
         return SpatialPath(tuple(moved), size=self._size)
 
     def strides(self, placed: Placed) -> Pair[float]:
         """Input pixels between the cells of a map, down and across."""
-        rows, columns = self._start if placed.place < 0 else self._axes[placed.place]
+        rows, columns = self._path.axes(placed.place)
         return rows.stride, columns.stride
-
-    def add(self, step: Step) -> int:
-        """Add a step to the path and return its place."""
-        pair = step.apply([self._start if source < 0 else self._axes[source] for source in step.sources])
-        if pair is None or min(axis.cells for axis in pair) < 1:
-            raise UnknownPlaceError
-        self.steps.append(step)
-        self._axes.append(pair)
-        return len(self.steps) - 1
-
-    def cells(self, place: int) -> Pair[int]:
-        """Rows and columns of what a step makes."""
-        rows, columns = self._start if place < 0 else self._axes[place]
-        return rows.cells, columns.cells
 
     def _after(self, node: Any, number: int, name: str) -> Layout | _Lost:
         shape = self.shapes.of.get(name)
@@ -188,15 +127,13 @@ class Places:
             return NOWHERE
         shapes = [self.shapes.of[source] for source in node.input if source]
         spread = [one if one.dimensions else Layout(((),) * len(two)) for one, two in zip(known, shapes, strict=True)]
-        mark = len(self.steps)
+        mark = len(self._path.steps)
         try:
-            rule = _RULES.get(node.op_type)
-            if rule is None:
-                raise UnknownPlaceError
-            layout = rule(_Call(node, _settings(node), spread, shapes, shape, number, self))
+            call = OnnxCall(node, _settings(node), spread, shapes, shape, number, self._path, self.shapes)
+            layout = layout_behind(call)
             self._check(layout, shape)
         except (UnknownPlaceError, SpecError):
-            del self.steps[mark:], self._axes[mark:]
+            self._path.shorten(mark)
             return NOWHERE if _is_single(node, shape) else _LOST
         return layout if layout.placed else NOWHERE
 
@@ -210,7 +147,7 @@ class Places:
             if dimension and math.prod(part.size or 1 for part in dimension) != size:
                 raise UnknownPlaceError
             for part in dimension:
-                if part.axis in (0, 1) and part.is_whole and self.cells(part.place)[part.axis] != part.size:
+                if part.axis in (0, 1) and part.is_whole and self._path.axes(part.place)[part.axis].cells != part.size:
                     raise UnknownPlaceError
 
 
@@ -220,329 +157,6 @@ def _settings(node: Any) -> dict[str, Any]:
     return {one.name: helper.get_attribute_value(one) for one in node.attribute}
 
 
-def _is_whole(dimension: Dimension) -> bool:
-    return len(dimension) == 1 and dimension[0].is_whole
-
-
 def _is_single(node: Any, shape: Sides) -> bool:
     """Whether a tensor is the same for the whole picture, whatever it came from."""
     return len(shape) <= 2 or node.op_type.startswith("Global") or set(shape[1:-1]) == {1} or set(shape[2:]) == {1}
-
-
-def _meet(call: _Call, layouts: Sequence[Layout]) -> Layout:
-    """What is computed number by number from tensors laid out like this."""
-    rank = len(call.shape)
-    placed = [one for one in layouts if one.placed]
-    found = lined_up(layouts, rank)
-    if len({one.dimensions[-rank:] for one in placed}) <= 1:
-        return found
-    if any(len(one.places) != 1 for one in placed):
-        raise UnknownPlaceError
-    places = dict.fromkeys(place for one in placed for place in one.places)
-    return found if len(places) == 1 else found.at(call.places.add(Step(tuple(places))))
-
-
-def _number_by_number(call: _Call) -> Layout:
-    return _meet(call, call.layouts)
-
-
-def _like_first(call: _Call) -> Layout:
-    return call.first
-
-
-def _nowhere(_call: _Call) -> Layout:
-    return NOWHERE
-
-
-def _spatial_pair(layout: Layout, dimensions: Sequence[int], changes: Sequence[Change]) -> Pair[Change | None]:
-    """Changes of some dimensions as those of rows and of columns."""
-    pair: list[Change | None] = [None, None]
-    for dimension, change in zip(dimensions, changes, strict=True):
-        axis = layout.axis(dimension)
-        if axis not in (0, 1):
-            raise UnknownPlaceError
-        pair[axis] = change
-    return pair[0], pair[1]
-
-
-def _stepped(call: _Call, changes: Sequence[Pair[Change | None] | Resized]) -> Layout:
-    """The first input's dimensions counting the cells of new steps, one after the other."""
-    layout = call.first
-    if len(layout.places) != 1 or not all(_is_whole(one) for one in layout.dimensions if one):
-        raise UnknownPlaceError
-    (place,) = layout.places
-    for change in changes:
-        place = call.places.add(Step((place,), change))
-    return layout.at(place, call.shape)
-
-
-def _sliding(call: _Call) -> Layout:
-    """A convolution or pooling over (N, C, H, W)."""
-    if len(call.shape) != 4 or any(part.axis is not None for part in call.first.dimensions[1]):
-        raise UnknownPlaceError
-    kernel = call.settings.get("kernel_shape") or call.shapes[1][2:]
-    strides = call.settings.get("strides") or [1, 1]
-    dilations = call.settings.get("dilations") or [1, 1]
-    sizes = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
-    auto = (call.settings.get("auto_pad") or b"NOTSET").decode()
-    kind: Literal["same", "valid"] = "same" if auto == "SAME_UPPER" else "valid"
-    pads = _pads(call, sizes, strides, auto)
-    spatial = 2, 3
-    windows = [Window(size, step, kind) for size, step in zip(sizes, strides, strict=True)]
-    changes = [_spatial_pair(call.first, spatial, windows)]
-    if any(before or after for before, after in pads):
-        changes.insert(0, _spatial_pair(call.first, spatial, [Margin(*pair) for pair in pads]))
-    return _stepped(call, changes)
-
-
-def _pads(call: _Call, sizes: Sequence[int], strides: Sequence[int], auto: str) -> list[Pair[int]]:
-    """Cells added before and after, along rows and along columns."""
-    if auto == "SAME_LOWER":
-        cells = zip(call.shapes[0][2:], call.shape[2:], sizes, strides, strict=True)
-        spare = [max((out - 1) * step + size - given, 0) for given, out, size, step in cells]
-        return [(one - one // 2, one // 2) for one in spare]
-    if auto != "NOTSET":
-        return [(0, 0), (0, 0)]
-    pads = list(call.settings.get("pads") or [0, 0, 0, 0])
-    if call.settings.get("ceil_mode"):
-        cells = zip(call.shapes[0][2:], call.shape[2:], sizes, strides, strict=True)
-        for axis, (given, out, size, step) in enumerate(cells):
-            pads[axis + 2] = max(pads[axis + 2], (out - 1) * step + size - given - pads[axis])
-    return [(pads[0], pads[2]), (pads[1], pads[3])]
-
-
-def _transposed_convolution(call: _Call) -> Layout:
-    auto = (call.settings.get("auto_pad") or b"NOTSET").decode()
-    if len(call.shape) != 4 or auto != "NOTSET" or call.settings.get("output_shape"):
-        raise UnknownPlaceError
-    kernel, strides = call.shapes[1][2:], call.settings.get("strides") or [1, 1]
-    dilations = call.settings.get("dilations") or [1, 1]
-    pads, extra = call.settings.get("pads") or [0] * 4, call.settings.get("output_padding") or [0, 0]
-    finer = [Finer(step, (k - 1) * d + 1, "valid", 0) for k, d, step in zip(kernel, dilations, strides, strict=True)]
-    margins = [Margin(-pads[0], extra[0] - pads[2]), Margin(-pads[1], extra[1] - pads[3])]
-    spatial = 2, 3
-    return _stepped(call, [_spatial_pair(call.first, spatial, one) for one in (finer, margins)])
-
-
-def _resize(call: _Call) -> Layout:
-    """New rows and columns spread evenly over the old ones."""
-    layout = call.first
-    spatial = [k for k, one in enumerate(layout.dimensions) if one]
-    old, new = call.shapes[0], call.shape
-    if all(new[k] % old[k] == 0 for k in spatial):
-        finer = [Finer(new[k] // old[k], new[k] // old[k], "same") for k in spatial]
-        return _stepped(call, [_spatial_pair(layout, spatial, finer)])
-    cells = {layout.axis(k): new[k] for k in spatial}
-    if set(cells) != {0, 1}:
-        raise UnknownPlaceError
-    return _stepped(call, [Resized(cells[0], cells[1])])
-
-
-def _depth_to_space(call: _Call) -> Layout:
-    block = int(call.settings["blocksize"])
-    return _stepped(call, [_spatial_pair(call.first, (2, 3), [Finer(block, block, "same")] * 2)])
-
-
-def _space_to_depth(call: _Call) -> Layout:
-    block = int(call.settings["blocksize"])
-    return _stepped(call, [_spatial_pair(call.first, (2, 3), [Window(block, block, "valid")] * 2)])
-
-
-def _pad(call: _Call) -> Layout:
-    pads = call.value(1, "pads")
-    assert pads is not None
-    axes = call.value(3) or list(range(len(call.shapes[0])))
-    changes: dict[int, Change] = {}
-    for k, axis in enumerate(map(call.dimension, axes)):
-        before, after = int(pads[k]), int(pads[k + len(axes)])
-        if call.first.dimensions[axis] and (before or after):
-            changes[axis] = Margin(before, after)
-    return _changed(call, changes)
-
-
-def _changed(call: _Call, changes: dict[int, Change]) -> Layout:
-    if not changes:
-        return call.first
-    return _stepped(call, [_spatial_pair(call.first, list(changes), list(changes.values()))])
-
-
-def _slice(call: _Call) -> Layout:
-    starts, ends = call.value(1, "starts"), call.value(2, "ends")
-    assert starts is not None
-    assert ends is not None
-    axes = call.value(3, "axes") or list(range(len(starts)))
-    steps = call.value(4, "steps") or [1] * len(starts)
-    pieces = {
-        call.dimension(axis): (int(start), int(end), int(step))
-        for axis, start, end, step in zip(axes, starts, ends, steps, strict=True)
-    }
-    return _cut(call, pieces)
-
-
-def _split(call: _Call) -> Layout:
-    axis = call.dimension(call.settings.get("axis", 0))
-    sizes = call.value(1, "split")
-    if sizes is None:
-        count = len(call.node.output)
-        each = -(-call.shapes[0][axis] // count)
-        sizes = [each] * count
-    start = sum(sizes[: call.number])
-    return _cut(call, {axis: (start, start + sizes[call.number], 1)})
-
-
-def _cut(call: _Call, pieces: dict[int, tuple[int, int, int]]) -> Layout:
-    """Keep a piece of some dimensions: start, stop and step of each as Python's slices take them."""
-    layout = call.first
-    changes: dict[int, Change] = {}
-    for k, (start, stop, step) in pieces.items():
-        size = call.shapes[0][k]
-        kept = range(size)[start if start > -size else None : stop if -size <= stop < size else None : step]
-        if not layout.dimensions[k] or kept == range(size):
-            continue
-        if len(kept) == 1:
-            layout = layout.placeless([k])
-        elif layout.dimensions[k][0].axis == _TOKENS:
-            layout = _later_tokens(call, layout, k, kept)
-        else:
-            changes[k] = Cut(start if start > -size else None, stop if -size <= stop < size else None, step)
-    return _changed(call._replace(layouts=[layout]), changes)
-
-
-def _later_tokens(call: _Call, layout: Layout, dimension: int, kept: range) -> Layout:
-    """What is left when the first tokens go, which stand for no place."""
-    (part,) = layout.dimensions[dimension]
-    rows, columns = call.places.cells(part.place)
-    before = (part.size or 0) - rows * columns
-    if kept.step != 1 or kept.stop != part.size or kept.start > before:
-        if kept.stop <= before:
-            return layout.placeless([dimension])
-        raise UnknownPlaceError
-    dimensions = list(layout.dimensions)
-    if kept.start == before:
-        dimensions[dimension] = (
-            replace(part, axis=0, size=rows, whole=rows),
-            replace(part, axis=1, size=columns, whole=columns),
-        )
-    else:
-        dimensions[dimension] = (replace(part, size=len(kept), whole=len(kept)),)
-    return Layout(tuple(dimensions))
-
-
-def _concat(call: _Call) -> Layout:
-    axis = call.dimension(call.settings["axis"])
-    placed = [one for one in call.layouts if one.dimensions[axis]]
-    if not placed:
-        return _meet(call, call.layouts)
-    if len(placed) != 1 or placed[0] is not call.layouts[-1]:
-        raise UnknownPlaceError
-    (layout,) = placed
-    part = layout.dimensions[axis][0]
-    tokens = [one.axis for one in layout.dimensions[axis]] in ([0, 1], [_TOKENS])
-    if not tokens:
-        raise UnknownPlaceError
-    size = call.shape[axis]
-    dimensions = list(layout.dimensions)
-    dimensions[axis] = (Part(part.place, _TOKENS, size, 1, size),)
-    return Layout(tuple(dimensions))
-
-
-def _gather(call: _Call) -> Layout:
-    axis = call.dimension(call.settings.get("axis", 0))
-    indices = call.places.shapes.of[call.node.input[1]]
-    if call.first.dimensions[axis] and math.prod(indices) != 1:
-        raise UnknownPlaceError
-    dimensions = call.first.dimensions
-    return Layout((*dimensions[:axis], *((),) * len(indices), *dimensions[axis + 1 :]))
-
-
-def _reduce(call: _Call) -> Layout:
-    axes = call.settings.get("axis") if "axis" in call.settings else call.value(1, "axes")
-    axes = list(range(len(call.shapes[0]))) if axes is None or axes == [] else axes
-    gone = [call.dimension(axis) for axis in (axes if isinstance(axes, list | tuple) else [axes])]
-    kept = call.settings.get("keepdims", 1)
-    return call.first.placeless(gone) if kept else call.first.without(gone)
-
-
-def _transpose(call: _Call) -> Layout:
-    order = call.settings.get("perm") or list(range(len(call.shape)))[::-1]
-    return call.first.permuted(order)
-
-
-def _reshape(call: _Call) -> Layout:
-    return call.first.reshaped(call.shapes[0], call.shape)
-
-
-def _squeeze(call: _Call) -> Layout:
-    axes = call.value(1, "axes")
-    gone = [k for k, side in enumerate(call.shapes[0]) if side == 1] if axes is None else map(call.dimension, axes)
-    return call.first.without(list(gone))
-
-
-def _unsqueeze(call: _Call) -> Layout:
-    axes = call.value(1, "axes")
-    assert axes is not None
-    layout = call.first
-    for axis in sorted(int(one) % len(call.shape) for one in axes):
-        layout = layout.with_new(axis)
-    return layout
-
-
-def _tile(call: _Call) -> Layout:
-    for dimension, old, new in zip(call.first.dimensions, call.shapes[0], call.shape, strict=True):
-        if dimension and old != new:
-            raise UnknownPlaceError
-    return call.first
-
-
-def _matmul(call: _Call) -> Layout:
-    left, right = call.layouts
-    if min(len(left.dimensions), len(right.dimensions)) < 2:
-        raise UnknownPlaceError
-    stacks = [Layout(one.dimensions[:-2]) for one in (left, right)]
-    outer = lined_up(stacks, len(call.shape) - 2) if len(call.shape) > 2 else Layout(())
-    return Layout((*outer.dimensions, left.dimensions[-2], right.dimensions[-1]))
-
-
-def _gemm(call: _Call) -> Layout:
-    left, right = call.layouts[:2]
-    rows = left.dimensions[1 if call.settings.get("transA") else 0]
-    columns = right.dimensions[0 if call.settings.get("transB") else 1]
-    return Layout((rows, columns))
-
-
-_NUMBER_BY_NUMBER = """
-Abs Acos Acosh Add And Asin Asinh Atan Atanh BitShift Cast CastLike Ceil Celu Clip Cos Cosh DequantizeLinear Div Dropout
-Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu Less
-LessOrEqual Log Max Mean Min Mish Mod Mul Neg Not Or PRelu Pow QuantizeLinear Reciprocal Relu Round Selu Shrink Sigmoid
-Sign Sin Sinh Softplus Softsign Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu Where Xor Expand
-"""
-_LIKE_FIRST = """
-Attention BatchNormalization GroupNormalization Hardmax InstanceNormalization LRN LayerNormalization LogSoftmax
-LpNormalization MeanVarianceNormalization RMSNormalization RotaryEmbedding Softmax
-"""
-_REDUCING = "L1 L2 LogSum LogSumExp Max Mean Min Prod Sum SumSquare"
-
-_RULES: dict[str, Callable[[_Call], Layout]] = {
-    **dict.fromkeys(_NUMBER_BY_NUMBER.split(), _number_by_number),
-    **dict.fromkeys(_LIKE_FIRST.split(), _like_first),
-    **dict.fromkeys([f"Reduce{name}" for name in _REDUCING.split()], _reduce),
-    **dict.fromkeys(["ArgMax", "ArgMin"], _reduce),
-    **dict.fromkeys(["Conv", "AveragePool", "LpPool", "MaxPool"], _sliding),
-    **dict.fromkeys(["GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool"], _nowhere),
-    **dict.fromkeys(["Resize", "Upsample"], _resize),
-    **dict.fromkeys(["Reshape", "Flatten"], _reshape),
-    "ConvTranspose": _transposed_convolution,
-    "DepthToSpace": _depth_to_space,
-    "SpaceToDepth": _space_to_depth,
-    "Pad": _pad,
-    "Slice": _slice,
-    "Split": _split,
-    "Concat": _concat,
-    "Gather": _gather,
-    "Transpose": _transpose,
-    "Squeeze": _squeeze,
-    "Unsqueeze": _unsqueeze,
-    "Tile": _tile,
-    "MatMul": _matmul,
-    "Gemm": _gemm,
-}

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from convfe_core.base.arrays import FloatArray
 from convfe_core.base.errors import ModelFileError
 from convfe_core.onnx_models.opening import OnnxGraph
-from convfe_core.onnx_models.runtime import providers, quiet_options
 from convfe_core.onnx_models.taps import OnnxMap, OnnxMaps
 
 
@@ -31,14 +30,14 @@ class OnnxRun:
 
         self._picture, self._maps, self._wanted = graph.picture, maps, tuple(wanted)
         self._names = list(dict.fromkeys(one.name for one in wanted))
-        options = quiet_options()
+        options = _quiet_options()
         options.enable_cpu_mem_arena = False  # which keeps what the largest picture so far took
         part, self._beside = _pruned(graph, maps.before(self._names), self._names)
         if self._beside:
             options.add_external_initializers(list(self._beside), list(self._beside.values()))
         self._file = graph.file
         with self._told("load"):
-            self._session = onnxruntime.InferenceSession(part, options, providers=providers())
+            self._session = onnxruntime.InferenceSession(part, options, providers=_providers())
 
     def __call__(self, pictures: FloatArray) -> list[FloatArray]:
         """(N, H, W, C) scaled pictures -> (N, h, w, channels) float32 for each of the maps.
@@ -116,3 +115,20 @@ def _pruned(graph: OnnxGraph, nodes: Sequence[Any], outputs: Sequence[str]) -> t
 
 _SMALL = 1 << 14
 """Bytes of weights that go inside the model."""
+
+
+def _providers() -> list[str]:
+    """What onnxruntime computes with here, the fastest first."""
+    import onnxruntime
+
+    wanted = "CUDAExecutionProvider", "CPUExecutionProvider"
+    return [name for name in wanted if name in onnxruntime.get_available_providers()]
+
+
+def _quiet_options() -> Any:
+    """Options of a session that says nothing: what goes wrong in it is raised."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    return options

@@ -10,8 +10,7 @@ from typing import Any
 from convfe_core.base.errors import ConvfeError, ModelFileError, SpecError
 from convfe_core.catalog.architectures import Architecture
 from convfe_core.catalog.pixel_scaling import ScalingGuess
-from convfe_core.graph.heads import cut_heads
-from convfe_core.graph.outputs import output_names
+from convfe_core.graph.heads import cut_heads, output_names
 from convfe_core.graph.tracing import trace_path
 from convfe_core.user_models.allocation_limits import check_enlargement
 from convfe_core.user_models.flatten import flatten_model, picture_shape

@@ -2,7 +2,7 @@
 
 import pytest
 
-from convfe_core.graph.outputs import main_output, output_names
+from convfe_core.graph.heads import main_output, output_names
 
 
 def network(keras, names: list[str], depths: list[int]):
