@@ -6,7 +6,8 @@ import streamlit as st
 
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.drawing.colour_scales import scale_limits
-from convfe_core.drawing.map_figure import Look, row_figure
+from convfe_core.drawing.map_figure import row_figure
+from convfe_core.drawing.map_traces import Look
 from convfe_core.maps.input_size import Size
 from convfe_core.model_files.other_libraries import PLAIN_KERAS
 from convfe_core.photos.gallery import SAMPLES, load_sample

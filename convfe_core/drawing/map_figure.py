@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from convfe_core.base.arrays import FloatArray, PixelArray
-from convfe_core.drawing.colour_maps import BOX_COLOUR, colour_ramp_uri, colour_stops
+from convfe_core.drawing.colour_maps import BOX_COLOUR, colour_ramp_uri
 from convfe_core.drawing.colour_scales import ScaleKey, percentiles
 from convfe_core.drawing.figure_text import Word, escape, words_trace
+from convfe_core.drawing.map_traces import Look, colour_cells, heatmap, on_axes
 from convfe_core.drawing.sheet import PANEL_GAP, Place, Sheet
 from convfe_core.maps.feature_maps import FeatureMaps, Limits
 from convfe_core.maps.map_diagnostics import map_warning
@@ -47,36 +44,8 @@ WARNING_HEIGHT = 20
 WARNING_COLOUR = "#d97706"
 UNCOVERED_COLOUR = "rgba(128, 128, 128, 0.15)"
 """Of what no cell covers: centres of cells lie where padding puts them, half a cell off the edge at worst."""
-SMOOTH_SIDE = 256
-"""Pixels across a smoothed picture of colours, at most, unless it has more cells."""
 HOVER_COLOUR = "#26302f"
 MODEBAR_COLOUR = "rgba(128, 128, 128, 0.7)"
-
-
-@dataclass(frozen=True)
-class Look:
-    """How maps are drawn; nothing here ever needs a backbone to run.
-
-    Attributes
-    ----------
-    reductions : which maps, of `convfe_core.maps.feature_maps.PICTURES`
-    colour_map : a key of `convfe_core.drawing.colour_maps.COLOUR_MAPS` or ``DIFFERENCES``
-    scope : what shares a scale, see `convfe_core.drawing.colour_scales`
-    smoothed : interpolate between cells instead of showing them
-    overlay : opacity of the map over the photograph, 0..1; 1 hides the photograph
-    panel_width : pixels across one panel
-    across : how many backbones share a line of maps; None for all
-    ink : colour of the words, for the ground that the figure will stand on
-    """
-
-    reductions: tuple[str, ...] = ("max", "mean")
-    colour_map: str = "Viridis"
-    scope: str = "map"
-    smoothed: bool = False
-    overlay: float = 1.0
-    panel_width: int = 180
-    across: int | None = None
-    ink: str = "#1c2b2a"
 
 
 @dataclass(frozen=True)
@@ -240,119 +209,20 @@ def _axis(start: float, end: float, whole: float) -> dict[str, Any]:
 def _picture(axes: tuple[str, str], photo: Photo, thumbnail: str) -> dict[str, Any]:
     """Lay the photograph into a panel."""
     size = {"x": 0, "y": 0, "sizex": photo.width, "sizey": photo.height}
-    return {**size, "source": thumbnail, **_on(axes), "sizing": "stretch", "layer": "below"}
+    return {**size, "source": thumbnail, **on_axes(axes), "sizing": "stretch", "layer": "below"}
 
 
 def _scale(axes: tuple[str, str], place: Place, look: Look) -> dict[str, Any]:
     """Draw the colour scale below a panel; Plotly's own colour bar is an axis more and takes ten times as long."""
     return {
         "source": colour_ramp_uri(look.colour_map),
-        **_on(axes),
+        **on_axes(axes),
         "x": place.left,
         "y": place.bottom - SCALE_TOP,
         "sizex": place.right - place.left,
         "sizey": SCALE_HEIGHT,
         "sizing": "stretch",
         "opacity": look.overlay,
-    }
-
-
-def heatmap(
-    name: str,
-    values: FloatArray,
-    centres: tuple[NDArray[np.float64], NDArray[np.float64]],
-    extent: tuple[int, int],
-    axes: tuple[str, str],
-    ends: Limits,
-    look: Look,
-) -> dict[str, Any]:
-    """Draw (h, w) values as cells.
-
-    Parameters
-    ----------
-    centres, extent : of the cells and of the whole photograph in its pixels, down and across
-    axes : names of the x and the y axis
-    ends : of the colour scale
-    """
-    return {
-        "type": "heatmap",
-        "name": name,
-        "z": values,
-        **_cells_on(axes, centres, extent),
-        "zmin": ends[0],
-        "zmax": ends[1],
-        "colorscale": colour_stops(look.colour_map),
-        "showscale": False,
-        "zsmooth": "best" if look.smoothed and min(values.shape) > 1 else False,
-    }
-
-
-def colour_cells(
-    name: str,
-    values: PixelArray,
-    centres: tuple[NDArray[np.float64], NDArray[np.float64]],
-    extent: tuple[int, int],
-    axes: tuple[str, str],
-    look: Look,
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Draw (h, w, 3) colours as cells; parameters as of `heatmap`.
-
-    Returns
-    -------
-    the trace, and the pictures that belong to it: Plotly smooths no colours, so that smoothed ones are a picture below
-    an invisible trace
-    """
-    lie = _cells_on(axes, centres, extent)
-    trace = {
-        "type": "image",
-        "name": name,
-        "z": values,
-        **lie,
-        "opacity": 0 if look.smoothed else look.overlay,
-        "hovertemplate": (
-            f"{escape(name)}<br>red, green, blue %{{z}}: components 1 to 3<br>"
-            "pixel x %{x:.0f}, y %{y:.0f}<extra></extra>"
-        ),
-    }
-    if not look.smoothed:
-        return trace, []
-    height, width, _ = values.shape
-    return trace, [
-        {
-            "source": _smooth_uri(values),
-            **_on(axes),
-            "x": lie["x0"] - lie["dx"] / 2,
-            "y": lie["y0"] - lie["dy"] / 2,
-            "sizex": width * lie["dx"],
-            "sizey": height * lie["dy"],
-            "sizing": "stretch",
-            "layer": "below",
-            "opacity": look.overlay,
-        }
-    ]
-
-
-def _smooth_uri(values: PixelArray) -> str:
-    """(h, w, 3) colours as a PNG data URI, interpolated between the centres of cells as Plotly does it for heatmaps."""
-    height, width, _ = values.shape
-    times = max(1, SMOOTH_SIDE // max(height, width))
-    buffer = io.BytesIO()
-    Image.fromarray(values).resize((width * times, height * times), Image.Resampling.BILINEAR).save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def _cells_on(
-    axes: tuple[str, str], centres: tuple[NDArray[np.float64], NDArray[np.float64]], extent: tuple[int, int]
-) -> dict[str, Any]:
-    """Where the cells of a trace lie."""
-    (y, x), (height, width) = centres, extent
-    return {
-        "x0": float(x[0]),
-        "dx": _step(x, width),
-        "y0": float(y[0]),
-        "dy": _step(y, height),
-        "xaxis": axes[0],
-        "yaxis": axes[1],
     }
 
 
@@ -376,10 +246,6 @@ def _panel_colours(axes: tuple[str, str], panel: Panel, look: Look) -> tuple[dic
     maps = panel.maps
     extent = maps.frame.image_height, maps.frame.image_width
     return colour_cells(panel.name, panel.values, (maps.centres_y, maps.centres_x), extent, axes, look)
-
-
-def _step(centres: NDArray[np.float64], extent: int) -> float:
-    return float(centres[1] - centres[0]) if len(centres) > 1 else float(extent)
 
 
 def _notes(rows: Sequence[FeatureMaps], fields: Mapping[str, float], look: Look) -> list[list[str]]:
@@ -425,11 +291,7 @@ def _box(axes: tuple[str, str], box: Sequence[float]) -> dict[str, Any]:
 
 def _rectangle(axes: tuple[str, str], box: Sequence[float]) -> dict[str, Any]:
     x_min, y_min, x_max, y_max = box
-    return {"type": "rect", **_on(axes), "x0": x_min, "y0": y_min, "x1": x_max, "y1": y_max}
-
-
-def _on(axes: tuple[str, str]) -> dict[str, str]:
-    return {"xref": axes[0], "yref": axes[1]}
+    return {"type": "rect", **on_axes(axes), "x0": x_min, "y0": y_min, "x1": x_max, "y1": y_max}
 
 
 def _most_names(rows: Sequence[FeatureMaps], look: Look) -> int:

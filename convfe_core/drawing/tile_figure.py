@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.drawing.figure_text import escape
-from convfe_core.drawing.map_figure import Look, base_layout, colour_cells, heatmap
+from convfe_core.drawing.map_figure import base_layout
+from convfe_core.drawing.map_traces import Look, colour_cells, heatmap
 from convfe_core.maps.feature_maps import value_range
 from convfe_core.photos.photo import Photo
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from convfe_core.drawing.map_figure import Look
+from convfe_core.drawing.map_traces import Look
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.marks.first_look import FirstLook, first_look, marked_maps
 from convfe_core.marks.marked_photos import with_names_of_their_own

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from convfe_core.drawing.colour_maps import COLOUR_MAPS
-from convfe_core.drawing.map_figure import Look
+from convfe_core.drawing.map_traces import Look
 from convfe_core.maps.feature_maps import PICTURES, REDUCTIONS
 from pages.sidebar.choose_named import choose_named
 

@@ -9,7 +9,8 @@ import streamlit as st
 
 from convfe_core.base.errors import SpecError
 from convfe_core.drawing.colour_scales import even_limits, scale_limits
-from convfe_core.drawing.map_figure import Look, row_figure
+from convfe_core.drawing.map_figure import row_figure
+from convfe_core.drawing.map_traces import Look
 from convfe_core.maps.feature_maps import REDUCTIONS, FeatureMaps, smallest_share, subtract_maps, to_unit
 from convfe_core.photos.photo import Photo
 from pages.app.session import thumbnail

@@ -11,7 +11,8 @@ import streamlit as st
 
 from convfe_core.catalog.specs import Spec
 from convfe_core.drawing.colour_scales import scale_limits
-from convfe_core.drawing.map_figure import Look, row_figure
+from convfe_core.drawing.map_figure import row_figure
+from convfe_core.drawing.map_traces import Look
 from convfe_core.drawing.tile_figure import Tile, tile_figure
 from convfe_core.maps.channel_collapses import (
     COLLAPSE_WORDS,

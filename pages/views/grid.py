@@ -13,7 +13,8 @@ from convfe_core.base.errors import ConvfeError
 from convfe_core.base.wording import in_words
 from convfe_core.catalog.specs import Spec
 from convfe_core.drawing.colour_scales import ScaleKey, scale_limits
-from convfe_core.drawing.map_figure import Look, row_figure
+from convfe_core.drawing.map_figure import row_figure
+from convfe_core.drawing.map_traces import Look
 from convfe_core.drawing.row_picture import row_png
 from convfe_core.drawing.window_fit import share_width
 from convfe_core.maps.feature_maps import FeatureMaps, Limits

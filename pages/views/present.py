@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from convfe_core.drawing.map_figure import Look
+from convfe_core.drawing.map_traces import Look
 from convfe_core.drawing.window_fit import arrange
 from convfe_core.photos.photo import Photo
 

@@ -10,7 +10,8 @@ from plotly.colors import sample_colorscale
 
 from convfe_core.drawing.colour_maps import BOX_COLOUR, COLOUR_MAPS, DIFFERENCES, colour_table
 from convfe_core.drawing.colour_scales import percentiles, scale_limits
-from convfe_core.drawing.map_figure import Look, row_figure
+from convfe_core.drawing.map_figure import row_figure
+from convfe_core.drawing.map_traces import Look
 from tests.support.builders import feature_maps, photo
 
 PICTURE = "data:image/png;base64,AA=="

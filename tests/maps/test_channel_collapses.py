@@ -7,7 +7,7 @@ import pytest
 from convfe_core.backbones.backbone import load_backbone
 from convfe_core.backbones.network import open_network
 from convfe_core.catalog.specs import parse_spec
-from convfe_core.drawing.map_figure import Look
+from convfe_core.drawing.map_traces import Look
 from convfe_core.drawing.tile_figure import Tile, tile_figure
 from convfe_core.maps.channel_collapses import COLLAPSES, cells_in_box, dead_channels, strongest_channels
 from convfe_core.maps.every_layer import EveryLayer
