@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from convfe_core.cli.commands import main
+from tests.browser.test_visitors import idle
 
 BACKBONES = ("TinyResNet", "TinyMobileNet")
 DRAGS = (
@@ -47,7 +48,8 @@ def drag(page: Page, photo: Locator, shares: tuple[float, float, float, float]) 
 
 
 def shown_s(page: Page) -> dict[str, list[str]]:
-    """By backbone S of its maps with the interval, as the table says it."""
+    """By backbone S of its maps with the interval. The page writes this table after the notes above the maps."""
+    idle(page)
     lines = page.locator(".st-key-marks table tbody tr")
     expect(lines).to_have_count(len(BACKBONES))
     cells = [[cell.inner_text() for cell in line.locator("td").all()] for line in lines.all()]
