@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from convfe_core.annotations.run_length import expand_counts, mask_box
 from tests.annotations.one_box import BOX, OTHER, PICTURE, boxes_of, coco_of, read
 from tests.support.datasets import coco, told
 
@@ -92,3 +93,27 @@ def test_ids_that_differ_in_zeros_alone_stay_apart() -> None:
     content["annotations"][1]["bbox"] = [1, 2, 10, 20]
     dataset = read({"a.jpg": PICTURE, "b.jpg": PICTURE, "x.json": json.dumps(content).encode()})
     assert boxes_of(dataset) == {"a.jpg": [list(BOX)], "b.jpg": [list(OTHER)]}
+
+
+def test_compressed_masks_hold_the_runs_that_coco_means() -> None:
+    runs = [244, *[20, 20] * 29, 20, 976]
+    text = compress(runs)
+    assert expand_counts(text) == runs
+    assert mask_box(text, 40, 60) == mask_box(runs, 40, 60) == BOX
+    assert mask_box([6], 2, 3) is None
+    for broken in ("o", "\x7f", "o" * 20):
+        with pytest.raises(ValueError, match="has a mask"):
+            expand_counts(broken)
+
+
+def compress(runs: list[int]) -> str:
+    """Run lengths as COCO writes them down: five bits a character, differences from the fourth run on."""
+    text = ""
+    for number, run in enumerate(runs):
+        value = run - runs[number - 2] if number > 2 else run
+        more = True
+        while more:
+            bits, value = value & 31, value >> 5
+            more = value != (-1 if bits & 16 else 0)
+            text += chr(48 + bits + (32 if more else 0))
+    return text

@@ -8,15 +8,22 @@ import h5py
 import pytest
 
 from convfe_core.base.errors import ModelFileError
-from convfe_core.user_models.read_model_file import load_model_file
+from convfe_core.user_models import read_model_file
 
 MARK = "ran.txt"
 """What code of a file would leave beside it."""
 
 
 def refuse(path: Path, *words: str) -> None:
-    with pytest.raises(ModelFileError) as caught:
-        load_model_file(path)
+    """Open a file, which must be refused in a sentence with these words before any loader is reached."""
+
+    def reached(name, loaders):
+        pytest.fail("a loader was reached")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(read_model_file, "_first_that_opens", reached)
+        with pytest.raises(ModelFileError) as caught:
+            read_model_file.load_model_file(path)
     sentence = str(caught.value)
     assert "\n" not in sentence
     for word in (path.name, *words):

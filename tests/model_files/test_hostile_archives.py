@@ -11,8 +11,6 @@ import pytest
 from convfe_core.base.errors import WeightsError
 from tests.model_files.described_models import hdf5_model, keras_file, refuse, sequential
 
-pytestmark = pytest.mark.usefixtures("no_loader")
-
 
 def test_hdf5_that_reaches_into_other_files_is_refused(tmp_path: Path) -> None:
     secret = tmp_path / "secret.h5"

@@ -2,12 +2,7 @@
 
 from pathlib import Path
 
-import pytest
-
 from tests.model_files.described_models import keras_file, layer, refuse, sequential
-
-pytestmark = pytest.mark.usefixtures("no_loader")
-
 
 KERAS_HUB = {
     "module": "keras_hub.src.models.resnet.resnet_backbone",

@@ -12,9 +12,6 @@ import pytest
 from convfe_core.model_files.safety import MOST_LAYERS, check_config
 from tests.model_files.described_models import MARK, hdf5_model, keras_file, layer, refuse, sequential
 
-pytestmark = pytest.mark.usefixtures("no_loader")
-
-
 HOSTILE_LAYERS = {
     "lambda": (layer("Lambda", function=["4wEAAAA", None, None]), "Lambda"),
     "lambda in an activation": (layer("Conv2D", activation={"class_name": "__lambda__", "config": {}}), "Lambda"),
