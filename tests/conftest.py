@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
+import sys
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +66,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, the groups and then the files of slow tests alone, or the others wait for it."""
     quick = {item.path for item in items if item.get_closest_marker("slow") is None}
     items.sort(key=lambda item: (not item.nodeid.startswith(TOGETHER), item.path in quick))
+
+
+def pytest_collection_finish() -> None:
+    settle(len(sys.modules) // 500)
+
+
+def pytest_runtest_logfinish() -> None:
+    settle(len(sys.modules) // 500)
+
+
+@cache
+def settle(_modules: int) -> None:
+    """Have garbage collections skip what is alive, again whenever hundreds of modules have been imported since.
+
+    Each backbone that is loaded asks for two collections, and each of these went through all of TensorFlow, Streamlit
+    and pytest: half of the processor time of many tests. `convfe_core.machine.memory.settle` is the same for a command.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
