@@ -30,7 +30,7 @@ def begin_to_mark(page: Page, server: str) -> None:
     expect(page.locator(".js-plotly-plot")).to_have_count(3, timeout=120_000)
     page.get_by_test_id("stMain").get_by_text("Mark objects", exact=True).click()
     expect(page.get_by_text("Draw boxes around your objects")).to_be_visible()
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+    idle(page)
 
 
 def drag(page: Page, photo: Locator, shares: tuple[float, float, float, float]) -> None:
