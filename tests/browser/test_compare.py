@@ -213,7 +213,7 @@ def test_all_maps_of_a_photograph_fit_the_window(
 @pytest.mark.slow
 def test_the_sidebar_asks_within_one_window_height_and_cuts_no_name(page: Page, server: str) -> None:
     page.set_viewport_size({"width": 1366, "height": 1000})
-    open_app(page, f"{server}/?backbones=TinyResNet,MobileNetV2-0.35:untrained,TinyMobileNet:untrained", rows=1)
+    open_app(page, f"{server}/?backbones=TinyResNet,MobileNetV2-0.35:untrained,TinyMobileNet:untrained")
     assert page.get_by_test_id("stSidebarContent").evaluate("side => side.scrollHeight <= side.clientHeight")
     names = page.get_by_test_id("stMultiSelectTagsContainer").locator("[data-tag] > span")
     assert names.all_text_contents()[1:] == ["MobileNetV2-0.35:untrained", "TinyMobileNet:untrained"]
