@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from convfe_core.ranking.results import RankResult
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Several processes share the cores. Linear algebra with a thread for each would wait for the others in turning circles,
+# which took ten times as much of the processor: this is for the processes that are started from here.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Ray listens on all addresses of the machine: this lets in who knows it, and leaves the home folder as it is.
 os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32), RAY_USAGE_STATS_ENABLED="0")
 os.environ.update(RAY_worker_niceness="0")  # or Ray's workers would let all other tests go first
@@ -31,10 +34,10 @@ os.environ.update(RAY_worker_niceness="0")  # or Ray's workers would let all oth
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 CHROMIUM = Path("/usr/bin/chromium")
-TOGETHER = ("tests/jobs/test_ray_", "tests/ranking/")
+TOGETHER = ("tests/jobs/test_ray_", "tests/ranking/", "tests/browser/")
 """Beginnings of the names of files that share something dear: each group stays with one process of pytest-xdist.
 
-Browser tests take longer than a second server for them, which each process has that runs some.
+Slow tests in the browser take longer than a second server and browser: they go by file all the same.
 """
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a system of the Unix family")
@@ -54,7 +57,8 @@ class Together(LoadFileScheduling):
     """Hands the processes a file at a time, or a whole group of `TOGETHER`."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((group for group in TOGETHER if nodeid.startswith(group)), super()._split_scope(nodeid))
+        groups = TOGETHER if self.config.getoption("markexpr") == "not slow" else TOGETHER[:-1]
+        return next((group for group in groups if nodeid.startswith(group)), super()._split_scope(nodeid))
 
 
 @pytest.hookimpl(optionalhook=True)  # without pytest-xdist nobody asks
