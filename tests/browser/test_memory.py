@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from convfe_core.maps.extraction import extract_maps
 from convfe_core.maps.input_size import Size
 from convfe_core.photos.photo import read_photo
 from tests.browser.test_visitors import CHART, idle, visiting
+from tests.browser.visitor_client import Visit, visit
 from tests.conftest import SHARED, need
 from tests.support.builders import noise, png
 from tests.support.servers import Server, serve
@@ -40,35 +42,33 @@ def peak_mb(server: Server) -> float:
     return int(found.group(1)) / 1024
 
 
+def look(address: str, query: str) -> Visit:
+    """Open Compare as a new visitor, who leaves once it is there."""
+    with visit(address) as visitor:
+        visitor.open_page("compare", query)
+        return visitor
+
+
 def test_three_visitors_who_go_through_five_backbones_stay_under_one_and_a_half_gigabytes(
-    browser: Browser, tmp_path: Path, shared: Path
+    tmp_path: Path, shared: Path
 ) -> None:
+    """At each round all three come at once, as new sessions beside those that they had before."""
     settings = {"CONVFE_HOSTED": "1", "KERAS_HOME": str(SHARED / "keras")}
-    with serve(tmp_path, settings) as server, ExitStack() as stack:
-        pages = [stack.enter_context(visiting(browser, server.address)) for _ in range(3)]
+    with serve(tmp_path, settings) as server, ThreadPoolExecutor(3) as visitors:
         for backbones in ROUNDS:
-            for page in pages:
-                page.goto(f"{server.address}/?backbones={backbones}")
-            for page in pages:
-                expect(page.locator(CHART)).to_have_count(3, timeout=180_000)
-                idle(page)
-                expect(page.get_by_test_id("stAlert")).to_have_count(0)
+            for seen in visitors.map(look, [server.address] * 3, [f"backbones={backbones}"] * 3):
+                assert (seen.rows, seen.alerts) == (3, [])
         assert peak_mb(server) < 1536
 
 
-def test_a_server_with_one_gigabyte_refuses_what_does_not_fit_and_shows_the_rest(
-    browser: Browser, tmp_path: Path
-) -> None:
+def test_a_server_with_one_gigabyte_refuses_what_does_not_fit_and_shows_the_rest(tmp_path: Path) -> None:
     settings = {"CONVFE_HOSTED": "1", "CONVFE_MEMORY_MB": "1000"}
     with serve(tmp_path, settings) as server:
-        address = f"{server.address}/?backbones=TinyResNet,MobileNet-0.25:untrained,ResNet152:untrained"
-        with visiting(browser, address) as page:
-            expect(page.locator(CHART)).to_have_count(3, timeout=180_000)
-            idle(page)
-            alert = page.get_by_test_id("stAlert")
-            expect(alert).to_have_count(1)
-            expect(alert).to_contain_text("ResNet152:untrained is not shown")
-            expect(alert).to_contain_text(re.compile(r"takes [\d,]+ MB, and of the 1,000 MB .* [\d,]+ MB are free"))
+        seen = look(server.address, "backbones=TinyResNet,MobileNet-0.25:untrained,ResNet152:untrained")
+        assert seen.rows == 3
+        (alert,) = seen.alerts
+        assert "ResNet152:untrained is not shown" in alert
+        assert re.search(r"takes [\d,]+ MB, and of the 1,000 MB .* [\d,]+ MB are free", alert)
         assert peak_mb(server) < 1000
 
 

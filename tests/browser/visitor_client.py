@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.Element_pb2 import Element
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import ClientConnection, connect
 
@@ -25,12 +26,24 @@ class Visit:
     ----------
     session : what the server calls it, once a page was opened
     widgets : identifiers of the choices on the page, by label
+    shown : what the page consists of, by its place
     """
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
         self.session = ""
         self.widgets: dict[str, str] = {}
+        self.shown: dict[tuple[int, ...], Element] = {}
+
+    @property
+    def rows(self) -> int:
+        """How many photographs the page shows with their maps."""
+        return sum(one.bidi_component.component_name == "convfe.rows" for one in self.shown.values())
+
+    @property
+    def alerts(self) -> list[str]:
+        """What the page warns of."""
+        return [one.alert.body for one in self.shown.values() if one.HasField("alert")]
 
     def open_page(self, name: str, query: str = "", chosen: Mapping[str, str] | None = None) -> str:
         """Open a page and return all that its run sent, as text to look for words in.
@@ -45,12 +58,15 @@ class Visit:
         for label, value in (chosen or {}).items():
             asked.rerun_script.widget_states.widgets.add(id=self.widgets[label], string_value=value)
         self._connection.send(asked.SerializeToString())
+        self.shown = {}
         seen = []
         while True:
             data = self._connection.recv(SECONDS)
             assert isinstance(data, bytes)
             message = ForwardMsg.FromString(data)
             seen.append(data.decode("utf-8", "replace"))
+            if message.delta.HasField("new_element"):
+                self.shown[tuple(message.metadata.delta_path)] = message.delta.new_element
             if message.delta.new_element.HasField("selectbox"):
                 box = message.delta.new_element.selectbox
                 self.widgets[box.label] = box.id
