@@ -172,6 +172,7 @@ class Elsewhere:
         return LocalEngine().finish(pickle.loads(pickle.dumps(job)), *arguments)
 
 
+@pytest.mark.slow
 def test_where_others_compute_nothing_is_loaded_here_and_the_numbers_are_the_same() -> None:
     asked: list[str] = []
     found, specs, options = dataset(patches(3)), [parse_spec(SMALL)], RankOptions(Size("96"), cost=False)
