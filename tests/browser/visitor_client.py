@@ -22,8 +22,8 @@ SECONDS = 120
 
 
 def as_read(markdown: str) -> str:
-    """What a reader sees of text in which every letter that could be markup is escaped."""
-    return re.sub(r"[\\\u200b]", "", markdown)
+    """What a reader sees of Markdown: no stars, and none of the letters that escape others."""
+    return re.sub(r"[\\\u200b*]", "", markdown)
 
 
 class Visit:
