@@ -34,9 +34,9 @@ os.environ.update(RAY_worker_niceness="0")  # or Ray's workers would let all oth
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 CHROMIUM = Path("/usr/bin/chromium")
-TOGETHER = ("tests/jobs/test_ray_", "tests/ranking/")
-"""Beginnings of the names of files that share something dear: each group stays with one process of pytest-xdist."""
-QUICK_TOGETHER = (*TOGETHER, "tests/browser/")
+TOGETHER = {"tests/jobs/test_ray_": "cluster", "tests/ranking/": "ranking", "tests/reports/": "ranking"}
+"""Beginnings of the names of files that share something dear: what it is. One process of pytest-xdist has them all."""
+QUICK_TOGETHER = {**TOGETHER, "tests/browser/": "browser"}
 """The same without the slow tests: those in the browser take longer than a second server and browser."""
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a system of the Unix family")
@@ -52,7 +52,7 @@ def need(present: bool, what: str) -> None:
     pytest.skip(f"needs {what}")
 
 
-def groups(config: pytest.Config) -> tuple[str, ...]:
+def groups(config: pytest.Config) -> dict[str, str]:
     """What stays together of the tests that were asked for."""
     return QUICK_TOGETHER if config.getoption("markexpr") == "not slow" else TOGETHER
 
@@ -61,8 +61,8 @@ class Together(LoadFileScheduling):
     """Hands the processes a file at a time, or a whole group."""
 
     def _split_scope(self, nodeid: str) -> str:
-        own = super()._split_scope(nodeid)
-        return next((group for group in groups(self.config) if nodeid.startswith(group)), own)
+        own: str = super()._split_scope(nodeid)
+        return next((group for start, group in groups(self.config).items() if nodeid.startswith(start)), own)
 
 
 @pytest.hookimpl(optionalhook=True)  # without pytest-xdist nobody asks
@@ -73,7 +73,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Together 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with what takes longest, the groups and then the files of slow tests alone, or the others wait for it."""
     quick = {item.path for item in items if item.get_closest_marker("slow") is None}
-    items.sort(key=lambda item: (not item.nodeid.startswith(groups(config)), item.path in quick))
+    items.sort(key=lambda item: (not item.nodeid.startswith(tuple(groups(config))), item.path in quick))
 
 
 def pytest_collection_finish() -> None:
