@@ -82,7 +82,7 @@ class Visit:
             place = asked.rerun_script.widget_states.widgets.add(id=self.widgets[label])
             for file, data in brought:
                 identifier = secrets.token_hex(8)
-                assert upload(self._address, self.session, data, identifier=identifier) == 204
+                assert upload(self._address, self.session, data, name=file, identifier=identifier) == 204
                 place.file_uploader_state_value.uploaded_file_info.add(name=file, size=len(data), file_id=identifier)
         self._connection.send(asked.SerializeToString())
         self.shown = {}
@@ -121,12 +121,22 @@ def visit(address: str, headers: Mapping[str, str] | None = None) -> Iterator[Vi
 
 
 def upload(
-    address: str, session: str, data: bytes, headers: Mapping[str, str] | None = None, identifier: str = ""
+    address: str,
+    session: str,
+    data: bytes,
+    headers: Mapping[str, str] | None = None,
+    *,
+    name: str = "f.png",
+    identifier: str = "",
 ) -> int:
     """Upload a file as a page of the server would, and return the status that it answers."""
     with urllib.request.urlopen(f"{address}/_stcore/health", timeout=SECONDS) as answer:
         cookie = answer.headers["Set-Cookie"].partition(";")[0]
-    form = b'--x\r\nContent-Disposition: form-data; name="f"; filename="f.png"\r\n\r\n' + data + b"\r\n--x--\r\n"
+    form = (
+        b'--x\r\nContent-Disposition: form-data; name="f"; filename="%b"\r\n\r\n' % name.encode()
+        + data
+        + b"\r\n--x--\r\n"
+    )
     request = urllib.request.Request(
         f"{address}/_stcore/upload_file/{session}/{identifier or secrets.token_hex(8)}",
         data=form,
