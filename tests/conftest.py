@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from convfe_core.ranking.results import RankResult
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Several processes share the cores. Linear algebra with a thread for each core waits for its other threads by asking again
-# and again, which took up to ten times as much of the processor. This is for the processes that are started from here.
+# Several processes share the cores. Linear algebra on one thread for each core waits for its other threads by asking
+# again and again, which took up to ten times as much of the processor. For the processes that are started from here.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Ray listens on all addresses of the machine: this lets in who knows it, and leaves the home folder as it is.
 os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32), RAY_USAGE_STATS_ENABLED="0")
@@ -89,7 +89,8 @@ def freeze_imported(_five_hundreds: int) -> None:
     """Have garbage collections skip what is alive, again whenever hundreds of modules have been imported since.
 
     Each backbone that is loaded asks for two collections, and each of these went through all of TensorFlow, Streamlit
-    and pytest: about half of the processor time of a page's test. `convfe_core.machine.memory.settle` is the same for a command.
+    and pytest: about half of the processor time of a page's test. `convfe_core.machine.memory.settle` is the same for a
+    command.
     """
     gc.collect()
     gc.freeze()
