@@ -80,10 +80,10 @@ class Visit:
             asked.rerun_script.widget_states.widgets.add(id=self.widgets[label], string_value=value)
         for label, brought in (files or {}).items():
             place = asked.rerun_script.widget_states.widgets.add(id=self.widgets[label])
-            for file, data in brought:
+            for file, content in brought:
                 identifier = secrets.token_hex(8)
-                assert upload(self._address, self.session, data, name=file, identifier=identifier) == 204
-                place.file_uploader_state_value.uploaded_file_info.add(name=file, size=len(data), file_id=identifier)
+                assert upload(self._address, self.session, content, name=file, identifier=identifier) == 204
+                place.file_uploader_state_value.uploaded_file_info.add(name=file, size=len(content), file_id=identifier)
         self._connection.send(asked.SerializeToString())
         self.shown = {}
         seen = []
