@@ -32,7 +32,7 @@ class Work:
 
     Attributes
     ----------
-    pictures : what will be drawn, of `convfe_core.maps.feature_maps.PICTURES`
+    pictures : what will be drawn, of `convfe_core.maps.feature_maps.WITHOUT_BOXES`
     together : photographs whose cells PCA colours are of; those of `photos` where it is empty
     """
 
@@ -57,7 +57,7 @@ class Work:
         """
         missing = [spec for spec in self.specs if any(self._kept(photo, spec) is None for photo in self.photos)]
         total = max(1, sum(self._kept(photo, spec) is None for photo in self.photos for spec in self.specs))
-        backbones = {spec: backbone for spec in missing if (backbone := self._load(spec)) is not None}
+        backbones = {spec: backbone for spec in missing if (backbone := self.load(spec)) is not None}
         if self._needs_colours:
             for spec in list(backbones):
                 self._colour(backbones.pop(spec), spec)
@@ -78,7 +78,7 @@ class Work:
 
     def there(self, photo: Photo) -> list[FeatureMaps]:
         """The max and mean maps of a photograph that need not be computed any more."""
-        found = (self._kept(photo, spec) or self.store.get(self._key(photo, spec)) for spec in self.specs)
+        found = (self._kept(photo, spec) or self.store.get(self.key(photo, spec)) for spec in self.specs)
         return [maps for maps in found if maps is not None]
 
     @property
@@ -89,32 +89,33 @@ class Work:
     def _of_basis(self) -> Sequence[Photo]:
         return self.together or self.photos
 
-    def _key(self, photo: Photo, spec: Spec) -> MapKey:
+    def key(self, photo: Photo, spec: Spec) -> MapKey:
+        """What the max and mean maps of a photograph depend on."""
         return MapKey(photo.digest, spec, self.tap, self.size, self.precision)
 
     def _coloured_key(self, photo: Photo, spec: Spec) -> MapKey:
-        return replace(self._key(photo, spec), together=tuple(one.digest for one in self._of_basis))
+        return replace(self.key(photo, spec), together=tuple(one.digest for one in self._of_basis))
 
     def _kept(self, photo: Photo, spec: Spec) -> FeatureMaps | None:
         if not self._needs_colours:
-            return self.store.get(self._key(photo, spec))
+            return self.store.get(self.key(photo, spec))
         key = self._coloured_key(photo, spec)
         return self._coloured.get(key) or self.store.get(key)
 
     def _run(self, backbone: Backbone, spec: Spec, photo: Photo) -> FeatureMaps | None:
-        if not self._fits(backbone, spec, photo):
+        if not self.fits(backbone, spec, photo):
             return None
         try:
-            maps = next(iter(extract_maps(backbone, [photo], self.size, partial(self._wait, spec))))
+            maps = next(iter(extract_maps(backbone, [photo], self.size, partial(self.wait, spec))))
         except ConvfeError as error:  # its layers do not run on such a picture
             self.failed[spec.label, ""] = told(error)
             return None
-        self.store.put(self._key(photo, spec), maps)
+        self.store.put(self.key(photo, spec), maps)
         return maps
 
     def _colour(self, backbone: Backbone, spec: Spec) -> None:
         """Compute the maps and PCA colours of all photographs that share a basis, in two passes."""
-        photos = [photo for photo in self._of_basis if self._fits(backbone, spec, photo)]
+        photos = [photo for photo in self._of_basis if self.fits(backbone, spec, photo)]
 
         def tell(done: int) -> None:
             place = f"PCA colours, image {(done - 1) % len(photos) + 1} of {len(photos)}"
@@ -123,16 +124,17 @@ class Work:
         if not photos:
             return
         try:
-            found = extract_coloured(backbone, photos, self.size, partial(self._wait, spec), tell)
+            found = extract_coloured(backbone, photos, self.size, partial(self.wait, spec), tell)
         except ConvfeError as error:
             self.failed[spec.label, ""] = told(error)
             return
         for photo, maps in zip(photos, found, strict=True):
-            self.store.put(self._key(photo, spec), replace(maps, pca=None))
+            self.store.put(self.key(photo, spec), replace(maps, pca=None))
             self.store.put(self._coloured_key(photo, spec), maps)
             self._coloured[self._coloured_key(photo, spec)] = maps  # the store may be too small for all of them
 
-    def _fits(self, backbone: Backbone, spec: Spec, photo: Photo) -> bool:
+    def fits(self, backbone: Backbone, spec: Spec, photo: Photo) -> bool:
+        """Whether a backbone can be run over a photograph; why not is noted."""
         try:
             require_cells(backbone, photo, self.size)
             check_pass(backbone, photo, self.size)
@@ -142,11 +144,12 @@ class Work:
             return False
         return True
 
-    def _wait(self, spec: Spec, before: int) -> None:
+    def wait(self, spec: Spec, before: int) -> None:
         """Write something, which lets Streamlit end this run when its visitor has left."""
         self.slot.progress(0.0, text=f"{plain(spec.label)}: {waiting_words(before)}")
 
-    def _load(self, spec: Spec) -> Backbone | None:
+    def load(self, spec: Spec) -> Backbone | None:
+        """A backbone from the pool; None where it cannot be loaded, which is noted."""
         pool = backbone_pool()
 
         def report(phrase: str, share: float | None) -> None:
