@@ -22,6 +22,8 @@ from convfe_core.maps.extraction import extract_maps
 from convfe_core.maps.feature_maps import value_range
 from convfe_core.maps.input_size import Size
 from convfe_core.photos.gallery import DEFAULT_SAMPLES, SAMPLES, load_sample
+from pages.charts.window_width import COOKIE
+from tests.browser.test_visitors import idle
 from tests.support.builders import noise, png
 
 CHART = ".js-plotly-plot"
@@ -198,6 +200,38 @@ def test_all_maps_of_a_photograph_fit_the_window(
     assert page.locator(".convfe-figure").evaluate("figure => figure.style.transform") == "scale(1)"
     shown = "".join(page.locator(f"{CHART} .textpoint text").all_text_contents())
     assert all(name in shown for name in chosen)
+
+
+COUNT_DRAWINGS = """() => {
+    let library;
+    window.drawings = 0;
+    Object.defineProperty(window, "Plotly", {
+        configurable: true,
+        get: () => library,
+        set: made => {
+            const {react} = made;
+            made.react = (...given) => { window.drawings += 1; return react(...given); };
+            library = made;
+        },
+    });
+}"""
+
+
+@pytest.mark.slow
+def test_the_first_rows_are_drawn_once_whatever_the_window_and_fit_at_once_at_the_next_visit(
+    page: Page, server: str
+) -> None:
+    page.set_viewport_size({"width": 1700, "height": 1000})
+    page.add_init_script(f"({COUNT_DRAWINGS})()")
+    for _ in range(2):
+        open_app(page, server)
+        idle(page)
+        assert page.evaluate("window.drawings") == 3
+        widths = page.locator(CHART).evaluate_all("charts => charts.map(chart => chart._fullLayout.width)")
+        assert all(width > 952 for width in widths)  # wider than in the window that is usual
+    (cookie,) = page.context.cookies()
+    assert cookie["name"] == COOKIE
+    assert 1200 < int(cookie["value"]) < 1700 - 320
 
 
 @pytest.mark.slow
