@@ -9,7 +9,7 @@ from pages.app.compute_maps import Work, show_outcome
 from pages.app.navigation import enter, share_link
 from pages.app.session import presenting
 from pages.charts.window_width import window_width
-from pages.marks.kept_marks import boxes_keeper
+from pages.marks.kept_marks import boxes_keeper, marks_of
 from pages.marks.learned_maps import can_learn, learn_maps
 from pages.marks.panel import choose_marking, marks_panel, show_mark_scores
 from pages.sidebar.choose_backbones import choose_backbones, choose_precision, choose_size, choose_tap
@@ -40,7 +40,10 @@ with st.container(horizontal=True, vertical_alignment="center"):
     share_link()
 
 if not presenting():
-    st.write("Which backbone lights up where *your* objects are, and nowhere else? Bright: its channels fire there.")
+    st.write(
+        "Which backbone lights up where *your* objects are, and nowhere else? Bright: its channels fire there. "
+        "PCA: places of one colour look alike to it."
+    )
 
 with controls:
     photos = choose_images()
@@ -74,6 +77,7 @@ work = Work(
     tap=tap,
     pictures=[name for name in look.reductions if name in WITHOUT_BOXES],
     together=page_with(photos, shown[0]),
+    taught=[photo for photo in photos if len(marks_of(photo).boxes)],
 )
 learned = learn_maps(photos, work, failures) if PROBE in look.reductions else None
 draw_rows(work, look, room, learned, boxes_keeper(photos) if marking else None)

@@ -35,7 +35,7 @@ class Allowance:
     most_models : how many model or weight files of their own
     model_mb : the largest of them, in megabytes
     maps_mb : megabytes of maps that are kept for them
-    features_mb : megabytes of whole features that are kept for them, from which a probe learns
+    features_mb : megabytes of whole features that are kept for them, for PCA colours and what a probe learns
     most_uploads, uploads_mb : files, and megabytes, that they may have uploaded at any time, all pages together
     """
 

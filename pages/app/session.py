@@ -106,8 +106,8 @@ LOADED_MARKS: Kept[set[str]] = Kept("loaded_marks", "marks.panel", set)
 """Files of boxes that were read, by the id of their upload."""
 LAST_LOOK: Kept[tuple[object, FirstLook] | None] = Kept("last_look", "marks.mark_scores", _nothing)
 """What marks said of maps when these were scored last, and of which."""
-FEATURES: Kept[dict[MapKey, Projected]] = Kept("features", "marks.learned_maps", dict)
-"""Whole features of photographs that a probe learns from or is shown on, within the visitor's allowance."""
+FEATURES: Kept[dict[MapKey, Projected]] = Kept("features", "app.compute_maps", dict)
+"""Whole features of photographs, of which PCA colours and what a probe learns are made; within the allowance."""
 LEARNED: Kept[dict[Spec, Learned]] = Kept("learned", "marks.learned_maps", dict)
 """By backbone: what its probe learned last."""
 CARRIED: Kept[Dataset | None] = Kept("carried", "sidebar.choose_dataset", _nothing)

@@ -5,7 +5,7 @@ Whole features are kept where they are few enough, so that the picture follows t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -13,21 +13,17 @@ import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from convfe_core.backbones.backbone import Backbone
 from convfe_core.base.arrays import BoxArray, FloatArray
 from convfe_core.base.errors import ConvfeError
 from convfe_core.base.wording import in_words
 from convfe_core.catalog.specs import Spec
 from convfe_core.machine.machine_queue import MACHINE
-from convfe_core.maps.extraction import Member, Projected, cells_on_photo, project_windows
 from convfe_core.maps.feature_maps import FeatureMaps
-from convfe_core.maps.input_size import frame_for
 from convfe_core.marks.marked_photos import boxes_on, with_names_of_their_own
 from convfe_core.photos.photo import Photo
 from convfe_core.scoring.cell_probe import held_out_maps, lack_of_room, run_held_out_maps
 from pages.app.compute_maps import Work
-from pages.app.session import FEATURES, LEARNED
-from pages.app.visitor import allowance
+from pages.app.session import LEARNED
 from pages.app.words import plain, told
 from pages.marks.kept_marks import marks_of
 
@@ -70,12 +66,10 @@ class Lesson:
         """All that the maps under a backbone depend on."""
         return [work.key(photo, spec) for photo in self.photos], self.marks
 
-    def seen_by(self, work: Work, spec: Spec, backbone: Backbone) -> Lesson:
-        """The part of it that a backbone can be run over."""
-        fit = [work.fits(backbone, spec, photo) for photo in self.photos]
-        photos, boxes = (
-            tuple(one for one, fits in zip(every, fit, strict=True) if fits) for every in (self.photos, self.boxes)
-        )
+    def of(self, digests: Collection[str]) -> Lesson:
+        """The part of it that is about some photographs."""
+        part = [(photo, boxes) for photo, boxes in zip(self.photos, self.boxes, strict=True) if photo.digest in digests]
+        photos, boxes = zip(*part, strict=True) if part else ((), ())
         return replace(self, photos=photos, boxes=boxes)
 
 
@@ -120,13 +114,11 @@ def join_probe(found: Sequence[FeatureMaps], learned: Mapping[str, Learned]) -> 
 
 
 def _forget_others(work: Work, lesson: Lesson) -> None:
-    """Drop what was learned from other boxes or for other backbones, and features that nothing is learned from."""
-    learned, features = LEARNED.get(), FEATURES.get()
+    """Drop what was learned from other boxes or for other backbones."""
+    learned = LEARNED.get()
     for spec in list(learned):
         if spec not in work.specs or learned[spec].asked != lesson.under(work, spec):
             del learned[spec]
-    for key in features.keys() - {work.key(photo, spec) for photo in lesson.photos for spec in work.specs}:
-        del features[key]
 
 
 def _lesson(photos: Sequence[Photo], work: Work) -> Lesson:
@@ -143,50 +135,19 @@ def _lesson(photos: Sequence[Photo], work: Work) -> Lesson:
 
 
 def _learn_from_kept(work: Work, spec: Spec, lesson: Lesson) -> bool:
-    """Learn from features in memory, after computing those that are not there; whether there is room for them."""
-    kept, asked = FEATURES.get(), lesson.under(work, spec)
-    if any(work.key(photo, spec) not in kept for photo in lesson.photos):
-        backbone = work.load(spec)
-        if backbone is None:
-            return True  # its rows say why it is not shown
-        lesson = lesson.seen_by(work, spec, backbone)
-        if _megabytes(work, backbone, lesson.photos) > allowance().features_mb / len(work.specs):
-            return False
-        try:
-            _compute_features(work, spec, backbone, lesson.photos)
-        except ConvfeError as error:
-            work.failed[spec.label, ""] = told(error)
-            return True
-    features = [kept[work.key(photo, spec)] for photo in lesson.photos]
-    if not features:
-        return True
-    work.slot.progress(1.0, text=f"{plain(spec.label)}: learning from boxes")
-    with MACHINE.passing(partial(work.wait, spec)):
-        lack = lack_of_room(features[0].components.shape[-1])
-        maps, reason = ([], lack) if lack else held_out_maps(features, lesson.boxes)
-    _keep(spec, asked, lesson, maps, reason)
+    """Learn from features in memory; whether there is room for them."""
+    features = work.features(spec, lesson.photos)
+    if features is None:
+        return False
+    asked, lesson = lesson.under(work, spec), lesson.of({*features})
+    if features:
+        work.slot.progress(1.0, text=f"{plain(spec.label)}: learning from boxes")
+        with MACHINE.passing(partial(work.wait, spec)):
+            found = [features[photo.digest] for photo in lesson.photos]
+            lack = lack_of_room(found[0].components.shape[-1])
+            maps, reason = ([], lack) if lack else held_out_maps(found, lesson.boxes)
+        _keep(spec, asked, lesson, maps, reason)
     return True
-
-
-def _compute_features(work: Work, spec: Spec, backbone: Backbone, photos: Sequence[Photo]) -> None:
-    """Run a backbone over the photographs whose features are not there."""
-    kept = FEATURES.get()
-    missing = [photo for photo in photos if work.key(photo, spec) not in kept]
-    done = 0
-
-    def keep(one: Member[None], found: Projected) -> None:
-        nonlocal done
-        done += 1
-        work.slot.progress(done / len(missing), text=f"{plain(spec.label)}: features, image {done} of {len(missing)}")
-        key = work.key(one.photo, spec)
-        kept[key] = replace(found, components=found.components.copy())  # else the whole batch would stay in memory
-        if work.store.get(key) is None:
-            work.store.put(key, found.maps)
-
-    whole = np.eye(backbone.channels, dtype=np.float32)
-    named = ((None, photo) for photo in missing)
-    for _ in project_windows(backbone, named, work.size, whole, keep, partial(work.wait, spec)):
-        pass
 
 
 def _learn_by_running(work: Work, spec: Spec, lesson: Lesson) -> None:
@@ -194,7 +155,7 @@ def _learn_by_running(work: Work, spec: Spec, lesson: Lesson) -> None:
     asked, backbone = lesson.under(work, spec), work.load(spec)
     if backbone is None:
         return
-    lesson = lesson.seen_by(work, spec, backbone)
+    lesson = lesson.of({photo.digest for photo in lesson.photos if work.fits(backbone, spec, photo)})
     count = len(lesson.photos)
 
     def tell(done: int) -> None:
@@ -218,12 +179,6 @@ def _learn_by_running(work: Work, spec: Spec, lesson: Lesson) -> None:
 def _keep(spec: Spec, asked: object, lesson: Lesson, maps: Sequence[FloatArray], reason: str | None) -> None:
     by_digest = {photo.digest: values for photo, values in zip(lesson.photos, maps, strict=reason is None)}
     LEARNED.get()[spec] = Learned(asked, by_digest, reason)
-
-
-def _megabytes(work: Work, backbone: Backbone, photos: Sequence[Photo]) -> float:
-    """What the whole features of photographs take."""
-    grids = [cells_on_photo(frame_for(one.height, one.width, backbone, work.size), backbone) for one in photos]
-    return sum(grid.rows * grid.columns for grid in grids) * backbone.channels * np.float32().nbytes / 2**20
 
 
 def _asked_to_run(specs: Sequence[Spec], place: DeltaGenerator) -> bool:

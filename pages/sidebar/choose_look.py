@@ -48,7 +48,7 @@ def choose_look(presenting: bool = False, *, scopes: bool = True, probe: bool = 
         "Maps",
         list(offered),
         selection_mode="multi",
-        default=list(REDUCTIONS),
+        default=list(WITHOUT_BOXES),
         key="maps",
         bind="query-params",
         help=PICTURES_HELP + (PROBE_HELP if probe else ""),

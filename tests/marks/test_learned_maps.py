@@ -24,7 +24,7 @@ from convfe_core.ranking.run import RankRun
 from convfe_core.scoring.cell_probe import COMPONENTS, PENALTY, deal_folds
 from convfe_core.scoring.separation import inside_mask
 from convfe_core.serving import visitors
-from pages.marks import learned_maps
+from pages.app import compute_maps
 from pages.marks.learned_maps import Learned
 from tests.marks.test_marks_page import BOXES, NAMES, PHOTOS, all_marks, mark, text
 from tests.support.apps import new_app, rows
@@ -130,7 +130,7 @@ def test_features_that_are_too_many_are_run_through_when_asked(app: AppTest, mon
     mark(app, all_marks())
     show_probe(app)
     kept = learned(app)
-    monkeypatch.setattr(learned_maps, "allowance", lambda: replace(visitors.LOCAL, features_mb=0.01))
+    monkeypatch.setattr(compute_maps, "allowance", lambda: replace(visitors.LOCAL, features_mb=0.01))
     app.session_state["features"].clear()
     mark(app, {**all_marks()})
     assert app.session_state["learned"] == {}

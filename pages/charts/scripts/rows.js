@@ -47,6 +47,7 @@ class Row {
     this.boxes = new Boxes(this.overlay, this.tools);
     this.remarks = new Remarks(this.overlay);
     this.drawings = 0;
+    this.begun = false;
     this.sizes = new ResizeObserver(() => this.fit());
     this.sizes.observe(this.element);
     this.onResize = () => this.fit();
@@ -66,8 +67,8 @@ class Row {
     this.element.style.setProperty("--convfe-box", data.boxColour);
     this.boxes.take(data, setStateValue);
     this.fit();
-    if (same) this.annotate();
-    else if (this.drawings > 0 || this.suits) this.begin();
+    if (same && this.begun) this.annotate();
+    else if (this.begun || this.suits) this.begin();
     else this.patience ??= setTimeout(() => this.begin(), PATIENCE_MS);
   }
 
@@ -77,6 +78,7 @@ class Row {
   }
 
   begin() {
+    this.begun = true;
     clearTimeout(this.patience);
     drawInTurn(this.element, () => this.draw());
   }
