@@ -281,6 +281,7 @@ def test_maps_are_the_local_ones(here: Any, dataset: Path, tmp_path: Path, monke
         (dataset / name).unlink()
     (dataset / "alone.png").write_bytes(png(noise(160, 160)))
     call = ["maps", dataset.name, "--backbone", "TinyMobileNet", "--backbone", "EfficientNetB0:untrained"]
+    call += ["--reductions", "max,mean,pca"]
     assert main([*call, "--size", "own", "--out", "local"]) == 1
     engine = ["--engine", "ray", "--workers", "1", "--worker-cpus", "1"]
     assert main([*call, "--size", "own", "--out", "ray", *engine]) == 1

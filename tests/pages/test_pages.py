@@ -92,7 +92,7 @@ def test_a_change_of_display_keeps_the_maps_and_runs_no_backbone(app: AppTest, k
     getattr(app, kind)(key=key).set_value(value).run()
     assert not app.exception
     after = list(app.session_state["map_store"]._kept.values())
-    assert kept == len(after) == 6
+    assert kept == len(after) == 12  # with PCA colours and without
     assert {id(maps) for maps in before} == {id(maps) for maps in after}
 
 
@@ -120,7 +120,7 @@ def test_another_size_computes_new_maps(app: AppTest) -> None:
     app.run()
     app.selectbox(key="size").set_value("224").run()
     assert not app.exception
-    assert len(app.session_state["map_store"]) == 12
+    assert len(app.session_state["map_store"]) == 24
 
 
 @pytest.mark.machine
