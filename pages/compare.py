@@ -12,6 +12,7 @@ from pages.charts.window_width import window_width
 from pages.marks.kept_marks import boxes_keeper, marks_of
 from pages.marks.learned_maps import can_learn, learn_maps
 from pages.marks.panel import choose_marking, marks_panel, show_mark_scores
+from pages.marks.trial_found import choose_found
 from pages.sidebar.choose_backbones import choose_backbones, choose_precision, choose_size, choose_tap
 from pages.sidebar.choose_images import choose_images, show_need_of_photos
 from pages.sidebar.choose_look import choose_look
@@ -79,8 +80,9 @@ work = Work(
     together=page_with(photos, shown[0]),
     taught=[photo for photo in photos if len(marks_of(photo).boxes)],
 )
+detections = choose_found(shown)
 learned = learn_maps(photos, work, failures) if PROBE in look.reductions else None
-draw_rows(work, look, room, learned, boxes_keeper(photos) if marking else None)
+draw_rows(work, look, room, learned, boxes_keeper(photos) if marking else None, detections=detections)
 if numbers is not None:
     with numbers:
         show_mark_scores(photos, work, learned)

@@ -125,6 +125,7 @@ TURNED_BELOW: Kept[bool] = Kept("page_turned_below", "views.grid", bool)
 
 WIDGETS = {
     "marking": "Compare: whether boxes can be drawn",
+    "detections": "Compare: whether the boxes that a trial found are shown",
     "probe-learn": "Compare: runs backbones whose features are not kept, for the probe's maps",
     "marks_file": "Compare: boxes that the visitor brings for the photographs there",
     "present": "Compare: one image at a time, for meetings",

@@ -281,6 +281,13 @@ def test_a_trial_says_beforehand_how_long_it_takes_and_then_shows_what_it_found(
     assert app.selectbox(key="trial-backbone").value == "TinyMobileNet"
     assert any("trial on 6 images" in caption.value for caption in app.caption)
 
+    app.button(key="rank-extremes").click().run()
+    assert not app.get("imgs")
+    app.toggle(key="detections").set_value(True).run()
+    assert not app.exception
+    assert len(rows(app)) == len(app.get("imgs"))  # one backbone
+    assert sum("had not seen this photograph" in caption.value for caption in app.caption) == len(rows(app))
+
 
 @pytest.mark.slow
 def test_a_ranking_in_fast_arithmetic_says_so(app: AppTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
