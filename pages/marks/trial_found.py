@@ -30,7 +30,7 @@ def show_found(photo: Photo) -> None:
     tried = _tried_on(photo)
     if not tried:
         return
-    for column, (label, (one, number)) in zip(st.columns(max(len(tried), 3)), tried.items(), strict=False):
+    for column, (label, (one, number)) in zip(st.columns(max(len(tried), 4)), tried.items(), strict=False):
         found = found_boxes(one, number)
         column.image(found_png(photo, found), caption=f"{plain(label)}: {found.in_words}")
     st.caption(f"Small detectors that had not seen this photograph: {FOUND_LINES}.")
