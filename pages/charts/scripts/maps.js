@@ -6,7 +6,7 @@
  */
 
 const FINE = 64;
-const MOST_STEPS = 6;
+const MOST_STEPS = 5;
 
 /**
  * Read the numbers of a figure's maps, which come packed in base64.
@@ -31,7 +31,8 @@ export function drawn(trace) {
 
 function finer({ z, x0, dx, y0, dy }) {
   const [rows, columns] = [z.length, z[0].length];
-  const steps = Math.max(1, Math.min(MOST_STEPS, Math.round(FINE / Math.max(rows, columns))));
+  const wanted = Math.min(MOST_STEPS, FINE / Math.max(rows, columns));
+  const steps = Math.max(1, 2 * Math.floor((wanted - 1) / 2) + 1); // an odd number: one of them is the cell's own value
   const [down, across] = [between(rows, steps), between(columns, steps)];
   const along = z.map((row) => across.map(({ from, to, share }) => row[from] + (row[to] - row[from]) * share));
   return {
