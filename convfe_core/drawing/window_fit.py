@@ -67,6 +67,7 @@ def share_width(backbones: int, maps: int, wished: int, room: int) -> tuple[int,
     def panel_width(across: int) -> int:
         return min(wished, int((room + PANEL_GAP) / (1 + across * maps) - PANEL_GAP))
 
-    most = next((n for n in range(backbones, 1, -1) if panel_width(n) >= LEAST_SHARE * wished), 1)
+    least = max(NARROWEST, LEAST_SHARE * wished)
+    most = next((n for n in range(backbones, 1, -1) if panel_width(n) >= least), 1)
     across = -(-backbones // -(-backbones // most))
     return across, max(NARROWEST, panel_width(across))

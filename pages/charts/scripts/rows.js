@@ -6,6 +6,7 @@
 
 import { Boxes } from "./boxes.js";
 import { Cursor } from "./cursor.js";
+import { drawn, readFigure } from "./maps.js";
 import { panelsOf } from "./panels.js";
 import { Remarks } from "./remarks.js";
 import { set, svg } from "./svg.js";
@@ -62,7 +63,7 @@ class Row {
   show(data, setStateValue) {
     const same = this.data?.figure === data.figure;
     this.data = data;
-    if (!same) this.drawing = JSON.parse(data.figure);
+    if (!same) this.drawing = readFigure(JSON.parse(data.figure));
     set(this.chart, { role: "img", "aria-label": data.alt });
     this.element.style.setProperty("--convfe-box", data.boxColour);
     this.boxes.take(data, setStateValue);
@@ -89,7 +90,7 @@ class Row {
     this.drawings += 1;
     await Plotly.react(
       this.chart,
-      traces,
+      traces.map(drawn),
       {
         ...layout,
         hovermode: false,
@@ -107,7 +108,7 @@ class Row {
   /** Bring cursor and boxes to where the panels are now. */
   annotate() {
     if (!this.chart._fullLayout) return;
-    const panels = panelsOf(this.chart, this.data.photo.axes);
+    const panels = panelsOf(this.chart, this.data.photo.axes, this.drawing.data);
     this.cursor.place(panels, this.data.photo);
     this.boxes.place(panels);
     this.remarks.place(panels, this.data);
