@@ -13,6 +13,10 @@ from typing import Literal
 
 Shape = Sequence[int | None]
 
+Along = Literal[0, 1, 2]
+"""Rows, columns, or a row of tokens: those that stand for no place, and behind them all cells, row by row."""
+TOKENS: Along = 2
+
 
 class UnknownPlaceError(Exception):
     """What a layer does to places is not known."""
@@ -25,14 +29,14 @@ class Part:
     Attributes
     ----------
     place : the step of the path whose cells they count, see `cell_geometry`; of no map's for other parts
-    axis : 0 for rows, 1 for columns, None for what has no place, such as channels
+    axis : 0 for rows, 1 for columns, `TOKENS`, None for what has no place, such as channels
     size : how many values the digit has, None where any
     step : cells from one value to the next
     whole : cells along the whole axis
     """
 
     place: int
-    axis: Literal[0, 1] | None
+    axis: Along | None
     size: int | None
     step: int
     whole: int | None
@@ -63,7 +67,7 @@ class Layout:
         """The steps whose cells its dimensions count."""
         return {part.place for dimension in self.dimensions for part in dimension if part.axis is not None}
 
-    def axis(self, dimension: int) -> Literal[0, 1] | None:
+    def axis(self, dimension: int) -> Along | None:
         """The axis that a dimension is, None where it has no place.
 
         Raises
@@ -87,6 +91,52 @@ class Layout:
         if len(found) == 4 and found[0] is found[3] is None and {found[1], found[2]} == {0, 1}:
             return (0, 1) if found[1] == 0 else (1, 0)
         return None
+
+    def is_row(self, dimension: int) -> bool:
+        """Whether a dimension holds all cells of a map row by row, behind tokens or alone."""
+        parts = self.dimensions[dimension]
+        return all(part.is_whole for part in parts) and [part.axis for part in parts] in ([0, 1], [TOKENS])
+
+    def with_tokens_before(self, dimension: int, size: int | None) -> Layout:
+        """Tokens that stand for no place put before all cells of a map.
+
+        Parameters
+        ----------
+        size : of the dimension with them
+
+        Raises
+        ------
+        UnknownPlaceError : it does not hold all cells of a map row by row
+        """
+        if not self.is_row(dimension) or size is None:
+            raise UnknownPlaceError
+        return self._with(dimension, (Part(self.dimensions[dimension][0].place, TOKENS, size, 1, size),))
+
+    def tokens_kept(self, dimension: int, kept: range, rows: int, columns: int) -> Layout:
+        """What is left of a row of tokens when some of them go, which stand for no place.
+
+        Parameters
+        ----------
+        kept : which ones stay
+        rows, columns : of the map
+
+        Raises
+        ------
+        UnknownPlaceError : cells go as well
+        """
+        (part,) = self.dimensions[dimension]
+        before = (part.size or 0) - rows * columns
+        if kept.stop <= before:
+            return self.placeless([dimension])
+        if kept.step != 1 or kept.stop != part.size or kept.start > before:
+            raise UnknownPlaceError
+        if kept.start < before:
+            return self._with(dimension, (replace(part, size=len(kept), whole=len(kept)),))
+        cells = replace(part, axis=0, size=rows, whole=rows), replace(part, axis=1, size=columns, whole=columns)
+        return self._with(dimension, cells)
+
+    def _with(self, dimension: int, parts: Dimension) -> Layout:
+        return Layout((*self.dimensions[:dimension], parts, *self.dimensions[dimension + 1 :]))
 
     def permuted(self, order: Sequence[int]) -> Layout:
         """Its dimensions in another order."""

@@ -7,16 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 from convfe_core.graph.axis_changes import Change, Cut, Finer, Margin, Pair, Resized, Window
 from convfe_core.graph.cell_geometry import GrowingPath, Step
-from convfe_core.graph.layouts import NOWHERE, Dimension, Layout, Part, UnknownPlaceError, lined_up
+from convfe_core.graph.layouts import NOWHERE, TOKENS, Dimension, Layout, UnknownPlaceError, lined_up
 from convfe_core.onnx_models.shapes import Shapes, Sides
-
-TOKENS: Any = 2
-"""The axis of a dimension that holds both rows and columns, and tokens without a place before them."""
 
 
 class OnnxCall(NamedTuple):
@@ -252,30 +248,11 @@ def _cut(call: OnnxCall, pieces: dict[int, tuple[int, int, int]]) -> Layout:
         if len(kept) == 1:
             layout = layout.placeless([k])
         elif layout.dimensions[k][0].axis == TOKENS:
-            layout = _later_tokens(call, layout, k, kept)
+            cells = (axis.cells for axis in call.path.axes(layout.dimensions[k][0].place))
+            layout = layout.tokens_kept(k, kept, *cells)
         else:
             changes[k] = Cut(start if start > -size else None, stop if -size <= stop < size else None, step)
     return _changed(call._replace(layouts=[layout]), changes)
-
-
-def _later_tokens(call: OnnxCall, layout: Layout, dimension: int, kept: range) -> Layout:
-    """What is left when the first tokens go, which stand for no place."""
-    (part,) = layout.dimensions[dimension]
-    rows, columns = (axis.cells for axis in call.path.axes(part.place))
-    before = (part.size or 0) - rows * columns
-    if kept.step != 1 or kept.stop != part.size or kept.start > before:
-        if kept.stop <= before:
-            return layout.placeless([dimension])
-        raise UnknownPlaceError
-    dimensions = list(layout.dimensions)
-    if kept.start == before:
-        dimensions[dimension] = (
-            replace(part, axis=0, size=rows, whole=rows),
-            replace(part, axis=1, size=columns, whole=columns),
-        )
-    else:
-        dimensions[dimension] = (replace(part, size=len(kept), whole=len(kept)),)
-    return Layout(tuple(dimensions))
 
 
 def _concat(call: OnnxCall) -> Layout:
@@ -285,15 +262,7 @@ def _concat(call: OnnxCall) -> Layout:
         return _meet(call, call.layouts)
     if len(placed) != 1 or placed[0] is not call.layouts[-1]:
         raise UnknownPlaceError
-    (layout,) = placed
-    part = layout.dimensions[axis][0]
-    tokens = [one.axis for one in layout.dimensions[axis]] in ([0, 1], [TOKENS])
-    if not tokens:
-        raise UnknownPlaceError
-    size = call.shape[axis]
-    dimensions = list(layout.dimensions)
-    dimensions[axis] = (Part(part.place, TOKENS, size, 1, size),)
-    return Layout(tuple(dimensions))
+    return placed[0].with_tokens_before(axis, call.shape[axis])
 
 
 def _gather(call: OnnxCall) -> Layout:

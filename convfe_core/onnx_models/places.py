@@ -15,7 +15,7 @@ from convfe_core.graph.axis_changes import Pair
 from convfe_core.graph.cell_geometry import GrowingPath, SpatialPath
 from convfe_core.graph.layouts import NOWHERE, Dimension, Layout, Part, UnknownPlaceError
 from convfe_core.onnx_models.opening import OnnxGraph
-from convfe_core.onnx_models.operations import TOKENS, OnnxCall, is_whole, layout_behind
+from convfe_core.onnx_models.operations import OnnxCall, is_whole, layout_behind
 from convfe_core.onnx_models.shapes import Shapes, Sides
 
 
@@ -89,11 +89,9 @@ class Places:
             axes = {layout.axis(k) if is_whole(one) else None: k for k, one in found.items()}
             if set(axes) == {0, 1}:
                 return Placed(place, axes[0], axes[1], rest[1], 0, cells)
-        if len(shape) == 3 and list(found) == [1]:
-            before = shape[1] - cells[0] * cells[1]
-            (tokens,) = found.values()
-            if before >= 0 and ([part.axis for part in tokens] in ([TOKENS], [0, 1])):
-                return Placed(place, 1, 1, 2, before, cells)
+        before = shape[1] - cells[0] * cells[1] if len(shape) == 3 else -1
+        if list(found) == [1] and layout.is_row(1) and before >= 0:
+            return Placed(place, 1, 1, 2, before, cells)
         return None
 
     def path(self, placed: Placed) -> SpatialPath:
