@@ -123,8 +123,8 @@ def _note_of_lost(way: Any) -> list[str]:
     trace = Trace(way)
     for tensor in tensors_in_order(way):
         lost = trace.lost(tensor)
-        shows = len(tensor.shape) == 4 and not _is_single(tensor) or type(operation_of(tensor)).__name__ in _ATTENTION
-        if lost is not None and shows:
+        is_map = len(tensor.shape) == 4 and not _is_single(tensor)
+        if lost is not None and (is_map or type(operation_of(tensor)).__name__ in _ATTENTION):
             return [
                 f"What its layer {lost!r} does to the places of cells is not known: maps before it are offered, "
                 "those behind it are not."

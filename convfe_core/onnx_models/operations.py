@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 from convfe_core.graph.axis_changes import Change, Cut, Finer, Margin, Pair, Resized, Window
 from convfe_core.graph.cell_geometry import GrowingPath, Step
 from convfe_core.graph.layouts import NOWHERE, TOKENS, Dimension, Layout, UnknownPlaceError, lined_up
-from convfe_core.onnx_models.shapes import Shapes, Sides
+from convfe_core.onnx_models.shapes import KERNEL, Shapes, Sides
 
 
 class OnnxCall(NamedTuple):
@@ -126,7 +126,7 @@ def _sliding(call: OnnxCall) -> Layout:
     """A convolution or pooling over (N, C, H, W)."""
     if len(call.shape) != 4 or any(part.axis is not None for part in call.first.dimensions[1]):
         raise UnknownPlaceError
-    kernel = call.settings.get("kernel_shape") or call.shapes[1][2:]
+    kernel = call.settings.get("kernel_shape") or call.shapes[KERNEL[call.node.op_type]][2:]
     strides = call.settings.get("strides") or [1, 1]
     dilations = call.settings.get("dilations") or [1, 1]
     sizes = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
@@ -314,7 +314,7 @@ def _tile(call: OnnxCall) -> Layout:
 
 
 def _matmul(call: OnnxCall) -> Layout:
-    left, right = call.layouts
+    left, right = call.layouts[:2]
     if min(len(left.dimensions), len(right.dimensions)) < 2:
         raise UnknownPlaceError
     stacks = [Layout(one.dimensions[:-2]) for one in (left, right)]
@@ -336,8 +336,8 @@ LessOrEqual Log Max Mean Min Mish Mod Mul Neg Not Or PRelu Pow QuantizeLinear Re
 Sign Sin Sinh Softplus Softsign Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu Where Xor Expand
 """
 _LIKE_FIRST = """
-Attention BatchNormalization GroupNormalization Hardmax InstanceNormalization LRN LayerNormalization LogSoftmax
-LpNormalization MeanVarianceNormalization RMSNormalization RotaryEmbedding Softmax
+Attention BatchNormalization DynamicQuantizeLinear GroupNormalization Hardmax InstanceNormalization LRN
+LayerNormalization LogSoftmax LpNormalization MeanVarianceNormalization RMSNormalization RotaryEmbedding Softmax
 """
 _REDUCING = "L1 L2 LogSum LogSumExp Max Mean Min Prod Sum SumSquare"
 
@@ -346,7 +346,7 @@ _RULES: dict[str, Callable[[OnnxCall], Layout]] = {
     **dict.fromkeys(_LIKE_FIRST.split(), _like_first),
     **dict.fromkeys([f"Reduce{name}" for name in _REDUCING.split()], _reduce),
     **dict.fromkeys(["ArgMax", "ArgMin"], _reduce),
-    **dict.fromkeys(["Conv", "AveragePool", "LpPool", "MaxPool"], _sliding),
+    **dict.fromkeys(["Conv", "ConvInteger", "QLinearConv", "AveragePool", "LpPool", "MaxPool"], _sliding),
     **dict.fromkeys(["GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool"], _nowhere),
     **dict.fromkeys(["Resize", "Upsample"], _resize),
     **dict.fromkeys(["Reshape", "Flatten"], _reshape),
@@ -363,5 +363,6 @@ _RULES: dict[str, Callable[[OnnxCall], Layout]] = {
     "Unsqueeze": _unsqueeze,
     "Tile": _tile,
     "MatMul": _matmul,
+    "MatMulInteger": _matmul,
     "Gemm": _gemm,
 }

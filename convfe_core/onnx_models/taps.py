@@ -214,12 +214,14 @@ class OnnxMaps:
     def _encoder(self) -> list[tuple[str, Any]]:
         """Tensors that nothing enlarged was used for, each with the operation that makes it; heads come from these."""
         enlarged: set[str] = set()
+        taken = {source for node in self.graph.nodes for source in node.input} | set(self.graph.outputs)
         kept = []
         for node in self.graph.nodes:
             if enlarged.intersection(node.input) or self._enlarges(node):
                 enlarged.update(node.output)
             else:
-                kept += [(name, node) for name in node.output if name in self.shapes.from_picture]
+                made = [*node.output[:1], *(name for name in node.output[1:] if name in taken)]
+                kept += [(name, node) for name in made if name in self.shapes.from_picture]
         return kept
 
     def _enlarges(self, node: Any) -> bool:
