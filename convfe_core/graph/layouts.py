@@ -33,6 +33,7 @@ class Part:
     size : how many values the digit has, None where any
     step : cells from one value to the next
     whole : cells along the whole axis
+    turn : the cell that comes first where they go round, as behind the shifted windows of Swin (arXiv 2103.14030)
     """
 
     place: int
@@ -40,11 +41,12 @@ class Part:
     size: int | None
     step: int
     whole: int | None
+    turn: int = 0
 
     @property
     def is_whole(self) -> bool:
-        """Whether it counts all cells of its axis, one by one."""
-        return self.step == 1 and self.size == self.whole
+        """Whether it counts all cells of its axis, one by one, from the first to the last."""
+        return self.step == 1 and self.size == self.whole and self.turn == 0
 
 
 Dimension = tuple[Part, ...]
@@ -134,6 +136,25 @@ class Layout:
             return self._with(dimension, (replace(part, size=len(kept), whole=len(kept)),))
         cells = replace(part, axis=0, size=rows, whole=rows), replace(part, axis=1, size=columns, whole=columns)
         return self._with(dimension, cells)
+
+    def rolled(self, dimension: int, first: int) -> Layout:
+        """The same where a dimension goes round.
+
+        Parameters
+        ----------
+        first : the index that comes first now
+
+        Raises
+        ------
+        UnknownPlaceError : it does not run along one axis, whose length is known
+        """
+        parts = self.dimensions[dimension]
+        if not _has_place(parts):
+            return self
+        (part, *more) = parts
+        if more or part.size is None or part.size != part.whole or part.axis == TOKENS:
+            raise UnknownPlaceError
+        return self._with(dimension, (replace(part, turn=(part.turn + first) % part.size),))
 
     def _with(self, dimension: int, parts: Dimension) -> Layout:
         return Layout((*self.dimensions[:dimension], parts, *self.dimensions[dimension + 1 :]))
@@ -276,7 +297,7 @@ def _put_together(parts: list[Part]) -> Dimension:
             before is not None
             and part.size is not None
             and before.size is not None
-            and (before.place, before.axis, before.whole) == (part.place, part.axis, part.whole)
+            and (before.place, before.axis, before.whole, before.turn) == (part.place, part.axis, part.whole, part.turn)
             and before.step == part.step * part.size
         ):
             joined[-1] = replace(part, size=before.size * part.size)

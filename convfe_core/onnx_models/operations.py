@@ -212,17 +212,28 @@ def _changed(call: OnnxCall, changes: dict[int, Change]) -> Layout:
     return _stepped(call, [_spatial_pair(call.first, list(changes), list(changes.values()))])
 
 
-def _slice(call: OnnxCall) -> Layout:
+def pieces_of(call: OnnxCall) -> dict[int, slice]:
+    """What a Slice keeps of each dimension, as Python's slices say it.
+
+    Raises
+    ------
+    UnknownPlaceError : it depends on the picture
+    """
     starts, ends = call.value(1, "starts"), call.value(2, "ends")
     assert starts is not None
     assert ends is not None
     axes = call.value(3, "axes") or list(range(len(starts)))
     steps = call.value(4, "steps") or [1] * len(starts)
-    pieces = {
-        call.dimension(axis): (int(start), int(end), int(step))
-        for axis, start, end, step in zip(axes, starts, ends, steps, strict=True)
-    }
-    return _cut(call, pieces)
+    pieces = {}
+    for axis, start, stop, step in zip(map(call.dimension, axes), starts, ends, steps, strict=True):
+        size = call.shapes[0][axis]
+        from_first, to_last = start <= -size, not -size <= stop < size
+        pieces[axis] = slice(None if from_first else int(start), None if to_last else int(stop), int(step))
+    return pieces
+
+
+def _slice(call: OnnxCall) -> Layout:
+    return _cut(call, pieces_of(call))
 
 
 def _split(call: OnnxCall) -> Layout:
@@ -233,16 +244,16 @@ def _split(call: OnnxCall) -> Layout:
         each = -(-call.shapes[0][axis] // count)
         sizes = [each] * count
     start = sum(sizes[: call.number])
-    return _cut(call, {axis: (start, start + sizes[call.number], 1)})
+    return _cut(call, {axis: slice(start, start + sizes[call.number])})
 
 
-def _cut(call: OnnxCall, pieces: dict[int, tuple[int, int, int]]) -> Layout:
-    """Keep a piece of some dimensions: start, stop and step of each as Python's slices take them."""
+def _cut(call: OnnxCall, pieces: dict[int, slice]) -> Layout:
+    """Keep a piece of some dimensions."""
     layout = call.first
     changes: dict[int, Change] = {}
-    for k, (start, stop, step) in pieces.items():
+    for k, piece in pieces.items():
         size = call.shapes[0][k]
-        kept = range(size)[start if start > -size else None : stop if -size <= stop < size else None : step]
+        kept = range(size)[piece]
         if not layout.dimensions[k] or kept == range(size):
             continue
         if len(kept) == 1:
@@ -251,7 +262,7 @@ def _cut(call: OnnxCall, pieces: dict[int, tuple[int, int, int]]) -> Layout:
             cells = (axis.cells for axis in call.path.axes(layout.dimensions[k][0].place))
             layout = layout.tokens_kept(k, kept, *cells)
         else:
-            changes[k] = Cut(start if start > -size else None, stop if -size <= stop < size else None, step)
+            changes[k] = Cut(piece.start, piece.stop, piece.step)
     return _changed(call._replace(layouts=[layout]), changes)
 
 
