@@ -276,6 +276,8 @@ def _of_size(parts: list[Part], size: int) -> list[Part]:
         part = parts.pop() if parts else None
         if part is None or part.size is None:
             raise UnknownPlaceError
+        if part.size == 1 and part.axis is None:  # says nothing, and would set equal dimensions apart
+            continue
         if size % part.size == 0:
             taken.insert(0, part)
             size //= part.size
