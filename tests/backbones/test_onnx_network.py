@@ -24,6 +24,7 @@ from convfe_core.maps.input_size import Size
 from convfe_core.photos.gallery import load_sample
 from convfe_core.user_models.model_card import card_of
 from tests.onnx_models.made_graphs import graph_of, kernel, numbers, plain_network, written
+from tests.onnx_models.test_places import vision_transformer
 from tests.onnx_models.test_safety import with_data
 from tests.support.builders import photo, png
 
@@ -321,6 +322,17 @@ def test_the_program_to_take_along_gives_the_same_maps_without_convfe(tmp_path, 
     (whole,) = EveryLayer(network).layer().whole(load_sample("chelsea"), Size("160"))
     rows, columns = whole.components.shape[:2]
     np.testing.assert_allclose(found[0, :rows, :columns], whole.components, rtol=1e-3, atol=1e-4)
+
+
+def test_the_program_to_take_along_lays_out_tokens(tmp_path):
+    path = written(vision_transformer(5), tmp_path / "vit.onnx")
+    spec = replace(parse_spec(f"m={path}"), preprocessing="unit")
+    network = open_network(spec)
+    program: dict[str, object] = {"__name__": "taken"}
+    exec(write_snippet(network, spec, None, "convfe maps"), program)
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
+    found = program["extractor"](pixels / np.float32(255), training=False)["map"]
+    np.testing.assert_allclose(found, np.asarray(network.features(pixels)), rtol=1e-5, atol=1e-6)
 
 
 _WITHOUT = """
