@@ -166,7 +166,7 @@ def _show(model: keras.Model, tensor: Any) -> tuple[Any, bool]:
     """
     import keras
 
-    tensor = _before_turns(tensor, Trace(model, [tensor]))
+    tensor = _before_turns(model, tensor)
     operation = operation_of(tensor)
     sources = sources_of(tensor)
     if isinstance(operation, keras.Model):
@@ -197,7 +197,7 @@ def last_map(model: keras.Model) -> Any:
     trace = Trace(model, model.outputs[:1])
     for tensor in reversed(tensors_in_order(model, model.outputs[:1])):
         if trace.map_of(tensor) is not None:
-            return _before_turns(tensor, trace)
+            return _before_turns(model, tensor)
     raise SpecError(f"Expected a model with a layer whose output is (n, h, w, C). Received: {model.name}.")
 
 
@@ -206,17 +206,19 @@ _LAID_OUT_ANEW = ("Reshape", "GetItem", "Slice", "Cropping1D")
 """Layers that may make a map of tokens or cut those off that stand for no place."""
 
 
-def _before_turns(tensor: Any, trace: Trace) -> Any:
+def _before_turns(model: keras.Model, tensor: Any) -> Any:
     """The map before layers that change nothing about its cells but how they are laid out."""
     while True:
         kind = type(operation_of(tensor)).__name__
         if kind not in (*_TURNING, *_LAID_OUT_ANEW):
             return tensor
         source = sources_of(tensor)[0]
-        here, before = trace.map_of(tensor), trace.map_of(source)
-        same = here is not None and before is not None and here.place == before.place
-        if kind in _LAID_OUT_ANEW and not (same and source.shape[-1] == tensor.shape[-1]):
-            return tensor
+        if kind in _LAID_OUT_ANEW:
+            trace = Trace(model, [tensor])
+            here, before = trace.map_of(tensor), trace.map_of(source)
+            same_cells = here is not None and before is not None and here.place == before.place
+            if not same_cells or source.shape[-1] != tensor.shape[-1]:
+                return tensor
         tensor = source
 
 
