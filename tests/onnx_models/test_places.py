@@ -310,3 +310,25 @@ def test_what_is_not_followed_is_offered_by_its_sizes_and_says_so(tmp_path):
     assert "approximate" in maps.notes(found)[0]
     grid = maps.path(found).grid(64, 128)
     assert (grid.rows, grid.columns, grid.stride_x, grid.offset_x) == (16, 32, 4.0, 2.0)
+
+
+def test_tokens_in_an_order_that_is_not_followed_are_no_map_and_a_note_says_so(tmp_path):
+    nodes = [
+        node("Conv", "picture", "patch.w", output="patches", strides=[8, 8], kernel_shape=[8, 8]),
+        node("Reshape", "patches", "flat", output="rows"),
+        node("Transpose", "rows", output="tokens", perm=[0, 2, 1]),
+        node("Concat", "tokens", "class", output="behind", axis=1),
+        node("MatMul", "behind", "w", output="mixed"),
+        node("Add", "behind", "mixed", output="block"),
+    ]
+    weights = [
+        kernel("patch.w", 6, 3, 8, 8),
+        numbers("flat", [0, 6, -1]),
+        kernel("class", 1, 1, 6),
+        kernel("w", 6, 6),
+    ]
+    graph = open_onnx(written(graph_of(nodes, weights, picture=(1, 3, 32, 32)), tmp_path / "net.onnx"))
+    maps = OnnxMaps(graph.without_weights())
+    found, tap = maps.find("auto")
+    assert tap.layer == "tokens"
+    assert "'behind'" in maps.notes(found)[0]
