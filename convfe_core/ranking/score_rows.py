@@ -178,7 +178,7 @@ class RankJob:
 
     def remark(self, loaded: ScoringBackbone) -> str | None:
         """What to know about its maps, and why it computes in float32 though bfloat16 was asked for."""
-        return remark(loaded.notes, explain_kept(self.options.precision, loaded.precision))
+        return remark(loaded.notes, explain_kept(self.options.precision, loaded.precision, loaded.takes_bfloat16))
 
     def rows(self, loaded: ScoringBackbone, shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
         """Learn from or score the photographs of a shard, window by window; see `convfe_core.jobs.shards.ComputeRows`.
