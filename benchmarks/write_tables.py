@@ -1,4 +1,4 @@
-"""Write the tables of figures that documents show, from what benchmarks measured: ``python -m benchmarks.write_tables``.
+"""Write the tables of figures that documents show: ``python -m benchmarks.write_tables``.
 
 A table stands between ``<!-- figures RESULT: TITLE -->`` and ``<!-- end of figures -->``, where RESULT is a file of
 ``benchmarks/results`` without its ending.

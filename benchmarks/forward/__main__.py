@@ -62,12 +62,9 @@ def compete(contest: Contest, size: int, batch: int, peaks: Mapping[str, Work], 
     return {
         "network, pixels, batch": f"{contest.name}, {size}, {batch}",
         **{name: _spread([1e3 * took / batch for took in times[name]]) for name in ways},
-        "best other / ours": f"{_ratio([min(them) for them in zip(*(times[name] for name in OTHERS), strict=True)], exact):.2f}",
+        "best other / ours": f"{min(_ratio(times[name], exact) for name in OTHERS):.2f}",
         "GFLOP/s": round(gflop / median(exact)),
-        **{
-            f"of the {name}": f"{median(gflop / took / most for took, most in zip(exact, rates[name], strict=True)):.0%}"
-            for name in peaks
-        },
+        **{f"of the {name}": f"{_ratio([gflop / took for took in exact], rates[name]):.0%}" for name in peaks},
         **{f"{name}, GFLOP/s": round(median(rates[name])) for name in peaks},
     }
 
@@ -85,8 +82,8 @@ def _spread(times: list[float]) -> str:
     return f"{median(times):.1f} ± {(high - low) / 2:.1f}"
 
 
-def _ratio(slow: list[float], quick: list[float]) -> float:
-    return median(s / q for s, q in zip(slow, quick, strict=True))
+def _ratio(above: list[float], below: list[float]) -> float:
+    return median(a / b for a, b in zip(above, below, strict=True))
 
 
 def main() -> None:
