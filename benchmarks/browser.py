@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
 
 from benchmarks.end_to_end import write_photographs
 from benchmarks.machine import describe_machine
-from benchmarks.records import Row, Run, keep, markdown
+from benchmarks.records import Run, TableRow, keep, markdown
 from convfe_core.photos.gallery import SAMPLES
 from tests.browser.conftest import FLAGS
 from tests.conftest import CHROMIUM
@@ -260,7 +260,7 @@ def main() -> None:
                     controls(browser, server.address, watch)
                     many_maps(browser, server.address, watch)
         browser.close()
-    rows: list[Row] = [
+    rows: list[TableRow] = [
         {
             "what a visitor waits for": name,
             "seconds": round(statistics.median(watch.times[name]), 2),

@@ -27,7 +27,7 @@ import pyarrow as pa
 from PIL import Image
 
 from benchmarks.machine import describe_machine
-from benchmarks.records import Row, Run, keep, markdown
+from benchmarks.records import Run, TableRow, keep, markdown
 from convfe_core.backbones.precision import computes_in_bfloat16
 from convfe_core.base.file_sets import open_files
 from convfe_core.base.pace import Pace, Progress
@@ -145,7 +145,7 @@ def cluster_of_two_cpus() -> Iterator[None]:
         ray.shutdown()
 
 
-def _row(backbone: str, way: str, runs: Sequence[Timed]) -> Row:
+def _row(backbone: str, way: str, runs: Sequence[Timed]) -> TableRow:
     name = "this process" if way == HERE else "Ray, workers x CPUs of each: {} x {}".format(*WAYS[way])
     return {
         "backbone, where": f"{backbone.removesuffix(':untrained')}, {name}",
@@ -180,12 +180,12 @@ def main() -> None:
                     found[way].append(
                         run_here(job, backbone, shards) if way == HERE else run_on_ray(job, shards, *WAYS[way])
                     )
-            rows: list[Row] = [_row(backbone, way, runs) for way, runs in found.items()]
+            rows: list[TableRow] = [_row(backbone, way, runs) for way, runs in found.items()]
             print(markdown(rows), "\n", flush=True)
             keep("cluster", measured, {"images a second": rows})
         empty = cut_shards([ShardImage(str(k), k) for k in range(EMPTY_SHARDS)], ["nothing"], {}, Nothing.schema, 1)
         each = [1000 / run_on_ray(Nothing(), empty, 1, 1).images_per_second for _ in range(options.rounds)]
-        empty_row: Row = {"": "a shard without work", "ms": round(statistics.median(each), 1)}
+        empty_row: TableRow = {"": "a shard without work", "ms": round(statistics.median(each), 1)}
         print(markdown([empty_row]))
         keep("cluster", measured, {"what Ray takes": [empty_row]})
 

@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.machine import describe_machine
-from benchmarks.records import Row, Run, keep, markdown
+from benchmarks.records import Run, TableRow, keep, markdown
 from convfe_core.photos.gallery import SAMPLES, load_sample
 
 BACKBONES = ("ResNet50", "MobileNetV2-1.0", "EfficientNetB0")
@@ -129,7 +129,7 @@ def measure(way: str, images: Path, names: list[str]) -> Cost:
     return Cost(took, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / 2**20)
 
 
-def compare(names: list[str], count: int, rounds: int) -> list[Row]:
+def compare(names: list[str], count: int, rounds: int) -> list[TableRow]:
     """Run every way in turn, several times, and return the medians."""
     costs: dict[str, list[Cost]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as folder:
@@ -139,7 +139,7 @@ def compare(names: list[str], count: int, rounds: int) -> list[Row]:
             for way in WAYS:
                 costs[way].append(measure(way, images, names))
                 print(f"round {number + 1}, {way}: {costs[way][-1].seconds:.1f} s", file=sys.stderr, flush=True)
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     for way in WAYS:
         took = statistics.median(cost.seconds for cost in costs[way])
         ratios = [n.seconds / o.seconds for n, o in zip(costs["notebook"], costs[way], strict=True)]

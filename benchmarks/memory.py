@@ -18,7 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import argparse
 
 from benchmarks.machine import describe_machine
-from benchmarks.records import Row, Run, keep, markdown
+from benchmarks.records import Run, TableRow, keep, markdown
 from convfe_core.backbones.measured_cost import PeakMemory
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.machine.memory import backbone_budget_mb, resident_mb, tensor_memory, used_mb
@@ -61,7 +61,7 @@ def main() -> None:
     print("It counts what tensors take.\n" if tensor_memory() else "It does not count what tensors take.\n")
     pool = BackbonePool(options.budget)
     bare = used_mb()
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     for text in options.backbone or (TWENTY if options.twenty else BACKBONES):
         with PeakMemory() as peak:
             pool.get(parse_spec(text))

@@ -21,7 +21,7 @@ from convfe_core.machine.onednn import capped_to
 FOLDER = Path(__file__).resolve().parent / "results"
 
 Cell = str | float | int
-Row = Mapping[str, Cell]
+TableRow = Mapping[str, Cell]
 """A line of a table by the titles of its columns; the first one says what the line is about."""
 
 
@@ -52,7 +52,7 @@ class Line:
     """A line of a table, and the run that measured it."""
 
     run: Run
-    row: Row
+    row: TableRow
 
 
 @dataclass(frozen=True)
@@ -90,14 +90,14 @@ class Record:
         path.parent.mkdir(exist_ok=True)
         write_whole(path, (json.dumps(held, indent=1, ensure_ascii=False) + "\n").encode())
 
-    def renewed(self, run: Run, title: str, rows: Sequence[Row]) -> Record:
+    def renewed(self, run: Run, title: str, rows: Sequence[TableRow]) -> Record:
         """With new lines in a table: each in the place of the one that is about the same, or behind them all."""
         lines = {_about(line.row): line for line in self.tables.get(title, ())}
         lines |= {_about(row): Line(run, row) for row in rows}
         return Record(self.machine, {**self.tables, title: tuple(lines.values())})
 
 
-def keep(benchmark: str, run: Run, tables: Mapping[str, Sequence[Row]], folder: Path = FOLDER) -> Path:
+def keep(benchmark: str, run: Run, tables: Mapping[str, Sequence[TableRow]], folder: Path = FOLDER) -> Path:
     """Keep what a call measured, in the place of what earlier ones measured of the same.
 
     Parameters
@@ -119,12 +119,12 @@ def machine_slug() -> str:
     return "-".join(re.findall(r"[a-z0-9]+", f"{processor} {capped_to()}".lower().replace("family", "")))
 
 
-def markdown(rows: Sequence[Row]) -> str:
+def markdown(rows: Sequence[TableRow]) -> str:
     """Lines as a table of Markdown."""
     columns = list(dict.fromkeys(title for row in rows for title in row))
     lines = [columns, ["---"] * len(columns), *([row.get(title, "") for title in columns] for row in rows)]
     return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in lines)
 
 
-def _about(row: Row) -> Cell:
+def _about(row: TableRow) -> Cell:
     return next(iter(row.values()))

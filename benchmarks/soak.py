@@ -16,7 +16,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Error, Page, sync_playwright
 
-from benchmarks.records import Row, Run, keep, markdown
+from benchmarks.records import Run, TableRow, keep, markdown
 from tests.browser.conftest import FLAGS
 from tests.conftest import CHROMIUM
 from tests.support.builders import noise, png
@@ -129,7 +129,7 @@ def soak(server: Server, visitors: int, minutes: float, seed: int) -> tuple[list
     return samples, done
 
 
-def summary(samples: list[Sample], warm_minute: float) -> Row:
+def summary(samples: list[Sample], warm_minute: float) -> TableRow:
     """Median memory of the first and the last fifth after the warm-up, in MB, and the slope between."""
     warm = [sample for sample in samples if sample.minute >= warm_minute]
     fifth = max(1, len(warm) // 5)
@@ -163,7 +163,7 @@ def main() -> None:
     print(", ".join(f"{count} {name}" for name, count in sorted(done.items())))
     wrong = [line for line in log.splitlines() if "Traceback" in line or "fault " in line or "ERROR" in line]
     print("\n".join(wrong[:20]))
-    row: Row = {
+    row: TableRow = {
         "visitors, minutes": f"{options.visitors}, {options.minutes:g}",
         "actions": sum(done.values()),
         **summary(samples, options.minutes * 0.4),

@@ -31,7 +31,7 @@ import numpy as np
 
 from benchmarks.forward.runtimes import OTHERS, OURS, Contest, Maps
 from benchmarks.machine import ROUNDS, Work, convolution, describe_machine, matrix_product, seconds
-from benchmarks.records import Row, Run, keep, markdown
+from benchmarks.records import Run, TableRow, keep, markdown
 
 BACKBONES = ("VGG16", "ResNet50", "MobileNetV2-1.0", "EfficientNetB0", "DenseNet121", "ConvNeXtTiny")
 SIZES = (224, 320)
@@ -43,7 +43,7 @@ CLOSE = 1e-3
 TITLE = "milliseconds per image"
 
 
-def compete(contest: Contest, size: int, batch: int, peaks: Mapping[str, Work], rounds: int) -> Row:
+def compete(contest: Contest, size: int, batch: int, peaks: Mapping[str, Work], rounds: int) -> TableRow:
     """Run a network in every way, in turn, and say how long each took."""
     images = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
     ways = contest.ways(images)

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import ROUNDS, describe_machine, seconds
-from benchmarks.records import Row, Run, keep, markdown
+from benchmarks.records import Run, TableRow, keep, markdown
 from convfe_core.backbones.backbone import Backbone, load_backbone
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.machine.memory import tensor_memory
@@ -62,7 +62,7 @@ def _loaded(name: str) -> tuple[Backbone, Any]:
     return backbone, images
 
 
-def compare(name: str, rounds: int, other: ProcessPoolExecutor) -> Row:
+def compare(name: str, rounds: int, other: ProcessPoolExecutor) -> TableRow:
     """Run a network here and in another process, in turn."""
     on, off = [], []
     for number in range(rounds + 1):
