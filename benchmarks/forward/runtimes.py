@@ -136,6 +136,9 @@ class Contest:
         return self._exported("network.xml", "openvino")
 
     def _exported(self, name: str, format: str) -> str:
+        import keras
+
         path = str(self.folder / name)
-        self._reduced.export(path, format=format, verbose=False)
+        taken = keras.InputSpec(shape=(None, None, None, 3), dtype="float32", name="pixels")
+        self._reduced.export(path, format=format, verbose=False, input_signature=[taken])
         return path
