@@ -31,7 +31,7 @@ def describe_machine() -> str:
 
 def machine_name() -> str:
     """Its processor, cores and memory."""
-    return f"{_processor()}, {usable_cores()} cores, {memory_limit_mb() / 1024:.0f} GB"
+    return f"{processor_name()}, {usable_cores()} cores, {memory_limit_mb() / 1024:.0f} GB"
 
 
 def versions(*packages: str) -> str:
@@ -48,7 +48,7 @@ def describe_load() -> str:
         return "unknown"
 
 
-def _processor() -> str:
+def processor_name() -> str:
     """The processor's name, with family and model where its name says too little to tell it from another."""
     path = Path("/proc/cpuinfo")
     facts = {}

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.machine import describe_load, machine_name, versions
+from benchmarks.machine import describe_load, machine_name, processor_name, versions
 from convfe_core.base.folders import write_whole
 from convfe_core.machine.onednn import capped_to
 
@@ -115,8 +115,8 @@ def keep(benchmark: str, run: Run, tables: Mapping[str, Sequence[TableRow]], fol
 
 def machine_slug() -> str:
     """The kind of this machine in a file's name: its processor, and what oneDNN is held back to."""
-    processor = machine_name().partition(",")[0]
-    return "-".join(re.findall(r"[a-z0-9]+", f"{processor} {capped_to()}".lower().replace("family", "")))
+    words = re.findall(r"[a-z0-9]+", f"{processor_name()} {capped_to()}".lower())
+    return "-".join(word for word in words if word not in ("family", "model"))
 
 
 def markdown(rows: Sequence[TableRow]) -> str:

@@ -57,11 +57,10 @@ class Contest:
     def ways(self, batch: NDArray[np.uint8]) -> dict[str, Way]:
         """Every way to run a batch, (N, H, W, 3)."""
         pixels = np.ascontiguousarray(scale_pixels(batch.astype(np.float32), self.network.preprocessing), np.float32)
-        ways: dict[str, Way] = {
-            PREDICT: self._predict(pixels),
-            ONNXRUNTIME: self._onnxruntime(pixels),
-            OPENVINO: self._openvino(pixels),
-        }
+        ways: dict[str, Way] = {PREDICT: self._predict(pixels)}
+        if self._onnx_file is not None:
+            ways[ONNXRUNTIME] = self._onnxruntime(pixels)
+        ways[OPENVINO] = self._openvino(pixels)
         for title, backbone in zip(OURS, self.ours, strict=True):
             ways[title] = lambda backbone=backbone: backbone.reduce(batch)  # type: ignore[misc]
         return ways
@@ -119,15 +118,22 @@ class Contest:
         return keras.Model(self.network.model.inputs, maps)
 
     @cached_property
-    def _onnx_file(self) -> str:
-        return self._exported("network.onnx", "onnx")
+    def _onnx_file(self) -> str | None:
+        """None where Keras' exporter does not know an operation of the network."""
+        import onnx
+
+        path = self._exported("network.onnx", "onnx")
+        known = {node.op_type for node in onnx.load(path, load_external_data=False).graph.node}
+        return path if all(onnx.defs.has(name) for name in known) else None
 
     @cached_property
     def _onnx_input(self) -> tuple[str, list[str | int]]:
         """Its name, and its shape with names for the sizes that are open."""
         import onnx
 
-        (given,) = onnx.load(self._onnx_file, load_external_data=False).graph.input
+        graph = onnx.load(self._onnx_file, load_external_data=False).graph
+        held = {one.name for one in graph.initializer}
+        (given,) = (one for one in graph.input if one.name not in held)
         sizes = given.type.tensor_type.shape.dim
         return given.name, [size.dim_param or size.dim_value for size in sizes]
 
