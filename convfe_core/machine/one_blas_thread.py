@@ -8,34 +8,19 @@ one thread the last digits do not depend on the number of cores, either.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import cache
-from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
-_lock = threading.Lock()
-_inside = 0
-_limits: Any = None
 
+def one_blas_thread() -> AbstractContextManager[object]:
+    """Have BLAS use one thread for what this thread computes in a ``with`` block.
 
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Have BLAS use one thread in the whole process as long as anybody is in such a block."""
-    global _inside, _limits
-    with _lock:
-        if not _inside:
-            _limits = _libraries().limit(limits=1, user_api="blas")
-        _inside += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _inside -= 1
-            if not _inside:
-                _limits.restore_original_limits()
+    Where two threads overlap with a BLAS that has one setting for the whole process, it may stay at one thread.
+    """
+    limits: AbstractContextManager[object] = _libraries().limit(limits=1, user_api="blas")
+    return limits
 
 
 @cache
