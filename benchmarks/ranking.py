@@ -1,10 +1,8 @@
-"""Where the time of a ranking goes: `convfe rank` on a data set, part by part.
+"""How long a ranking takes: what `convfe rank` does with controls, both probes and costs, and its HTML report.
 
     python -m benchmarks.ranking DATASET [--backbone MobileNetV2-0.35 ...] [--rounds 3]
 
-A ranking with controls, both probes and costs, and its HTML report, each round in a process of its own and without
-anything kept from an earlier one. A part is what the run says that it is doing; the time from one report of progress to
-the next belongs to what the first says.
+Each round is a process of its own, and keeps nothing for the next one.
 """
 
 from __future__ import annotations
@@ -12,53 +10,41 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from pathlib import Path
 from statistics import median
 
-from benchmarks.machine import describe_machine
+from benchmarks.machine import describe_machine, seconds
 from benchmarks.records import Run, TableRow, keep, markdown
 
 BACKBONES = ("MobileNetV2-0.35", "MobileNet-0.25")
-REST, REPORT, WHOLE = "starting and the verdict", "HTML report", "the whole process"
 
 
 def rank(dataset: str, specs: list[str]) -> dict[str, float]:
-    """Rank in this process and return the seconds of each part."""
+    """Rank in this process and return the seconds of each part, and the megabytes of the report."""
     from convfe_core.base.file_sets import open_files
-    from convfe_core.base.pace import Progress
     from convfe_core.catalog.specs import parse_spec
     from convfe_core.datasets.read_dataset import read_dataset
+    from convfe_core.machine.memory import settle
+    from convfe_core.machine.tensorflow_import import keep_lean
     from convfe_core.ranking.results import RankOptions
     from convfe_core.ranking.run import RankRun
     from convfe_core.reports.html_report import html_report
 
-    parts: defaultdict[str, float] = defaultdict(float)
-    doing, since = REST, time.perf_counter()
-
-    def enter(part: str) -> None:
-        nonlocal doing, since
-        now = time.perf_counter()
-        parts[doing] += now - since
-        doing, since = part, now
-
-    def tell(progress: Progress) -> None:
-        phrase = re.sub(r"\d+ of \d+,? ?|image ", "", progress.doing).strip(", ")
-        enter(phrase or "scoring")
-
+    keep_lean()
+    parts = {"importing TensorFlow": seconds(settle)}
     with tempfile.TemporaryDirectory() as work:
+        start = time.perf_counter()
         data = read_dataset(open_files(dataset))
-        run = RankRun(data, [parse_spec(spec) for spec in specs], RankOptions(), on_progress=tell, work=work)
-        result = run.run()
-    enter(REPORT)
-    html_report(result)
-    enter(REST)
-    return dict(parts)
+        result = RankRun(data, [parse_spec(spec) for spec in specs], RankOptions(), work=work).run()
+        parts["the ranking"] = time.perf_counter() - start
+    start = time.perf_counter()
+    page = html_report(result)
+    parts["its HTML report"] = time.perf_counter() - start
+    return parts | {"megabytes": len(page.encode()) / 1e6}
 
 
 def main() -> None:
@@ -75,20 +61,21 @@ def main() -> None:
         return
     print(describe_machine(), "\n")
     run = Run.now("ranking")
+    command = [sys.executable, "-m", "benchmarks.ranking", options.dataset, "--part"]
+    command += [word for spec in specs for word in ("--backbone", spec)]
+    environ = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     rounds: list[dict[str, float]] = []
     for _ in range(options.rounds):
         start = time.perf_counter()
-        command = [sys.executable, "-m", "benchmarks.ranking", options.dataset, "--part"]
-        command += [word for spec in specs for word in ("--backbone", spec)]
-        environ = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        told = subprocess.run(command, env=environ, check=True, capture_output=True, text=True).stdout
-        rounds.append(json.loads(told.splitlines()[-1]) | {WHOLE: time.perf_counter() - start})
+        told = subprocess.run(command, env=environ, check=True, stdout=subprocess.PIPE, text=True).stdout
+        rounds.append(json.loads(told.splitlines()[-1]) | {"the whole process": time.perf_counter() - start})
+    medians = {part: median(one[part] for one in rounds) for part in rounds[0]}
+    megabytes = medians.pop("megabytes")
     title = f"{Path(options.dataset).name}, {', '.join(specs)}"
-    rows: list[TableRow] = [
-        {title: part, "seconds": round(median(one[part] for one in rounds), 1)} for part in rounds[0]
-    ]
-    print(markdown(rows))
-    keep("ranking", run, {"a ranking by part": rows})
+    rows: list[TableRow] = [{title: part, "seconds": round(took, 1)} for part, took in medians.items()]
+    page: TableRow = {title: "HTML report", "MB": round(megabytes, 2)}
+    print(markdown(rows), markdown([page]), sep="\n\n")
+    keep("ranking", run, {"a ranking": rows, "its page": [page]})
 
 
 if __name__ == "__main__":

@@ -111,7 +111,7 @@ def _legend(svg: Element, data: Sequence[Figure]) -> float:
     left, line = 8.0, 0
     for trace in data:
         words = unescape(trace["name"])
-        width = 34 + _LETTER * len(words)
+        width = 44 + _LETTER * len(words)
         if left + width > WIDTH and left > 8:
             left, line = 8.0, line + 1
         y = 14.0 + _LEGEND_LINE * line
@@ -137,7 +137,8 @@ def _axis(data: Sequence[Figure], layout: Figure, side: str, start: float, end: 
     if names:
         return _Axis(-0.5, len(names) - 0.5, start, end, names)
     if "range" in told:
-        return _Axis(*told["range"], start, end)
+        low, high = told["range"]
+        return _Axis(low, high, start, end)
     logarithmic = told.get("type") == "log"
     values = [value for trace in data for value in _reach(trace, side)]
     if logarithmic:
