@@ -256,11 +256,10 @@ def _training_step(head: Any, optimizer: Any, shape: tuple[int, int, int]) -> Ca
     def loss(said: Any, there: Any, scores: Any, owned: Any, distances: Any) -> Any:
         # The score is a quality, not a class: its focal weight is how far it is off (X. Li et al., NeurIPS 2020).
         off = tf.abs(tf.sigmoid(said[..., 0]) - scores) ** FOCUS
-        score_loss = off * tf.nn.sigmoid_cross_entropy_with_logits(scores, said[..., 0])
-        box_loss = _box_loss(said[..., 1:], distances) * owned
-        return (tf.reduce_sum(score_loss * there[..., 0]) + tf.reduce_sum(box_loss)) / tf.maximum(
-            tf.reduce_sum(owned), 1.0
-        )
+        score_loss = off * tf.nn.sigmoid_cross_entropy_with_logits(scores, said[..., 0]) * there[..., 0]
+        # Boxes count as much as the scores that cells are to have: those said near a border are hardly ever kept.
+        box_loss = _box_loss(said[..., 1:], distances) * scores
+        return _over(score_loss, owned) + _over(box_loss, scores)
 
     def step(features: Any, there: Any, scores: Any, owned: Any, distances: Any) -> Any:
         with tf.GradientTape() as tape:
@@ -273,6 +272,13 @@ def _training_step(head: Any, optimizer: Any, shape: tuple[int, int, int]) -> Ca
         step, [tf.TensorSpec((None, *size), tf.float32) for size in sizes], autograph=False
     )
     return traced
+
+
+def _over(losses: Any, weights: Any) -> Any:
+    """Their sum by that of weights, which counts as 1 at least."""
+    import tensorflow as tf
+
+    return tf.reduce_sum(losses) / tf.maximum(tf.reduce_sum(weights), 1.0)
 
 
 def _box_loss(said: Any, distances: Any) -> Any:
