@@ -194,8 +194,7 @@ def _is_depthwise(layer: Any) -> bool:
 
     return (
         type(layer) is keras.layers.Conv2D
-        and layer.groups == layer.kernel.shape[3] > 1
-        and layer.kernel.shape[2] == 1
+        and layer.groups > layer.kernel.shape[2] == 1
         and layer.data_format == "channels_last"
         and layer.compute_dtype == "float32"
         and layer.dilation_rate == (1, 1)
@@ -207,7 +206,7 @@ def _convolve_depthwise(layer: Any, x: Any, **_: Any) -> Any:
     """What such a convolution gives; Keras has it compiled by XLA, whose code is slow here."""
     import tensorflow as tf
 
-    kernel = tf.transpose(layer.kernel, (0, 1, 3, 2))
+    kernel = tf.reshape(layer.kernel, (*layer.kernel_size, layer.groups, -1))
     found = tf.nn.depthwise_conv2d(x, kernel, (1, *layer.strides, 1), layer.padding.upper())
     if layer.use_bias:
         found = tf.nn.bias_add(found, layer.bias)
