@@ -28,6 +28,7 @@ from statistics import median, quantiles
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.forward.runtimes import OTHERS, OURS, Contest, Maps
 from benchmarks.machine import ROUNDS, Work, convolution, describe_machine, matrix_product, seconds
@@ -41,12 +42,12 @@ PAUSE = 0.05
 CLOSE = 1e-3
 """Maps of float32 differ by no more than this share of their range."""
 TITLE = "milliseconds per image"
+NO_EXPORT = "no export"
 
 
 def compete(contest: Contest, size: int, batch: int, peaks: Mapping[str, Work], rounds: int) -> TableRow:
     """Run a network in every way, in turn, and say how long each took."""
-    images = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
-    ways = contest.ways(images)
+    ways = contest.ways(_noise(batch, size))
     require_alike({name: run() for name, run in ways.items()})
     everything: dict[str, Callable[[], Any]] = {**ways, **{name: work.run for name, work in peaks.items()}}
     times: dict[str, list[float]] = {name: [] for name in everything}
@@ -69,6 +70,10 @@ def compete(contest: Contest, size: int, batch: int, peaks: Mapping[str, Work], 
     }
 
 
+def _noise(batch: int, size: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
+
+
 def require_alike(maps: Mapping[str, Maps]) -> None:
     """Stop where runtimes do not compute the same in float32: then they do not run the same network."""
     for one, other in ((OURS[0], name) for name in OTHERS if name in maps):
@@ -79,7 +84,7 @@ def require_alike(maps: Mapping[str, Maps]) -> None:
 
 def _spread(times: list[float]) -> str:
     if not times:
-        return "no export"
+        return NO_EXPORT
     low, _, high = quantiles(times, n=4)
     return f"{median(times):.1f} ± {(high - low) / 2:.1f}"
 
@@ -103,13 +108,18 @@ def main() -> None:
     for name in options.backbone or BACKBONES:
         with tempfile.TemporaryDirectory() as folder:
             contest = Contest(name, Path(folder))
+            first = contest.first_maps(_noise(1, (options.size or SIZES)[0]))
+            ready: TableRow = {
+                "seconds from a name to the first maps": name,
+                **{way: round(first[way], 1) if way in first else NO_EXPORT for way in (*OTHERS[1:], OURS[0])},
+            }
             rows = [
                 compete(contest, size, batch, peaks, options.rounds)
                 for size in options.size or SIZES
                 for batch in options.batch or BATCHES
             ]
-        print(markdown(rows), "\n", flush=True)
-        keep("forward", run, {TITLE: rows})
+        print(markdown([ready]), markdown(rows), sep="\n\n", end="\n\n", flush=True)
+        keep("forward", run, {TITLE: rows, "first maps": [ready]})
 
 
 if __name__ == "__main__":
