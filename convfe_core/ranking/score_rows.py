@@ -46,11 +46,12 @@ from convfe_core.photos.photo import DEFAULT_LIMITS, Photo
 from convfe_core.ranking.results import CONTROL_SEEDS, RankOptions
 from convfe_core.scoring.box_probe import FOLDS, NO_PROBE, ProbePlan, plan_probe
 from convfe_core.scoring.cell_probe import TOO_FEW, CellProbe, FoldMoments, deal_folds, lack_of_room, no_probe
+from convfe_core.scoring.kept_maps import KEPT, packed_maps
 from convfe_core.scoring.scoring_graph import Scored, ScoringBackbone, freeze_for_scoring, score_windows
 from convfe_core.scoring.separation import Comparison, box_cells, inside_mask
 
 DIAGNOSED = 200
-"""Most photographs whose maps are put into numbers; means of more would not differ."""
+"""About how many photographs' maps are put into numbers, and kept; means of more would not differ."""
 MONTH_SECONDS = 30 * 24 * 3600
 SCORED = (*REDUCTIONS, PROBE)
 """The maps that are scored: max, mean, and what the cell probe predicts."""
@@ -74,6 +75,7 @@ SCHEMA = pa.schema(
         ("fold", pa.int64()),
         ("directions", pa.binary()),
         ("untaught", pa.string()),
+        ("maps", KEPT),
     ]
 )
 """One row a photograph, ``reason`` alone when it cannot be read.
@@ -81,7 +83,8 @@ SCHEMA = pa.schema(
 ``weights``, ``tap``, ``stride`` and ``precision`` of the backbone; ``separation`` and ``auroc`` by `SCORED`;
 ``by_size`` by `SIZE_GROUPS`; ``diagnostics`` (if it is one of those diagnosed) by reduction: `NUMBERS`, then flat and
 finite as 0 or 1; ``sides`` float32, the boxes' sides in cells; ``averages`` float32 (``boxes``, channels), the probe's
-features. Controls have no ``by_size``, ``sides``, ``boxes`` and ``averages``.
+features; ``maps`` (if it is one of those diagnosed) its maps, to be drawn in a report. Controls have no ``by_size``,
+``sides``, ``boxes``, ``averages`` and ``maps``.
 
 Where a cell probe learns there are ``fold`` alone, unless the photograph's features are no numbers, and in the last row
 ``directions``, float32 (channels, `FOLDS`), or in ``untaught`` why it learned nothing.
@@ -139,7 +142,7 @@ class RankJob:
 
     @cached_property
     def diagnosed(self) -> frozenset[int]:
-        """Places of the photographs whose maps are put into numbers."""
+        """Places of the photographs whose maps are put into numbers, and kept."""
         return frozenset(self.places[:: max(1, len(self.places) // DIAGNOSED)])
 
     @property
@@ -292,6 +295,7 @@ class RankJob:
             row["by_size"] = [float(g[0]) for g in self.comparison.score_sizes(place, ranking_map, *centres).values()]
             row["sides"] = box_cells(self.dataset.images[place].boxes, *centres).astype(np.float32).tobytes()
             row["boxes"], row["averages"] = len(scored.averages), scored.averages.tobytes()
+            row["maps"] = packed_maps(maps) if place in self.diagnosed else None
         return row
 
     def __getstate__(self) -> dict[str, Any]:
