@@ -20,7 +20,6 @@ from convfe_core.backbones.batch_norm_folding import Fold, fold_model
 from convfe_core.backbones.frozen_graph import profiled_flops, trace
 from convfe_core.base.arrays import FloatArray, PixelArray
 from convfe_core.base.model_runs import about_model, guarded
-from convfe_core.base.onnx_files import is_onnx
 from convfe_core.base.pace import LoadProgress, ignore_progress
 from convfe_core.catalog.architectures import Architecture
 from convfe_core.catalog.builders import build_model
@@ -65,6 +64,7 @@ class Described:
     fixed : (height, width) of the input of a network that takes no other
     notes : one sentence for each thing that a reader of its maps should know
     own : it comes from a model file of the user's own
+    takes_bfloat16 : its layers can be computed in bfloat16
     """
 
     label: str
@@ -79,6 +79,7 @@ class Described:
     fixed: tuple[int, int] | None = None
     notes: tuple[str, ...] = ()
     own: bool = False
+    takes_bfloat16: bool = True
     _grids: dict[tuple[int, int], CellGrid] = field(default_factory=dict, init=False, repr=False)
 
     def grid(self, input_height: int, input_width: int) -> CellGrid:
@@ -127,7 +128,6 @@ class Network(Described, ABC):
     tensor : what is tapped, (N, h, w, C); a handle that `reader` takes
     preprocessing : how pixels are scaled before they enter, a mode of `scale_pixels`
     colours : that it takes, 3 or 1
-    takes_bfloat16 : whether its layers can be computed in bfloat16
     by_size : it must be traced for each size of picture
     """
 
@@ -135,7 +135,6 @@ class Network(Described, ABC):
     tensor: Any
     preprocessing: Preprocessing
     colours: int = 3
-    takes_bfloat16: bool = True
     by_size: bool = False
 
     @abstractmethod
@@ -311,7 +310,7 @@ def open_network(
     ModelFileError : a model file that cannot or must not be opened
     SettingError : Keras is set up for something else than TensorFlow, or a package is missing that ONNX files need
     """
-    if spec.own and spec.path is not None and is_onnx(spec.path):
+    if spec.in_onnx:
         from convfe_core.backbones.onnx_network import open_onnx_network
 
         on_progress("opening", None)

@@ -68,10 +68,17 @@ def explain_precision(precision: Precision) -> str:
     return f"float32, because {setting} keeps oneDNN from what this processor has for bfloat16"
 
 
-def explain_kept(asked: Precision, got: Precision) -> str | None:
-    """Say why a backbone computes more exactly than was asked for; None where it does not."""
+def explain_kept(asked: Precision, got: Precision, takes_bfloat16: bool) -> str | None:
+    """Say why a backbone computes more exactly than was asked for; None where it does not.
+
+    Parameters
+    ----------
+    takes_bfloat16 : whether its layers can be computed in bfloat16; those of ONNX files cannot
+    """
     if not computes_in_bfloat16(asked) or got == asked:
         return None
+    if not takes_bfloat16:
+        return "float32 all the same, because ONNX files are computed as they are written"
     return "float32 all the same, because bfloat16 would move its maps too far"
 
 

@@ -65,7 +65,9 @@ from PIL import Image, ImageOps
 LAYERS = {{  # name: the layer, pixels from cell to cell, and whether the cap of its ReLU is taken off
 {layers}
 }}
-TENSORS = {{  # name: the tensor, its rows, columns and channels, and whether it goes through a plain ReLU
+# Name: the tensor; its rows, columns and channels, or how many tokens come before those of (h, w) cells; and whether it
+# goes through a plain ReLU.
+TENSORS = {{
 {tensors}
 }}
 model = onnx.load({path!r})
@@ -77,9 +79,9 @@ def extractor(pictures, training):
     """(1, H, W, C) pictures -> (1, h, w, channels) by name."""
     fed = {{{picture!r}: {fed}}}
     found = {{}}
-    for name, (tensor, rows, columns, channels, rectified) in TENSORS.items():
+    for name, (tensor, axes, before, cells, rectified) in TENSORS.items():
         (value,) = session.run([tensor], fed)
-        value = value.transpose(0, rows, columns, channels)
+        value = value[:, before:].reshape(1, *cells, -1) if cells else value.transpose(0, *axes)
         found[name] = np.maximum(value, 0) if rectified else value
     return found
 '''
@@ -165,14 +167,18 @@ def _onnx_part(network: OnnxNetwork, names: Sequence[str]) -> dict[str, str]:
 
     Raises
     ------
-    SpecError : tokens, which the program does not lay out as maps
+    SpecError : tokens of a network that takes any size, which the program does not lay out as maps
     """
     rows = []
     for name in names:
         one = network.tensor if name == "map" else network.maps.find(name)[0]
-        if one.placed.rows == one.placed.columns:
-            raise SpecError(f"Expected a map for a program of its own. Received: tokens, of {network.label}.")
-        lies = one.placed.rows, one.placed.columns, one.placed.channels
+        placed, tokens = one.placed, one.placed.rows == one.placed.columns
+        if tokens and network.fixed is None:
+            raise SpecError(
+                f"Expected maps, or a network of one size, for a program of its own. Received: {network.label}."
+            )
+        axes = placed.rows, placed.columns, placed.channels
+        lies = (None, placed.before, placed.cells) if tokens else (axes, 0, None)
         rows.append(f"    {name!r}: {(one.name, *lies, one.capped_by is not None)!r},")
     fed = "pictures.transpose(0, 3, 1, 2)" if network.model.picture.channels_first else "pictures"
     dtype = network.model.picture.dtype.name

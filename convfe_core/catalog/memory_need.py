@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from convfe_core.base.errors import MemoryLimitError
-from convfe_core.base.onnx_files import is_onnx, with_onnx_data
+from convfe_core.base.onnx_files import with_onnx_data
 from convfe_core.catalog.specs import Spec
 from convfe_core.machine.memory import memory_limit_mb, room_mb, tensorflow_imported
 
@@ -59,8 +59,7 @@ def worker_mb(specs: Iterable[Spec]) -> float:
 
 def _loading_mb(spec: Spec) -> float:
     """Megabytes that weights take at their highest, while they are loaded."""
-    onnx = spec.own and spec.path is not None and is_onnx(spec.path)
-    return weights_mb(spec) * (_TIMES_ONNX_WEIGHTS if onnx else _TIMES_WEIGHTS)
+    return weights_mb(spec) * (_TIMES_ONNX_WEIGHTS if spec.in_onnx else _TIMES_WEIGHTS)
 
 
 def require_room(spec: Spec) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import cast, get_args
 
 from convfe_core.base.errors import SpecError
+from convfe_core.base.onnx_files import is_onnx
 from convfe_core.base.wording import file_stem
 from convfe_core.catalog.architectures import ARCHITECTURES, Architecture, Preprocessing, WeightFile
 
@@ -93,6 +94,11 @@ class Spec:
     def own(self) -> bool:
         """Whether it is a model file of the user's own, or its control."""
         return self.weights in ("model", "control")
+
+    @property
+    def in_onnx(self) -> bool:
+        """Whether that file is a model in ONNX."""
+        return self.own and self.path is not None and is_onnx(self.path)
 
     @property
     def trained(self) -> bool:

@@ -16,6 +16,8 @@ _MAIN = re.compile(r"(^|[^a-z])(main|final|primary)([^a-z]|$)|^(outputs?|predict
 _AVERAGING = ("AveragePooling2D", "AdaptiveAveragePooling2D")
 _POOLING = (*_AVERAGING, "MaxPooling2D", "AdaptiveMaxPooling2D")
 
+_ATTENTION = ("Attention", "AdditiveAttention", "GroupedQueryAttention", "MultiHeadAttention")
+
 
 @dataclass(frozen=True, eq=False)
 class CutModel:
@@ -121,7 +123,8 @@ def _note_of_lost(way: Any) -> list[str]:
     trace = Trace(way)
     for tensor in tensors_in_order(way):
         lost = trace.lost(tensor)
-        if lost is not None and len(tensor.shape) == 4 and not _is_single(tensor):
+        is_map = len(tensor.shape) == 4 and not _is_single(tensor)
+        if lost is not None and (is_map or type(operation_of(tensor)).__name__ in _ATTENTION):
             return [
                 f"What its layer {lost!r} does to the places of cells is not known: maps before it are offered, "
                 "those behind it are not."

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any, Literal
 
 from convfe_core.graph.axis_changes import Change, Cut, Finer, Margin, Pair, Resized, Window
-from convfe_core.graph.cell_geometry import Step
+from convfe_core.graph.cell_geometry import GrowingPath, Step
 from convfe_core.graph.layouts import NOWHERE, Layout, UnknownPlaceError, lined_up
 from convfe_core.graph.walk import arguments_of
 
@@ -39,14 +39,14 @@ class LayerCall:
     tensor : of what it gave
     shapes : of its inputs
     sources : their layouts
-    add_step : adds a step to the path and returns its place
+    path : the steps so far
     """
 
     operation: Any
     tensor: Any
     shapes: Sequence[tuple[int | None, ...]]
     sources: Sequence[Layout]
-    add_step: Callable[[Step], int]
+    path: GrowingPath
 
     @property
     def rank(self) -> int:
@@ -84,17 +84,39 @@ class LayerCall:
         if any(len(one.places) != 1 for one in placed):
             raise UnknownPlaceError
         places = dict.fromkeys(place for one in placed for place in one.places)
-        return found if len(places) == 1 else found.at(self.add_step(Step(tuple(places))))
+        return found if len(places) == 1 else found.at(self.path.add(Step(tuple(places))))
 
     def changed(self, changes: dict[int, Change]) -> Layout:
         """What is left of the first input when some of its dimensions change."""
         layout = self.first
         pair: list[Change | None] = [None, None]
         for dimension, change in changes.items():
+            if layout.is_row(dimension):
+                layout = self._row_changed(layout, dimension, change)
+                continue
             axis = layout.axis(dimension)
             if axis is not None:
                 pair[axis] = change
-        return layout if pair == [None, None] else self.stepped((pair[0], pair[1]))
+        if pair == [None, None]:
+            return layout
+        return replace(self, sources=[layout, *self.sources[1:]]).stepped((pair[0], pair[1]))
+
+    def _row_changed(self, layout: Layout, dimension: int, change: Change) -> Layout:
+        """Tokens that stand for no place come before all cells of a map, or go."""
+        size = self.shapes[0][dimension]
+        if size is None:
+            raise UnknownPlaceError
+        if isinstance(change, Margin) and change.before >= 0 == change.after:
+            return layout.with_tokens_before(dimension, size + change.before)
+        if isinstance(change, Margin) and change.after == 0:
+            change = Cut(-change.before, None)
+        if not isinstance(change, Cut):
+            raise UnknownPlaceError
+        kept = range(size)[change.start : change.stop : change.step]
+        if kept == range(size):
+            return layout
+        cells = (axis.cells for axis in self.path.axes(layout.dimensions[dimension][0].place))
+        return layout.with_tokens_before(dimension, size).tokens_kept(dimension, kept, *cells)
 
     def stepped(self, change: Pair[Change | None] | Resized) -> Layout:
         """The first input's dimensions, counting the cells of a new step."""
@@ -103,7 +125,7 @@ class LayerCall:
             raise UnknownPlaceError
         for dimension in range(len(layout.dimensions)):
             layout.axis(dimension)  # each must be a whole one to be counted anew
-        return layout.at(self.add_step(Step(tuple(layout.places), change)), self.shape)
+        return layout.at(self.path.add(Step(tuple(layout.places), change)), self.shape)
 
 
 def layout_after(call: LayerCall) -> Layout:
@@ -262,9 +284,12 @@ def _einsum(call: LayerCall) -> Layout:
 
 def _concatenated(call: LayerCall) -> Layout:
     axis = call.dimension(call.operation.axis)
-    if any(one.dimensions and one.dimensions[axis] for one in call.sources):
+    if not any(one.dimensions and one.dimensions[axis] for one in call.sources):
+        return call.meet(call.sources)
+    *before, last = call.inputs
+    if any(one.dimensions[axis] for one in before):
         raise UnknownPlaceError
-    return call.meet(call.sources)
+    return last.with_tokens_before(axis, call.shape[axis])
 
 
 def _stacked(call: LayerCall) -> Layout:
@@ -445,6 +470,8 @@ _RULES_OF: dict[str, _Rule] = {
     "Conv2DTranspose": _transposed_convolution,
     "ZeroPadding2D": partial(_margins, setting="padding", sign=1),
     "Cropping2D": partial(_margins, setting="cropping", sign=-1),
+    "ZeroPadding1D": lambda call: call.changed({1: Margin(*_pair(call.operation.padding))}),
+    "Cropping1D": lambda call: call.changed({1: Margin(*(-side for side in _pair(call.operation.cropping)))}),
     "PadImages": partial(_margins_in_pixels, word="padding", sign=1),
     "CropImages": partial(_margins_in_pixels, word="cropping", sign=-1),
     "Pad": _margined,

@@ -13,6 +13,10 @@ from typing import Literal
 
 Shape = Sequence[int | None]
 
+Along = Literal[0, 1, 2]
+"""Rows, columns, or a row of tokens: those that stand for no place, and behind them all cells, row by row."""
+TOKENS: Along = 2
+
 
 class UnknownPlaceError(Exception):
     """What a layer does to places is not known."""
@@ -25,22 +29,24 @@ class Part:
     Attributes
     ----------
     place : the step of the path whose cells they count, see `cell_geometry`; of no map's for other parts
-    axis : 0 for rows, 1 for columns, None for what has no place, such as channels
+    axis : 0 for rows, 1 for columns, `TOKENS`, None for what has no place, such as channels
     size : how many values the digit has, None where any
     step : cells from one value to the next
     whole : cells along the whole axis
+    turn : the cell that comes first where they go round, as behind the shifted windows of Swin (arXiv 2103.14030)
     """
 
     place: int
-    axis: Literal[0, 1] | None
+    axis: Along | None
     size: int | None
     step: int
     whole: int | None
+    turn: int = 0
 
     @property
     def is_whole(self) -> bool:
-        """Whether it counts all cells of its axis, one by one."""
-        return self.step == 1 and self.size == self.whole
+        """Whether it counts all cells of its axis, one by one, from the first to the last."""
+        return self.step == 1 and self.size == self.whole and self.turn == 0
 
 
 Dimension = tuple[Part, ...]
@@ -63,7 +69,7 @@ class Layout:
         """The steps whose cells its dimensions count."""
         return {part.place for dimension in self.dimensions for part in dimension if part.axis is not None}
 
-    def axis(self, dimension: int) -> Literal[0, 1] | None:
+    def axis(self, dimension: int) -> Along | None:
         """The axis that a dimension is, None where it has no place.
 
         Raises
@@ -87,6 +93,71 @@ class Layout:
         if len(found) == 4 and found[0] is found[3] is None and {found[1], found[2]} == {0, 1}:
             return (0, 1) if found[1] == 0 else (1, 0)
         return None
+
+    def is_row(self, dimension: int) -> bool:
+        """Whether a dimension holds all cells of a map row by row, behind tokens or alone."""
+        parts = self.dimensions[dimension]
+        return all(part.is_whole for part in parts) and [part.axis for part in parts] in ([0, 1], [TOKENS])
+
+    def with_tokens_before(self, dimension: int, size: int | None) -> Layout:
+        """Tokens that stand for no place put before all cells of a map.
+
+        Parameters
+        ----------
+        size : of the dimension with them
+
+        Raises
+        ------
+        UnknownPlaceError : it does not hold all cells of a map row by row
+        """
+        if not self.is_row(dimension) or size is None:
+            raise UnknownPlaceError
+        return self._with(dimension, (Part(self.dimensions[dimension][0].place, TOKENS, size, 1, size),))
+
+    def tokens_kept(self, dimension: int, kept: range, rows: int, columns: int) -> Layout:
+        """What is left of a row of tokens when some of them go, which stand for no place.
+
+        Parameters
+        ----------
+        kept : which ones stay
+        rows, columns : of the map
+
+        Raises
+        ------
+        UnknownPlaceError : cells go as well
+        """
+        (part,) = self.dimensions[dimension]
+        before = (part.size or 0) - rows * columns
+        if kept.stop <= before:
+            return self.placeless([dimension])
+        if kept.step != 1 or kept.stop != part.size or kept.start > before:
+            raise UnknownPlaceError
+        if kept.start < before:
+            return self._with(dimension, (replace(part, size=len(kept), whole=len(kept)),))
+        cells = replace(part, axis=0, size=rows, whole=rows), replace(part, axis=1, size=columns, whole=columns)
+        return self._with(dimension, cells)
+
+    def rolled(self, dimension: int, first: int) -> Layout:
+        """The same where a dimension goes round.
+
+        Parameters
+        ----------
+        first : the index that comes first now
+
+        Raises
+        ------
+        UnknownPlaceError : it does not run along one axis, whose length is known
+        """
+        parts = self.dimensions[dimension]
+        if not _has_place(parts):
+            return self
+        (part, *more) = parts
+        if more or part.size is None or part.size != part.whole or part.axis == TOKENS:
+            raise UnknownPlaceError
+        return self._with(dimension, (replace(part, turn=(part.turn + first) % part.size),))
+
+    def _with(self, dimension: int, parts: Dimension) -> Layout:
+        return Layout((*self.dimensions[:dimension], parts, *self.dimensions[dimension + 1 :]))
 
     def permuted(self, order: Sequence[int]) -> Layout:
         """Its dimensions in another order."""
@@ -205,6 +276,8 @@ def _of_size(parts: list[Part], size: int) -> list[Part]:
         part = parts.pop() if parts else None
         if part is None or part.size is None:
             raise UnknownPlaceError
+        if part.size == 1 and part.axis is None:  # says nothing, and would set equal dimensions apart
+            continue
         if size % part.size == 0:
             taken.insert(0, part)
             size //= part.size
@@ -226,7 +299,7 @@ def _put_together(parts: list[Part]) -> Dimension:
             before is not None
             and part.size is not None
             and before.size is not None
-            and (before.place, before.axis, before.whole) == (part.place, part.axis, part.whole)
+            and (before.place, before.axis, before.whole, before.turn) == (part.place, part.axis, part.whole, part.turn)
             and before.step == part.step * part.size
         ):
             joined[-1] = replace(part, size=before.size * part.size)

@@ -75,9 +75,9 @@ def resolve_tap(model: keras.Model, architecture: Architecture | None, tap: str)
                 f"Expected {architecture.name} of layers that are known here. Received: others, from this version of "
                 "Keras; choose a layer by its name, and please report this."
             )
-        tensor, uncapped = _show(last)
+        tensor, uncapped = _show(model, last)
     elif tap in _STRIDES:
-        tensor, uncapped = _show(_stage_tensor(model, tap))
+        tensor, uncapped = _show(model, _stage_tensor(model, tap))
     else:
         tensor = _layer_output(model, tap)
     return _describe(model, tensor, tap, uncapped)
@@ -123,10 +123,10 @@ def values_per_pixel(model: keras.Model) -> float:
 def _describe(model: keras.Model, tensor: Any, name: str, uncapped: bool) -> tuple[Any, Tap]:
     """Say what a tensor is, turned upright where it stands otherwise."""
     layer = operation_of(tensor).name.removesuffix(_UNCAPPED)
-    if len(tensor.shape) != 4:
-        raise SpecError(f"Expected a layer whose output is (n, h, w, C). Received: {layer!r} with {tensor.shape}.")
     trace = Trace(model, [tensor])
     found, lost = trace.map_of(tensor), trace.lost(tensor)
+    if found is None and len(tensor.shape) != 4:
+        raise SpecError(f"Expected a layer whose output is (n, h, w, C). Received: {layer!r} with {tensor.shape}.")
     if lost is not None:
         raise SpecError(
             f"Expected a layer before {lost!r}, behind which nobody knows where cells lie. Received: {layer!r}."
@@ -141,30 +141,36 @@ _UNCAPPED, _UPRIGHT = "_uncapped", "_upright"
 
 
 def _upright(tensor: Any, found: MapPlace) -> Any:
-    """Turn a map back whose columns come first, or whose last row or column does."""
+    """Lay out tokens as a map; turn a map back whose columns come first, or whose last row or column does."""
     import keras
 
+    def name_last(tensor: Any) -> Any:
+        """Keras counts on from 0 in each process and may call another layer so."""
+        operation_of(tensor).name = f"{operation_of(sources_of(tensor)[0]).name}{_UPRIGHT}"
+        return tensor
+
+    if found.row is not None:
+        before = tensor.shape[1] - math.prod(found.row)
+        tensor = name_last(tensor[:, before:]) if before else tensor
+        tensor = name_last(keras.ops.reshape(tensor, (-1, *found.row, tensor.shape[2])))
     if found.turned:
-        tensor = keras.layers.Permute((2, 1, 3), name=f"{operation_of(tensor).name}{_UPRIGHT}")(tensor)
+        tensor = name_last(keras.ops.transpose(tensor, (0, 2, 1, 3)))
     mirrored = [axis for axis, last_first in enumerate(found.mirrored, start=1) if last_first]
-    if mirrored:
-        name = f"{operation_of(tensor).name}{_UPRIGHT}"
-        tensor = keras.ops.flip(tensor, mirrored)
-        operation_of(tensor).name = name  # Keras counts on from 0 in each process and may call another layer so
-    return tensor
+    return name_last(keras.ops.flip(tensor, mirrored)) if mirrored else tensor
 
 
-def _show(tensor: Any) -> tuple[Any, bool]:
+def _show(model: keras.Model, tensor: Any) -> tuple[Any, bool]:
     """Step back from a last layer that hides the picture; True if a cap was taken off.
 
     A final LayerNormalization makes the mean over channels nearly meaningless; a cap makes the maximum flat.
     """
     import keras
 
+    tensor = _before_turns(model, tensor)
     operation = operation_of(tensor)
     sources = sources_of(tensor)
     if isinstance(operation, keras.Model):
-        inner, uncapped = _show(operation.outputs[tensor._keras_history.tensor_index])
+        inner, uncapped = _show(operation, operation.outputs[tensor._keras_history.tensor_index])
         if inner is operation.outputs[tensor._keras_history.tensor_index]:
             return tensor, False
         return keras.Model(operation.inputs, inner, name=f"{operation.name}{_UNCAPPED}")(sources), uncapped
@@ -186,17 +192,34 @@ def _capped(operation: Any) -> bool:
 def last_map(model: keras.Model) -> Any:
     """Find the model's first output, or the last map before its head.
 
-    Layers that only turn or mirror a map are passed over for the map before them.
+    Layers that only turn it, mirror it or lay it out anew are passed over for the map before them.
     """
-    for tensor, stride in reversed(tensors_and_strides(model, model.outputs[:1])):
-        if stride > 0:
-            while type(operation_of(tensor)).__name__ in _TURNING:
-                tensor = sources_of(tensor)[0]
-            return tensor
+    trace = Trace(model, model.outputs[:1])
+    for tensor in reversed(tensors_in_order(model, model.outputs[:1])):
+        if trace.map_of(tensor) is not None:
+            return _before_turns(model, tensor)
     raise SpecError(f"Expected a model with a layer whose output is (n, h, w, C). Received: {model.name}.")
 
 
 _TURNING = ("Permute", "Transpose", "Moveaxis", "Swapaxes", "Flip")
+_LAID_OUT_ANEW = ("Reshape", "GetItem", "Slice", "Cropping1D")
+"""Layers that may make a map of tokens or cut those off that stand for no place."""
+
+
+def _before_turns(model: keras.Model, tensor: Any) -> Any:
+    """The map before layers that change nothing about its cells but how they are laid out."""
+    while True:
+        kind = type(operation_of(tensor)).__name__
+        if kind not in (*_TURNING, *_LAID_OUT_ANEW):
+            return tensor
+        source = sources_of(tensor)[0]
+        if kind in _LAID_OUT_ANEW:
+            trace = Trace(model, [tensor])
+            here, before = trace.map_of(tensor), trace.map_of(source)
+            same_cells = here is not None and before is not None and here.place == before.place
+            if not same_cells or source.shape[-1] != tensor.shape[-1]:
+                return tensor
+        tensor = source
 
 
 def _stage_tensor(model: keras.Model, stage: str) -> Any:

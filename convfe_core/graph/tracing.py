@@ -19,18 +19,20 @@ Lost = str
 
 @dataclass(frozen=True)
 class MapPlace:
-    """How a map stands, (n, h, w, C).
+    """How a map stands, (n, h, w, C), or (n, tokens, C) of so many rows and columns.
 
     Attributes
     ----------
     place : the step of the path that makes it
     turned : its columns come first
     mirrored : of rows and of columns, whether the last one comes first
+    row : (h, w) where its cells are the last tokens in a row
     """
 
     place: int
     turned: bool
     mirrored: Pair[bool]
+    row: Pair[int] | None = None
 
     @property
     def upright(self) -> bool:
@@ -60,12 +62,17 @@ class Trace:
     def map_of(self, tensor: Any) -> MapPlace | None:
         """How a tensor stands that is a map with a known place; None for all others."""
         layout = self._layouts[id(tensor)]
-        axes = None if isinstance(layout, Lost) else layout.map_axes
-        if axes is None or len(layout.places) != 1:  # type: ignore[union-attr]
+        if isinstance(layout, Lost) or len(layout.places) != 1:
             return None
-        (place,) = layout.places  # type: ignore[union-attr]
+        (place,) = layout.places
         rows, columns = self._path.axes(place)
-        return MapPlace(place, axes == (1, 0), (rows.stride < 0, columns.stride < 0))
+        mirrored = rows.stride < 0, columns.stride < 0
+        if layout.map_axes is not None:
+            return MapPlace(place, layout.map_axes == (1, 0), mirrored)
+        tokens = tensor.shape[1] if len(tensor.shape) == 3 and layout.is_row(1) else None
+        if tokens is None or tokens < rows.cells * columns.cells or not tensor.shape[2]:
+            return None
+        return MapPlace(place, False, mirrored, (rows.cells, columns.cells))
 
     def lost(self, tensor: Any) -> Lost | None:
         """The layer that a map's place was lost by, if it was."""
@@ -114,7 +121,7 @@ class Trace:
         mark = len(self._path.steps)
         try:
             layout = layout_after(
-                LayerCall(operation, tensor, [tuple(source.shape) for source in sources], known, self._path.add)
+                LayerCall(operation, tensor, [tuple(source.shape) for source in sources], known, self._path)
             )
             self._check_size(layout, tensor)
         except (UnknownPlaceError, SpecError):

@@ -80,7 +80,7 @@ class MapsJob:
     here : the folder that relative paths of images begin at
     out : where the files go; every machine that takes part must reach it
     bfloat16 : whether the machine that asks computes in it; all must
-    reductions : what is drawn, of `convfe_core.maps.feature_maps.PICTURES`
+    reductions : what is drawn, of `convfe_core.maps.feature_maps.WITHOUT_BOXES`
     basis : the images that PCA colours are of; none without
     """
 
@@ -119,7 +119,8 @@ class MapsJob:
 
     def remark(self, loaded: Painting) -> str | None:
         """What to know about its maps, and why it computes in float32 though bfloat16 was asked for."""
-        return remark(loaded.notes, explain_kept(self.precision, loaded.backbone.precision))
+        backbone = loaded.backbone
+        return remark(loaded.notes, explain_kept(self.precision, backbone.precision, backbone.takes_bfloat16))
 
     def photo(self, backbone: Backbone, image: ShardImage, data: bytes) -> Photo:
         """The photograph in an image's bytes.

@@ -15,7 +15,7 @@ from convfe_core.base.errors import ConvfeError, EngineError
 from convfe_core.machine.versions import installed_version
 
 KNOCK_SECONDS, ANSWER_SECONDS = 10.0, 60.0
-PACKAGES = ("convfe", "tensorflow", "keras", "numpy", "pillow")
+PACKAGES = ("convfe", "tensorflow", "keras", "numpy", "pillow", "onnxruntime")
 """Packages whose versions change the last digits of scores."""
 _MOST_WORDS = 300
 

@@ -148,7 +148,7 @@ def open_onnx(path: Path) -> OnnxGraph:
         proto=model,
         picture=_picture(model, weights, path.name),
         weights=weights,
-        said={one.key: one.value for one in model.metadata_props},
+        said={one.key: one.value for one in model.metadata_props if isinstance(one.value, str)},
     )
 
 
@@ -241,6 +241,11 @@ def _bytes_of(tensor: Any, name: str) -> int:
         dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
     except (KeyError, ValueError, TypeError):
         dtype = np.dtype(object)
+    if dtype.name == "bfloat16":
+        raise ModelFileError(
+            f"{name}: expected weights of float32 or float16. Received: bfloat16, which onnxruntime computes on some "
+            "graphics cards alone; export model.float()."
+        )
     if dtype.kind in "OUSc":
         raise ModelFileError(
             f"{name}: expected weights that are numbers. Received: {tensor.name[:60]!r} of type {tensor.data_type}."
@@ -268,18 +273,19 @@ def _check_filled(tensor: Any, wanted: int, name: str) -> None:
 
 
 def _picture(model: Any, weights: dict[str, Any], name: str) -> Picture:
-    """Find the one input that takes pictures, and how they lie in it."""
+    """Find the one input that takes pictures, and how they lie in it; what comes from others is left out."""
     from onnx import helper
 
     inputs = [one for one in model.graph.input if one.name not in weights]
-    if len(inputs) != 1:
+    pictures = [one for one in inputs if len(one.type.tensor_type.shape.dim) == 4] if len(inputs) > 1 else inputs
+    if len(pictures) != 1:
         raise ModelFileError(
             f"{name}: expected one input, of pictures. Received: {len(inputs)} "
             f"({', '.join(one.name for one in inputs[:4]) or 'none'}); export the image encoder alone."
         )
-    (given,) = inputs
+    (given,) = pictures
     kind = given.type.tensor_type
-    sides = [side.dim_value if side.HasField("dim_value") and side.dim_value > 0 else None for side in kind.shape.dim]
+    sides = [side.dim_value if side.dim_value > 0 else None for side in kind.shape.dim]
     first = len(sides) == 4 and sides[1] in COLOURS
     last = len(sides) == 4 and sides[3] in COLOURS
     if len(sides) == 4 and not first and not last and sides[1] is None:

@@ -7,16 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 from convfe_core.graph.axis_changes import Change, Cut, Finer, Margin, Pair, Resized, Window
 from convfe_core.graph.cell_geometry import GrowingPath, Step
-from convfe_core.graph.layouts import NOWHERE, Dimension, Layout, Part, UnknownPlaceError, lined_up
-from convfe_core.onnx_models.shapes import Shapes, Sides
-
-TOKENS: Any = 2
-"""The axis of a dimension that holds both rows and columns, and tokens without a place before them."""
+from convfe_core.graph.layouts import NOWHERE, TOKENS, Dimension, Layout, UnknownPlaceError, lined_up
+from convfe_core.onnx_models.shapes import KERNEL, Shapes, Sides
 
 
 class OnnxCall(NamedTuple):
@@ -130,7 +126,7 @@ def _sliding(call: OnnxCall) -> Layout:
     """A convolution or pooling over (N, C, H, W)."""
     if len(call.shape) != 4 or any(part.axis is not None for part in call.first.dimensions[1]):
         raise UnknownPlaceError
-    kernel = call.settings.get("kernel_shape") or call.shapes[1][2:]
+    kernel = call.settings.get("kernel_shape") or call.shapes[KERNEL[call.node.op_type]][2:]
     strides = call.settings.get("strides") or [1, 1]
     dilations = call.settings.get("dilations") or [1, 1]
     sizes = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
@@ -216,17 +212,28 @@ def _changed(call: OnnxCall, changes: dict[int, Change]) -> Layout:
     return _stepped(call, [_spatial_pair(call.first, list(changes), list(changes.values()))])
 
 
-def _slice(call: OnnxCall) -> Layout:
+def pieces_of(call: OnnxCall) -> dict[int, slice]:
+    """What a Slice keeps of each dimension, as Python's slices say it.
+
+    Raises
+    ------
+    UnknownPlaceError : it depends on the picture
+    """
     starts, ends = call.value(1, "starts"), call.value(2, "ends")
     assert starts is not None
     assert ends is not None
     axes = call.value(3, "axes") or list(range(len(starts)))
     steps = call.value(4, "steps") or [1] * len(starts)
-    pieces = {
-        call.dimension(axis): (int(start), int(end), int(step))
-        for axis, start, end, step in zip(axes, starts, ends, steps, strict=True)
-    }
-    return _cut(call, pieces)
+    pieces = {}
+    for axis, start, stop, step in zip(map(call.dimension, axes), starts, ends, steps, strict=True):
+        size = call.shapes[0][axis]
+        from_first, to_last = start <= -size, not -size <= stop < size
+        pieces[axis] = slice(None if from_first else int(start), None if to_last else int(stop), int(step))
+    return pieces
+
+
+def _slice(call: OnnxCall) -> Layout:
+    return _cut(call, pieces_of(call))
 
 
 def _split(call: OnnxCall) -> Layout:
@@ -237,45 +244,26 @@ def _split(call: OnnxCall) -> Layout:
         each = -(-call.shapes[0][axis] // count)
         sizes = [each] * count
     start = sum(sizes[: call.number])
-    return _cut(call, {axis: (start, start + sizes[call.number], 1)})
+    return _cut(call, {axis: slice(start, start + sizes[call.number])})
 
 
-def _cut(call: OnnxCall, pieces: dict[int, tuple[int, int, int]]) -> Layout:
-    """Keep a piece of some dimensions: start, stop and step of each as Python's slices take them."""
+def _cut(call: OnnxCall, pieces: dict[int, slice]) -> Layout:
+    """Keep a piece of some dimensions."""
     layout = call.first
     changes: dict[int, Change] = {}
-    for k, (start, stop, step) in pieces.items():
+    for k, piece in pieces.items():
         size = call.shapes[0][k]
-        kept = range(size)[start if start > -size else None : stop if -size <= stop < size else None : step]
+        kept = range(size)[piece]
         if not layout.dimensions[k] or kept == range(size):
             continue
         if len(kept) == 1:
             layout = layout.placeless([k])
         elif layout.dimensions[k][0].axis == TOKENS:
-            layout = _later_tokens(call, layout, k, kept)
+            cells = (axis.cells for axis in call.path.axes(layout.dimensions[k][0].place))
+            layout = layout.tokens_kept(k, kept, *cells)
         else:
-            changes[k] = Cut(start if start > -size else None, stop if -size <= stop < size else None, step)
+            changes[k] = Cut(piece.start, piece.stop, piece.step)
     return _changed(call._replace(layouts=[layout]), changes)
-
-
-def _later_tokens(call: OnnxCall, layout: Layout, dimension: int, kept: range) -> Layout:
-    """What is left when the first tokens go, which stand for no place."""
-    (part,) = layout.dimensions[dimension]
-    rows, columns = (axis.cells for axis in call.path.axes(part.place))
-    before = (part.size or 0) - rows * columns
-    if kept.step != 1 or kept.stop != part.size or kept.start > before:
-        if kept.stop <= before:
-            return layout.placeless([dimension])
-        raise UnknownPlaceError
-    dimensions = list(layout.dimensions)
-    if kept.start == before:
-        dimensions[dimension] = (
-            replace(part, axis=0, size=rows, whole=rows),
-            replace(part, axis=1, size=columns, whole=columns),
-        )
-    else:
-        dimensions[dimension] = (replace(part, size=len(kept), whole=len(kept)),)
-    return Layout(tuple(dimensions))
 
 
 def _concat(call: OnnxCall) -> Layout:
@@ -285,15 +273,7 @@ def _concat(call: OnnxCall) -> Layout:
         return _meet(call, call.layouts)
     if len(placed) != 1 or placed[0] is not call.layouts[-1]:
         raise UnknownPlaceError
-    (layout,) = placed
-    part = layout.dimensions[axis][0]
-    tokens = [one.axis for one in layout.dimensions[axis]] in ([0, 1], [TOKENS])
-    if not tokens:
-        raise UnknownPlaceError
-    size = call.shape[axis]
-    dimensions = list(layout.dimensions)
-    dimensions[axis] = (Part(part.place, TOKENS, size, 1, size),)
-    return Layout(tuple(dimensions))
+    return placed[0].with_tokens_before(axis, call.shape[axis])
 
 
 def _gather(call: OnnxCall) -> Layout:
@@ -345,7 +325,7 @@ def _tile(call: OnnxCall) -> Layout:
 
 
 def _matmul(call: OnnxCall) -> Layout:
-    left, right = call.layouts
+    left, right = call.layouts[:2]
     if min(len(left.dimensions), len(right.dimensions)) < 2:
         raise UnknownPlaceError
     stacks = [Layout(one.dimensions[:-2]) for one in (left, right)]
@@ -367,8 +347,8 @@ LessOrEqual Log Max Mean Min Mish Mod Mul Neg Not Or PRelu Pow QuantizeLinear Re
 Sign Sin Sinh Softplus Softsign Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu Where Xor Expand
 """
 _LIKE_FIRST = """
-Attention BatchNormalization GroupNormalization Hardmax InstanceNormalization LRN LayerNormalization LogSoftmax
-LpNormalization MeanVarianceNormalization RMSNormalization RotaryEmbedding Softmax
+Attention BatchNormalization DynamicQuantizeLinear GroupNormalization Hardmax InstanceNormalization LRN
+LayerNormalization LogSoftmax LpNormalization MeanVarianceNormalization RMSNormalization RotaryEmbedding Softmax
 """
 _REDUCING = "L1 L2 LogSum LogSumExp Max Mean Min Prod Sum SumSquare"
 
@@ -377,7 +357,7 @@ _RULES: dict[str, Callable[[OnnxCall], Layout]] = {
     **dict.fromkeys(_LIKE_FIRST.split(), _like_first),
     **dict.fromkeys([f"Reduce{name}" for name in _REDUCING.split()], _reduce),
     **dict.fromkeys(["ArgMax", "ArgMin"], _reduce),
-    **dict.fromkeys(["Conv", "AveragePool", "LpPool", "MaxPool"], _sliding),
+    **dict.fromkeys(["Conv", "ConvInteger", "QLinearConv", "AveragePool", "LpPool", "MaxPool"], _sliding),
     **dict.fromkeys(["GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool"], _nowhere),
     **dict.fromkeys(["Resize", "Upsample"], _resize),
     **dict.fromkeys(["Reshape", "Flatten"], _reshape),
@@ -394,5 +374,6 @@ _RULES: dict[str, Callable[[OnnxCall], Layout]] = {
     "Unsqueeze": _unsqueeze,
     "Tile": _tile,
     "MatMul": _matmul,
+    "MatMulInteger": _matmul,
     "Gemm": _gemm,
 }

@@ -15,7 +15,7 @@ from convfe_core.graph.axis_changes import Pair
 from convfe_core.graph.cell_geometry import GrowingPath, SpatialPath
 from convfe_core.graph.layouts import NOWHERE, Dimension, Layout, Part, UnknownPlaceError
 from convfe_core.onnx_models.opening import OnnxGraph
-from convfe_core.onnx_models.operations import TOKENS, OnnxCall, is_whole, layout_behind
+from convfe_core.onnx_models.operations import OnnxCall, is_whole, layout_behind, pieces_of
 from convfe_core.onnx_models.shapes import Shapes, Sides
 
 
@@ -64,6 +64,7 @@ class Places:
         dimensions[first] = (Part(-1, 0, height, 1, height),)
         dimensions[first + 1] = (Part(-1, 1, width, 1, width),)
         self._layouts: dict[str, Layout | _Lost] = {graph.picture.name: Layout(tuple(dimensions))}
+        self._maker = {name: node for node in graph.nodes for name in node.output}
         for node in graph.nodes:
             for number, name in enumerate(node.output):
                 if name:
@@ -89,11 +90,9 @@ class Places:
             axes = {layout.axis(k) if is_whole(one) else None: k for k, one in found.items()}
             if set(axes) == {0, 1}:
                 return Placed(place, axes[0], axes[1], rest[1], 0, cells)
-        if len(shape) == 3 and list(found) == [1]:
-            before = shape[1] - cells[0] * cells[1]
-            (tokens,) = found.values()
-            if before >= 0 and ([part.axis for part in tokens] in ([TOKENS], [0, 1])):
-                return Placed(place, 1, 1, 2, before, cells)
+        before = shape[1] - cells[0] * cells[1] if len(shape) == 3 else -1
+        if list(found) == [1] and layout.is_row(1) and before >= 0:
+            return Placed(place, 1, 1, 2, before, cells)
         return None
 
     def path(self, placed: Placed) -> SpatialPath:
@@ -120,6 +119,9 @@ class Places:
         before = [self._layouts.get(source, NOWHERE) for source in node.input if source]
         if shape is None:
             return _LOST
+        rolled = self._rolled(node)
+        if rolled is not None:
+            return rolled
         if any(isinstance(one, _Lost) for one in before):
             return NOWHERE if _is_single(node, shape) else _LOST
         known = [one for one in before if isinstance(one, Layout)]
@@ -129,13 +131,36 @@ class Places:
         spread = [one if one.dimensions else Layout(((),) * len(two)) for one, two in zip(known, shapes, strict=True)]
         mark = len(self._path.steps)
         try:
-            call = OnnxCall(node, _settings(node), spread, shapes, shape, number, self._path, self.shapes)
-            layout = layout_behind(call)
+            layout = layout_behind(self._call(node, spread, shapes, shape, number))
             self._check(layout, shape)
         except (UnknownPlaceError, SpecError):
             self._path.shorten(mark)
             return NOWHERE if _is_single(node, shape) else _LOST
         return layout if layout.placed else NOWHERE
+
+    def _rolled(self, node: Any) -> Layout | None:
+        """The layout of a tensor that was cut in two whose halves were exchanged, as PyTorch exports a roll."""
+        makers = [self._maker.get(name) for name in node.input]
+        pieces = [one for one in makers if one is not None and one.op_type == "Slice"]
+        if node.op_type != "Concat" or len(pieces) != 2 or len(makers) != 2:
+            return None
+        source = pieces[0].input[0]
+        layout, shape = self._layouts.get(source), self.shapes.of.get(source)
+        if not isinstance(layout, Layout) or not layout.placed or shape is None or pieces[1].input[0] != source:
+            return None
+        axis = _settings(node)["axis"] % len(shape)
+        try:
+            kept = [pieces_of(self._call(piece, [layout], [shape], shape, 0)) for piece in pieces]
+            if any(set(one) != {axis} for one in kept):
+                return None
+            last, first = (range(shape[axis])[one[axis]] for one in kept)
+            halves = last == range(last.start, shape[axis]) and first == range(last.start)
+            return layout.rolled(axis, last.start) if halves else None
+        except UnknownPlaceError:
+            return None
+
+    def _call(self, node: Any, layouts: list[Layout], shapes: list[Sides], shape: Sides, number: int) -> OnnxCall:
+        return OnnxCall(node, _settings(node), layouts, shapes, shape, number, self._path, self.shapes)
 
     def _check(self, layout: Layout, shape: Sides) -> None:
         """Make sure that dimensions are as long as the steps say."""

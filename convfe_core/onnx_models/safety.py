@@ -34,8 +34,12 @@ ALLOWED_OPERATIONS = frozenset(_ALLOWED.split())
 _STANDARD = ("", "ai.onnx")
 
 
+OLDEST_OPSET = 7
+"""The first version of the standard whose operations onnxruntime has."""
+
+
 def check_operations(model: Any, name: str) -> None:
-    """Refuse a file with anything but a flat graph of allowed operations.
+    """Refuse a file with anything but a flat graph of allowed operations, each after what it takes.
 
     Parameters
     ----------
@@ -83,6 +87,41 @@ def check_operations(model: Any, name: str) -> None:
             )
         if any(one.type not in plain for one in node.attribute):
             raise ModelFileError(f"{name}: expected plain settings of {node.op_type!r}. Received: others.")
+    _check_version(model, name)
+    _check_order(model.graph, name)
+
+
+def _check_version(model: Any, name: str) -> None:
+    from onnx import defs
+
+    versions = [one.version for one in model.opset_import if one.domain in _STANDARD]
+    newest = defs.onnx_opset_version()
+    if not versions or not OLDEST_OPSET <= max(versions) <= newest:
+        raise ModelFileError(
+            f"{name}: expected version {OLDEST_OPSET} to {newest} of ONNX' operations. Received: "
+            f"{max(versions, default='none')}; export it again, or use onnx.version_converter."
+        )
+
+
+def _check_order(graph: Any, name: str) -> None:
+    """Make sure that every tensor has a name of its own, and is made before it is taken."""
+    made = {one.name for one in (*graph.input, *graph.initializer)}
+    texts = [*made, *(text for node in graph.node for text in (node.name, *node.input, *node.output))]
+    if not all(isinstance(text, str) for text in texts):
+        raise ModelFileError(f"{name}: expected names in UTF-8. Received: others; the file is damaged.")
+    for node in graph.node:
+        if not node.output:
+            raise ModelFileError(f"{name}: expected operations that make something. Received: {node.op_type!r}.")
+        missing = next((source for source in node.input if source and source not in made), None)
+        if missing is not None:
+            raise ModelFileError(
+                f"{name}: expected a whole graph in the order in which it is computed. Received: {node.op_type} "
+                f"{node.output[0][:60]!r}, which takes {missing[:60]!r} that nothing before it makes."
+            )
+        again = next((one for one in node.output if one in made), None)
+        if again is not None:
+            raise ModelFileError(f"{name}: expected one operation that makes {again[:60]!r}. Received: two.")
+        made.update(one for one in node.output if one)
 
 
 def data_file(location: str, folder: Path, name: str) -> Path:

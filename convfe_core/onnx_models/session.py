@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from convfe_core.base.arrays import FloatArray
 from convfe_core.base.errors import ModelFileError
-from convfe_core.onnx_models.opening import OnnxGraph
+from convfe_core.onnx_models.opening import OnnxGraph, Picture
 from convfe_core.onnx_models.taps import OnnxMap, OnnxMaps
 
 
@@ -70,6 +70,8 @@ class OnnxRun:
             yield
         except Exception as error:
             reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+            if "NOT_IMPLEMENTED" in reason:
+                reason += "; it computes with float32 and float16: export model.float()"
             raise ModelFileError(f"{self._file}: onnxruntime could not {what} it ({reason}).") from error
 
     def _as_map(self, value: NDArray[Any], one: OnnxMap, height: int, width: int) -> FloatArray:
@@ -80,6 +82,17 @@ class OnnxRun:
         else:
             value = value.transpose(0, placed.rows, placed.columns, placed.channels)
         return np.ascontiguousarray(value, np.float32)
+
+
+def _open_input(picture: Picture) -> Any:
+    """A network's input as it is known here; files have 0 and -1 for sides that are open."""
+    from onnx import helper
+
+    sides = picture.height, picture.width
+    shape = (picture.channels, *sides) if picture.channels_first else (*sides, picture.channels)
+    return helper.make_tensor_value_info(
+        picture.name, helper.np_dtype_to_tensor_dtype(picture.dtype), (picture.batch, *shape)
+    )
 
 
 def _pruned(graph: OnnxGraph, nodes: Sequence[Any], outputs: Sequence[str]) -> tuple[bytes, dict[str, Any]]:
@@ -94,7 +107,7 @@ def _pruned(graph: OnnxGraph, nodes: Sequence[Any], outputs: Sequence[str]) -> t
     needed = {name for node in nodes for name in node.input}
     part = onnx.ModelProto(ir_version=graph.proto.ir_version, opset_import=graph.proto.opset_import)
     part.graph.name = "part"
-    part.graph.input.extend(one for one in graph.proto.graph.input if one.name == graph.picture.name)
+    part.graph.input.append(_open_input(graph.picture))
     beside: dict[str, Any] = {}
     for name, weight in graph.weights.items():
         if name not in needed:

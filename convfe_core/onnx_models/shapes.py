@@ -143,15 +143,9 @@ def _too_much(graph: OnnxGraph, node: Any, values: int, most: int, what: str) ->
 def _step(walk: _Walk, node: Any) -> None:
     """Add what a node makes to what is known."""
     inputs = [name for name in node.input if name]
-    unknown = next((name for name in inputs if name not in walk.types), None)
-    if unknown is not None and not any(unknown in other.output for other in walk.graph.nodes):
-        raise ModelFileError(
-            f"{walk.graph.file}: {node.op_type} {node.output[0][:60]!r} takes {unknown[:60]!r}, which nothing makes; "
-            "expected a whole graph."
-        )
     if any(name in walk.from_picture for name in inputs) and node.op_type not in ("Shape", "Size"):
         walk.from_picture.update(name for name in node.output if name)
-    if unknown is not None:
+    if any(name not in walk.types for name in inputs):
         return
     if node.op_type == "Shape" and inputs[0] in walk.shapes:
         _keep(walk, node.output[0], _shape_value(node, walk.shapes[inputs[0]]))
@@ -159,6 +153,7 @@ def _step(walk: _Walk, node: Any) -> None:
     if node.op_type == "Constant":
         _keep(walk, node.output[0], _constant(node))
         return
+    _check_channels(walk, node)
     _infer(walk, node, inputs)
     known = all(name in walk.values for name in inputs)
     outputs = [name for name in node.output if name]
@@ -171,6 +166,19 @@ def _step(walk: _Walk, node: Any) -> None:
     if known and small and node.op_type in _FOLLOWED:
         for name, value in zip(outputs, _compute(walk, node), strict=True):
             _keep(walk, name, value)
+
+
+def _check_channels(walk: _Walk, node: Any) -> None:
+    """Make sure that a kernel takes as many channels as there are, which onnx leaves to whoever runs it."""
+    if node.op_type not in KERNEL or any(name not in walk.shapes for name in node.input[:4]):
+        return
+    given, kernel = walk.shapes[node.input[0]], walk.shapes[node.input[KERNEL[node.op_type]]]
+    groups = next((one.i for one in node.attribute if one.name == "group"), 1)
+    taken = kernel[0] if node.op_type == "ConvTranspose" else kernel[1] * groups
+    if len(given) > 1 and given[1] != taken:
+        raise ModelFileError(
+            f"{walk.graph.file}: {node.op_type} {node.output[0][:60]!r} takes {taken} channels. Received: {given[1]}."
+        )
 
 
 def _infer(walk: _Walk, node: Any, inputs: Sequence[str]) -> None:
@@ -208,8 +216,8 @@ def _operations_of(walk: _Walk, node: Any) -> int:
     sizes = [math.prod(walk.shapes[name]) for name in node.input if name]
     made = sum(math.prod(walk.shapes.get(name, ())) for name in node.output if name)
     kind = node.op_type
-    if kind in _CONVOLUTIONS:
-        kernel = walk.shapes[node.input[3 if kind == "QLinearConv" else 1]]
+    if kind in KERNEL:
+        kernel = walk.shapes[node.input[KERNEL[kind]]]
         outer = sizes[0] if kind == "ConvTranspose" else made
         return 2 * outer * math.prod(kernel[1:])
     if kind in ("MatMul", "MatMulInteger", "QLinearMatMul", "Gemm"):
@@ -226,7 +234,8 @@ def _operations_of(walk: _Walk, node: Any) -> int:
     return max(made, *sizes, 0) if sizes else made
 
 
-_CONVOLUTIONS = ("Conv", "ConvInteger", "ConvTranspose", "QLinearConv")
+KERNEL = {"Conv": 1, "ConvInteger": 1, "ConvTranspose": 1, "QLinearConv": 3}
+"""Convolutions, and which input of theirs is the kernel."""
 
 
 def _einsum_sides(node: Any, shapes: Sequence[Sides]) -> dict[str, int]:

@@ -6,7 +6,7 @@ import difflib
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 from convfe_core.base.errors import ModelFileError, SpecError
@@ -28,6 +28,10 @@ MOST_SIZES = 64
 _APPROXIMATE = (
     "Where the cells lie is approximate: an operation before this map moves them in a way that is not followed here, "
     "so they are spread evenly over the picture."
+)
+_LOST_TOKENS = (
+    "What its operation {!r} does to the places of cells is not followed here: maps before it are offered, tokens "
+    "behind it are not."
 )
 _NORMALIZATIONS = ("LayerNormalization", "RMSNormalization")
 _TURNING = ("Transpose", "Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze")
@@ -128,7 +132,16 @@ class OnnxMaps:
 
     def notes(self, one: OnnxMap) -> tuple[str, ...]:
         """One sentence for each thing that a reader of a map should know."""
-        return () if one.known else (_APPROXIMATE,)
+        if not one.known:
+            return (_APPROXIMATE,)
+        return () if self._lost_tokens is None else (_LOST_TOKENS.format(self._lost_tokens),)
+
+    @cached_property
+    def _lost_tokens(self) -> str | None:
+        """The operation behind which nobody knows where tokens of residual blocks lie; None where there are none."""
+        lost = [(name, node) for name, node in self._encoder() if self._places.lost(name)]
+        blocks = any(node.op_type == "Add" and len(self.shapes.of.get(name, ())) == 3 for name, node in lost)
+        return lost[0][0] if blocks else None
 
     def check(self, wanted: Iterable[str], height: int, width: int) -> Shapes:
         """The shapes of what leads to some tensors for a picture of another size, checked as at the first one.
@@ -214,12 +227,14 @@ class OnnxMaps:
     def _encoder(self) -> list[tuple[str, Any]]:
         """Tensors that nothing enlarged was used for, each with the operation that makes it; heads come from these."""
         enlarged: set[str] = set()
+        taken = {source for node in self.graph.nodes for source in node.input} | set(self.graph.outputs)
         kept = []
         for node in self.graph.nodes:
             if enlarged.intersection(node.input) or self._enlarges(node):
                 enlarged.update(node.output)
             else:
-                kept += [(name, node) for name in node.output if name in self.shapes.from_picture]
+                made = [*node.output[:1], *(name for name in node.output[1:] if name in taken)]
+                kept += [(name, node) for name in made if name in self.shapes.from_picture]
         return kept
 
     def _enlarges(self, node: Any) -> bool:

@@ -150,7 +150,7 @@ class RankResult:
         """Remarks on backbones besides their numbers, each a label and a phrase."""
         said = []
         for one in self.results:
-            kept = explain_kept(self.options.precision, one.precision)
+            kept = explain_kept(self.options.precision, one.precision, not one.spec.in_onnx)
             said += [(one.label, told) for told in (one.sizes.text, one.broken, kept, one.without_probe, *one.of_trial)]
         return [(label, phrase) for label, phrase in said if phrase]
 

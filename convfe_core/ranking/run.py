@@ -21,10 +21,10 @@ from convfe_core.jobs.local_engine import LocalEngine
 from convfe_core.jobs.parts import Parts
 from convfe_core.jobs.shards import Engine
 from convfe_core.jobs.weight_pass import Pass, shown
-from convfe_core.maps.feature_maps import REDUCTIONS, FeatureMaps
+from convfe_core.maps.feature_maps import PROBE, REDUCTIONS, FeatureMaps
 from convfe_core.ranking.passes import PassRuns, PassScores, average
 from convfe_core.ranking.results import RankedResult, RankOptions, RankResult
-from convfe_core.ranking.score_rows import PROBE, SCHEMA, RankJob, passes_of
+from convfe_core.ranking.score_rows import SCHEMA, RankJob, passes_of
 from convfe_core.ranking.verdict import BackboneScores, rank_backbones
 from convfe_core.scoring.box_sizes import box_sizes
 from convfe_core.scoring.kept_maps import unpacked_maps

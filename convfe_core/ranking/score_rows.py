@@ -37,16 +37,15 @@ from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.packed_boxes import PackedBoxes
 from convfe_core.jobs.shards import Row, Shard, ShardImage, cut_shards, remark, rows_of_shard
 from convfe_core.jobs.weight_pass import Pass, my_turn, shown
-from convfe_core.machine.memory import room_mb
 from convfe_core.machine.versions import installed_version
 from convfe_core.maps.extraction import cells_on_photo, require_cells
-from convfe_core.maps.feature_maps import REDUCTIONS
+from convfe_core.maps.feature_maps import PROBE, REDUCTIONS
 from convfe_core.maps.input_size import frame_for
 from convfe_core.maps.map_diagnostics import Diagnostics, diagnose_map
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo
 from convfe_core.ranking.results import CONTROL_SEEDS, RankOptions
 from convfe_core.scoring.box_probe import FOLDS, NO_PROBE, ProbePlan, plan_probe
-from convfe_core.scoring.cell_probe import TOO_FEW, CellProbe, FoldMoments, deal_folds, learning_mb, no_probe
+from convfe_core.scoring.cell_probe import TOO_FEW, CellProbe, FoldMoments, deal_folds, lack_of_room, no_probe
 from convfe_core.scoring.kept_maps import KEPT, packed_maps
 from convfe_core.scoring.scoring_graph import Scored, ScoringBackbone, freeze_for_scoring, score_windows
 from convfe_core.scoring.separation import Comparison, box_cells, inside_mask
@@ -54,7 +53,6 @@ from convfe_core.scoring.separation import Comparison, box_cells, inside_mask
 DIAGNOSED = 200
 """About how many photographs' maps are put into numbers, and kept; means of more would not differ."""
 MONTH_SECONDS = 30 * 24 * 3600
-PROBE = "probe"
 SCORED = (*REDUCTIONS, PROBE)
 """The maps that are scored: max, mean, and what the cell probe predicts."""
 NUMBERS = tuple(f.name for f in fields(Diagnostics) if f.name not in ("flat", "finite"))
@@ -183,7 +181,7 @@ class RankJob:
 
     def remark(self, loaded: ScoringBackbone) -> str | None:
         """What to know about its maps, and why it computes in float32 though bfloat16 was asked for."""
-        return remark(loaded.notes, explain_kept(self.options.precision, loaded.precision))
+        return remark(loaded.notes, explain_kept(self.options.precision, loaded.precision, loaded.takes_bfloat16))
 
     def rows(self, loaded: ScoringBackbone, shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
         """Learn from or score the photographs of a shard, window by window; see `convfe_core.jobs.shards.ComputeRows`.
@@ -206,8 +204,8 @@ class RankJob:
     def _learn(
         self, loaded: ScoringBackbone, shard: Shard, photos: Iterator[tuple[int, Photo]]
     ) -> Generator[list[tuple[int, Row]], None, None]:
-        need, room = learning_mb(loaded.channels), room_mb()
-        sums = FoldMoments(loaded.channels, self.folds) if need <= room else None
+        lack = lack_of_room(loaded.channels)
+        sums = FoldMoments(loaded.channels, self.folds) if lack is None else None
 
         def take(k: int, scored: Scored) -> Row:
             place, maps = shard.images[k].place, scored.maps
@@ -224,10 +222,7 @@ class RankJob:
                 if window:
                     yield window
                 window = following
-        if sums is None:
-            learned = no_probe(loaded.channels, f"learning takes {need:,.0f} MB, and {max(room, 0):,.0f} MB are free")
-        else:
-            learned = sums.learn()
+        learned = sums.learn() if sums is not None else no_probe(loaded.channels, str(lack))
         self.learned[shard.backbone] = learned
         if window:
             window[-1][1].update(directions=learned.directions.tobytes(), untaught=learned.reason)

@@ -161,7 +161,9 @@ class TrialJob:
 
     def remark(self, loaded: Candidate) -> str | None:
         """What to know about its maps, and why it computes in float32 though bfloat16 was asked for."""
-        return remark(loaded.backbone.notes, explain_kept(self.options.precision, loaded.backbone.precision))
+        backbone = loaded.backbone
+        kept = explain_kept(self.options.precision, backbone.precision, backbone.takes_bfloat16)
+        return remark(backbone.notes, kept)
 
     def rows(self, loaded: Candidate, shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
         """Try a detector fold by fold; see `convfe_core.jobs.shards.ComputeRows`.

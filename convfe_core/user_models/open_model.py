@@ -128,6 +128,8 @@ def _open_input(cut: Any, loaded_size: tuple[int | None, int | None], *, trained
     """Let a model take any size; one size alone where its layers or its geometry do not allow that."""
     try:
         opened = flatten_model(cut, (None, None), trained=trained)
+        if any(len(output.shape) != 4 for output in opened.outputs):
+            raise SpecError("Expected a map. Received: tokens, whose rows and columns only their number tells.")
         if None not in loaded_size and any(side for output in opened.outputs for side in output.shape[1:3]):
             raise SpecError("Expected layers that take any size. Received: one that makes its own.")
         _check_places(opened, cut)

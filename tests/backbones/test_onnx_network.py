@@ -24,6 +24,7 @@ from convfe_core.maps.input_size import Size
 from convfe_core.photos.gallery import load_sample
 from convfe_core.user_models.model_card import card_of
 from tests.onnx_models.made_graphs import graph_of, kernel, numbers, plain_network, written
+from tests.onnx_models.test_places import vision_transformer
 from tests.onnx_models.test_safety import with_data
 from tests.support.builders import photo, png
 
@@ -154,6 +155,79 @@ def test_batches_and_half_precision_and_whole_numbers_are_taken_as_the_file_want
         np.testing.assert_allclose(one, 255 * other, rtol=1e-4)
 
 
+def open_sides(model):
+    """As Paddle and older versions of tf2onnx write them."""
+    for side, value in zip(model.graph.input[0].type.tensor_type.shape.dim, (-1, 3, 0, -1), strict=True):
+        side.dim_value = value
+
+
+def size_of_the_original(model):
+    """RT-DETR's second input, which only what comes after the maps takes."""
+    from onnx import TensorProto, helper
+
+    model.graph.input.append(helper.make_tensor_value_info("sizes", TensorProto.INT64, ["N", 2]))
+    model.graph.node.append(helper.make_node("Cast", ["sizes"], ["boxes"], to=TensorProto.FLOAT))
+    model.graph.output.append(helper.make_tensor_value_info("boxes", TensorProto.FLOAT, None))
+
+
+def remarks_that_are_no_text(model):
+    model.metadata_props.add(key="imgsz", value="[[9999999999, -3")
+    model.metadata_props.add(key="author", value="QQQQ")
+    model.ParseFromString(model.SerializeToString().replace(b"QQQQ", b"\xff\xfe\xff\xfe"))
+
+
+def an_output_that_nobody_takes(model):
+    from onnx import helper
+
+    model.graph.node[-1].output[0] = "before"
+    model.graph.node.append(helper.make_node("Dropout", ["before"], ["relu3", "mask"]))
+
+
+@pytest.mark.parametrize(
+    "change", [open_sides, size_of_the_original, remarks_that_are_no_text, an_output_that_nobody_takes]
+)
+def test_what_exporters_write_besides_changes_no_map(change, tmp_path):
+    model = plain_network()
+    change(model)
+    paths = [written(plain_network(), tmp_path / "plain.onnx"), written(model, tmp_path / "changed.onnx")]
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), np.uint8)
+    plain, changed = (open_network(replace(parse_spec(f"m={path}"), preprocessing="unit")) for path in paths)
+    assert (changed.tap, changed.fixed) == (plain.tap, None)
+    np.testing.assert_array_equal(changed.features(pixels), plain.features(pixels))
+
+
+def test_layers_of_whole_numbers_are_convolutions_like_others(tmp_path):
+    """A map of QLinearConv is within one step of its scale of the same layer in float32."""
+    from onnx import helper
+
+    rng = np.random.default_rng(0)
+    whole = rng.integers(-127, 128, (4, 3, 3, 3)).astype(np.int8)
+    scales = {"pixel": 1 / 255, "weight": 0.01, "map": 0.05}
+    zeros = {"pixel.zero": np.uint8, "weight.zero": np.int8, "map.zero": np.uint8}
+    around = {"strides": [2, 2], "pads": [1, 1, 1, 1]}
+    both = [
+        helper.make_node("QuantizeLinear", ["picture", "pixel", "pixel.zero"], ["pixels"]),
+        helper.make_node(
+            "QLinearConv",
+            ["pixels", "pixel", "pixel.zero", "w", "weight", "weight.zero", "map", "map.zero"],
+            ["whole"],
+            **around,
+        ),
+        helper.make_node("DequantizeLinear", ["whole", "map", "map.zero"], ["out"]),
+    ]
+    weights = [numbers(name, value, np.float32) for name, value in scales.items()]
+    weights += [numbers(name, 128 if name == "map.zero" else 0, dtype) for name, dtype in zeros.items()]
+    path = written(graph_of(both, [*weights, numbers("w", whole, np.int8)]), tmp_path / "whole.onnx")
+    plain = [helper.make_node("Conv", ["picture", "w"], ["out"], **around)]
+    exact = written(graph_of(plain, [numbers("w", whole * np.float32(0.01), np.float32)]), tmp_path / "exact.onnx")
+    one, other = (open_network(replace(parse_spec(f"m={file}"), preprocessing="unit")) for file in (path, exact))
+    assert one.notes == ()
+    assert one.grid(64, 96) == other.grid(64, 96)
+    pixels = rng.integers(0, 256, (1, 64, 96, 3), np.uint8)
+    clipped = np.clip(other.features(pixels), -128 * 0.05, 127 * 0.05)
+    np.testing.assert_allclose(one.features(pixels), clipped, atol=0.026)
+
+
 @pytest.mark.parametrize(
     ("scale", "shift", "mode"), [(1 / 127.5, -1.0, "raw"), (1 / 0.226, -0.45 / 0.226, "unit"), (1.0, 0.0, "raw")]
 )
@@ -248,6 +322,17 @@ def test_the_program_to_take_along_gives_the_same_maps_without_convfe(tmp_path, 
     (whole,) = EveryLayer(network).layer().whole(load_sample("chelsea"), Size("160"))
     rows, columns = whole.components.shape[:2]
     np.testing.assert_allclose(found[0, :rows, :columns], whole.components, rtol=1e-3, atol=1e-4)
+
+
+def test_the_program_to_take_along_lays_out_tokens(tmp_path):
+    path = written(vision_transformer(5), tmp_path / "vit.onnx")
+    spec = replace(parse_spec(f"m={path}"), preprocessing="unit")
+    network = open_network(spec)
+    program: dict[str, object] = {"__name__": "taken"}
+    exec(write_snippet(network, spec, None, "convfe maps"), program)
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
+    found = program["extractor"](pixels / np.float32(255), training=False)["map"]
+    np.testing.assert_allclose(found, np.asarray(network.features(pixels)), rtol=1e-5, atol=1e-6)
 
 
 _WITHOUT = """

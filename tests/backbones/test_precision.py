@@ -14,6 +14,7 @@ from convfe_core.backbones.precision import (
 )
 from convfe_core.base.errors import EngineError, SpecError
 from convfe_core.catalog.specs import parse_spec
+from tests.onnx_models.made_graphs import plain_network, written
 from tests.support.builders import noise
 
 SMALL = "MobileNetV2-0.35:untrained"
@@ -92,14 +93,22 @@ def test_a_network_whose_maps_bfloat16_would_move_too_far_stays_exact_and_says_s
         np.testing.assert_array_equal(one, other)
     if computes_in_bfloat16("fast"):
         assert fast.precision == "float32"
-        assert "float32 all the same" in (explain_kept("fast", fast.precision) or "")
+        assert "would move its maps too far" in (explain_kept("fast", fast.precision, fast.takes_bfloat16) or "")
+
+
+def test_an_onnx_file_is_computed_as_it_is_written_and_says_so(tmp_path: Path) -> None:
+    fast = load_backbone(parse_spec(f"own={written(plain_network(), tmp_path / 'own.onnx')}"), precision="fast")
+    assert (fast.precision == "float32") == computes_in_bfloat16("fast")
+    told = explain_kept("fast", "float32", fast.takes_bfloat16)
+    if computes_in_bfloat16("fast"):
+        assert told == "float32 all the same, because ONNX files are computed as they are written"
 
 
 def test_a_network_that_stands_bfloat16_runs_in_it() -> None:
     fast = load_backbone(parse_spec("TinyResNet"), precision="fast")
     assert fast.precision == "fast"
-    assert explain_kept("fast", fast.precision) is None
-    assert explain_kept("float32", "float32") is None
+    assert explain_kept("fast", fast.precision, True) is None
+    assert explain_kept("float32", "float32", True) is None
 
 
 def test_a_machine_that_computes_otherwise_is_refused() -> None:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from convfe_core.backbones.network import open_network
-from convfe_core.catalog.specs import parse_spec
 from tests.browser.test_compare import CHART, choose, heatmaps
 from tests.browser.test_visitors import idle
 from tests.conftest import need
+from tests.onnx_models.made_graphs import plain_network, written
 from tests.support.builders import voc_folder
 from tests.support.datasets import zipped
 from tests.support.servers import serve
@@ -101,10 +99,8 @@ def with_weights(real_weights: Path, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def exported(tmp_path: Path) -> Path:
-    model = open_network(parse_spec("TinyMobileNet")).model
-    model(np.zeros((1, 64, 64, 3), np.float32))
-    model.export(tmp_path / "tiny.onnx", format="onnx", verbose=False)
-    return tmp_path / "tiny.onnx"
+    """A network with all stages up to C5."""
+    return written(plain_network(5), tmp_path / "own.onnx")
 
 
 def test_an_onnx_file_stands_beside_others_at_the_stage_that_was_chosen_and_is_ranked(
@@ -113,11 +109,11 @@ def test_an_onnx_file_stands_beside_others_at_the_stage_that_was_chosen_and_is_r
     page.goto(f"{with_weights}/?backbones={BESIDE}&samples=chelsea")
     expect(page.locator(CHART)).to_have_count(1, timeout=120_000)
     bring_model(page, exported)
-    expect(page.locator(CHART).first).to_contain_text("tiny")
-    names = [f"{label} {reduction}" for label in (BESIDE, "tiny") for reduction in ("max", "mean")]
+    expect(page.locator(CHART).first).to_contain_text("own")
+    names = [f"{label} {reduction}" for label in (BESIDE, "own") for reduction in ("max", "mean")]
     assert [one["name"] for one in heatmaps(page)] == names
     before = heatmaps(page)
-    choose(page, "Its layer", "C3: ")
+    choose(page, "Its layer", "C4: ")
     page.wait_for_function(
         f"""before => {{ const chart = document.querySelector('{CHART}');
         const traces = chart?.data?.filter(trace => trace.type === 'heatmap') ?? [];
@@ -139,4 +135,4 @@ def test_an_onnx_file_stands_beside_others_at_the_stage_that_was_chosen_and_is_r
     page.locator(".st-key-rank_start button").click()
     expect(page.get_by_test_id("stDataFrame").first).to_be_visible(timeout=240_000)
     idle(page)
-    expect(page.get_by_test_id("stMain")).to_contain_text("tiny")
+    expect(page.get_by_test_id("stMain")).to_contain_text("own")

@@ -41,6 +41,7 @@ from convfe_core.trial.trial_job import TrialOptions
 from convfe_core.trial.trial_run import TrialRun
 from tests.conftest import ROOT, posix
 from tests.jobs.squares import Squares, shards
+from tests.onnx_models.made_graphs import plain_network, written
 from tests.support.builders import noise, png, voc_folder
 from tests.support.object_store import filled
 from tests.support.rankings import patches
@@ -280,11 +281,14 @@ def test_maps_are_the_local_ones(here: Any, dataset: Path, tmp_path: Path, monke
     for name in sorted(path.name for path in dataset.iterdir())[16:]:
         (dataset / name).unlink()
     (dataset / "alone.png").write_bytes(png(noise(160, 160)))
-    call = ["maps", dataset.name, "--backbone", "TinyMobileNet", "--backbone", "EfficientNetB0:untrained"]
+    written(plain_network(), tmp_path / "own.onnx")
+    backbones = "TinyMobileNet", "EfficientNetB0:untrained", "own=own.onnx"
+    call = ["maps", dataset.name, *(word for name in backbones for word in ("--backbone", name))]
+    call += ["--reductions", "max,mean,pca"]
     assert main([*call, "--size", "own", "--out", "local"]) == 1
     engine = ["--engine", "ray", "--workers", "1", "--worker-cpus", "1"]
     assert main([*call, "--size", "own", "--out", "ray", *engine]) == 1
-    assert_same(tmp_path / "local", tmp_path / "ray", 2 * 2 * 8 + 1)
+    assert_same(tmp_path / "local", tmp_path / "ray", 3 * 2 * 8 + 1)
 
 
 def knock(*calls: Sequence[str], **environment: str) -> list[str]:

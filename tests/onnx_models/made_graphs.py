@@ -60,10 +60,10 @@ def convolution(name: str, source: str, channels: tuple[int, int], size: int, st
     return node, kernel(f"{name}.weight", channels[1], channels[0], size, size)
 
 
-def plain_network(**settings) -> onnx.ModelProto:
-    """Three convolutions of stride 2 with ReLU between them, as PyTorch pads them: strides 2, 4, 8."""
+def plain_network(convolutions: int = 3, **settings) -> onnx.ModelProto:
+    """Convolutions of stride 2 with ReLU between them, as PyTorch pads them: strides 2, 4, 8 and so on."""
     nodes, weights, source = [], [], "picture"
-    for number, channels in enumerate(((3, 4), (4, 6), (6, 8)), start=1):
+    for number, channels in enumerate(((3, 4), (4, 6), (6, 8), (8, 10), (10, 12))[:convolutions], start=1):
         node, weight = convolution(f"conv{number}", source, channels, 3, 2)
         nodes += [node, helper.make_node("Relu", [f"conv{number}"], [f"relu{number}"])]
         weights.append(weight)

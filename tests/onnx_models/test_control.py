@@ -96,3 +96,29 @@ def test_whole_numbers_and_graphs_without_kernels_have_no_control(tmp_path):
     plain = graph_of([node("Relu", "picture", output="out")])
     with pytest.raises(ModelFileError, match="no untrained control"):
         without_training(open_onnx(written(plain, tmp_path / "plain.onnx")), 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "keras_shape"),
+    [
+        ("Conv", (64, 32, 3, 3), (3, 3, 32, 64)),
+        ("Conv", (1024, 1, 3, 3), (3, 3, 1024, 1)),
+        ("MatMul", (96, 200), (96, 200)),
+    ],
+    ids=["convolution", "depthwise", "matrix"],
+)
+def test_kernels_are_drawn_as_keras_draws_them_so_that_both_controls_score_alike_on_average(
+    kind, shape, keras_shape, tmp_path
+):
+    import keras
+
+    drawn_by_keras = np.asarray(keras.initializers.GlorotUniform(seed=1)(keras_shape))
+    source = "tokens" if kind == "MatMul" else "picture"
+    nodes = [node(kind, source, "w", output="out", **({"group": shape[0]} if shape[1] == 1 else {}))]
+    if kind == "MatMul":
+        nodes.insert(0, node("Reshape", "picture", "sides", output="tokens"))
+    weights = [kernel("w", *shape), numbers("sides", [0, -1, 96])]
+    graph = open_onnx(written(graph_of(nodes, weights, picture=(1, 3, 32, 32)), tmp_path / "m.onnx"))
+    drawn = values(without_training(graph, seed=3))["w"]
+    assert drawn.std() == pytest.approx(drawn_by_keras.std(), rel=0.03)
+    assert np.abs(drawn).max() == pytest.approx(np.abs(drawn_by_keras).max(), rel=0.01)

@@ -132,6 +132,37 @@ def computed_reshape():
     return nodes, [*weights, *(numbers(name, value) for name, value in given.items())]
 
 
+def shifted_windows():
+    """Swin's: the map goes round by 3 rows and 2 columns, is cut into windows, put together and turned back."""
+    nodes, weights = plain(pads=[1] * 4, stride=2)
+    weights += [numbers(name, [value]) for name, value in (("0", 0), ("end", 2**63 - 1))]
+
+    def roll(source: str, first: dict[int, int]) -> str:
+        for axis, cells in first.items():
+            name = f"{source}.{axis}"
+            weights.extend([numbers(f"{name}.at", [cells]), numbers(f"{name}.axis", [axis])])
+            nodes.extend(
+                [
+                    node("Slice", source, f"{name}.at", "end", f"{name}.axis", output=f"{name}.last"),
+                    node("Slice", source, "0", f"{name}.at", f"{name}.axis", output=f"{name}.first"),
+                    node("Concat", f"{name}.last", f"{name}.first", output=name, axis=axis),
+                ]
+            )
+            source = name
+        return source
+
+    nodes += [
+        node("Reshape", roll("a", {2: 3, 3: -2}), "cut", output="cells"),
+        node("Transpose", "cells", output="windows", perm=[0, 2, 4, 1, 3, 5]),
+        node("Relu", "windows", output="attended"),
+        node("Transpose", "attended", output="uncut", perm=[0, 3, 1, 4, 2, 5]),
+        node("Reshape", "uncut", "whole", output="back"),
+    ]
+    weights += [numbers("cut", [-1, 1, 4, 4, 2, 8]), numbers("whole", [-1, 1, 16, 16])]
+    nodes.append(node("Add", "a", roll("back", {2: -3, 3: 2}), output="b"))
+    return nodes, weights
+
+
 CASES = {
     "same": lambda: plain(auto_pad="SAME_UPPER", stride=2),
     "same, rest in front": lambda: plain(auto_pad="SAME_LOWER", stride=2),
@@ -141,7 +172,7 @@ CASES = {
 }
 MADE = [
     pooled, pooled_over_the_edge, padded_before, cropped, split, enlarged, transposed, space_to_depth, focus_of_slices,
-    residual, to_channels_last, turned_over, computed_reshape,
+    residual, to_channels_last, turned_over, computed_reshape, shifted_windows,
 ]  # fmt: skip
 CASES |= {make.__name__: make for make in MADE}
 
@@ -157,7 +188,7 @@ def seen_by(run: OnnxRun) -> np.ndarray:
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_cell_lies_in_the_middle_of_the_pixels_that_it_sees(name, tmp_path):
-    picture = ("N", 3, SIDE, SIDE) if name == "split" else ("N", 3, "H", "W")
+    picture = ("N", 3, SIDE, SIDE) if name in ("split", "shifted_windows") else ("N", 3, "H", "W")
     graph = open_onnx(written(graph_of(*CASES[name](), picture=picture), tmp_path / "net.onnx"))
     maps = OnnxMaps(graph.without_weights())
     last = maps.maps[-1]
@@ -279,3 +310,25 @@ def test_what_is_not_followed_is_offered_by_its_sizes_and_says_so(tmp_path):
     assert "approximate" in maps.notes(found)[0]
     grid = maps.path(found).grid(64, 128)
     assert (grid.rows, grid.columns, grid.stride_x, grid.offset_x) == (16, 32, 4.0, 2.0)
+
+
+def test_tokens_in_an_order_that_is_not_followed_are_no_map_and_a_note_says_so(tmp_path):
+    nodes = [
+        node("Conv", "picture", "patch.w", output="patches", strides=[8, 8], kernel_shape=[8, 8]),
+        node("Reshape", "patches", "flat", output="rows"),
+        node("Transpose", "rows", output="tokens", perm=[0, 2, 1]),
+        node("Concat", "tokens", "class", output="behind", axis=1),
+        node("MatMul", "behind", "w", output="mixed"),
+        node("Add", "behind", "mixed", output="block"),
+    ]
+    weights = [
+        kernel("patch.w", 6, 3, 8, 8),
+        numbers("flat", [0, 6, -1]),
+        kernel("class", 1, 1, 6),
+        kernel("w", 6, 6),
+    ]
+    graph = open_onnx(written(graph_of(nodes, weights, picture=(1, 3, 32, 32)), tmp_path / "net.onnx"))
+    maps = OnnxMaps(graph.without_weights())
+    found, tap = maps.find("auto")
+    assert tap.layer == "tokens"
+    assert "'behind'" in maps.notes(found)[0]

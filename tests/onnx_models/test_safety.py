@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper
 
@@ -148,10 +149,53 @@ def shape_by_content():
     return graph_of([node("NonZero", "picture", output="where"), node("Cast", "where", to=TensorProto.FLOAT)])
 
 
+def made_twice():
+    return graph_of([node("Relu", "picture"), node("Neg", "picture")])
+
+
+def made_after_it_is_taken():
+    return graph_of([node("Relu", "early", output="late"), node("Neg", "picture", output="early")])
+
+
+def making_nothing():
+    model = plain_network()
+    model.graph.node[1].ClearField("output")
+    return model
+
+
+def names_that_are_no_text():
+    return onnx.ModelProto.FromString(plain_network().SerializeToString().replace(b"relu2", b"\xff\xfe\xff\xfe\xff"))
+
+
+def before_all_versions():
+    return plain_network(opset=6)
+
+
+def of_no_version():
+    model = plain_network()
+    model.ClearField("opset_import")
+    return model
+
+
+def from_the_future():
+    return plain_network(opset=999)
+
+
+def bfloat16():
+    weight = TensorProto(name="w", data_type=TensorProto.BFLOAT16, dims=[4, 3, 1, 1], raw_data=b"\0" * 24)
+    return graph_of([node("Conv", "picture", "w")], [weight])
+
+
+def another_number_of_channels():
+    return graph_of([node("Conv", "picture", "w")], [kernel("w", 4, 5, 3, 3)])
+
+
 HOSTILE = [
     endless_loop, branches, own_domain, own_function, sequence, made_of_nothing, many_made_of_nothing, tiled, padded,
     resized, expanded, counted, doubled, endless_product, summed_product, kernel_without_numbers, negative_kernel,
-    words_for_numbers, two_pictures, nothing_makes_it, own_circle, without_map, shape_by_content,
+    words_for_numbers, two_pictures, nothing_makes_it, own_circle, without_map, shape_by_content, made_twice,
+    made_after_it_is_taken, making_nothing, names_that_are_no_text, before_all_versions, of_no_version,
+    from_the_future, bfloat16, another_number_of_channels,
 ]  # fmt: skip
 
 
