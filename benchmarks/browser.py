@@ -1,14 +1,16 @@
 """What a visitor waits for: the app on a real server, looked at with headless Chromium.
 
-    python -m benchmarks.browser [--rounds 3]
+    python -m benchmarks.browser [--rounds 3] [--only first,controls,many,cursor]
 
 Each figure is the time from the visitor's action, or the server's start, until the page shows the result; medians over
-the rounds, every round with a server of its own. Needs Debian's ``chromium``.
+the rounds, every round with a server of its own. Those of the cursor are seconds from one frame of the browser to the
+next while the mouse moves over the maps. Needs Debian's ``chromium``.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import re
 import statistics
@@ -22,6 +24,7 @@ from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
 
 from benchmarks.end_to_end import write_photographs
 from benchmarks.machine import describe_machine
+from benchmarks.records import Run, TableRow, keep, markdown
 from convfe_core.photos.gallery import SAMPLES
 from tests.browser.conftest import FLAGS
 from tests.conftest import CHROMIUM
@@ -35,6 +38,9 @@ TRIES = 10
 EIGHT = "&".join(f"samples={sample.name}" for sample in SAMPLES[:8])
 TWENTY_FOUR = 24
 LARGE = f"{TWENTY_FOUR} images x 4 backbones"
+FOUR = "TinyResNet,TinyMobileNet,TinyResNet:untrained,TinyMobileNet:untrained"
+MOVES = 240
+CURSOR = "cursor over 4 backbones, from frame to frame"
 
 TARGETS = {
     "first paint, server just started": 12.0,
@@ -52,6 +58,8 @@ TARGETS = {
     f"{LARGE}: the next 8 rows": None,
     f"{LARGE}: back to the first 8 rows, those on screen": 0.5,
     f"{LARGE}: back to the first 8 rows": 0.5,
+    f"{CURSOR}, median": 1 / 59,
+    f"{CURSOR}, 95 of 100 frames": 1 / 30,
 }
 """Seconds that each figure should stay under, None where nothing is promised."""
 
@@ -209,13 +217,12 @@ def controls(browser: Browser, address: str, watch: Stopwatch) -> None:
 
 def many_maps(browser: Browser, address: str, watch: Stopwatch) -> None:
     """Twenty-four photographs under four backbones, eight rows at a time."""
-    backbones = "TinyResNet,TinyMobileNet,TinyResNet:untrained,TinyMobileNet:untrained"
     with tempfile.TemporaryDirectory() as folder:
         write_photographs(Path(folder), TWENTY_FOUR)
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         page.set_default_timeout(LIMIT_MS)
         note_clicks(page)
-        page.goto(f"{address}/?samples=&backbones={backbones}")
+        page.goto(f"{address}/?samples=&backbones={FOUR}")
         uploader = page.get_by_test_id("stFileUploader").locator("input[type=file]").first
         uploader.wait_for(state="attached")
         start = time.perf_counter()
@@ -241,12 +248,50 @@ def many_maps(browser: Browser, address: str, watch: Stopwatch) -> None:
     page.close()
 
 
+NOTE_FRAMES = """() => {
+    window.frames_seen = [];
+    const note = time => { window.frames_seen.push(time); window.noting = requestAnimationFrame(note); };
+    window.noting = requestAnimationFrame(note);
+}"""
+FRAMES_SEEN = "() => { cancelAnimationFrame(window.noting); return window.frames_seen; }"
+
+
+def cursor(browser: Browser, address: str, watch: Stopwatch) -> None:
+    """The mouse goes to and fro over the maps of one photograph under four backbones."""
+    page = browser.new_page(viewport={"width": 1500, "height": 900})
+    page.goto(f"{address}/?backbones={FOUR}")
+    wait_for(page, rows_shown(3, 8))
+    settled(page)
+    panels = [one.bounding_box() for one in page.locator(CHART).first.locator(".heatmaplayer image").all()]
+    shown = [one for one in panels if one is not None]
+    left, right = shown[0]["x"] + 1, shown[-1]["x"] + shown[-1]["width"] - 1
+    top, height = shown[0]["y"], shown[0]["height"]
+    page.mouse.move(left, top + height / 2)
+    page.evaluate(NOTE_FRAMES)
+    for move in range(MOVES):
+        share = move / MOVES
+        page.mouse.move(left + (right - left) * share, top + height * (0.1 + 0.8 * (4 * share % 1)))
+    seen = page.evaluate(FRAMES_SEEN)
+    if not page.locator(".convfe-readout").first.text_content():
+        raise RuntimeError("the cursor did not follow the mouse")
+    frames = sorted((later - sooner) / 1e3 for sooner, later in itertools.pairwise(seen))
+    watch.add(f"{CURSOR}, median", statistics.median(frames))
+    watch.add(f"{CURSOR}, 95 of 100 frames", frames[int(0.95 * len(frames))])
+    page.close()
+
+
+PARTS = ("first", "controls", "many", "cursor")
+
+
 def main() -> None:
     """Print every figure beside its target."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default=",".join(PARTS), help="which parts, such as many,cursor")
     options = parser.parse_args()
+    asked = options.only.split(",")
     print(describe_machine(), end="\n\n")
+    run = Run.now("browser", ("streamlit", "plotly"))
     watch = Stopwatch()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
@@ -254,16 +299,24 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 started = time.perf_counter()
                 with serve(Path(folder)) as server:
-                    first_pages(browser, server.address, started, watch)
-                    controls(browser, server.address, watch)
-                    many_maps(browser, server.address, watch)
+                    if "first" in asked:
+                        first_pages(browser, server.address, started, watch)
+                    for name, part in (("controls", controls), ("many", many_maps), ("cursor", cursor)):
+                        if name in asked:
+                            part(browser, server.address, watch)
         browser.close()
-    print("| | seconds | should be under | backbones loaded or run, all rounds |")
-    print("|---|---|---|---|")
-    for name, limit in TARGETS.items():
-        if name in watch.times:
-            seconds = statistics.median(watch.times[name])
-            print(f"| {name} | {seconds:.2f} | {limit or ''} | {watch.passes.get(name, '')} |")
+    rows: list[TableRow] = [
+        {
+            "what a visitor waits for": name,
+            "seconds": float(f"{statistics.median(watch.times[name]):.2g}"),
+            "should be under": float(f"{limit:.2g}") if limit else "",
+            "backbones loaded or run": watch.passes.get(name, ""),
+        }
+        for name, limit in TARGETS.items()
+        if name in watch.times
+    ]
+    print(markdown(rows))
+    keep("browser", run, {"waiting": rows})
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ import pyarrow as pa
 from PIL import Image
 
 from benchmarks.machine import describe_machine
+from benchmarks.records import Run, TableRow, keep, markdown
 from convfe_core.backbones.precision import computes_in_bfloat16
 from convfe_core.base.file_sets import open_files
 from convfe_core.base.pace import Pace, Progress
@@ -144,6 +145,15 @@ def cluster_of_two_cpus() -> Iterator[None]:
         ray.shutdown()
 
 
+def _row(backbone: str, way: str, runs: Sequence[Timed]) -> TableRow:
+    name = "this process" if way == HERE else "Ray, workers x CPUs of each: {} x {}".format(*WAYS[way])
+    return {
+        "backbone, where": f"{backbone.removesuffix(':untrained')}, {name}",
+        "images/s": round(statistics.median(run.images_per_second for run in runs), 1),
+        "first shards after, s": round(statistics.median(run.seconds_to_first for run in runs), 1),
+    }
+
+
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -155,7 +165,8 @@ def main() -> None:
     options = parser.parse_args()
     ways = options.ways or [HERE, *WAYS]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    print(describe_machine())
+    print(describe_machine(), "\n")
+    measured = Run.now("cluster", ("ray",))
     with tempfile.TemporaryDirectory() as folder, cluster_of_two_cpus():
         write_photographs(Path(folder), options.images)
         dataset = read_dataset(open_files(folder))
@@ -169,16 +180,14 @@ def main() -> None:
                     found[way].append(
                         run_here(job, backbone, shards) if way == HERE else run_on_ray(job, shards, *WAYS[way])
                     )
-            print(f"\n{backbone}, {options.images} images in shards of {options.per_shard}, {options.rounds} rounds")
-            for way, runs in found.items():
-                rate = statistics.median(run.images_per_second for run in runs)
-                first = statistics.median(run.seconds_to_first for run in runs)
-                name = "this process" if way == HERE else "ray, {} worker(s) of {} CPU(s)".format(*WAYS[way])
-                print(f"{name:30} {rate:7.1f} images/s, first shards after {first:.1f} s", flush=True)
+            rows: list[TableRow] = [_row(backbone, way, runs) for way, runs in found.items()]
+            print(markdown(rows), "\n", flush=True)
+            keep("cluster", measured, {"images a second": rows})
         empty = cut_shards([ShardImage(str(k), k) for k in range(EMPTY_SHARDS)], ["nothing"], {}, Nothing.schema, 1)
         each = [1000 / run_on_ray(Nothing(), empty, 1, 1).images_per_second for _ in range(options.rounds)]
-        print(f"\na shard without work: {statistics.median(each):.1f} ms")
-        print(f"load average at the end {os.getloadavg()[0]:.1f}")
+        empty_row: TableRow = {"": "a shard without work", "ms": round(statistics.median(each), 1)}
+        print(markdown([empty_row]))
+        keep("cluster", measured, {"what Ray takes": [empty_row]})
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.machine import describe_machine
+from benchmarks.records import Run, TableRow, keep, markdown
 from convfe_core.photos.gallery import SAMPLES, load_sample
 
 BACKBONES = ("ResNet50", "MobileNetV2-1.0", "EfficientNetB0")
@@ -128,8 +129,8 @@ def measure(way: str, images: Path, names: list[str]) -> Cost:
     return Cost(took, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / 2**20)
 
 
-def compare(names: list[str], count: int, rounds: int) -> None:
-    """Run every way in turn, several times, and print the medians."""
+def compare(names: list[str], count: int, rounds: int) -> list[TableRow]:
+    """Run every way in turn, several times, and return the medians."""
     costs: dict[str, list[Cost]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder)
@@ -138,15 +139,21 @@ def compare(names: list[str], count: int, rounds: int) -> None:
             for way in WAYS:
                 costs[way].append(measure(way, images, names))
                 print(f"round {number + 1}, {way}: {costs[way][-1].seconds:.1f} s", file=sys.stderr, flush=True)
-    print("| | seconds | pictures/s | notebook / this | processor seconds | peak memory, MB |")
-    print("|---|---|---|---|---|---|")
+    rows: list[TableRow] = []
     for way in WAYS:
         took = statistics.median(cost.seconds for cost in costs[way])
         ratios = [n.seconds / o.seconds for n, o in zip(costs["notebook"], costs[way], strict=True)]
-        peak = max(cost.megabytes for cost in costs[way])
-        rate = count * len(names) / took
-        busy = statistics.median(cost.processor_seconds for cost in costs[way])
-        print(f"| {way} | {took:.1f} | {rate:.1f} | {statistics.median(ratios):.1f} | {busy:.1f} | {peak:.0f} |")
+        rows.append(
+            {
+                f"{count} photographs, {', '.join(names)}": way,
+                "seconds": round(took, 1),
+                "pictures/s": round(count * len(names) / took, 1),
+                "notebook / this": round(statistics.median(ratios), 1),
+                "processor seconds": round(statistics.median(cost.processor_seconds for cost in costs[way]), 1),
+                "peak memory, MB": round(max(cost.megabytes for cost in costs[way])),
+            }
+        )
+    return rows
 
 
 def main() -> None:
@@ -165,9 +172,11 @@ def main() -> None:
         return
     if not hasattr(os, "wait4"):
         sys.exit("Expected Linux or macOS, whose processes report their peak memory.")
-    print(describe_machine())
-    print(f"{options.images} photographs of about 640 x 480, {', '.join(names)}, medians of {options.rounds} rounds\n")
-    compare(names, options.images, options.rounds)
+    print(describe_machine(), "\n")
+    run = Run.now("end_to_end")
+    rows = compare(names, options.images, options.rounds)
+    print(markdown(rows))
+    keep("end_to_end", run, {"from a folder to pictures": rows})
 
 
 if __name__ == "__main__":

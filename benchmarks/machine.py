@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
-import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,19 +23,32 @@ ROUNDS = 7
 
 def describe_machine() -> str:
     """Say in two lines what this machine is and whether it was idle."""
-    try:
-        load = f"{os.getloadavg()[0]:.1f}"
-    except (AttributeError, OSError):  # Windows keeps none
-        load = "unknown"
-    fast = explain_precision("fast")
     return (
-        f"{_processor()}, {usable_cores()} cores, {memory_limit_mb() / 1024:.0f} GB; fast = {fast}\n"
-        f"{platform.system()}, Python {platform.python_version()}, TensorFlow {version('tensorflow')}, "
-        f"Keras {version('keras')}; load average at the start {load}"
+        f"{machine_name()}; fast = {explain_precision('fast')}\n"
+        f"{versions()}; load average at the start {describe_load()}"
     )
 
 
-def _processor() -> str:
+def machine_name() -> str:
+    """Its processor, cores and memory."""
+    return f"{processor_name()}, {usable_cores()} cores, {memory_limit_mb() / 1024:.0f} GB"
+
+
+def versions(*packages: str) -> str:
+    """Of the system, Python, TensorFlow, Keras and other packages."""
+    told = (f"{name} {version(name.lower())}" for name in ("TensorFlow", "Keras", *packages))
+    return f"{platform.system()}, Python {platform.python_version()}, {', '.join(told)}"
+
+
+def describe_load() -> str:
+    """How many processes wanted to run in the last minute, on average; Windows keeps no such number."""
+    try:
+        return f"{os.getloadavg()[0]:.1f}"
+    except (AttributeError, OSError):
+        return "unknown"
+
+
+def processor_name() -> str:
     """The processor's name, with family and model where its name says too little to tell it from another."""
     path = Path("/proc/cpuinfo")
     facts = {}
@@ -54,24 +67,27 @@ def seconds(work: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def _graph(function: Callable[..., Any], signature: list[Any], precision: Precision) -> Callable[..., Any]:
-    graph = trace(function, signature)
-    return in_bfloat16(graph) if computes_in_bfloat16(precision) else graph
+@dataclass(frozen=True)
+class Work:
+    """Something to compute, and how many GFLOP it is, a multiply-add counted as two."""
+
+    run: Callable[[], Any]
+    gflop: float
 
 
-def matmul_gflops(precision: Precision, side: int = 2048) -> float:
-    """GFLOP/s of a large matrix product, a multiply-add counted as two."""
+def matrix_product(precision: Precision, side: int = 2048) -> Work:
+    """A large matrix product."""
     import tensorflow as tf
 
     random = np.random.default_rng(0)
     left, right = (tf.constant(random.standard_normal((side, side)), tf.float32) for _ in range(2))
     square = tf.TensorSpec((side, side), tf.float32)
     product = _graph(lambda a, b: tf.reduce_sum(tf.nn.relu(a @ b)), [square, square], precision)
-    return _best_rate(lambda: product(left, right), 2 * side**3)
+    return Work(lambda: product(left, right).numpy(), 2 * side**3 / 1e9)
 
 
-def convolution_gflops(precision: Precision, side: int = 56, channels: int = 256, batch: int = 8) -> float:
-    """GFLOP/s of a 3 x 3 convolution as in the middle of VGG16."""
+def convolution(precision: Precision, side: int = 56, channels: int = 256, batch: int = 8) -> Work:
+    """A 3 x 3 convolution as in the middle of VGG16."""
     import tensorflow as tf
 
     random = np.random.default_rng(0)
@@ -81,11 +97,10 @@ def convolution_gflops(precision: Precision, side: int = 56, channels: int = 256
     def convolve(x: Any) -> Any:
         return tf.reduce_sum(tf.nn.relu(tf.nn.conv2d(x, kernel, 1, "SAME")))
 
-    convolution = _graph(convolve, [tf.TensorSpec(images.shape, tf.float32)], precision)
-    return _best_rate(lambda: convolution(images), 2 * batch * side**2 * 9 * channels**2)
+    graph = _graph(convolve, [tf.TensorSpec(images.shape, tf.float32)], precision)
+    return Work(lambda: graph(images).numpy(), 2 * batch * side**2 * 9 * channels**2 / 1e9)
 
 
-def _best_rate(work: Callable[[], Any], operations: float) -> float:
-    """GFLOP/s in the median of several runs, after one that does not count."""
-    work()
-    return operations / statistics.median(seconds(work) for _ in range(ROUNDS)) / 1e9
+def _graph(function: Callable[..., Any], signature: list[Any], precision: Precision) -> Callable[..., Any]:
+    graph = trace(function, signature)
+    return in_bfloat16(graph) if computes_in_bfloat16(precision) else graph

@@ -18,6 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import argparse
 
 from benchmarks.machine import describe_machine
+from benchmarks.records import Run, TableRow, keep, markdown
 from convfe_core.backbones.measured_cost import PeakMemory
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.machine.memory import backbone_budget_mb, resident_mb, tensor_memory, used_mb
@@ -50,6 +51,7 @@ def main() -> None:
     parser.add_argument("--twenty", action="store_true", help="twenty backbones, one after another")
     options = parser.parse_args()
     print(describe_machine())
+    run = Run.now("memory")
     keep_lean()
     before = resident_mb()
     import keras  # noqa: F401
@@ -57,21 +59,27 @@ def main() -> None:
 
     print(f"TensorFlow {tf.__version__} alone adds {resident_mb() - before:.0f} MB; budget {options.budget:.0f} MB")
     print("It counts what tensors take.\n" if tensor_memory() else "It does not count what tensors take.\n")
-    print("| loaded | at its highest, MB | it holds, MB | held in all | MB | process, MB | account is short by, MB |")
-    print("|---|---|---|---|---|---|---|")
     pool = BackbonePool(options.budget)
     bare = used_mb()
-    errors = []
+    rows: list[TableRow] = []
     for text in options.backbone or (TWENTY if options.twenty else BACKBONES):
         with PeakMemory() as peak:
             pool.get(parse_spec(text))
         held = pool.held()
         total = sum(one.megabytes for one in held)
-        names = ", ".join(one.label for one in held)
-        errors.append(used_mb() - bare - total)
-        figures = f"{peak.added_mb:.0f} | {held[-1].megabytes:.0f} | {names} | {total:.0f} | {resident_mb():.0f}"
-        print(f"| {text} | {figures} | {errors[-1]:+.0f} |", flush=True)
-    print(f"\nThe account was short by {max(errors):+.0f} MB at most, and by {errors[-1]:+.0f} MB in the end.")
+        rows.append(
+            {
+                "loaded": text,
+                "at its highest, MB": round(peak.added_mb),
+                "it holds, MB": round(held[-1].megabytes),
+                "backbones held": len(held),
+                "they hold, MB": round(total),
+                "process, MB": round(resident_mb()),
+                "account is short by, MB": round(used_mb() - bare - total),
+            }
+        )
+    print(markdown(rows))
+    keep("memory", run, {"what twenty backbones hold" if options.twenty else "what backbones hold": rows})
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Error, Page, sync_playwright
 
+from benchmarks.records import Run, TableRow, keep, markdown
 from tests.browser.conftest import FLAGS
 from tests.conftest import CHROMIUM
 from tests.support.builders import noise, png
@@ -128,8 +129,8 @@ def soak(server: Server, visitors: int, minutes: float, seed: int) -> tuple[list
     return samples, done
 
 
-def summary(samples: list[Sample], warm_minute: float) -> str:
-    """Median memory of the first and the last fifth after the warm-up, and the slope between."""
+def summary(samples: list[Sample], warm_minute: float) -> TableRow:
+    """Median memory of the first and the last fifth after the warm-up, in MB, and the slope between."""
     warm = [sample for sample in samples if sample.minute >= warm_minute]
     fifth = max(1, len(warm) // 5)
     first = statistics.median(sample.megabytes for sample in warm[:fifth])
@@ -137,10 +138,12 @@ def summary(samples: list[Sample], warm_minute: float) -> str:
     slope = statistics.linear_regression(
         [sample.minute for sample in warm], [sample.megabytes for sample in warm]
     ).slope
-    return (
-        f"after a warm-up of {warm_minute:g} minutes: {first:.0f} MB, in the end {last:.0f} MB, "
-        f"slope {slope:+.1f} MB a minute, highest {max(sample.megabytes for sample in samples):.0f} MB"
-    )
+    return {
+        f"MB after a warm-up of {warm_minute:g} minutes": round(first),
+        "in the end, MB": round(last),
+        "slope, MB a minute": f"{slope:+.1f}",
+        "highest, MB": round(max(sample.megabytes for sample in samples)),
+    }
 
 
 def main() -> None:
@@ -150,16 +153,24 @@ def main() -> None:
     parser.add_argument("--visitors", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    run = Run.now("soak", ("streamlit",))
     with (
         tempfile.TemporaryDirectory() as folder,
         serve(Path(folder), {"CONVFE_HOSTED": "1", "CONVFE_LOG_LEVEL": "INFO"}) as server,
     ):
         samples, done = soak(server, options.visitors, options.minutes, options.seed)
         log = server.log.read_text("utf-8", "replace")
-    print(f"{sum(done.values())} actions: " + ", ".join(f"{count} {name}" for name, count in sorted(done.items())))
-    print(summary(samples, options.minutes * 0.4))
+    print(", ".join(f"{count} {name}" for name, count in sorted(done.items())))
     wrong = [line for line in log.splitlines() if "Traceback" in line or "fault " in line or "ERROR" in line]
-    print(f"{len(wrong)} errors in the log" + "".join(f"\n  {line}" for line in wrong[:20]))
+    print("\n".join(wrong[:20]))
+    row: TableRow = {
+        "visitors, minutes": f"{options.visitors}, {options.minutes:g}",
+        "actions": sum(done.values()),
+        **summary(samples, options.minutes * 0.4),
+        "errors in the log": len(wrong),
+    }
+    print(markdown([row]))
+    keep("soak", run, {"visitors at random": [row]})
 
 
 if __name__ == "__main__":

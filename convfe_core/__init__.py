@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from convfe_core.maps.pca_colours import extract_coloured
     from convfe_core.photos.gallery import load_sample
     from convfe_core.photos.photo import Photo, open_photo
-    from convfe_core.ranking.html_report import write_reports
     from convfe_core.ranking.results import RankOptions, RankResult
     from convfe_core.ranking.run import RankRun
+    from convfe_core.reports.html_report import write_reports
 
 __all__ = [
     "CATALOG",
@@ -92,7 +92,7 @@ _HOMES = {
     "maps.feature_maps": ("FeatureMaps",),
     "drawing.row_picture": ("row_png",),
     "ranking.run": ("RankRun",),
-    "ranking.html_report": ("write_reports",),
+    "reports.html_report": ("write_reports",),
     "ranking.results": ("RankOptions", "RankResult"),
 }
 """Which module has which names; the same as `__all__` and as type checkers read above."""

@@ -30,6 +30,7 @@ WINGS = (
     "jobs",
     "trial",
     "ranking",
+    "reports",
     "marks",
     "cli",
 )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import streamlit as st
 
+from convfe_core.maps.feature_maps import PROBE, WITHOUT_BOXES
 from pages.app.compute_maps import Work, show_outcome
 from pages.app.navigation import enter, share_link
 from pages.app.session import presenting
 from pages.charts.window_width import window_width
-from pages.marks.kept_marks import boxes_keeper
+from pages.marks.kept_marks import boxes_keeper, marks_of
+from pages.marks.learned_maps import can_learn, learn_maps
 from pages.marks.panel import choose_marking, marks_panel, show_mark_scores
+from pages.marks.trial_found import choose_found
 from pages.sidebar.choose_backbones import choose_backbones, choose_precision, choose_size, choose_tap
 from pages.sidebar.choose_images import choose_images, show_need_of_photos
 from pages.sidebar.choose_look import choose_look
@@ -38,7 +41,10 @@ with st.container(horizontal=True, vertical_alignment="center"):
     share_link()
 
 if not presenting():
-    st.write("Which backbone lights up where *your* objects are, and nowhere else? Bright: its channels fire there.")
+    st.write(
+        "Which backbone lights up where *your* objects are, and nowhere else? Bright: its channels fire there. "
+        "PCA: places of one colour look alike to it."
+    )
 
 with controls:
     photos = choose_images()
@@ -46,7 +52,7 @@ with controls:
     size = choose_size()
     tap = choose_tap()
     precision = choose_precision()
-    look = choose_look(presenting())
+    look = choose_look(presenting(), probe=can_learn(photos))
 
 show_need_of_photos(photos)
 if not specs:
@@ -70,13 +76,16 @@ work = Work(
     slot=progress,
     precision=precision,
     tap=tap,
-    pictures=look.reductions,
+    pictures=[name for name in look.reductions if name in WITHOUT_BOXES],
     together=page_with(photos, shown[0]),
+    taught=[photo for photo in photos if len(marks_of(photo).boxes)],
 )
-draw_rows(work, look, room, boxes_keeper(photos) if marking else None)
+detections = choose_found(shown)
+learned = learn_maps(photos, work, failures) if PROBE in look.reductions else None
+draw_rows(work, look, room, learned, boxes_keeper(photos) if marking else None, detections=detections)
 if numbers is not None:
     with numbers:
-        show_mark_scores(photos, work)
+        show_mark_scores(photos, work, learned)
 if not presenting():
     turn_page_below(photos)
     show_snippets(work)

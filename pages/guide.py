@@ -83,6 +83,12 @@ st.write(
     "**max** over the channels asks whether *any* of them fires here, the **mean** how strongly they fire *together*. "
     "Each cell covers a square of the image as wide as the stride."
 )
+st.write(
+    "Two more pictures show what one number per cell cannot. **PCA colours**: the three directions in which the "
+    "features vary most, as red, green and blue, so that places of one colour look alike to the backbone. **Probe**, "
+    "once three photographs have boxes: where a linear combination of the channels sees such objects, learned from the "
+    "boxes of the *other* photographs."
+)
 
 st.subheader("A good one and a bad one", anchor=False)
 photo = load_sample(EXAMPLE)

@@ -29,8 +29,8 @@ os.environ.update(RAY_worker_niceness="0")  # or Ray's workers would let all oth
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 CHROMIUM = Path("/usr/bin/chromium")
-TOGETHER = ("tests/jobs/test_ray_", "tests/ranking/")
-"""Beginnings of the names of files that share something dear: each group stays with one process of pytest-xdist.
+TOGETHER = {"tests/jobs/test_ray_": "cluster", "tests/ranking/": "ranking", "tests/reports/": "ranking"}
+"""Beginnings of the names of files that share something dear: what it is. One process of pytest-xdist has them all.
 
 Browser tests take longer than a second server for them, which each process has that runs some.
 """
@@ -52,7 +52,9 @@ class Together(LoadFileScheduling):
     """Hands the processes a file at a time, or a whole group of `TOGETHER`."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((group for group in TOGETHER if nodeid.startswith(group)), super()._split_scope(nodeid))
+        return next(
+            (group for start, group in TOGETHER.items() if nodeid.startswith(start)), super()._split_scope(nodeid)
+        )
 
 
 @pytest.hookimpl(optionalhook=True)  # without pytest-xdist nobody asks
@@ -63,7 +65,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Together 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, the groups and then the files of slow tests alone, or the others wait for it."""
     quick = {item.path for item in items if item.get_closest_marker("slow") is None}
-    items.sort(key=lambda item: (not item.nodeid.startswith(TOGETHER), item.path in quick))
+    items.sort(key=lambda item: (not item.nodeid.startswith(tuple(TOGETHER)), item.path in quick))
 
 
 @pytest.fixture(scope="session")

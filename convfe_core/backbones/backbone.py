@@ -102,10 +102,19 @@ def reduce_features(features: Any, directions: Any) -> tuple[Any, Any, Any]:
     import tensorflow as tf
 
     def project() -> Any:
-        return tf.tensordot(tf.where(tf.math.is_finite(features), features, 0.0), directions, 1)
+        finite = tf.where(tf.math.is_finite(features), features, 0.0)
+        return tf.cond(_is_identity(directions), lambda: finite, lambda: tf.tensordot(finite, directions, 1))
 
     projection = tf.cond(tf.shape(directions)[1] > 0, project, lambda: features[..., :0])
     return tf.reduce_max(features, axis=-1), tf.reduce_mean(features, axis=-1), projection
+
+
+def _is_identity(matrix: Any) -> Any:
+    """Whether a matrix changes nothing. To see that takes far less than the product, and often a network's layers."""
+    import tensorflow as tf
+
+    rows, columns = tf.unstack(tf.shape(matrix))
+    return tf.cond(rows == columns, lambda: tf.reduce_all(matrix == tf.eye(rows)), lambda: False)
 
 
 def freeze_network(network: Network, precision: Precision = "float32", fold: Fold = "copy") -> Backbone:

@@ -3,6 +3,9 @@
 A batch normalisation that follows a convolution multiplies each channel by a number and adds another one, so the kernel
 can be multiplied once instead (arXiv 1712.05877, section 3.2). Scalings of pixels that follow each other become one.
 
+A convolution with a group for each channel, which Keras has compiled by XLA for every size, becomes TensorFlow's
+depthwise convolution.
+
 The weights are handed to TensorFlow as tensors beside its graph, not as constants inside it, of which its optimiser
 makes a dozen copies. Sums of branches become TensorFlow's ``AddN``, which never broadcasts, so that oneDNN joins them
 to the convolution before them without knowing any shape.
@@ -13,6 +16,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -93,6 +97,8 @@ def _fold(model: Any, *, spend: bool) -> _Folding:
             continue
         if type(layer) is keras.layers.Add and len({source.shape for source in sources}) == 1:
             folding.calls[id(layer)] = tf.add_n
+        if _is_depthwise(layer):
+            folding.calls[id(layer)] = partial(_convolve_depthwise, layer)
         if (own := _affine(layer, tensor)) is None:
             continue
         before = operation_of(sources[0])
@@ -180,6 +186,31 @@ def _fold_into(conv: Any, layer: Any, affine: _Affine, folding: _Folding) -> Non
     else:
         bias = _float32(affine.shift)
         folding.calls[id(layer)] = lambda x, **_: tf.nn.bias_add(x, bias)
+
+
+def _is_depthwise(layer: Any) -> bool:
+    """Whether a convolution has a group for each channel, and nothing that TensorFlow's depthwise one has not."""
+    import keras
+
+    return (
+        type(layer) is keras.layers.Conv2D
+        and layer.groups > layer.kernel.shape[2] == 1
+        and layer.data_format == "channels_last"
+        and layer.compute_dtype == "float32"
+        and layer.dilation_rate == (1, 1)
+        and len(set(layer.strides)) == 1
+    )
+
+
+def _convolve_depthwise(layer: Any, x: Any, **_: Any) -> Any:
+    """What such a convolution gives; Keras has it compiled by XLA, whose code is slow here."""
+    import tensorflow as tf
+
+    kernel = tf.reshape(layer.kernel, (*layer.kernel_size, layer.groups, -1))
+    found = tf.nn.depthwise_conv2d(x, kernel, (1, *layer.strides, 1), layer.padding.upper())
+    if layer.use_bias:
+        found = tf.nn.bias_add(found, layer.bias)
+    return layer.activation(found)
 
 
 def _unchanged(x: Any, **_: Any) -> Any:

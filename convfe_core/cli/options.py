@@ -232,12 +232,12 @@ def _range(text: str) -> tuple[int, int]:
 
 def _reductions(text: str) -> tuple[str, ...]:
     """Names of pictures, each once, in the order in which they are drawn."""
-    from convfe_core.maps.feature_maps import PICTURES
+    from convfe_core.maps.feature_maps import WITHOUT_BOXES
 
     given = {name.strip().lower() for name in text.split(",")}
-    if not given <= set(PICTURES):
-        raise argparse.ArgumentTypeError(f"expected some of {','.join(PICTURES)}, got {text!r}")
-    return tuple(name for name in PICTURES if name in given)
+    if not given <= set(WITHOUT_BOXES):
+        raise argparse.ArgumentTypeError(f"expected some of {','.join(WITHOUT_BOXES)}, got {text!r}")
+    return tuple(name for name in WITHOUT_BOXES if name in given)
 
 
 def _where(text: str) -> Path | str:

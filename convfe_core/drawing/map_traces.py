@@ -16,9 +16,6 @@ from convfe_core.drawing.colour_maps import colour_stops
 from convfe_core.drawing.figure_text import escape
 from convfe_core.maps.feature_maps import Limits
 
-SMOOTH_SIDE = 256
-"""Pixels across a smoothed picture of colours, at most, unless it has more cells."""
-
 
 @dataclass(frozen=True)
 class Look:
@@ -88,8 +85,8 @@ def colour_cells(
 
     Returns
     -------
-    the trace, and the pictures that belong to it: Plotly smooths no colours, so that smoothed ones are a picture below
-    an invisible trace
+    the trace, and the pictures that belong to it: Plotly smooths no colours, so that smoothed ones are a picture of a
+    pixel a cell below an invisible trace, which browsers enlarge smoothly
     """
     lie = _cells_on(axes, centres, extent)
     trace = {
@@ -108,7 +105,7 @@ def colour_cells(
     height, width, _ = values.shape
     return trace, [
         {
-            "source": _smooth_uri(values),
+            "source": _uri(values),
             **on_axes(axes),
             "x": lie["x0"] - lie["dx"] / 2,
             "y": lie["y0"] - lie["dy"] / 2,
@@ -121,12 +118,10 @@ def colour_cells(
     ]
 
 
-def _smooth_uri(values: PixelArray) -> str:
-    """(h, w, 3) colours as a PNG data URI, interpolated between the centres of cells as Plotly does it for heatmaps."""
-    height, width, _ = values.shape
-    times = max(1, SMOOTH_SIDE // max(height, width))
+def _uri(values: PixelArray) -> str:
+    """(h, w, 3) colours as a PNG data URI, a pixel a cell."""
     buffer = io.BytesIO()
-    Image.fromarray(values).resize((width * times, height * times), Image.Resampling.BILINEAR).save(buffer, "PNG")
+    Image.fromarray(values).save(buffer, "PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,9 +91,7 @@ def row_png(
         for place in range(column):
             _box(pen, sheet, place, box, photo)
 
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=1)  # a tenth larger than level 6, in half the time
-    return buffer.getvalue()
+    return _png(np.asarray(picture))
 
 
 def cell_borders(maps: FeatureMaps) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -113,6 +111,22 @@ def cell_borders(maps: FeatureMaps) -> tuple[NDArray[np.float64], NDArray[np.flo
         for cells, stride, offset, image, content in axes
     )
     return vertical, horizontal
+
+
+def _png(pixels: PixelArray) -> bytes:
+    """A PNG file of (H, W, 3) pixels, in half the time that Pillow takes and 4 % larger.
+
+    Pillow tries five filters on each line of pixels. The one that takes the line above away does well everywhere here:
+    maps repeat lines, and photographs are smooth.
+    """
+    import imagecodecs
+
+    return bytes(imagecodecs.png_encode(pixels, level=1, filter=imagecodecs.PNG.FILTER.UP))
+
+
+@cache
+def _font(size: float) -> _Font:
+    return ImageFont.load_default(size)
 
 
 @dataclass(frozen=True)
@@ -137,7 +151,7 @@ class _Sheet:
     def laid_out(cls, photo: Photo, backbones: int, reductions: int, panel: int) -> _Sheet:
         unit = panel / PANEL
         margin, gap, group_gap = round(20 * unit), round(10 * unit), round(28 * unit)
-        title, label, small = (ImageFont.load_default(points * unit) for points in (19, 16, 12))
+        title, label, small = (_font(points * unit) for points in (19, 16, 12))
         scale = panel / max(photo.height, photo.width)
         width, height = (max(1, round(side * scale)) for side in (photo.width, photo.height))
         box = max(width, round(_NARROWEST * unit))

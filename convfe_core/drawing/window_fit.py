@@ -8,7 +8,7 @@ from convfe_core.drawing.sheet import PANEL_GAP
 NARROWEST = 60
 """Pixels across a panel, however many there are."""
 
-LEAST_SHARE = 0.5
+LEAST_SHARE = 0.45
 """Of the wished panel width, below which backbones rather stand in more lines."""
 
 
@@ -58,15 +58,16 @@ def share_width(backbones: int, maps: int, wished: int, room: int) -> tuple[int,
 
     Examples
     --------
-    >>> share_width(3, 2, 180, 1006)
-    (3, 131)
-    >>> share_width(7, 2, 180, 1006)
-    (4, 99)
+    >>> share_width(3, 3, 180, 952)
+    (3, 82)
+    >>> share_width(4, 3, 180, 952)
+    (2, 124)
     """
 
     def panel_width(across: int) -> int:
         return min(wished, int((room + PANEL_GAP) / (1 + across * maps) - PANEL_GAP))
 
-    most = next((n for n in range(backbones, 1, -1) if panel_width(n) >= LEAST_SHARE * wished), 1)
+    least = max(NARROWEST, LEAST_SHARE * wished)
+    most = next((n for n in range(backbones, 1, -1) if panel_width(n) >= least), 1)
     across = -(-backbones // -(-backbones // most))
     return across, max(NARROWEST, panel_width(across))

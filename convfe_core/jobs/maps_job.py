@@ -80,7 +80,7 @@ class MapsJob:
     here : the folder that relative paths of images begin at
     out : where the files go; every machine that takes part must reach it
     bfloat16 : whether the machine that asks computes in it; all must
-    reductions : what is drawn, of `convfe_core.maps.feature_maps.PICTURES`
+    reductions : what is drawn, of `convfe_core.maps.feature_maps.WITHOUT_BOXES`
     basis : the images that PCA colours are of; none without
     """
 

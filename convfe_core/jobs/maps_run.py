@@ -48,8 +48,8 @@ class MapsRun:
     say : takes one line, of what went wrong or what came out
     tell : takes how far the run is
     engine : computes the maps; None for this process
-    reductions : what is drawn, of `convfe_core.maps.feature_maps.PICTURES`; the basis of PCA colours is of the first
-        `BASIS_IMAGES` images, so that shards need nothing of each other
+    reductions : what is drawn, of `convfe_core.maps.feature_maps.WITHOUT_BOXES`; the basis of PCA colours is of the
+        first `BASIS_IMAGES` images, so that shards need nothing of each other
     """
 
     paths: tuple[Path | str, ...]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import threading
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,9 @@ SETTING = "CONVFE_MEMORY_MB"
 
 PROGRAM_MB = 440
 """Megabytes of TensorFlow's program files that must be in memory; the system can drop the rest, see `used_mb`."""
+
+COLLECTION_PAUSE_S = 1.0
+_COLLECTION_DUE = threading.Lock()
 
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
@@ -116,6 +120,26 @@ def give_back(*, collect: bool = True) -> None:
     trim = c_function("malloc_trim")
     if trim is not None:
         trim(0)
+
+
+def collect_soon(pause: float = COLLECTION_PAUSE_S) -> None:
+    """Collect garbage and return memory in a moment, in another thread, unless that is about to be done already.
+
+    For a server that answers first: once TensorFlow is loaded a collection holds up every thread for .2 s.
+
+    Parameters
+    ----------
+    pause : seconds until then
+    """
+    if _COLLECTION_DUE.acquire(blocking=False):
+        timer = threading.Timer(pause, _collect)
+        timer.daemon = True
+        timer.start()
+
+
+def _collect() -> None:
+    _COLLECTION_DUE.release()
+    give_back()
 
 
 @cache

@@ -1,8 +1,8 @@
 """oneDNN: the kernels with which TensorFlow computes convolutions faster, if they are switched on.
 
 TensorFlow switches them on by itself only on processors with AVX512_VNNI, AVX512_BF16, AVX_VNNI or AMX. They help on
-every processor of x86 (`python -m benchmarks.forward` shows how much on this one); float32 maps stay within 1e-5 of
-their range. TensorFlow reads the setting once, while it is imported.
+every processor of x86 (`python -m benchmarks.forward.without_onednn` shows how much on this one); float32 maps stay
+within 1e-5 of their range. TensorFlow reads the setting once, while it is imported.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.base.arrays import FloatArray
+from convfe_core.machine.one_blas_thread import one_blas_thread
 
 Moments64 = NDArray[np.float64]
 
@@ -40,7 +41,8 @@ class CellMoments:
         columns = np.ones((len(cells), len(self._sums)))
         columns[:, :-2] = cells
         columns[:, -2] = 0 if targets is None else targets
-        self._sums += columns.T @ columns / len(cells)
+        with one_blas_thread():
+            self._sums += columns.T @ columns / len(cells)
 
     def __add__(self, other: CellMoments) -> CellMoments:
         return self._with(self._sums + other._sums)
@@ -58,7 +60,8 @@ class CellMoments:
         lift = np.zeros((len(self._sums), directions.shape[1] + 2))
         lift[:-2, :-2] = directions
         lift[-2:, -2:] = np.eye(2)
-        return self._with(lift.T @ self._sums @ lift)
+        with one_blas_thread():
+            return self._with(lift.T @ self._sums @ lift)
 
     @property
     def channels(self) -> int:
@@ -101,7 +104,8 @@ class CellMoments:
         -------
         (C, k) orthonormal directions, and the (k,) variances along them, the largest first
         """
-        directions, variances = _largest_eigenvectors(self.covariance, min(count, self.channels))
+        with one_blas_thread():
+            directions, variances = _largest_eigenvectors(self.covariance, min(count, self.channels))
         strong = variances > NO_VARIANCE * (variances[0] + self.mean @ self.mean)
         directions, variances = directions[:, strong], variances[strong]
         largest = np.abs(directions).argmax(axis=0)

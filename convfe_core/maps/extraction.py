@@ -104,6 +104,8 @@ def run_windows(
     run: Callable[[Batch[Key]], list[NDArray[Any]]],
     keep: Callable[[Member[Key], list[NDArray[Any]]], Result],
     on_wait: OnWait = wait_silently,
+    *,
+    early: bool = False,
 ) -> Generator[list[Result], None, None]:
     """Run photographs through a network and yield what is kept of each, window by window, in their order.
 
@@ -116,16 +118,25 @@ def run_windows(
     run : runs a batch; returns arrays whose first axis is that of the batch
     keep : takes a photograph with its part of these arrays
     on_wait : called while others' passes run, see `Gate.passing`
+    early : run the next batch, in a thread, while `keep` is at work; not for who holds `MACHINE`
     """
-    with closing(sized_windows(network, photos, size)) as windows:
+
+    def passes(windows: Iterable[list[Batch[Key]]]) -> Generator[_Passed[Key], None, None]:
         for window in windows:
-            kept: dict[int, Result] = {}
             for batch in window:
                 with MACHINE.passing(on_wait):
                     results = run(batch)
-                for number, one in enumerate(batch.members):
-                    kept[one.place] = keep(one, [values[number] for values in results])
-            yield [kept[place] for place in sorted(kept)]
+                yield _Passed(batch, results, batch is window[-1])
+
+    with closing(sized_windows(network, photos, size)) as windows:
+        kept: dict[int, Result] = {}
+        with closing(ahead(passes(windows)) if early else passes(windows)) as passed:
+            for one_pass in passed:
+                for number, one in enumerate(one_pass.batch.members):
+                    kept[one.place] = keep(one, [values[number] for values in one_pass.results])
+                if one_pass.ends_window:
+                    yield [kept[place] for place in sorted(kept)]
+                    kept = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +160,15 @@ class Batch(Generic[Key]):
 
     members: list[Member[Key]]
     canvases: PixelArray
+
+
+@dataclass(frozen=True, eq=False)
+class _Passed(Generic[Key]):
+    """A batch that was run: arrays whose first axis is that of the batch, and whether it is its window's last."""
+
+    batch: Batch[Key]
+    results: list[NDArray[Any]]
+    ends_window: bool
 
 
 def sized_windows(

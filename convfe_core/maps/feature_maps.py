@@ -16,7 +16,11 @@ from convfe_core.photos.letterbox import Frame
 
 REDUCTIONS = ("max", "mean")
 """What the features of a cell are reduced to, one number each."""
-PICTURES = (*REDUCTIONS, "pca")
+PROBE = "probe"
+"""The map that a cell probe predicts, see `convfe_core.scoring.cell_probe`."""
+WITHOUT_BOXES = (*REDUCTIONS, "pca")
+"""Pictures that take nothing but photographs."""
+PICTURES = (*WITHOUT_BOXES, PROBE)
 """Fields of `FeatureMaps` that can be looked at."""
 
 
@@ -36,6 +40,7 @@ class FeatureMaps:
     grid : the cells on the network's input; ``rows`` and ``columns`` are those of `max` and `mean`
     notes : one sentence for each thing that a reader of the maps should know
     pca : (h, w, 3) uint8 RGB of the principal components, see `convfe_core.maps.pca_colours`; None if not asked for
+    probe : (h, w) float32, what a cell probe predicts that learned from other photographs' boxes; None without one
     """
 
     image: str
@@ -49,6 +54,7 @@ class FeatureMaps:
     grid: CellGrid
     notes: tuple[str, ...] = ()
     pca: PixelArray | None = None
+    probe: FloatArray | None = None
 
     def picture(self, name: str) -> NDArray[Any]:
         """One of `PICTURES`: (h, w) float32, or (h, w, 3) uint8 where it has colours of its own.
@@ -117,6 +123,7 @@ def subtract_maps(one: FeatureMaps, other: FeatureMaps) -> FeatureMaps:
         max=one.max[:rows, :columns] - other.max[:rows, :columns],
         mean=one.mean[:rows, :columns] - other.mean[:rows, :columns],
         pca=None,
+        probe=None,
         grid=replace(one.grid, rows=rows, columns=columns),
     )
 

@@ -28,6 +28,7 @@ def single_npz(maps: FeatureMaps) -> bytes:
     =================================  ==================================================================
     ``max``, ``mean``                  (h, w) float32
     ``pca``                            (h, w, 3) uint8, where it was asked for
+    ``probe``                          (h, w) float32, where it was learned from boxes
     ``image_size``                     (2,) int64, of the photograph
     ``content_size``                   (2,) int64, of the photograph on the network's input
     ``input_size``                     (2,) int64, of the network's input

@@ -131,19 +131,20 @@ def _scaled(directions: FloatArray, found: Iterable[Projected]) -> PcaBasis:
     return PcaBasis(directions, low, high)
 
 
-def colour_whole(found: Projected) -> FeatureMaps:
-    """The maps of one photograph, with PCA colours of a basis of its own.
+def colour_features(found: Sequence[Projected]) -> list[FeatureMaps]:
+    """The maps of photographs whose features are in memory, with PCA colours of one basis for them all.
 
     Parameters
     ----------
-    found : its whole features
+    found : whole features of at least one photograph, all of one layer
     """
 
     def run(directions: Sequence[FloatArray], keep: Keep) -> list[Any]:
-        return [keep([replace(found, components=found.components @ axes) for axes in directions])]
+        (axes,) = directions
+        return [keep([replace(one, components=one.components @ axes)]) for one in found]
 
-    ((basis,), ((projected,),)) = fit_bases(run, [found.components.shape[-1]])
-    return basis.paint(projected)
+    (basis,), projected = fit_bases(run, [found[0].components.shape[-1]])
+    return [basis.paint(one) for (one,) in projected]
 
 
 def fit_basis(

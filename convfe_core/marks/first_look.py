@@ -13,7 +13,7 @@ import numpy as np
 from convfe_core.base.arrays import FloatArray, Values
 from convfe_core.base.wording import counted
 from convfe_core.datasets.boxes import ImageBoxes
-from convfe_core.maps.feature_maps import REDUCTIONS, FeatureMaps
+from convfe_core.maps.feature_maps import PICTURES, PROBE, REDUCTIONS, FeatureMaps
 from convfe_core.ranking.sentence import FEWEST_IMAGES
 from convfe_core.ranking.verdict import BackboneScores, MapScores, Ranking, rank_backbones, usable_by_all
 from convfe_core.scoring.bootstrap import SEED
@@ -41,9 +41,9 @@ class MarkedMaps:
 
 
 def marked_maps(maps: FeatureMaps, image: ImageBoxes) -> MarkedMaps:
-    """The maps of a photograph that was marked, whatever size it was marked at."""
+    """The maps of a photograph that was marked, whatever its size then; without a probe's that tells nothing."""
     down, across = image.height / maps.frame.image_height, image.width / maps.frame.image_width
-    values = {reduction: getattr(maps, reduction) for reduction in REDUCTIONS}
+    values = {name: own for name, own in maps.scalars.items() if name != PROBE or np.ptp(own) > 0}
     return MarkedMaps(maps.label, values, maps.centres_y * down, maps.centres_x * across)
 
 
@@ -87,8 +87,8 @@ def first_look(
     Parameters
     ----------
     images : the marked photographs, each under a name of its own
-    found : by the name of the photograph its maps, all of one set of names; photographs that are left out here are
-        compared with all the same
+    found : by the name of the photograph its maps, of which those are scored that there are of every one; photographs
+        that are left out here are compared with all the same
     reduction : the map that the sentence goes by
     seed : of all that is drawn
 
@@ -100,7 +100,8 @@ def first_look(
     images = sorted((image for image in images if len(image.boxes)), key=lambda image: image.image)
     comparison = Comparison(images, seed=seed)
     labels = list(dict.fromkeys(maps.label for image in images for maps in found.get(image.image, ())))
-    names = list(dict.fromkeys(name for several in found.values() for maps in several for name in maps.values))
+    every = [maps.values for image in images for maps in found.get(image.image, ())]
+    names = [name for name in PICTURES if every and all(name in values for values in every)]
     auroc = np.full((len(labels), len(names), len(images)), np.nan)
     separation = auroc.copy()
     for place, image in enumerate(images):

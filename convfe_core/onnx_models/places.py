@@ -140,8 +140,9 @@ class Places:
 
     def _rolled(self, node: Any) -> Layout | None:
         """The layout of a tensor that was cut in two whose halves were exchanged, as PyTorch exports a roll."""
-        pieces = [self._maker.get(name) for name in node.input]
-        if node.op_type != "Concat" or len(pieces) != 2 or any(one is None or one.op_type != "Slice" for one in pieces):
+        makers = [self._maker.get(name) for name in node.input]
+        pieces = [one for one in makers if one is not None and one.op_type == "Slice"]
+        if node.op_type != "Concat" or len(pieces) != 2 or len(makers) != 2:
             return None
         source = pieces[0].input[0]
         layout, shape = self._layouts.get(source), self.shapes.of.get(source)

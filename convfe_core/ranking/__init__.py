@@ -1,1 +1,1 @@
-"""From a data set to a verdict: the run, its tables, plots and reports."""
+"""From a data set to a verdict: the run, its tables and plots."""

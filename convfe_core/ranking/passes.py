@@ -126,6 +126,7 @@ class PassScores:
     separation, auroc : (N, 3) by image and `SCORED`
     by_size : (N, 3) separation by image and `SIZE_GROUPS`; of the backbone itself alone
     seen : how many images could be read
+    kept : by place, the maps of some images, see `convfe_core.scoring.kept_maps`
     weights, tap, stride, precision : of the backbone
     """
 
@@ -142,6 +143,7 @@ class PassScores:
         self._flags = np.zeros((len(REDUCTIONS), 2), bool)  # some map was flat, some was not finite
         self._sides = [np.empty(0, np.float32)]
         self._averages: dict[int, bytes] = {}
+        self.kept: dict[int, Row] = {}
 
     def add_row(self, place: int, row: Row) -> None:
         """Take what the photograph at a place scored."""
@@ -160,6 +162,8 @@ class PassScores:
             self._sides.append(np.frombuffer(row["sides"], np.float32))
             if row["boxes"]:
                 self._averages[place] = row["averages"]
+            if row["maps"]:
+                self.kept[place] = row["maps"]
 
     @property
     def sides(self) -> Values:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from convfe_core.backbones.measured_cost import Cost
 from convfe_core.backbones.precision import Precision, explain_kept
@@ -11,6 +13,7 @@ from convfe_core.base.errors import Skipped
 from convfe_core.base.wording import counted
 from convfe_core.catalog.specs import Spec
 from convfe_core.datasets.boxes import Dataset
+from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.maps.input_size import Size
 from convfe_core.maps.map_diagnostics import Diagnostics
 from convfe_core.ranking.verdict import BackboneScores, Ranking
@@ -22,6 +25,8 @@ from convfe_core.trial.trial_run import Tried
 
 CONTROL_SEEDS = (0, 1, 2)
 """Of the untrained controls, whose scores are averaged."""
+REPORTED = 3
+"""Best, and worst, images that a report shows."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,7 @@ class RankedResult:
     trial_failed : why it could not
     by_stage : what one found at each stage, where that was asked
     top1 : published ImageNet accuracy in percent, of ImageNet weights
+    maps : by name, of the images that a report may show
     """
 
     spec: Spec
@@ -88,6 +94,7 @@ class RankedResult:
     learned: CellProbe | None
     cost: Cost | None
     top1: float | None
+    maps: Mapping[str, FeatureMaps] = field(default_factory=dict)
     tried: Tried | None = None
     trial_failed: str | None = None
     by_stage: Mapping[str, Tried] = field(default_factory=dict)
@@ -152,3 +159,44 @@ class RankResult:
         """``coco128: 80 images, 640 boxes, 61 classes (COCO); 73 images usable``."""
         dataset = self.dataset
         return f"{dataset.name}: {dataset.in_words}; {counted(self.ranking.usable, 'image')} usable"
+
+    def wins_and_losses(self, first: str, second: str | None = None) -> list[tuple[str, float]]:
+        """Images by how much further `first` separates than `second`, the clearest win first.
+
+        Parameters
+        ----------
+        first, second : labels of backbones; without a second one, the images by the first one's own S
+
+        Returns
+        -------
+        (image, difference of S) for every image that both were scored on
+        """
+        values = self.result(first).scores.maps[self.options.reduction].separation
+        if second is not None:
+            values = values - self.result(second).scores.maps[self.options.reduction].separation
+        order = np.argsort(-values, kind="stable")
+        return [(self.dataset.images[k].image, float(values[k])) for k in order.tolist() if np.isfinite(values[k])]
+
+    def best_and_worst(self, rows: int = REPORTED, among: Container[str] | None = None) -> tuple[list[str], list[str]]:
+        """Names of the images on which the first backbone of the ranking separates best, and worst.
+
+        Parameters
+        ----------
+        among : leave out all others
+        """
+        ranked = self.wins_and_losses(self.ranking.backbones[0].label)
+        names = [name for name, _ in ranked if among is None or name in among]
+        best = names[:rows]
+        return best, [name for name in names[::-1][:rows] if name not in best]
+
+    @property
+    def reported(self) -> tuple[list[str], list[str]]:
+        """The best and the worst of those images whose maps were kept."""
+        return self.best_and_worst(among=self.result(self.ranking.backbones[0].label).maps)
+
+    def with_reported_maps(self) -> RankResult:
+        """The same with no more maps than a report shows."""
+        best, worst = self.reported
+        names = [*best, *worst]
+        kept = (replace(one, maps={name: one.maps[name] for name in names if name in one.maps}) for one in self.results)
+        return replace(self, results=tuple(kept))

@@ -21,12 +21,13 @@ from convfe_core.jobs.local_engine import LocalEngine
 from convfe_core.jobs.parts import Parts
 from convfe_core.jobs.shards import Engine
 from convfe_core.jobs.weight_pass import Pass, shown
-from convfe_core.maps.feature_maps import REDUCTIONS
-from convfe_core.ranking.passes import PassRuns, average
+from convfe_core.maps.feature_maps import PROBE, REDUCTIONS, FeatureMaps
+from convfe_core.ranking.passes import PassRuns, PassScores, average
 from convfe_core.ranking.results import RankedResult, RankOptions, RankResult
-from convfe_core.ranking.score_rows import PROBE, SCHEMA, RankJob, passes_of
+from convfe_core.ranking.score_rows import SCHEMA, RankJob, passes_of
 from convfe_core.ranking.verdict import BackboneScores, rank_backbones
 from convfe_core.scoring.box_sizes import box_sizes
+from convfe_core.scoring.kept_maps import unpacked_maps
 from convfe_core.scoring.separation import SIZE_GROUPS
 from convfe_core.trial.trial_job import TrialOptions
 from convfe_core.trial.trial_run import TrialRun, Tried
@@ -143,7 +144,7 @@ class RankRun:
         if not self.results:
             raise ConvfeError("Stopped before the first backbone was finished: there is nothing to rank.")
         unreadable = (Skipped(name, reason) for name, reason in self._runs.unreadable.items())
-        return RankResult(
+        result = RankResult(
             dataset=self.dataset,
             options=self.options,
             ranking=rank_backbones([r.scores for r in self.results], self.options.reduction, self.options.seed),
@@ -152,6 +153,7 @@ class RankRun:
             skipped=(*self.dataset.skipped, *unreadable),
             missing=tuple(self._runs.missing.values()),
         )
+        return result.with_reported_maps()
 
     @contextmanager
     def _noting(self, spec: Spec) -> Iterator[None]:
@@ -218,10 +220,19 @@ class RankRun:
             learned=self._job.learned.get(spec.text),
             cost=self._cost(spec),
             top1=find_architecture(spec.name).top1 if imagenet else None,
+            maps=self._maps(spec, own),
             tried=tried,
             trial_failed=trial_failed,
             by_stage=by_stage,
         )
+
+    def _maps(self, spec: Spec, own: PassScores) -> dict[str, FeatureMaps]:
+        """The maps that were kept of a backbone, by image."""
+        images = {place: self.dataset.images[place].image for place in own.kept}
+        return {
+            image: unpacked_maps(own.kept[place], image, spec.label, own.weights, own.tap)
+            for place, image in images.items()
+        }
 
     def _try(self, spec: Spec) -> tuple[Tried | None, dict[str, Tried], str | None]:
         """What a small detector found, or why none could be tried; the maps' numbers stand without it."""

@@ -37,23 +37,22 @@ from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.packed_boxes import PackedBoxes
 from convfe_core.jobs.shards import Row, Shard, ShardImage, cut_shards, remark, rows_of_shard
 from convfe_core.jobs.weight_pass import Pass, my_turn, shown
-from convfe_core.machine.memory import room_mb
 from convfe_core.machine.versions import installed_version
 from convfe_core.maps.extraction import cells_on_photo, require_cells
-from convfe_core.maps.feature_maps import REDUCTIONS
+from convfe_core.maps.feature_maps import PROBE, REDUCTIONS
 from convfe_core.maps.input_size import frame_for
 from convfe_core.maps.map_diagnostics import Diagnostics, diagnose_map
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo
 from convfe_core.ranking.results import CONTROL_SEEDS, RankOptions
 from convfe_core.scoring.box_probe import FOLDS, NO_PROBE, ProbePlan, plan_probe
-from convfe_core.scoring.cell_probe import TOO_FEW, CellProbe, FoldMoments, deal_folds, learning_mb, no_probe
+from convfe_core.scoring.cell_probe import TOO_FEW, CellProbe, FoldMoments, deal_folds, lack_of_room, no_probe
+from convfe_core.scoring.kept_maps import KEPT, packed_maps
 from convfe_core.scoring.scoring_graph import Scored, ScoringBackbone, freeze_for_scoring, score_windows
 from convfe_core.scoring.separation import Comparison, box_cells, inside_mask
 
 DIAGNOSED = 200
-"""Most photographs whose maps are put into numbers; means of more would not differ."""
+"""About how many photographs' maps are put into numbers, and kept; means of more would not differ."""
 MONTH_SECONDS = 30 * 24 * 3600
-PROBE = "probe"
 SCORED = (*REDUCTIONS, PROBE)
 """The maps that are scored: max, mean, and what the cell probe predicts."""
 NUMBERS = tuple(f.name for f in fields(Diagnostics) if f.name not in ("flat", "finite"))
@@ -76,6 +75,7 @@ SCHEMA = pa.schema(
         ("fold", pa.int64()),
         ("directions", pa.binary()),
         ("untaught", pa.string()),
+        ("maps", KEPT),
     ]
 )
 """One row a photograph, ``reason`` alone when it cannot be read.
@@ -83,7 +83,8 @@ SCHEMA = pa.schema(
 ``weights``, ``tap``, ``stride`` and ``precision`` of the backbone; ``separation`` and ``auroc`` by `SCORED`;
 ``by_size`` by `SIZE_GROUPS`; ``diagnostics`` (if it is one of those diagnosed) by reduction: `NUMBERS`, then flat and
 finite as 0 or 1; ``sides`` float32, the boxes' sides in cells; ``averages`` float32 (``boxes``, channels), the probe's
-features. Controls have no ``by_size``, ``sides``, ``boxes`` and ``averages``.
+features; ``maps`` (if it is one of those diagnosed) its maps, to be drawn in a report. Controls have no ``by_size``,
+``sides``, ``boxes``, ``averages`` and ``maps``.
 
 Where a cell probe learns there are ``fold`` alone, unless the photograph's features are no numbers, and in the last row
 ``directions``, float32 (channels, `FOLDS`), or in ``untaught`` why it learned nothing.
@@ -141,7 +142,7 @@ class RankJob:
 
     @cached_property
     def diagnosed(self) -> frozenset[int]:
-        """Places of the photographs whose maps are put into numbers."""
+        """Places of the photographs whose maps are put into numbers, and kept."""
         return frozenset(self.places[:: max(1, len(self.places) // DIAGNOSED)])
 
     @property
@@ -203,8 +204,8 @@ class RankJob:
     def _learn(
         self, loaded: ScoringBackbone, shard: Shard, photos: Iterator[tuple[int, Photo]]
     ) -> Generator[list[tuple[int, Row]], None, None]:
-        need, room = learning_mb(loaded.channels), room_mb()
-        sums = FoldMoments(loaded.channels, self.folds) if need <= room else None
+        lack = lack_of_room(loaded.channels)
+        sums = FoldMoments(loaded.channels, self.folds) if lack is None else None
 
         def take(k: int, scored: Scored) -> Row:
             place, maps = shard.images[k].place, scored.maps
@@ -221,10 +222,7 @@ class RankJob:
                 if window:
                     yield window
                 window = following
-        if sums is None:
-            learned = no_probe(loaded.channels, f"learning takes {need:,.0f} MB, and {max(room, 0):,.0f} MB are free")
-        else:
-            learned = sums.learn()
+        learned = sums.learn() if sums is not None else no_probe(loaded.channels, str(lack))
         self.learned[shard.backbone] = learned
         if window:
             window[-1][1].update(directions=learned.directions.tobytes(), untaught=learned.reason)
@@ -297,6 +295,7 @@ class RankJob:
             row["by_size"] = [float(g[0]) for g in self.comparison.score_sizes(place, ranking_map, *centres).values()]
             row["sides"] = box_cells(self.dataset.images[place].boxes, *centres).astype(np.float32).tobytes()
             row["boxes"], row["averages"] = len(scored.averages), scored.averages.tobytes()
+            row["maps"] = packed_maps(maps) if place in self.diagnosed else None
         return row
 
     def __getstate__(self) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from convfe_core.backbones.backbone import Backbone
 from convfe_core.base.arrays import BoxArray, FloatArray, Values
 from convfe_core.machine.machine_queue import OnWait, wait_silently
+from convfe_core.machine.memory import room_mb
 from convfe_core.maps.cell_moments import CellMoments
 from convfe_core.maps.extraction import Member, Projected, Result, project_windows
-from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.maps.input_size import Size
 from convfe_core.photos.photo import Photo
 from convfe_core.scoring.bootstrap import SEED
@@ -140,6 +140,12 @@ def learning_mb(channels: int) -> float:
     return 10 * (channels + 2) ** 2 * 8 / 2**20
 
 
+def lack_of_room(channels: int) -> str | None:
+    """Why the machine has no memory for a probe to learn in; None where it has."""
+    need, room = learning_mb(channels), room_mb()
+    return f"learning takes {need:,.0f} MB, and {max(room, 0):,.0f} MB are free" if need > room else None
+
+
 def no_probe(channels: int, reason: str) -> CellProbe:
     """A probe that learned nothing, and why."""
     return CellProbe(np.zeros((channels, FOLDS), np.float32), {}, reason)
@@ -175,37 +181,84 @@ class FoldMoments:
         return learn_probe(self._moments, self._taken)
 
 
-def held_out_maps(
-    backbone: Backbone, photos: Sequence[tuple[Photo, BoxArray]], size: Size, on_wait: OnWait = wait_silently
-) -> tuple[list[FeatureMaps], list[FloatArray], str | None]:
+class BoxLearner:
+    """A cell probe that learns from the boxes of some photographs, and gives each the map that the others taught.
+
+    Parameters
+    ----------
+    channels : features of each cell, C
+    boxes : (N, 4) of every photograph in its pixels; from those without a box nothing is learned
+    """
+
+    def __init__(self, channels: int, boxes: Sequence[BoxArray]) -> None:
+        self._boxes = boxes
+        self._folds = deal_folds([number for number, own in enumerate(boxes) if len(own)])
+        self._sums = FoldMoments(channels, self._folds)
+
+    def take(self, number: int, features: Projected) -> None:
+        """Learn from the whole features of one of the photographs, unless they are no numbers."""
+        maps = features.maps
+        if number in self._folds and np.isfinite(maps.mean).all():
+            inside = inside_mask(self._boxes[number], maps.centres_y, maps.centres_x)
+            self._sums.add(number, features.components, inside)
+
+    def learn(self) -> CellProbe:
+        """What the photographs teach that were taken."""
+        return self._sums.learn()
+
+
+def held_out_maps(features: Sequence[Projected], boxes: Sequence[BoxArray]) -> tuple[list[FloatArray], str | None]:
     """Give each photograph the map by what the cell probe learned from the others: the picture of what it learned.
 
     Parameters
     ----------
-    photos : each with its (N, 4) boxes in its pixels; from those without a box nothing is learned
-    size : how large they enter
-    on_wait : as in `convfe_core.maps.extraction.run_windows`
+    features : whole ones, of at least one photograph
+    boxes : as of `BoxLearner`
 
     Returns
     -------
-    the max and mean maps of every photograph, the probe's map of each, (h, w), and why there are none of these, or None
+    the probe's map of each, (h, w), and why there are none, or None
     """
-    folds = deal_folds([place for place, (_, boxes) in enumerate(photos) if len(boxes)])
-    sums = FoldMoments(backbone.channels, folds)
+    learner = BoxLearner(features[0].components.shape[-1], boxes)
+    for number, found in enumerate(features):
+        learner.take(number, found)
+    probe = learner.learn()
+    if probe.reason is not None:
+        return [], probe.reason
+    return [probe.held_out(number, found.components @ probe.directions) for number, found in enumerate(features)], None
 
-    def take(one: Member[int], found: Projected) -> FeatureMaps:
-        maps = found.maps
-        if one.key in folds and np.isfinite(maps.mean).all():
-            sums.add(one.key, found.components, inside_mask(photos[one.key][1], maps.centres_y, maps.centres_x))
-        return maps
 
-    def run(directions: FloatArray, keep: Callable[[Member[int], Projected], Result]) -> list[Result]:
-        numbered = ((place, photo) for place, (photo, _) in enumerate(photos))
-        with closing(project_windows(backbone, numbered, size, directions, keep, on_wait)) as windows:
+def run_held_out_maps(
+    backbone: Backbone,
+    photos: Sequence[Photo],
+    boxes: Sequence[BoxArray],
+    size: Size,
+    on_wait: OnWait = wait_silently,
+    tell: Callable[[int], None] = lambda _done: None,
+) -> tuple[list[FloatArray], str | None]:
+    """As `held_out_maps` of photographs whose features are too many for memory: a backbone runs over them twice.
+
+    Parameters
+    ----------
+    photos : each one that `convfe_core.maps.extraction.require_cells` takes
+    size : how large they enter
+    on_wait : as in `convfe_core.maps.extraction.run_windows`
+    tell : called with how many photographs were run, each of them twice
+    """
+    learner, done = BoxLearner(backbone.channels, boxes), 0
+
+    def run(directions: FloatArray, keep: Callable[[int, Projected], Result]) -> list[Result]:
+        def hand_over(one: Member[int], found: Projected) -> Result:
+            nonlocal done
+            done += 1
+            tell(done)
+            return keep(one.key, found)
+
+        with closing(project_windows(backbone, enumerate(photos), size, directions, hand_over, on_wait)) as windows:
             return [kept for window in windows for kept in window]
 
-    maps = run(np.eye(backbone.channels, dtype=np.float32), take)
-    learned = sums.learn()
-    if learned.reason is not None:
-        return maps, [], learned.reason
-    return maps, run(learned.directions, lambda one, found: learned.held_out(one.key, found.components)), None
+    run(np.eye(backbone.channels, dtype=np.float32), learner.take)
+    probe = learner.learn()
+    if probe.reason is not None:
+        return [], probe.reason
+    return run(probe.directions, lambda number, found: probe.held_out(number, found.components)), None

@@ -100,7 +100,7 @@ def score_windows(
         averages = averages[: len(boxes.get(one.key, ()))].copy()
         return one.key, keep(one.key, Scored(found.maps, found.components, averages, float(dead)))
 
-    return run_windows(backbone, photos, size, run, reduce)
+    return run_windows(backbone, photos, size, run, reduce, early=True)
 
 
 def _stack_weights(

@@ -35,6 +35,7 @@ class Allowance:
     most_models : how many model or weight files of their own
     model_mb : the largest of them, in megabytes
     maps_mb : megabytes of maps that are kept for them
+    features_mb : megabytes of whole features that are kept for them, for PCA colours and what a probe learns
     most_uploads, uploads_mb : files, and megabytes, that they may have uploaded at any time, all pages together
     """
 
@@ -47,6 +48,7 @@ class Allowance:
     most_models: int = 20
     model_mb: float = 2000.0
     maps_mb: float = 64.0
+    features_mb: float = 256.0
     most_uploads: float = math.inf
     uploads_mb: float = math.inf
 
@@ -70,6 +72,7 @@ VISITOR = Allowance(
     most_models=4,
     model_mb=50.0,
     maps_mb=16.0,
+    features_mb=16.0,
     most_uploads=2000,
     uploads_mb=200.0,
 )

@@ -13,7 +13,7 @@ import streamlit as st
 from convfe_core.base.errors import ConvfeError
 from convfe_core.base.wording import display_name, file_stem
 from convfe_core.datasets.boxes import Dataset
-from convfe_core.machine.memory import give_back
+from convfe_core.machine.memory import collect_soon, give_back
 from convfe_core.photos.photo import Photo
 from convfe_core.serving.fault_log import configure_log, record_fault
 from pages.app.session import CARRIED, DATASETS, DECODED, MARKS, whole_session
@@ -40,6 +40,7 @@ def guarded() -> Iterator[None]:
         )
     finally:
         give_back(collect=False)  # each run may be the last of its thread, whose freed memory nobody else would use
+        collect_soon()
 
 
 def guarded_download(make: Callable[[], T]) -> Callable[[], T]:

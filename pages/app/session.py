@@ -13,10 +13,11 @@ import streamlit as st
 
 from convfe_core.photos.letterbox import thumbnail_data_uri
 from convfe_core.photos.photo import Photo
-from convfe_core.serving.map_cache import MapStore
+from convfe_core.serving.map_cache import MapKey, MapStore
 from pages.app.visitor import allowance
 
 if TYPE_CHECKING:
+    from convfe_core.catalog.specs import Spec
     from convfe_core.datasets.boxes import Dataset, ImageBoxes
     from convfe_core.inspection.doctor import Finding
     from convfe_core.inspection.health_report import HealthReport
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from convfe_core.marks.first_look import FirstLook
     from convfe_core.ranking.results import RankResult
     from convfe_core.ranking.run import RankRun
+    from pages.marks.learned_maps import Learned
     from pages.sidebar.model_shelf import ModelShelf
     from pages.sidebar.own_models import OpenedFile
 
@@ -104,6 +106,10 @@ LOADED_MARKS: Kept[set[str]] = Kept("loaded_marks", "marks.panel", set)
 """Files of boxes that were read, by the id of their upload."""
 LAST_LOOK: Kept[tuple[object, FirstLook] | None] = Kept("last_look", "marks.mark_scores", _nothing)
 """What marks said of maps when these were scored last, and of which."""
+FEATURES: Kept[dict[MapKey, Projected]] = Kept("features", "app.compute_maps", dict)
+"""Whole features of photographs, of which PCA colours and what a probe learns are made; within the allowance."""
+LEARNED: Kept[dict[Spec, Learned]] = Kept("learned", "marks.learned_maps", dict)
+"""By backbone: what its probe learned last."""
 CARRIED: Kept[Dataset | None] = Kept("carried", "sidebar.choose_dataset", _nothing)
 """What Rank was handed instead of files: photographs that were marked on Compare, or the samples."""
 LAYER_FEATURES: Kept[tuple[object, Projected] | None] = Kept("layer_features", "views.depth_view", _nothing)
@@ -112,16 +118,15 @@ HEALTH_REPORTS: Kept[dict[object, HealthReport]] = Kept("health_reports", "views
 """The last health reports, by network, size and photographs."""
 FINDINGS: Kept[list[Finding]] = Kept("findings", "system", list)
 """What System found on this machine when it was last asked."""
-WINDOW_WIDTH: Kept[int] = Kept("window_width", "charts.window_width", lambda: USUAL_WIDTH)
-"""Pixels across that pages have for their contents."""
+WINDOW_WIDTH: Kept[int | None] = Kept("window_width", "charts.window_width", _nothing)
+"""Pixels across that pages have for their contents, once the browser has told."""
 TURNED_BELOW: Kept[bool] = Kept("page_turned_below", "views.grid", bool)
 """The page of rows was turned below them."""
 
-USUAL_WIDTH = 952
-"""That of a laptop's window of 1366 pixels beside the sidebar."""
-
 WIDGETS = {
     "marking": "Compare: whether boxes can be drawn",
+    "detections": "Compare: whether the boxes that a trial found are shown",
+    "probe-learn": "Compare: runs backbones whose features are not kept, for the probe's maps",
     "marks_file": "Compare: boxes that the visitor brings for the photographs there",
     "present": "Compare: one image at a time, for meetings",
     "slide": "Compare, presenting: number of the photograph",
@@ -142,7 +147,7 @@ WIDGETS = {
     "size": "the longest side of what the networks receive",
     "tap": "which feature map of each network",
     "fast": "whether speed may cost some digits",
-    "maps": "which maps are drawn: max, mean, PCA colours",
+    "maps": "which maps are drawn: max, mean, PCA colours, what a probe learned",
     "scale": "what shares a colour scale",
     "colours": "the colour map",
     "smooth": "whether maps are drawn smoothly between cells",

@@ -49,6 +49,7 @@ def show_row(
     notes: Mapping[str, str] | None = None,
     on_boxes: OnBoxes | None = None,
     presenting: bool = False,
+    room: int | None = None,
 ) -> None:
     """Show a row of panels, which stays in the browser and is only changed by later runs.
 
@@ -65,6 +66,8 @@ def show_row(
     notes : by name of a map, a few letters above its right corner
     on_boxes : told the photograph's digest and all its boxes when the visitor has changed them, before the page runs
     presenting : as large as the window; else at its own size, smaller where there is less room
+    room : pixels across that the figure was made for; where the page has others the first drawing waits for another
+        figure. None draws it at once
     """
     first = figure["data"][0]
     data = {
@@ -83,6 +86,7 @@ def show_row(
         "outlined": list(outlined),
         "notes": dict(notes or {}),
         "boxColour": BOX_COLOUR,
+        "room": room,
         "fit": {"least": LEAST_SCALE, "most": None, "around": AROUND}
         if presenting
         else {"least": LEAST_SCALE, "most": 1, "around": None},

@@ -11,8 +11,13 @@ from pages.app.session import WINDOW_WIDTH, widget_value
 from pages.charts.components import component
 
 KEY = "window"
+COOKIE = "convfe_width"
+"""In which the browser remembers the width, to tell it with the next visit's first request."""
 NARROWEST, WIDEST = 240, 8000
 """Pixels that are believed; the message comes from outside."""
+
+USUAL_WIDTH = 952
+"""That of a laptop's window of 1366 pixels beside the sidebar."""
 
 STYLE = (
     "[data-testid=stMain] {scrollbar-gutter: stable} .st-key-window-width {display: none} "
@@ -22,18 +27,27 @@ STYLE = (
 
 
 def window_width() -> int:
-    """Pixels across that the page has for its contents; a usual window's until the browser has told.
+    """Pixels across that the page has for its contents.
 
-    When the visitor changes the window, the page runs again.
+    It is what the browser remembers of an earlier visit, else a usual window's, until it tells; then the page runs
+    again, as it does when the visitor changes the window.
     """
+    width = WINDOW_WIDTH.get() or _believed(st.context.cookies.get(COOKIE)) or USUAL_WIDTH
     st.html(f"<style>{STYLE}</style>")
     with st.container(key="window-width"):
-        component("width")(key=KEY, data={"width": WINDOW_WIDTH.get()}, on_width_change=_note)
-    return WINDOW_WIDTH.get()
+        component("width")(key=KEY, data={"width": width}, on_width_change=_note)
+    return width
 
 
 def _note() -> None:
     state: Any = widget_value(KEY, None)
-    width = state.get("width") if isinstance(state, Mapping) else None
-    if isinstance(width, int | float) and NARROWEST <= width <= WIDEST:
-        WINDOW_WIDTH.set(int(width))
+    width = _believed(state.get("width") if isinstance(state, Mapping) else None)
+    if width is not None:
+        WINDOW_WIDTH.set(width)
+
+
+def _believed(told: object) -> int | None:
+    """A width that came from outside, if it is one."""
+    if isinstance(told, str) and told.isascii() and told.isdecimal():
+        told = float(told)
+    return int(told) if isinstance(told, int | float) and NARROWEST <= told <= WIDEST else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from convfe_core.drawing.map_traces import Look
@@ -13,6 +13,7 @@ from convfe_core.photos.photo import Photo
 from pages.app.compute_maps import Work
 from pages.app.session import LAST_LOOK
 from pages.marks.kept_marks import marks_of
+from pages.marks.learned_maps import Learned, join_probe
 
 
 @dataclass(frozen=True)
@@ -47,17 +48,18 @@ def score_row(photo: Photo, found: Sequence[FeatureMaps], look: Look) -> RowScor
     return RowScores(notes, () if best is None else (" ".join(best),))
 
 
-def score_all(photos: Sequence[Photo], work: Work) -> FirstLook:
+def score_all(photos: Sequence[Photo], work: Work, learned: Mapping[str, Learned] | None) -> FirstLook:
     """Score all marked photographs whose maps are there, on whatever page of rows they are.
 
     It is done anew only for other marks or other maps: for a hundred photographs it takes seconds.
     """
     marks = {photo.digest: one for photo in photos if len((one := marks_of(photo)).boxes)}
     there = {photo.digest: work.there(photo) for photo in photos if photo.digest in marks}
-    scored = LAST_LOOK.get()
-    if scored is None or scored[0] != (marks, there):  # these compare by identity: none is ever changed
+    asked, scored = (marks, there, learned), LAST_LOOK.get()
+    if scored is None or scored[0] != asked:  # these compare by identity: none is ever changed
         named = with_names_of_their_own(marks)
-        found = {one.image: [marked_maps(maps, one) for maps in there[digest]] for digest, one in named.items()}
-        scored = (marks, there), first_look(list(named.values()), found)
+        every = there if learned is None else {key: join_probe(found, learned) for key, found in there.items()}
+        found = {one.image: [marked_maps(maps, one) for maps in every[digest]] for digest, one in named.items()}
+        scored = asked, first_look(list(named.values()), found)
         LAST_LOOK.set(scored)
     return scored[1]

@@ -22,6 +22,7 @@ from pages.app.session import CARRIED, LOADED_MARKS, MARKS_SAID
 from pages.app.visitor import allowance
 from pages.app.words import plain, told
 from pages.marks.kept_marks import add_marks, marks_of, marks_reader, remove_marks
+from pages.marks.learned_maps import Learned
 from pages.marks.mark_scores import score_all
 
 YOUR_MARKS = "your marks"
@@ -103,9 +104,9 @@ def _offer(photos: Sequence[Photo]) -> None:
     )
 
 
-def show_mark_scores(photos: Sequence[Photo], work: Work) -> None:
+def show_mark_scores(photos: Sequence[Photo], work: Work, learned: Mapping[str, Learned] | None) -> None:
     """Say what the marks tell so far; call it when the rows are drawn."""
-    look = score_all(photos, work)
+    look = score_all(photos, work, learned)
     st.markdown(f"**{plain(look.text)}**", help=WHAT_S_IS)
     if look.ranking is not None:
         st.markdown(_table(look))

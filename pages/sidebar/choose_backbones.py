@@ -122,7 +122,7 @@ def _permitted(spec: Spec) -> Spec:
 
 def _from_address() -> list[str]:
     """Backbones that the page's address names, else the built-in ones."""
-    named = [text for text in st.query_params.get("backbones", "").split(",") if text]
+    named = [text for texts in st.query_params.get_all("backbones") for text in texts.split(",") if text]
     return named[: allowance().most_backbones] or list(DEFAULT_BACKBONES)
 
 

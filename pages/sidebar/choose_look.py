@@ -6,7 +6,7 @@ import streamlit as st
 
 from convfe_core.drawing.colour_maps import COLOUR_MAPS
 from convfe_core.drawing.map_traces import Look
-from convfe_core.maps.feature_maps import PICTURES, REDUCTIONS
+from convfe_core.maps.feature_maps import PICTURES, REDUCTIONS, WITHOUT_BOXES
 from pages.sidebar.choose_named import choose_named
 
 PANEL_WIDTHS = {"S": 130, "M": 180, "L": 340, "XL": 480}
@@ -22,6 +22,10 @@ PICTURES_HELP = (
     "Pca, the PCA colours: which places look alike to the backbone, on all images shown? They are the three directions "
     "in which its features vary most. Colours are not classes, and those of two backbones cannot be compared."
 )
+PROBE_HELP = (
+    " Probe: where would a linear combination of all channels see objects like those in your boxes? What is drawn on a "
+    "photograph was learned from the boxes of the others alone."
+)
 
 
 def ink() -> str:
@@ -29,23 +33,25 @@ def ink() -> str:
     return INK[st.context.theme.type or "light"]
 
 
-def choose_look(presenting: bool = False, *, scopes: bool = True) -> Look:
+def choose_look(presenting: bool = False, *, scopes: bool = True, probe: bool = False) -> Look:
     """Ask how the maps are drawn.
 
     Parameters
     ----------
     presenting : the window tells how large they are
     scopes : ask what shares a scale; else each map has its own
+    probe : offer the map of a cell probe, too
     """
+    offered = PICTURES if probe else WITHOUT_BOXES
     st.subheader("Display", anchor=False)
     reductions = st.pills(
         "Maps",
-        list(PICTURES),
+        list(offered),
         selection_mode="multi",
-        default=list(REDUCTIONS),
+        default=list(WITHOUT_BOXES),
         key="maps",
         bind="query-params",
-        help=PICTURES_HELP,
+        help=PICTURES_HELP + (PROBE_HELP if probe else ""),
     )
     scope = (
         "map"
@@ -87,7 +93,7 @@ def choose_look(presenting: bool = False, *, scopes: bool = True) -> Look:
         else st.segmented_control("Panel size", list(PANEL_WIDTHS), default="M", key="panel-M", bind="query-params")
     )
     return Look(
-        reductions=tuple(name for name in PICTURES if name in reductions) or REDUCTIONS,
+        reductions=tuple(name for name in offered if name in reductions) or REDUCTIONS,
         colour_map=colour_map,
         scope=scope,
         smoothed=smoothed,

@@ -26,7 +26,7 @@ from convfe_core.maps.every_layer import LayerReader
 from convfe_core.maps.extraction import Projected
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.maps.input_size import Size, check_pass
-from convfe_core.maps.pca_colours import colour_whole, extract_coloured_layers
+from convfe_core.maps.pca_colours import colour_features, extract_coloured_layers
 from convfe_core.photos.photo import Photo
 from convfe_core.serving.map_cache import MapKey
 from pages.app.compute_maps import load_network
@@ -166,7 +166,7 @@ def _read_layer(reader: LayerReader, spec: Spec, photo: Photo, size: Size) -> Pr
 
 def _show_layer(photo: Photo, found: Projected, look: Look, more: Sequence[str]) -> None:
     """Draw a layer's max and mean maps, and the other collapses that were asked for; cells can be clicked."""
-    maps = colour_whole(found) if "pca" in look.reductions else found.maps
+    maps = colour_features([found])[0] if "pca" in look.reductions else found.maps
     tiles = [Tile(name, COLLAPSES[name](found.components), maps.centres_y, maps.centres_x) for name in more]
     tiles = [Tile(name, maps.picture(name), maps.centres_y, maps.centres_x) for name in look.reductions] + tiles
     show_figure(tile_figure(photo, tiles, look), key="layer-maps", alt=f"{photo.name} at layer {maps.tap}")

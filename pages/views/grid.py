@@ -27,7 +27,9 @@ from pages.app.session import TURNED_BELOW, set_widget, thumbnail, widget_value
 from pages.app.words import plain, show_error
 from pages.charts.show_row import OnBoxes, show_row
 from pages.marks.kept_marks import drawn_boxes, labels_in_use
+from pages.marks.learned_maps import Learned, join_probe
 from pages.marks.mark_scores import score_row
+from pages.marks.trial_found import show_found
 from pages.views.present import arranged
 
 ROWS_PER_PAGE = 8
@@ -77,7 +79,15 @@ def _turn_page() -> None:
     TURNED_BELOW.set(True)
 
 
-def draw_rows(work: Work, look: Look, room: int | None, on_boxes: OnBoxes | None = None) -> None:
+def draw_rows(
+    work: Work,
+    look: Look,
+    room: int | None,
+    learned: Mapping[str, Learned] | None = None,
+    on_boxes: OnBoxes | None = None,
+    *,
+    detections: bool = False,
+) -> None:
     """Draw each row as soon as its maps and its scales are known, and offer all maps as a file.
 
     Rows are named by their places: with names of the photographs the browser would draw each page of rows twice.
@@ -85,13 +95,16 @@ def draw_rows(work: Work, look: Look, room: int | None, on_boxes: OnBoxes | None
     Parameters
     ----------
     room : pixels across; None where a row fills the window, for meetings
+    learned : by label of the backbone the probe's maps, where these are drawn
     on_boxes : told when the visitor has drawn or changed boxes; None where these are only shown
+    detections : show below each row what the detectors of a trial found there
     """
-    draw = partial(_draw_row, look=look, room=room, on_boxes=on_boxes)
+    draw = partial(_draw_row, look=look, room=room, on_boxes=on_boxes, detections=detections)
     st.html(f"<style>{LAID_OUT_IN_SIGHT}</style>")
     slots = [st.container(key=f"row-{place}") for place in range(len(work.photos))]
     drawn: list[tuple[Photo, list[FeatureMaps]]] = []
     for place, (photo, found) in enumerate(work.rows()):
+        found = found if learned is None else join_probe(found, learned)
         drawn.append((photo, found))
         if look.scope in ROW_SCOPES:
             with slots[place]:
@@ -146,6 +159,7 @@ def _draw_row(
     look: Look,
     room: int | None,
     on_boxes: OnBoxes | None,
+    detections: bool,
 ) -> None:
     if not found:
         return
@@ -165,6 +179,7 @@ def _draw_row(
         notes=scores.notes,
         on_boxes=on_boxes,
         presenting=room is None,
+        room=room,
     )
     for warning in _warnings(found, look):
         st.caption(f":material/warning: {warning}")
@@ -190,6 +205,8 @@ def _draw_row(
             on_click="ignore",
             help="This row as a picture.",
         )
+    if detections:
+        show_found(photo)
 
 
 def _fitted(look: Look, backbones: int, room: int) -> Look:

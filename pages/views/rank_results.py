@@ -16,13 +16,12 @@ from convfe_core.datasets.boxes import Dataset, ImageBoxes
 from convfe_core.marks.marked_photos import PhotoFiles
 from convfe_core.photos.letterbox import reduce_photo
 from convfe_core.photos.photo import Photo, read_photo
-from convfe_core.ranking.html_report import best_and_worst, html_report
 from convfe_core.ranking.plots import duel_figure, pareto_figure, recall_figure, separation_figure, size_figure
 from convfe_core.ranking.results import RankResult
 from convfe_core.ranking.tables import table_rows, to_csv, to_json
+from convfe_core.reports.html_report import html_report
 from convfe_core.trial.found_boxes import FOUND_LINES, best_and_worst_found, found_boxes, found_png
 from pages.app.guard import guarded_download, redrawn_alone
-from pages.app.process import backbone_pool
 from pages.app.visitor import allowance
 from pages.app.words import plain, show_error
 from pages.sidebar.choose_look import ink
@@ -225,7 +224,7 @@ def _interval(row: dict[str, Any], key: str) -> str:
 def _next_steps(result: RankResult) -> None:
     """What to do with the answer: look at the images behind it, or take it along."""
     leader = result.ranking.backbones[0].label
-    best, worst = best_and_worst(result, MOST_OPENED // 2)
+    best, worst = result.best_and_worst(MOST_OPENED // 2)
     place_of = {entry.image: place for place, entry in enumerate(result.dataset.images)}
     with st.container(horizontal=True):
         if best and st.button(
@@ -323,9 +322,8 @@ def _diagnostics(result: RankResult) -> None:
 
 
 def _exports(result: RankResult) -> None:
-    pool = backbone_pool()
     formats: list[tuple[str, Callable[[RankResult], str], str]] = [
-        ("HTML", lambda found: html_report(found, *best_and_worst(found), load=pool.get), "text/html"),
+        ("HTML", html_report, "text/html"),
         ("CSV", to_csv, "text/csv"),
         ("JSON", lambda found: json.dumps(to_json(found), indent=1, ensure_ascii=False), "application/json"),
     ]

@@ -25,6 +25,8 @@ PARTS: dict[str, Callable[[Any], Any]] = {
     "convolution": lambda x: layers.BatchNormalization()(layers.Conv2D(5, 3, use_bias=False)(x)),
     "convolution with bias": lambda x: layers.BatchNormalization()(layers.Conv2D(5, 3)(x)),
     "groups": lambda x: layers.BatchNormalization()(layers.Conv2D(6, 3, groups=3)(x)),
+    "groups of two": lambda x: layers.BatchNormalization()(layers.Conv2D(4, 3, groups=2)(layers.Conv2D(4, 1)(x))),
+    "a group for each channel": lambda x: layers.Conv2D(3, 3, 2, "same", groups=3, activation="relu")(x),
     "depthwise": lambda x: layers.BatchNormalization()(
         layers.DepthwiseConv2D(3, depth_multiplier=2, use_bias=False)(x)
     ),

@@ -22,6 +22,8 @@ from convfe_core.maps.extraction import extract_maps
 from convfe_core.maps.feature_maps import value_range
 from convfe_core.maps.input_size import Size
 from convfe_core.photos.gallery import DEFAULT_SAMPLES, SAMPLES, load_sample
+from pages.charts.window_width import COOKIE
+from tests.browser.test_visitors import idle
 from tests.support.builders import noise, png
 
 CHART = ".js-plotly-plot"
@@ -151,7 +153,7 @@ def test_zooming_into_one_panel_zooms_all_of_its_row(page: Page, server: str) ->
         "chart => chart._fullLayout._subplots.xaxis.slice(1)"
         ".map(name => chart._fullLayout[name.replace('x', 'xaxis')].range)"
     )
-    assert len(ranges) == 5
+    assert len(ranges) == 7
     assert all(one == ranges[0] for one in ranges)
     width = load_sample(DEFAULT_SAMPLES[0]).width
     assert ranges[0] == pytest.approx([width / 4, width * 3 / 4], rel=0.05)
@@ -180,24 +182,65 @@ UNTRAINED = [f"{name}:untrained" for name in ("TinyResNet", "TinyMobileNet", "Mo
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("width", "backbones", "lines"), [(420, 2, 2), (1366, 3, 1), (1500, 4, 1), (1920, 6, 1)])
+@pytest.mark.parametrize(
+    ("width", "backbones", "lines", "maps"),
+    [
+        (420, 2, 2, ""),
+        (1366, 3, 1, ""),
+        (1500, 4, 2, ""),
+        (1500, 4, 1, "&maps=max&maps=mean"),
+        (1920, 6, 1, "&maps=max&maps=mean"),
+    ],
+)
 def test_all_maps_of_a_photograph_fit_the_window(
-    page: Page, server: str, width: int, backbones: int, lines: int
+    page: Page, server: str, width: int, backbones: int, lines: int, maps: str
 ) -> None:
     page.set_viewport_size({"width": width, "height": 1000})
     chosen = ["TinyResNet", "TinyMobileNet", *UNTRAINED][:backbones]
-    open_app(page, f"{server}/?samples={DEFAULT_SAMPLES[0]}&backbones={','.join(chosen)}", rows=1)
+    open_app(page, f"{server}/?samples={DEFAULT_SAMPLES[0]}&backbones={','.join(chosen)}{maps}", rows=1)
     sideways = """[...document.querySelectorAll('html, [data-testid=stMain], .convfe-row')]
         .every(part => part.scrollWidth <= part.clientWidth + 1)"""
     page.wait_for_function(sideways)
-    maps = page.locator(f"{CHART} .heatmaplayer image")
-    expect(maps).to_have_count(2 * backbones)
-    frames = [box for box in (one.bounding_box() for one in maps.all()) if box is not None]
+    panels = page.locator(f"{CHART} .heatmaplayer image")
+    expect(panels).to_have_count(2 * backbones)
+    frames = [box for box in (one.bounding_box() for one in panels.all()) if box is not None]
     assert len({round(box["y"] / 40) for box in frames}) == lines
     assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in frames)
     assert page.locator(".convfe-figure").evaluate("figure => figure.style.transform") == "scale(1)"
     shown = "".join(page.locator(f"{CHART} .textpoint text").all_text_contents())
     assert all(name in shown for name in chosen)
+
+
+COUNT_DRAWINGS = """() => {
+    let library;
+    window.drawings = 0;
+    Object.defineProperty(window, "Plotly", {
+        configurable: true,
+        get: () => library,
+        set: made => {
+            const {react} = made;
+            made.react = (...given) => { window.drawings += 1; return react(...given); };
+            library = made;
+        },
+    });
+}"""
+
+
+@pytest.mark.slow
+def test_the_first_rows_are_drawn_once_whatever_the_window_and_fit_at_once_at_the_next_visit(
+    page: Page, server: str
+) -> None:
+    page.set_viewport_size({"width": 1700, "height": 1000})
+    page.add_init_script(f"({COUNT_DRAWINGS})()")
+    for _ in range(2):
+        open_app(page, server)
+        idle(page)
+        assert page.evaluate("window.drawings") == 3
+        widths = page.locator(CHART).evaluate_all("charts => charts.map(chart => chart._fullLayout.width)")
+        assert all(width > 952 for width in widths)  # wider than in the window that is usual
+    (cookie,) = page.context.cookies()
+    assert cookie["name"] == COOKIE
+    assert 1200 < int(cookie["value"]) < 1700 - 320
 
 
 @pytest.mark.slow

@@ -226,10 +226,7 @@ def test_colours_lie_on_the_cells_of_the_map_beside_them_and_have_no_scale(smoot
     for one in smooth:
         assert (one.x, one.y, one.sizex, one.sizey, one.opacity) == (0, 0, 128, 96, 0.5)
         pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(one.source.partition(",")[2]))))
-        times = len(pixels) // 3
-        middle = pixels[times + times // 2 - 1 : times + times // 2 + 1, 2 * times + times // 2 - 1 :][:, :2]
-        assert middle.min() > 250
-        assert pixels[times + times // 2, 2 * times, 0] == pytest.approx(128, abs=4)
+        np.testing.assert_array_equal(pixels, colours)  # a browser enlarges it
 
 
 def test_a_picture_that_is_not_there_is_a_programming_error() -> None:

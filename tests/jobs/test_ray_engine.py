@@ -284,6 +284,7 @@ def test_maps_are_the_local_ones(here: Any, dataset: Path, tmp_path: Path, monke
     written(plain_network(), tmp_path / "own.onnx")
     backbones = "TinyMobileNet", "EfficientNetB0:untrained", "own=own.onnx"
     call = ["maps", dataset.name, *(word for name in backbones for word in ("--backbone", name))]
+    call += ["--reductions", "max,mean,pca"]
     assert main([*call, "--size", "own", "--out", "local"]) == 1
     engine = ["--engine", "ray", "--workers", "1", "--worker-cpus", "1"]
     assert main([*call, "--size", "own", "--out", "ray", *engine]) == 1

@@ -1,6 +1,9 @@
+import gc
+import threading
+import weakref
 from pathlib import Path
 
-from convfe_core.machine.memory import memory_limit_mb
+from convfe_core.machine.memory import collect_soon, memory_limit_mb
 
 
 def test_the_containers_limit_counts_where_it_is_lower(tmp_path: Path) -> None:
@@ -20,3 +23,31 @@ def test_the_setting_decides(tmp_path: Path) -> None:
     limit = tmp_path / "memory.max"
     limit.write_text("1048576")
     assert memory_limit_mb({"CONVFE_MEMORY_MB": "1000"}, (limit,)) == 1000
+
+
+class Ring:
+    """Something that refers to itself, which no count of references frees."""
+
+    def __init__(self) -> None:
+        self.me = self
+
+
+def test_garbage_is_collected_a_moment_later_once_for_all_who_asked() -> None:
+    gone, collections = threading.Event(), []
+    gc.disable()
+    try:
+        watched = weakref.ref(Ring(), lambda _: gone.set())
+        gc.callbacks.append(count := lambda phase, _: collections.append(phase))
+        for _ in range(3):
+            collect_soon(pause=0.2)
+        assert watched() is not None
+        assert gone.wait(30)
+        assert collections.count("start") == 1
+        gone.clear()
+        again = weakref.ref(Ring(), lambda _: gone.set())
+        collect_soon(pause=0)  # what comes later is asked for anew
+        assert gone.wait(30)
+        assert again() is None
+    finally:
+        gc.callbacks.remove(count)
+        gc.enable()

@@ -120,6 +120,17 @@ def test_a_feature_that_is_no_number_does_not_spread() -> None:
     np.testing.assert_array_equal(whole, expected)
 
 
+def test_whole_features_are_those_of_the_product_with_the_identity() -> None:
+    import tensorflow as tf
+
+    features = np.random.default_rng(0).normal(size=(2, 3, 4, 5)).astype(np.float32)
+    reduce = tf.function(reduce_features, [tf.TensorSpec((None, None, None, 5)), tf.TensorSpec((5, None))])
+    swapped = np.eye(5, dtype=np.float32)[[1, 0, 2, 3, 4]]
+    for directions in (np.eye(5, dtype=np.float32), swapped, swapped[:, :2], swapped[:, :0]):
+        *_, found = reduce(features, directions)
+        np.testing.assert_array_equal(found, features @ directions)
+
+
 def test_components_are_of_the_cells_on_the_photograph() -> None:
     backbone = load_backbone(SMALL)
     photos = [photo(50, 160), photo(96, 128, 1), photo(50, 160, 2)]

@@ -15,7 +15,7 @@ from convfe_core.maps.extraction import Projected, extract_maps
 from convfe_core.maps.input_size import Size
 from convfe_core.maps.pca_colours import (
     PcaBasis,
-    colour_whole,
+    colour_features,
     coloured_windows,
     extract_coloured,
     extract_coloured_layers,
@@ -111,7 +111,7 @@ def test_every_stage_has_colours_of_its_own(tiny, photos, coloured) -> None:
 def test_one_photograph_of_whole_features_is_coloured_as_if_it_were_all(tiny, photos) -> None:
     (whole,) = EveryLayer(open_network(SPEC)).layer().whole(photos[0], SIZE)
     (alone,) = extract_coloured(tiny, photos[:1], SIZE)
-    assert np.abs(colour_whole(whole).pca.astype(int) - alone.pca).max() <= 1
+    assert np.abs(colour_features([whole])[0].pca.astype(int) - alone.pca).max() <= 1
 
 
 def of_features(features: np.ndarray) -> Projected:
@@ -130,7 +130,7 @@ def of_features(features: np.ndarray) -> Projected:
     ],
 )
 def test_what_has_no_component_is_grey_and_said(features: np.ndarray, note: str) -> None:
-    maps = colour_whole(of_features(features))
+    maps = colour_features([of_features(features)])[0]
     assert note in maps.notes[-1]
     missing = 3 - (0 if "same" in note else int(note[0]))
     assert (maps.pca[..., 3 - missing :] == 128).all()
@@ -142,10 +142,11 @@ def test_a_cell_that_is_no_number_is_black_and_changes_no_other() -> None:
     broken = features.copy()
     broken[1, 2, 3] = np.nan
     cells = np.delete(features.reshape(20, 8), 7, axis=0).reshape(1, 19, 8)
-    found = colour_whole(of_features(broken)).pca
+    found = colour_features([of_features(broken)])[0].pca
     assert (found[1, 2] == 0).all()
-    np.testing.assert_array_equal(np.delete(found.reshape(20, 3), 7, axis=0), colour_whole(of_features(cells)).pca[0])
-    everywhere = colour_whole(of_features(np.full((2, 2, 4), np.nan)))
+    (whole,) = colour_features([of_features(cells)])
+    np.testing.assert_array_equal(np.delete(found.reshape(20, 3), 7, axis=0), whole.pca[0])
+    everywhere = colour_features([of_features(np.full((2, 2, 4), np.nan))])[0]
     assert (everywhere.pca == 0).all()
 
 

@@ -92,7 +92,7 @@ def test_a_change_of_display_keeps_the_maps_and_runs_no_backbone(app: AppTest, k
     getattr(app, kind)(key=key).set_value(value).run()
     assert not app.exception
     after = list(app.session_state["map_store"]._kept.values())
-    assert kept == len(after) == 6
+    assert kept == len(after) == 12  # with PCA colours and without
     assert {id(maps) for maps in before} == {id(maps) for maps in after}
 
 
@@ -120,7 +120,7 @@ def test_another_size_computes_new_maps(app: AppTest) -> None:
     app.run()
     app.selectbox(key="size").set_value("224").run()
     assert not app.exception
-    assert len(app.session_state["map_store"]) == 12
+    assert len(app.session_state["map_store"]) == 24
 
 
 @pytest.mark.machine
@@ -280,6 +280,13 @@ def test_a_trial_says_beforehand_how_long_it_takes_and_then_shows_what_it_found(
     assert "TinyMobileNet, AP50 " in " ".join(charts(app))
     assert app.selectbox(key="trial-backbone").value == "TinyMobileNet"
     assert any("trial on 6 images" in caption.value for caption in app.caption)
+
+    app.button(key="rank-extremes").click().run()
+    assert not app.get("imgs")
+    app.toggle(key="detections").set_value(True).run()
+    assert not app.exception
+    assert len(rows(app)) == len(app.get("imgs"))  # one backbone
+    assert sum("had not seen this photograph" in caption.value for caption in app.caption) == len(rows(app))
 
 
 @pytest.mark.slow

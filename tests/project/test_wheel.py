@@ -25,7 +25,7 @@ def test_an_installed_wheel_shows_both_built_in_backbones_without_a_network(tmp_
     fresh = tmp_path / "fresh"
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(fresh), str(wheel)]
     subprocess.run(install, check=True)
-    assert (fresh / "convfe_core" / "ranking" / "report.html.jinja").is_file()
+    assert (fresh / "convfe_core" / "reports" / "report.html.jinja").is_file()
     assert (fresh / "convfe_core" / "datasets" / "sample_boxes.json").is_file()
     picture = tmp_path / "street.png"
     picture.write_bytes(png(noise(120, 160)))

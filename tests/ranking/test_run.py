@@ -26,10 +26,10 @@ from convfe_core.jobs.local_engine import LocalEngine
 from convfe_core.jobs.shards import Job
 from convfe_core.machine.machine_queue import MACHINE
 from convfe_core.maps.input_size import Size
-from convfe_core.ranking import score_rows
 from convfe_core.ranking.results import RankOptions, RankResult
 from convfe_core.ranking.run import RankRun
 from convfe_core.ranking.tables import skipped_in_words, to_json, to_text
+from convfe_core.scoring import cell_probe
 from tests.conftest import ROOT
 from tests.support.datasets import told
 from tests.support.rankings import OTHER, QUICK, SMALL, as_png, dataset, patches
@@ -202,7 +202,7 @@ def test_where_no_probe_can_learn_the_ranking_says_why(box: str, count: int, rea
 
 
 def test_a_probe_for_which_there_is_no_room_says_so_and_the_maps_are_scored(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(score_rows, "room_mb", lambda: 0.4)
+    monkeypatch.setattr(cell_probe, "room_mb", lambda: 0.4)
     found = to_json(RankRun(dataset(patches(3)), [parse_spec(SMALL)], replace(QUICK, probe=True)).run())
     (backbone,) = found["backbones"]
     assert re.fullmatch(r"learning takes \d+ MB, and 0 MB are free", backbone["cell_probe"]["reason"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -10,10 +12,21 @@ from convfe_core.backbones.backbone import freeze_network
 from convfe_core.backbones.network import open_network
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.datasets.boxes import ImageBoxes
+from convfe_core.maps.extraction import Projected, project_windows
+from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.maps.input_size import Size
 from convfe_core.photos.letterbox import place_on_canvas
 from convfe_core.scoring.box_probe import FOLDS
-from convfe_core.scoring.cell_probe import BASIS, COMPONENTS, PENALTY, CellProbe, FoldMoments, deal_folds, held_out_maps
+from convfe_core.scoring.cell_probe import (
+    BASIS,
+    COMPONENTS,
+    PENALTY,
+    CellProbe,
+    FoldMoments,
+    deal_folds,
+    held_out_maps,
+    run_held_out_maps,
+)
 from convfe_core.scoring.separation import Comparison, inside_mask
 from tests.support.builders import photo
 
@@ -157,23 +170,39 @@ def test_features_that_are_all_alike_give_a_flat_map(features: NDArray[np.float3
 
 
 def test_each_photograph_gets_the_map_that_the_others_taught() -> None:
+    """By features in memory and by a backbone that runs twice, where one photograph has no box."""
     network = open_network(parse_spec("TinyMobileNet"))
     backbone = freeze_network(network)
-    boxes = np.array([[10.0, 20, 70, 80]])
-    photos = [(photo(96, 128, seed), boxes) for seed in range(6)] + [(photo(96, 96, 7), np.empty((0, 4)))]
-    maps, found, reason = held_out_maps(backbone, photos, Size("128"))
-    assert reason is None
-    assert [one.shape for one in found] == [one.mean.shape for one in maps]
+    whole = np.eye(backbone.channels, dtype=np.float32)
+    box = np.array([[10.0, 20, 70, 80]])
+    photos, boxes = [photo(96, 128, seed) for seed in range(6)] + [photo(96, 96, 7)], [box] * 6 + [np.empty((0, 4))]
+    named = ((None, one) for one in photos)
+    (kept,) = project_windows(backbone, named, Size("128"), whole, lambda _one, found: found)
     features = [
-        network.features(place_on_canvas(one, grid.frame)[None]).numpy()[0, : grid.max.shape[0], : grid.max.shape[1]]
-        for (one, _), grid in zip(photos, maps, strict=True)
+        network.features(place_on_canvas(one, found.maps.frame)[None]).numpy()[0, : len(found.maps.max)]
+        for one, found in zip(photos, kept, strict=True)
     ]
-    folds = deal_folds(range(6))
-    sums = FoldMoments(backbone.channels, folds)
+    features = [one[:, : found.maps.max.shape[1]] for one, found in zip(features, kept, strict=True)]
+    sums = FoldMoments(backbone.channels, deal_folds(range(6)))
     for place in range(6):
-        sums.add(place, features[place], inside_mask(boxes, maps[place].centres_y, maps[place].centres_x))
+        sums.add(place, features[place], inside_mask(box, kept[place].maps.centres_y, kept[place].maps.centres_x))
     learned = sums.learn()
-    for place, one in enumerate(features):
-        expected = learned.held_out(place, one @ learned.directions)
-        np.testing.assert_allclose(found[place], expected, rtol=0.02, atol=0.02 * np.ptp(expected))
-    assert held_out_maps(backbone, photos[:1], Size("128"))[1:] == ([], learn(images(1, 4)).reason)
+    told: list[int] = []
+    for found, reason in (
+        held_out_maps(kept, boxes),
+        run_held_out_maps(backbone, photos, boxes, Size("128"), tell=told.append),
+    ):
+        assert reason is None
+        for place, one in enumerate(features):
+            expected = learned.held_out(place, one @ learned.directions)
+            np.testing.assert_allclose(found[place], expected, rtol=0.02, atol=0.02 * np.ptp(expected))
+    assert told == list(range(1, 15))
+
+
+def test_one_photograph_with_boxes_teaches_no_other(make_maps: Callable[..., FeatureMaps]) -> None:
+    maps = make_maps([[0, 0, 0], [0, 0, 0]], [[0, 0, 0], [0, 0, 0]])
+    features = [Projected(maps, np.ones((2, 3, 4), np.float32))] * 2
+    maps_of, reason = held_out_maps(features, [np.array([[0.0, 0, 32, 32]]), np.empty((0, 4))])
+    assert maps_of == []
+    assert reason is not None
+    assert "expected two images at least" in reason

@@ -39,7 +39,7 @@ export class Panel {
   /**
    * @param {object} layout Plotly's full layout
    * @param {[string, string]} axes their names, such as x3 and y2
-   * @param {object | null} trace Plotly's full trace of a map, null for the photograph
+   * @param {object | null} trace the map as Python sent it, null for the photograph
    */
   constructor(layout, axes, trace) {
     this.x = layout[axisKey(axes[0])];
@@ -88,10 +88,11 @@ export class Panel {
  * All panels of a figure: the photograph's, then those of its maps.
  * @param {object} chart the element that Plotly has drawn
  * @param {[string, string]} photoAxes
+ * @param {object[]} traces what was drawn, as Python sent it
  * @returns {Panel[]}
  */
-export function panelsOf(chart, photoAxes) {
-  const maps = chart._fullData.filter((trace) => ["heatmap", "image"].includes(trace.type));
+export function panelsOf(chart, photoAxes, traces) {
+  const maps = traces.filter((trace) => ["heatmap", "image"].includes(trace.type));
   return [
     new Panel(chart._fullLayout, photoAxes, null),
     ...maps.map((trace) => new Panel(chart._fullLayout, [trace.xaxis, trace.yaxis], trace)),

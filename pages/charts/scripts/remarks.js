@@ -2,7 +2,7 @@
 
 import { svg } from "./svg.js";
 
-const ABOVE = 8;
+const ABOVE = 11;
 const LETTER = 6.6;
 const HALF_A_TITLE = 20;
 

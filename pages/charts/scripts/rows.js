@@ -6,12 +6,15 @@
 
 import { Boxes } from "./boxes.js";
 import { Cursor } from "./cursor.js";
+import { drawn, readFigure } from "./maps.js";
 import { panelsOf } from "./panels.js";
 import { Remarks } from "./remarks.js";
 import { set, svg } from "./svg.js";
 import { drawInTurn, withdraw } from "./turns.js";
+import { roomAround } from "./width.js";
 
 const CONFIG = { displaylogo: false, modeBarButtons: [["zoom2d", "pan2d", "resetScale2d"]] };
+const PATIENCE_MS = 1500;
 /** @type {Promise<object>} Plotly's library, from the package that Python has of it */
 const library = new Promise((resolve, reject) => {
   const script = document.createElement("script");
@@ -45,6 +48,7 @@ class Row {
     this.boxes = new Boxes(this.overlay, this.tools);
     this.remarks = new Remarks(this.overlay);
     this.drawings = 0;
+    this.begun = false;
     this.sizes = new ResizeObserver(() => this.fit());
     this.sizes.observe(this.element);
     this.onResize = () => this.fit();
@@ -59,13 +63,25 @@ class Row {
   show(data, setStateValue) {
     const same = this.data?.figure === data.figure;
     this.data = data;
-    if (!same) this.drawing = JSON.parse(data.figure);
+    if (!same) this.drawing = readFigure(JSON.parse(data.figure));
     set(this.chart, { role: "img", "aria-label": data.alt });
     this.element.style.setProperty("--convfe-box", data.boxColour);
     this.boxes.take(data, setStateValue);
     this.fit();
-    if (!same) drawInTurn(this.element, () => this.draw());
-    else this.annotate();
+    if (same && this.begun) this.annotate();
+    else if (this.begun || this.suits) this.begin();
+    else this.patience ??= setTimeout(() => this.begin(), PATIENCE_MS);
+  }
+
+  /** Whether the figure was made for the window as it is; if not, another one comes as soon as Python knows. */
+  get suits() {
+    return this.data.room === null || this.data.room === roomAround(this.parent);
+  }
+
+  begin() {
+    this.begun = true;
+    clearTimeout(this.patience);
+    drawInTurn(this.element, () => this.draw());
   }
 
   async draw() {
@@ -74,7 +90,7 @@ class Row {
     this.drawings += 1;
     await Plotly.react(
       this.chart,
-      traces,
+      traces.map(drawn),
       {
         ...layout,
         hovermode: false,
@@ -92,7 +108,7 @@ class Row {
   /** Bring cursor and boxes to where the panels are now. */
   annotate() {
     if (!this.chart._fullLayout) return;
-    const panels = panelsOf(this.chart, this.data.photo.axes);
+    const panels = panelsOf(this.chart, this.data.photo.axes, this.drawing.data);
     this.cursor.place(panels, this.data.photo);
     this.boxes.place(panels);
     this.remarks.place(panels, this.data);
@@ -112,6 +128,7 @@ class Row {
   }
 
   close() {
+    clearTimeout(this.patience);
     withdraw(this.element);
     this.sizes.disconnect();
     window.removeEventListener("resize", this.onResize);

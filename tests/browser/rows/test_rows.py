@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
@@ -121,6 +122,25 @@ def test_the_cell_at_a_place_is_the_nearest_one(row: Page) -> None:
         *((0, 0), (0, 0), (0, 1), (1, 3)),
         *(None, None, None, None),
     ]
+
+
+@pytest.mark.slow
+def test_a_smoothed_map_has_the_cells_values_at_their_centres_and_straight_lines_between(row: Page) -> None:
+    asked = """async trace => {
+        const {drawn} = await import('/_stcore/bidi-components/convfe.rows/maps.js');
+        return drawn(trace);
+    }"""
+    values = np.random.default_rng(0).normal(size=(4, 6))
+    trace = {"type": "heatmap", "z": values.tolist(), "x0": 8, "dx": 16, "y0": 24, "dy": -16, "zsmooth": "best"}
+    found = row.evaluate(asked, trace)
+    x, y = (found[f"{axis}0"] + found[f"d{axis}"] * np.arange(count) for axis, count in (("x", 30), ("y", 20)))
+    across = np.array([np.interp(x, 8 + 16 * np.arange(6), line) for line in values])
+    expected = np.array([np.interp(-y, -24 + 16 * np.arange(4), line) for line in across.T]).T
+    np.testing.assert_allclose(found["z"], expected, atol=1e-9)
+    np.testing.assert_allclose(np.array(found["z"])[2::5, 2::5], values)
+    edges = [found[f"{axis}0"] - found[f"d{axis}"] / 2 for axis in "xy"]
+    assert edges == pytest.approx([0, 32])  # of the first cell
+    assert row.evaluate(asked, {**trace, "zsmooth": False})["z"] == values.tolist()
 
 
 def boxes(page: Page) -> list[dict]:

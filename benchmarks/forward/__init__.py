@@ -1,0 +1,1 @@
+"""The forward pass against the machine's limit and against other runtimes."""
