@@ -166,15 +166,15 @@ def _show(model: keras.Model, tensor: Any) -> tuple[Any, bool]:
     """
     import keras
 
-    tensor = _before_turns(model, tensor)
-    operation = operation_of(tensor)
-    sources = sources_of(tensor)
+    changed = _before_layouts(model, tensor)
+    operation = operation_of(changed)
+    sources = sources_of(changed)
     if isinstance(operation, keras.Model):
-        inner, uncapped = _show(operation, operation.outputs[tensor._keras_history.tensor_index])
-        if inner is operation.outputs[tensor._keras_history.tensor_index]:
+        inner, uncapped = _show(operation, operation.outputs[changed._keras_history.tensor_index])
+        if inner is operation.outputs[changed._keras_history.tensor_index]:
             return tensor, False
         return keras.Model(operation.inputs, inner, name=f"{operation.name}{_UNCAPPED}")(sources), uncapped
-    if type(operation).__name__ in _NORMALIZING:
+    if isinstance(operation, keras.layers.LayerNormalization):
         return sources[0], False
     if _capped(operation):
         return keras.layers.ReLU(name=f"{operation.name}{_UNCAPPED}")(sources[0]), True
@@ -192,11 +192,13 @@ def _capped(operation: Any) -> bool:
 def last_map(model: keras.Model) -> Any:
     """Find the model's first output, or the last map before its head.
 
-    Layers that only turn it, mirror it or lay it out anew are passed over for the map before them.
+    Layers that only turn or mirror it are passed over for the map before them.
     """
     for tensor, stride in reversed(_backbone_maps(model)):
         if stride > 0:
-            return _before_turns(model, tensor)
+            while type(operation_of(tensor)).__name__ in _TURNING:
+                tensor = sources_of(tensor)[0]
+            return tensor
     raise SpecError(f"Expected a model with a layer whose output is (n, h, w, C). Received: {model.name}.")
 
 
@@ -226,8 +228,8 @@ def _backbone_maps(model: keras.Model) -> list[tuple[Any, float]]:
 _NORMALIZING = ("LayerNormalization", "RMSNormalization")
 
 
-def _before_turns(model: keras.Model, tensor: Any) -> Any:
-    """The map before layers that change nothing about its cells but how they are laid out."""
+def _before_layouts(model: keras.Model, tensor: Any) -> Any:
+    """The tensor before layers that change nothing about cells but how they are laid out."""
     while True:
         kind = type(operation_of(tensor)).__name__
         if kind not in (*_TURNING, *_LAID_OUT_ANEW):
