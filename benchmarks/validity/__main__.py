@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from benchmarks.machine import describe_machine
 from benchmarks.validity.agreement import Agreement, agree
 from benchmarks.validity.drawn_pictures import cells, stars
 from benchmarks.validity.logme import logme
-from convfe_core.backbones.network import Network, load_as
+from convfe_core.backbones.network import load_as
 from convfe_core.base.arrays import Values
 from convfe_core.base.errors import ConvfeError
 from convfe_core.base.file_sets import UploadedFiles, open_files
@@ -116,7 +117,7 @@ def predictors(dataset: Dataset, candidate: Candidate) -> dict[str, Any]:
         "box probe": probed and probed.value,
         "LogME of box features": logme(features, names.tolist()) if len(set(names.tolist())) > 1 else None,
         "ImageNet top-1": find_architecture(spec.name).top1 if imagenet else None,
-        "parameters": load_as(Network.count_params, spec),
+        "parameters": load_as(methodcaller("count_params"), spec),
     }
 
 

@@ -174,7 +174,7 @@ def _show(model: keras.Model, tensor: Any) -> tuple[Any, bool]:
         if inner is operation.outputs[tensor._keras_history.tensor_index]:
             return tensor, False
         return keras.Model(operation.inputs, inner, name=f"{operation.name}{_UNCAPPED}")(sources), uncapped
-    if isinstance(operation, keras.layers.LayerNormalization):
+    if type(operation).__name__ in _NORMALIZING:
         return sources[0], False
     if _capped(operation):
         return keras.layers.ReLU(name=f"{operation.name}{_UNCAPPED}")(sources[0]), True
@@ -194,9 +194,8 @@ def last_map(model: keras.Model) -> Any:
 
     Layers that only turn it, mirror it or lay it out anew are passed over for the map before them.
     """
-    trace = Trace(model, model.outputs[:1])
-    for tensor in reversed(tensors_in_order(model, model.outputs[:1])):
-        if trace.map_of(tensor) is not None:
+    for tensor, stride in reversed(_backbone_maps(model)):
+        if stride > 0:
             return _before_turns(model, tensor)
     raise SpecError(f"Expected a model with a layer whose output is (n, h, w, C). Received: {model.name}.")
 
@@ -204,6 +203,27 @@ def last_map(model: keras.Model) -> Any:
 _TURNING = ("Permute", "Transpose", "Moveaxis", "Swapaxes", "Flip")
 _LAID_OUT_ANEW = ("Reshape", "GetItem", "Slice", "Cropping1D")
 """Layers that may make a map of tokens or cut those off that stand for no place."""
+
+
+def _backbone_maps(model: keras.Model) -> list[tuple[Any, float]]:
+    """The tensors that a model's first output is computed from, with the stride of each that a backbone may end in.
+
+    Tokens belong to a backbone up to their last normalisation, as each block of a transformer begins with one; without
+    any they belong to a head, such as attention over the cells of a convolutional map.
+    """
+    found = tensors_and_strides(model, model.outputs[:1])
+    normed = [
+        stride > 0 and len(tensor.shape) == 3 and type(operation_of(tensor)).__name__ in _NORMALIZING
+        for tensor, stride in found
+    ]
+    last = max((position for position, one in enumerate(normed) if one), default=-1)
+    return [
+        (tensor, stride if len(tensor.shape) == 4 or position <= last else 0.0)
+        for position, (tensor, stride) in enumerate(found)
+    ]
+
+
+_NORMALIZING = ("LayerNormalization", "RMSNormalization")
 
 
 def _before_turns(model: keras.Model, tensor: Any) -> Any:
@@ -231,7 +251,7 @@ def _stage_tensor(model: keras.Model, stage: str) -> Any:
     import keras
 
     last, last_cell, reach = None, None, 0
-    tensors = tensors_and_strides(model, model.outputs[:1])
+    tensors = _backbone_maps(model)
     consumers = _last_consumers([tensor for tensor, _ in tensors])
     for position, (tensor, stride) in enumerate(tensors):
         bypassed = reach > position

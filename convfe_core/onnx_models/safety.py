@@ -39,7 +39,7 @@ OLDEST_OPSET = 7
 
 
 def check_operations(model: Any, name: str) -> None:
-    """Refuse a file with anything but a flat graph of allowed operations, each after what it takes.
+    """Refuse a file with anything but a flat graph of allowed operations, and put these in order.
 
     Parameters
     ----------
@@ -88,7 +88,8 @@ def check_operations(model: Any, name: str) -> None:
         if any(one.type not in plain for one in node.attribute):
             raise ModelFileError(f"{name}: expected plain settings of {node.op_type!r}. Received: others.")
     _check_version(model, name)
-    _check_order(model.graph, name)
+    _check_names(model.graph, name)
+    sort_operations(model.graph, name)
 
 
 def _check_version(model: Any, name: str) -> None:
@@ -103,25 +104,67 @@ def _check_version(model: Any, name: str) -> None:
         )
 
 
-def _check_order(graph: Any, name: str) -> None:
-    """Make sure that every tensor has a name of its own, and is made before it is taken."""
-    made = {one.name for one in (*graph.input, *graph.initializer)}
-    texts = [*made, *(text for node in graph.node for text in (node.name, *node.input, *node.output))]
+def _check_names(graph: Any, name: str) -> None:
+    """Make sure that every tensor has a name of its own, and that something makes it."""
+    given = {one.name for one in (*graph.input, *graph.initializer)}
+    texts = [*given, *(text for node in graph.node for text in (node.name, *node.input, *node.output))]
     if not all(isinstance(text, str) for text in texts):
         raise ModelFileError(f"{name}: expected names in UTF-8. Received: others; the file is damaged.")
+    made = set(given)
     for node in graph.node:
         if not node.output:
             raise ModelFileError(f"{name}: expected operations that make something. Received: {node.op_type!r}.")
-        missing = next((source for source in node.input if source and source not in made), None)
-        if missing is not None:
-            raise ModelFileError(
-                f"{name}: expected a whole graph in the order in which it is computed. Received: {node.op_type} "
-                f"{node.output[0][:60]!r}, which takes {missing[:60]!r} that nothing before it makes."
-            )
         again = next((one for one in node.output if one in made), None)
         if again is not None:
             raise ModelFileError(f"{name}: expected one operation that makes {again[:60]!r}. Received: two.")
         made.update(one for one in node.output if one)
+    for node in graph.node:
+        missing = next((source for source in node.input if source and source not in made), None)
+        if missing is not None:
+            raise ModelFileError(
+                f"{name}: {node.op_type} {node.output[0][:60]!r} takes {missing[:60]!r}, which nothing makes; expected "
+                "a whole graph."
+            )
+
+
+def sort_operations(graph: Any, name: str) -> None:
+    """Put the operations of a graph in an order in which each comes after what it takes.
+
+    The standard asks for that, but tools that change a finished graph, as those for half precision, add at its end.
+
+    Parameters
+    ----------
+    graph : onnx.GraphProto, changed in place where it is out of order
+    name : of the file
+
+    Raises
+    ------
+    ModelFileError : operations that wait for each other
+    """
+    maker = {made: number for number, node in enumerate(graph.node) for made in node.output if made}
+    order: list[int] = []
+    done: set[int] = set()
+    for start in range(len(graph.node)):
+        way = {} if start in done else {start: None}  # a list that is searched quickly
+        while way:
+            last = next(reversed(way))
+            before = (maker[source] for source in graph.node[last].input if source in maker)
+            waiting = next((number for number in before if number not in done), None)
+            if waiting in way:
+                raise ModelFileError(
+                    f"{name}: expected operations one after the other. Received: {graph.node[start].op_type} "
+                    f"{graph.node[start].output[0][:60]!r}, which waits for itself."
+                )
+            if waiting is None:
+                order.append(last)
+                done.add(last)
+                del way[last]
+            else:
+                way[waiting] = None
+    if order != sorted(order):
+        nodes = [graph.node[number] for number in order]
+        del graph.node[:]
+        graph.node.extend(nodes)
 
 
 def data_file(location: str, folder: Path, name: str) -> Path:

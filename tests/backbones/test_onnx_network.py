@@ -176,6 +176,14 @@ def remarks_that_are_no_text(model):
     model.ParseFromString(model.SerializeToString().replace(b"QQQQ", b"\xff\xfe\xff\xfe"))
 
 
+def added_at_the_end(model):
+    """As converters to half precision add what casts the picture."""
+    from onnx import TensorProto, helper
+
+    model.graph.node[0].input[0] = "cast"
+    model.graph.node.append(helper.make_node("Cast", ["picture"], ["cast"], to=TensorProto.FLOAT))
+
+
 def an_output_that_nobody_takes(model):
     from onnx import helper
 
@@ -184,7 +192,8 @@ def an_output_that_nobody_takes(model):
 
 
 @pytest.mark.parametrize(
-    "change", [open_sides, size_of_the_original, remarks_that_are_no_text, an_output_that_nobody_takes]
+    "change",
+    [open_sides, size_of_the_original, remarks_that_are_no_text, added_at_the_end, an_output_that_nobody_takes],
 )
 def test_what_exporters_write_besides_changes_no_map(change, tmp_path):
     model = plain_network()

@@ -153,10 +153,6 @@ def made_twice():
     return graph_of([node("Relu", "picture"), node("Neg", "picture")])
 
 
-def made_after_it_is_taken():
-    return graph_of([node("Relu", "early", output="late"), node("Neg", "picture", output="early")])
-
-
 def making_nothing():
     model = plain_network()
     model.graph.node[1].ClearField("output")
@@ -194,7 +190,7 @@ HOSTILE = [
     endless_loop, branches, own_domain, own_function, sequence, made_of_nothing, many_made_of_nothing, tiled, padded,
     resized, expanded, counted, doubled, endless_product, summed_product, kernel_without_numbers, negative_kernel,
     words_for_numbers, two_pictures, nothing_makes_it, own_circle, without_map, shape_by_content, made_twice,
-    made_after_it_is_taken, making_nothing, names_that_are_no_text, before_all_versions, of_no_version,
+    making_nothing, names_that_are_no_text, before_all_versions, of_no_version,
     from_the_future, bfloat16, another_number_of_channels,
 ]  # fmt: skip
 
