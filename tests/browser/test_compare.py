@@ -105,7 +105,7 @@ def test_an_uploaded_photograph_gets_its_row(page: Page, server: str, tmp_path: 
     page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
     page.get_by_test_id("stFileUploader").locator("input[type=file]").first.set_input_files(picture)
     expect(page.locator(CHART)).to_have_count(4)
-    expect(page.locator(CHART).first).to_contain_text("<img src=x")
+    expect(page.locator(CHART).first).to_contain_text("<img src")  # and the ending of its name
     assert alerts == []
 
 
