@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
+import sys
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from convfe_core.ranking.results import RankResult
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Several processes share the cores. Linear algebra on one thread for each core waits for its other threads by asking
+# again and again, which took up to ten times as much of the processor. For the processes that are started from here.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Ray listens on all addresses of the machine: this lets in who knows it, and leaves the home folder as it is.
 os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32), RAY_USAGE_STATS_ENABLED="0")
 os.environ.update(RAY_worker_niceness="0")  # or Ray's workers would let all other tests go first
@@ -30,10 +35,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 CHROMIUM = Path("/usr/bin/chromium")
 TOGETHER = {"tests/jobs/test_ray_": "cluster", "tests/ranking/": "ranking", "tests/reports/": "ranking"}
-"""Beginnings of the names of files that share something dear: what it is. One process of pytest-xdist has them all.
-
-Browser tests take longer than a second server for them, which each process has that runs some.
-"""
+"""Beginnings of the names of files that share something dear: what it is. One process of pytest-xdist has them all."""
+QUICK_TOGETHER = {**TOGETHER, "tests/browser/": "browser"}
+"""The same without the slow tests: those in the browser take longer than a second server and browser."""
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a system of the Unix family")
 """For tests of what Windows does otherwise: rights of files, signals, closed streams, limits of a process."""
@@ -48,13 +52,17 @@ def need(present: bool, what: str) -> None:
     pytest.skip(f"needs {what}")
 
 
+def groups(config: pytest.Config) -> dict[str, str]:
+    """What stays together of the tests that were asked for."""
+    return QUICK_TOGETHER if config.getoption("markexpr") == "not slow" else TOGETHER
+
+
 class Together(LoadFileScheduling):
-    """Hands the processes a file at a time, or a whole group of `TOGETHER`."""
+    """Hands the processes a file at a time, or a whole group."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return next(
-            (group for start, group in TOGETHER.items() if nodeid.startswith(start)), super()._split_scope(nodeid)
-        )
+        own: str = super()._split_scope(nodeid)
+        return next((group for start, group in groups(self.config).items() if nodeid.startswith(start)), own)
 
 
 @pytest.hookimpl(optionalhook=True)  # without pytest-xdist nobody asks
@@ -62,10 +70,30 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Together 
     return Together(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with what takes longest, the groups and then the files of slow tests alone, or the others wait for it."""
     quick = {item.path for item in items if item.get_closest_marker("slow") is None}
-    items.sort(key=lambda item: (not item.nodeid.startswith(tuple(TOGETHER)), item.path in quick))
+    items.sort(key=lambda item: (not item.nodeid.startswith(tuple(groups(config))), item.path in quick))
+
+
+def pytest_collection_finish() -> None:
+    freeze_imported(len(sys.modules) // 500)
+
+
+def pytest_runtest_logfinish() -> None:
+    freeze_imported(len(sys.modules) // 500)
+
+
+@cache
+def freeze_imported(_five_hundreds: int) -> None:
+    """Have garbage collections skip what is alive, again whenever hundreds of modules have been imported since.
+
+    Each backbone that is loaded asks for two collections, and each of these went through all of TensorFlow, Streamlit
+    and pytest: about half of the processor time of a page's test. `convfe_core.machine.memory.settle` is the same for a
+    command.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -86,6 +86,7 @@ def test_its_cost_is_counted_from_the_graph(both):
     assert onnx_way.count_params() == pytest.approx(keras_way.count_params(), rel=0.05)
 
 
+@pytest.mark.slow
 def test_real_weights_give_the_same_maps_both_ways(shared, tmp_path):
     import keras
 

@@ -20,6 +20,7 @@ from tests.conftest import ROOT
 from tests.support.builders import noise, png
 
 SIZE = Size("128")
+OTHERS = "MobileNetV2-0.35", "ResNet50", "ConvNeXtTiny", "NASNetMobile", "DenseNet121"
 TAIL = """
 import sys
 found = extractor(read(sys.argv[1]), training=False)
@@ -42,9 +43,7 @@ def run_snippet(text: str, picture: Path, folder: Path) -> dict[str, np.ndarray]
     "name",
     [
         "TinyMobileNet",
-        "MobileNetV2-0.35:untrained",
-        *(pytest.param(f"{name}:untrained", marks=pytest.mark.slow) for name in ("ResNet50", "ConvNeXtTiny")),
-        *(pytest.param(f"{name}:untrained", marks=pytest.mark.slow) for name in ("NASNetMobile", "DenseNet121")),
+        *(pytest.param(f"{name}:untrained", marks=pytest.mark.slow) for name in OTHERS),
     ],
 )
 def test_a_snippet_gives_the_maps_that_are_shown(name: str, tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ from tests.browser.test_visitors import idle
 from tests.support.builders import noise, png
 
 CHART = ".js-plotly-plot"
+ONE_PHOTO = f"?samples={DEFAULT_SAMPLES[0]}"
+"""What most tests open: a row takes a browser a second to draw."""
 HEATMAPS = """chart => chart.data.filter(trace => trace.type === 'heatmap')
     .map(trace => ({name: trace.name, low: trace.zmin, high: trace.zmax}))"""
 
@@ -34,12 +36,24 @@ HEATMAPS = """chart => chart.data.filter(trace => trace.type === 'heatmap')
 def open_app(page: Page, address: str, rows: int = 3) -> None:
     page.goto(address)
     expect(page.locator(CHART)).to_have_count(rows, timeout=120_000)
-    expect(page.locator(f"{CHART} .heatmaplayer image").first).to_be_attached()
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=120_000)
+    idle(page)
+    for row in page.locator(".convfe-figure").all():  # drawn to its end, so that it answers the mouse
+        expect(row.locator(".convfe-cell").first).to_be_attached()
 
 
 def heatmaps(page: Page, row: int = 0) -> list[dict]:
     return page.locator(CHART).nth(row).evaluate(HEATMAPS)
+
+
+def wait_for_maps(page: Page, names: list[str], row: int = 0) -> list[dict]:
+    """The maps of a row once they are these: a row is drawn some time after the page has run."""
+    page.wait_for_function(
+        """([chart, row, names]) => {
+            const drawn = document.querySelectorAll(chart)[row]?.data?.filter(trace => trace.type === 'heatmap');
+            return JSON.stringify(drawn?.map(trace => trace.name)) === JSON.stringify(names); }""",
+        arg=[CHART, row, names],
+    )
+    return heatmaps(page, row)
 
 
 def choose(page: Page, label: str, option: str) -> None:
@@ -59,17 +73,12 @@ def choose(page: Page, label: str, option: str) -> None:
 def test_the_default_page_paints_its_heatmaps_without_a_network(page: Page, server: str) -> None:
     open_app(page, server)
     for row in range(3):
-        assert [trace["name"] for trace in heatmaps(page, row)] == [
-            "TinyResNet max",
-            "TinyResNet mean",
-            "TinyMobileNet max",
-            "TinyMobileNet mean",
-        ]
+        wait_for_maps(page, ["TinyResNet max", "TinyResNet mean", "TinyMobileNet max", "TinyMobileNet mean"], row)
         expect(page.locator(CHART).nth(row).locator(".heatmaplayer image")).to_have_count(4)
 
 
 def test_hovering_a_cell_shows_the_value_that_the_core_computed(page: Page, server: str) -> None:
-    open_app(page, server)
+    open_app(page, f"{server}/{ONE_PHOTO}", rows=1)
     maps = next(extract_maps(load_backbone(parse_spec("TinyResNet")), [load_sample(DEFAULT_SAMPLES[0])], Size("own")))
     row, column = (size // 2 for size in maps.max.shape)
     panel = page.locator(CHART).first.locator(".heatmaplayer image").first.bounding_box()
@@ -86,26 +95,29 @@ def test_hovering_a_cell_shows_the_value_that_the_core_computed(page: Page, serv
 
 
 def test_choosing_another_backbone_adds_its_columns(page: Page, server: str) -> None:
-    open_app(page, server)
+    open_app(page, f"{server}/{ONE_PHOTO}", rows=1)
     page.get_by_test_id("stMultiSelect").locator("input").fill("MobileNet-0.25:untrained")
     page.get_by_role("option").filter(has_text="MobileNet-0.25:untrained").first.click()
     page.wait_for_function(
-        f"document.querySelectorAll('{CHART}').length === 3 && [...document.querySelectorAll('{CHART}')]"
+        f"document.querySelectorAll('{CHART}').length === 1 && [...document.querySelectorAll('{CHART}')]"
         ".every(chart => chart.data?.filter(trace => trace.type === 'heatmap').length === 6)"
     )
     assert heatmaps(page)[-1]["name"] == "MobileNet-0.25:untrained mean"
-    assert "MobileNet-0.25" in page.url
+    expect(page).to_have_url(re.compile(r"MobileNet-0\.25"))
 
 
 def test_an_uploaded_photograph_gets_its_row(page: Page, server: str, tmp_path: Path) -> None:
-    open_app(page, server)
+    open_app(page, f"{server}/{ONE_PHOTO}", rows=1)
     picture = tmp_path / "<img src=x onerror=alert(1)>.png"
     picture.write_bytes(png(noise(120, 200)))
     alerts: list[str] = []
     page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
     page.get_by_test_id("stFileUploader").locator("input[type=file]").first.set_input_files(picture)
-    expect(page.locator(CHART)).to_have_count(4)
-    expect(page.locator(CHART).first).to_contain_text("<img src")  # and the ending of its name
+    expect(page.locator(CHART)).to_have_count(2)
+    expect(page.locator(CHART).first).to_have_attribute(
+        "aria-label", re.compile(r"^<img src=x onerror=alert\(1\)>\.png")
+    )
+    expect(page.locator(CHART).first).to_contain_text("<img src")  # cut in the middle where there is no room
     assert alerts == []
 
 
@@ -120,7 +132,7 @@ def test_the_scale_scope_changes_the_colours(page: Page, server: str) -> None:
         const traces = chart.data.filter(t => t.type === 'heatmap');
         return traces[0].zmax === traces[2].zmax && traces[1].zmax === traces[3].zmax; }}"""
     )
-    assert "scale=This+image" in page.url
+    expect(page).to_have_url(re.compile(r"scale=This\+image"))
     page.get_by_test_id("stPopover").get_by_role("button", name="Share").click()
     expect(page.get_by_test_id("stCode")).to_contain_text("scale=This+image")
     shared = heatmaps(page)
@@ -131,7 +143,7 @@ def test_the_scale_scope_changes_the_colours(page: Page, server: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("colours", ["Viridis", "Inferno", "Greys"])
 def test_a_map_has_the_colours_that_were_chosen(page: Page, server: str, colours: str) -> None:
-    open_app(page, f"{server}/?colours={colours}&smooth=false")
+    open_app(page, f"{server}/{ONE_PHOTO}&colours={colours}&smooth=false", rows=1)
     maps = next(extract_maps(load_backbone(parse_spec("TinyResNet")), [load_sample(DEFAULT_SAMPLES[0])], Size("own")))
     cells = page.locator(CHART).first.locator(".heatmaplayer image").first.get_attribute("href") or ""
     picture = Image.open(io.BytesIO(base64.b64decode(cells.partition(",")[2]))).convert("RGB")
@@ -141,14 +153,14 @@ def test_a_map_has_the_colours_that_were_chosen(page: Page, server: str, colours
 
 @pytest.mark.slow
 def test_zooming_into_one_panel_zooms_all_of_its_row(page: Page, server: str) -> None:
-    open_app(page, server)
+    open_app(page, f"{server}/{ONE_PHOTO}", rows=1)
     panel = page.locator(CHART).first.locator(".heatmaplayer image").first.bounding_box()
     assert panel is not None
     page.mouse.move(panel["x"] + panel["width"] / 4, panel["y"] + panel["height"] / 4)
     page.mouse.down()
     page.mouse.move(panel["x"] + panel["width"] * 3 / 4, panel["y"] + panel["height"] * 3 / 4, steps=5)
     page.mouse.up()
-    page.wait_for_function(f"document.querySelector('{CHART}')._fullLayout.xaxis2.range[0] > 0")
+    page.wait_for_function(f"document.querySelector('{CHART}')?._fullLayout?.xaxis2.range[0] > 0")
     ranges = page.locator(CHART).first.evaluate(
         "chart => chart._fullLayout._subplots.xaxis.slice(1)"
         ".map(name => chart._fullLayout[name.replace('x', 'xaxis')].range)"
@@ -170,7 +182,7 @@ def luminance(colour: str) -> float:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_words_on_the_figures_are_legible_in_light_and_dark(page: Page, server: str, scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)
-    open_app(page, server)
+    open_app(page, f"{server}/{ONE_PHOTO}", rows=1)
     text = page.locator(f"{CHART} .textpoint text").first.evaluate("node => getComputedStyle(node).fill")
     ground = page.get_by_test_id("stApp").evaluate("node => getComputedStyle(node).backgroundColor")
     light, dark = sorted((luminance(text), luminance(ground)), reverse=True)
@@ -197,7 +209,7 @@ def test_all_maps_of_a_photograph_fit_the_window(
 ) -> None:
     page.set_viewport_size({"width": width, "height": 1000})
     chosen = ["TinyResNet", "TinyMobileNet", *UNTRAINED][:backbones]
-    open_app(page, f"{server}/?samples={DEFAULT_SAMPLES[0]}&backbones={','.join(chosen)}{maps}", rows=1)
+    open_app(page, f"{server}/{ONE_PHOTO}&backbones={','.join(chosen)}{maps}", rows=1)
     sideways = """[...document.querySelectorAll('html, [data-testid=stMain], .convfe-row')]
         .every(part => part.scrollWidth <= part.clientWidth + 1)"""
     page.wait_for_function(sideways)
@@ -238,8 +250,7 @@ def test_the_first_rows_are_drawn_once_whatever_the_window_and_fit_at_once_at_th
         assert page.evaluate("window.drawings") == 3
         widths = page.locator(CHART).evaluate_all("charts => charts.map(chart => chart._fullLayout.width)")
         assert all(width > 952 for width in widths)  # wider than in the window that is usual
-    (cookie,) = page.context.cookies()
-    assert cookie["name"] == COOKIE
+    (cookie,) = [one for one in page.context.cookies() if one["name"] == COOKIE]
     assert 1200 < int(cookie["value"]) < 1700 - 320
 
 
@@ -286,28 +297,31 @@ def test_a_page_turned_below_the_rows_begins_at_its_first_row(page: Page, server
     expect(pager).not_to_be_in_viewport()
 
 
+FILLS = f"""() => {{ const figure = document.querySelector('{CHART}').getBoundingClientRect();
+    return figure.right <= innerWidth && figure.bottom <= innerHeight
+        && (figure.width > 0.85 * innerWidth || figure.height > 0.7 * innerHeight); }}"""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [(1366, 768), (1920, 1080), (2560, 1440)])
 @pytest.mark.parametrize("backbones", ["TinyResNet", "TinyResNet,TinyMobileNet"])
-def test_a_presented_row_fills_the_window_and_still_answers_the_mouse(
-    page: Page, server: str, size: tuple[int, int], backbones: str
+def test_a_presented_row_fills_windows_of_all_sizes_and_still_answers_the_mouse(
+    page: Page, server: str, backbones: str
 ) -> None:
-    width, height = size
-    page.set_viewport_size({"width": width, "height": height})
     name = DEFAULT_SAMPLES[0]
-    open_app(page, f"{server}/?present=true&backbones={backbones}&samples={name}", rows=1)
-    figure = page.locator(CHART).bounding_box()
-    assert figure is not None
-    assert figure["x"] + figure["width"] <= width
-    assert figure["y"] + figure["height"] <= height
-    assert figure["width"] > 0.85 * width or figure["height"] > 0.7 * height
-    expect(page.get_by_role("button", name="PNG")).to_be_in_viewport(ratio=1)
     maps = next(extract_maps(load_backbone(parse_spec("TinyResNet")), [load_sample(name)], Size("own")))
     row, column = (cells // 2 for cells in maps.max.shape)
-    panel = page.locator(f"{CHART} .heatmaplayer image").first.bounding_box()
-    assert panel is not None
-    page.mouse.move(
-        panel["x"] + panel["width"] * (column + 0.5) / maps.max.shape[1],
-        panel["y"] + panel["height"] * (row + 0.5) / maps.max.shape[0],
-    )
-    expect(page.locator(".convfe-readout")).to_contain_text(f"cell row {row}, column {column}")
+    page.set_viewport_size({"width": 1366, "height": 768})
+    open_app(page, f"{server}/{ONE_PHOTO}&present=true&backbones={backbones}", rows=1)
+    for width, height in [(1366, 768), (1920, 1080), (2560, 1440)]:
+        page.mouse.move(0, 0)
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_function(FILLS)
+        expect(page.get_by_role("button", name="PNG")).to_be_in_viewport(ratio=1)
+        expect(page.locator(".convfe-readout")).to_be_empty()
+        panel = page.locator(f"{CHART} .heatmaplayer image").first.bounding_box()
+        assert panel is not None
+        page.mouse.move(
+            panel["x"] + panel["width"] * (column + 0.5) / maps.max.shape[1],
+            panel["y"] + panel["height"] * (row + 0.5) / maps.max.shape[0],
+        )
+        expect(page.locator(".convfe-readout")).to_contain_text(f"cell row {row}, column {column}")

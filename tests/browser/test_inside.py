@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.test_compare import CHART, choose, heatmaps
+from tests.browser.test_compare import CHART, choose, heatmaps, wait_for_maps
 from tests.browser.test_visitors import idle
 from tests.conftest import need
 from tests.onnx_models.made_graphs import plain_network, written
@@ -42,13 +42,9 @@ def test_an_uploaded_model_stands_beside_its_control_with_a_verdict(page: Page, 
     expect(page.locator(CHART)).to_have_count(2, timeout=120_000)
     bring_model(page, resnet8)
     expect(page.locator(CHART).first).to_contain_text("resnet8_cifar10:untrained")
-    assert [one["name"] for one in heatmaps(page)] == [
-        "resnet8_cifar10 max",
-        "resnet8_cifar10 mean",
-        "resnet8_cifar10:untrained max",
-        "resnet8_cifar10:untrained mean",
-    ]
-    assert heatmaps(page, 1)[0]["name"] == "resnet8_cifar10 − resnet8_cifar10:untrained max"
+    both = "resnet8_cifar10", "resnet8_cifar10:untrained"
+    wait_for_maps(page, [f"{label} {reduction}" for label in both for reduction in ("max", "mean")])
+    wait_for_maps(page, [f"{both[0]} − {both[1]} {reduction}" for reduction in ("max", "mean")], row=1)
     expect(page.get_by_test_id("stAlert")).to_contain_text("Healthy over 1 image")
     expect(page.get_by_test_id("stMain").get_by_text("7 fit the images")).to_be_visible()
 
@@ -63,15 +59,16 @@ def test_depth_shows_the_stages_the_channels_at_a_clicked_cell_and_the_layers_se
         expect(page.locator(CHART).first).to_contain_text(stage)
     place = page.locator(CHART).nth(2)
     expect(page.get_by_text("The strongest cell.")).to_be_visible()
-    before = [one["name"] for one in heatmaps(page, 3)]
+    names = """() => [...document.querySelectorAll('.js-plotly-plot')[3]?.data ?? []]
+        .filter(trace => trace.type === 'heatmap').map(trace => trace.name).join()"""
+    before = page.wait_for_function(names).json_value()
     place.scroll_into_view_if_needed()
     panel = place.locator(".heatmaplayer image").bounding_box()
     assert panel is not None
     page.mouse.click(panel["x"] + panel["width"] / 16, panel["y"] + panel["height"] / 16)
     expect(page.get_by_text("1 cell from pixel x 28, y 29 on.")).to_be_visible()
     expect(page.get_by_text("The strongest cell.")).to_have_count(0)
-    idle(page)
-    assert [one["name"] for one in heatmaps(page, 3)] != before
+    page.wait_for_function(f"before => !['', before].includes(({names})())", arg=before)
     layer = page.get_by_role("combobox", name="Layer", exact=True)
     layer.fill("activation_2")
     page.get_by_role("option", name="activation_2", exact=True).click()
@@ -111,8 +108,7 @@ def test_an_onnx_file_stands_beside_others_at_the_stage_that_was_chosen_and_is_r
     bring_model(page, exported)
     expect(page.locator(CHART).first).to_contain_text("own")
     names = [f"{label} {reduction}" for label in (BESIDE, "own") for reduction in ("max", "mean")]
-    assert [one["name"] for one in heatmaps(page)] == names
-    before = heatmaps(page)
+    before = wait_for_maps(page, names)
     choose(page, "Its layer", "C4: ")
     page.wait_for_function(
         f"""before => {{ const chart = document.querySelector('{CHART}');
@@ -131,6 +127,8 @@ def test_an_onnx_file_stands_beside_others_at_the_stage_that_was_chosen_and_is_r
     idle(page)  # until then the uploader is that of the page before
     page.get_by_test_id("stFileUploader").locator("input[type=file]").first.set_input_files(tmp_path / "squares.zip")
     expect(page.get_by_text("24 images, 24 boxes")).to_be_visible(timeout=120_000)
+    idle(page)
+    page.locator(".st-key-rank_control label").click()  # those of ONNX files are proved in tests/onnx_models
     idle(page)
     page.locator(".st-key-rank_start button").click()
     expect(page.get_by_test_id("stDataFrame").first).to_be_visible(timeout=240_000)

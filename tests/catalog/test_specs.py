@@ -94,7 +94,7 @@ def test_top_1_accuracies_are_percentages_and_grow_with_width() -> None:
         assert [a.top1 for a in sorted(widths, key=lambda a: a.width)] == sorted(a.top1 for a in widths)
 
 
-@pytest.mark.parametrize("name", ["MobileNetV3Small-0.75", "NASNetMobile"])
+@pytest.mark.parametrize("name", ["MobileNetV3Small-0.75", pytest.param("NASNetMobile", marks=pytest.mark.slow)])
 def test_layers_are_called_alike_in_every_build(name: str) -> None:
     architecture = CATALOG[name]
     first = [layer.name for layer in layers_of(architecture).layers]

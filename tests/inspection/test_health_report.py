@@ -253,7 +253,8 @@ def counting_neighbours(trained, padding: str):
     return keras.Model(trained.model.inputs, map_)
 
 
-@pytest.mark.parametrize("side", ["96", pytest.param("own", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("side", ["96", "own"])
 def test_a_border_that_lights_up_by_zero_padding_alone_is_named_and_its_twin_without_is_healthy(
     trained, photos, tmp_path, side
 ) -> None:

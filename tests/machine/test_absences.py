@@ -219,6 +219,7 @@ def kinds_of_machine(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str,
 
 
 @machine
+@pytest.mark.slow
 def test_where_tensorflow_keeps_no_count_of_its_memory_a_backbone_is_loaded_and_charged_all_the_same(
     kinds_of_machine: list[dict[str, Any]],
 ) -> None:
@@ -227,12 +228,14 @@ def test_where_tensorflow_keeps_no_count_of_its_memory_a_backbone_is_loaded_and_
     assert without["room"] > 0
 
 
+@pytest.mark.slow
 def test_the_first_backbone_of_a_process_is_not_charged_for_tensorflow(kinds_of_machine: list[dict[str, Any]]) -> None:
     _, fresh = kinds_of_machine
     assert fresh["charged"] < TENSORFLOW_MB / 4
 
 
 @machine
+@pytest.mark.slow
 def test_maps_of_float32_are_those_without_onednn_to_a_hundred_thousandth_of_their_range(
     kinds_of_machine: list[dict[str, Any]],
 ) -> None:

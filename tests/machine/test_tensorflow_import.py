@@ -35,10 +35,12 @@ print(pandas.DataFrame({"a": [1]}).shape)
     assert run(code) == ["[]", "(1,", "2)", "(1,", "1)"]
 
 
-@pytest.mark.slow
-def test_a_network_that_is_built_does_not_lose_its_names_when_another_page_has_run() -> None:
-    """Streamlit clears Keras' session whenever a page has run, whatever other visitors' pages do then."""
-    code = """
+@pytest.fixture(scope="module")
+def usual() -> list[str]:
+    """What a process tells that imports TensorFlow without asking for less, and keeps the session of Keras then."""
+    return run("""
+import_tensorflow()
+print('pandas' in sys.modules)
 keep_session()
 import_tensorflow()
 import keras, threading
@@ -49,13 +51,18 @@ other = threading.Thread(target=_clean_problem_modules)
 other.start()
 other.join()
 print(*(layer.name for layer in keras.Model(picture, keras.layers.ZeroPadding2D()(first)).layers[1:]))
-"""
-    assert run(code) == ["zero_padding2d", "zero_padding2d_1"]
+""")
 
 
 @pytest.mark.slow
-def test_a_program_of_others_is_left_as_it_is() -> None:
-    assert run("import_tensorflow()\nprint('pandas' in sys.modules)") == ["True"]
+def test_a_program_of_others_is_left_as_it_is(usual: list[str]) -> None:
+    assert usual[0] == "True"
+
+
+@pytest.mark.slow
+def test_a_network_that_is_built_does_not_lose_its_names_when_another_page_has_run(usual: list[str]) -> None:
+    """Streamlit clears Keras' session whenever a page has run, whatever other visitors' pages do then."""
+    assert usual[1:] == ["zero_padding2d", "zero_padding2d_1"]
 
 
 def test_another_thread_finds_them_while_keras_is_imported(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Every layer, operation and value of Keras 3 and tf-keras is either opened or refused for a true reason."""
 
 import inspect
+import json
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -21,7 +22,8 @@ from convfe_core.model_files.allowed_names import (
     layers_of_applications,
 )
 from convfe_core.model_files.safety import check_config
-from tests.model_files.test_safety import layer, sequential
+from tests.model_files.described_models import layer, sequential
+from tests.support.networks import layers_of
 
 VALUES = ("initializers", "quantizers", "dtype_policies", "regularizers", "constraints")
 
@@ -143,3 +145,47 @@ def test_what_stays_in_a_network_does_the_same_in_any_call() -> None:
     for name in staying:
         layer = training[name](*settings.get(name, ()))
         np.testing.assert_array_equal(layer(picture), layer(picture, training=False), err_msg=name)
+
+
+@pytest.mark.slow
+def test_layers_that_are_left_out_change_nothing_outside_training() -> None:
+    import keras
+
+    settings: dict[str, dict] = {
+        "ActivityRegularization": {},
+        "SpatialDropout1D": {"rate": 0.5},
+        "GaussianNoise": {"stddev": 1.0},
+        "RandomCrop": {"height": 12, "width": 12},
+        "RandomTranslation": {"height_factor": 0.2, "width_factor": 0.2},
+        "RandomZoom": {"height_factor": 0.2},
+        "RandomPosterization": {"factor": 4},
+    }
+    settings |= {name: {"rate": 0.5} for name in ONLY_IN_TRAINING if "Dropout" in name}
+    seen = set()
+    for name in ONLY_IN_TRAINING & set(vars(keras.layers)):
+        maker = getattr(keras.layers, name)
+        needs_factor = "factor" in inspect.signature(maker.__init__).parameters
+        made = maker(**settings.get(name, {"factor": 0.2} if needs_factor else {}))
+        sides = {"1D": (12,), "3D": (12, 12, 2)}.get(name[-2:], (12, 12))
+        values = np.random.default_rng(0).uniform(0, 255, (1, *sides, 3)).astype(np.float32)
+        np.testing.assert_allclose(np.asarray(made(values, training=False)), values, atol=1e-3, err_msg=name)
+        seen.add(name)
+    assert {"RandomShear", "AugMix", "Dropout"} <= seen
+
+
+@pytest.mark.slow
+def test_every_layer_of_the_catalog_is_allowed() -> None:
+    import keras
+
+    from convfe_core.catalog.specs import find_architecture
+
+    for name in (
+        "MobileNetV2-0.35",
+        "MobileNetV3Small-0.75",
+        "EfficientNetB0",
+        "ConvNeXtTiny",
+        "NASNetMobile",
+        "ResNet50",
+    ):
+        described = keras.saving.serialize_keras_object(layers_of(find_architecture(name)))
+        check_config(json.loads(json.dumps(described)), name)  # as a file holds it

@@ -13,7 +13,7 @@ from convfe_core.base.errors import ModelFileError
 from convfe_core.model_files.safety import check_weight_file
 from convfe_core.user_models.open_model import open_model
 from convfe_core.user_models.read_model_file import load_model_file
-from tests.model_files.test_safety import hdf5_model, layer, sequential
+from tests.model_files.described_models import hdf5_model, layer, sequential
 from tests.support.builders import noise
 from tests.user_models.test_open_model import saved, small_model
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from tests.conftest import ROOT
 
 TIME_LIMIT_S = 120
+
+# Every new app looks for components in the metadata of all packages of this Python, which takes most of its time.
+manifest_scanner.scan_component_manifests = cache(manifest_scanner.scan_component_manifests)
 
 
 def new_app(**query: str) -> AppTest:

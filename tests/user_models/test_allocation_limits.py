@@ -24,7 +24,7 @@ from convfe_core.user_models.allocation_limits import (
 )
 from convfe_core.user_models.open_model import open_model
 from convfe_core.user_models.read_model_file import load_model_file
-from tests.model_files.test_safety import hdf5_model, layer, sequential
+from tests.model_files.described_models import hdf5_model, layer, sequential
 
 HUGE = sequential(
     *(layer("Conv2D", f"evil{number}", filters=1 << 15, kernel_size=[3, 3], padding="same") for number in range(4))

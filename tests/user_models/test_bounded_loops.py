@@ -14,7 +14,7 @@ from convfe_core.machine.memory import resident_mb
 from convfe_core.model_files.safety import MOST_PARTS
 from convfe_core.user_models.flatten import flatten_model
 from convfe_core.user_models.read_model_file import load_model_file
-from tests.model_files.test_safety import hdf5_model, sequential
+from tests.model_files.described_models import hdf5_model, sequential
 from tests.user_models.test_open_model import saved
 
 MEMORY_MB = 300

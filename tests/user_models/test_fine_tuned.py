@@ -16,6 +16,8 @@ from convfe_core.photos.gallery import SAMPLES, load_sample
 from convfe_core.photos.photo import Photo
 from convfe_core.user_models.open_model import open_model
 
+pytestmark = pytest.mark.slow
+
 TRAINED = ("stage4_block3", "features")
 """Beginnings of the names of the last layers."""
 SIDE, PICTURES, EPOCHS = 64, 96, 4

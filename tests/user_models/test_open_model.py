@@ -179,7 +179,7 @@ def test_a_saved_model_of_keras_2_opens_as_a_folder_and_as_a_zip(tmp_path: Path)
     )
     picture = tf_keras.Input((32, 32, 3))
     y = tf_keras.applications.mobilenet_v2.preprocess_input(picture)
-    model = tf_keras.Model(picture, tf_keras.layers.Flatten()(inner(y)))
+    model = tf_keras.Model(picture, tf_keras.layers.Flatten(name="flatten")(inner(y)))
     folder = tmp_path / "saved"
     model.save(folder, save_format="tf")
     with zipfile.ZipFile(tmp_path / "saved.zip", "w") as archive:
