@@ -148,6 +148,7 @@ WIDGETS = {
     "tap": "which feature map of each network",
     "fast": "whether speed may cost some digits",
     "maps": "which maps are drawn: max, mean, PCA colours, what a probe learned",
+    "inside_maps": "Depth, Inspect: the same",
     "scale": "what shares a colour scale",
     "colours": "the colour map",
     "smooth": "whether maps are drawn smoothly between cells",

@@ -93,11 +93,12 @@ def learn_maps(photos: Sequence[Photo], work: Work, place: DeltaGenerator) -> di
     lesson, learned = _lesson(photos, work), LEARNED.get()
     _forget_others(work, lesson)
     large = [spec for spec in work.specs if spec not in learned and not _learn_from_kept(work, spec, lesson)]
-    notice = place.empty()
-    if large and _asked_to_run(large, notice.container()):
-        for spec in large:
-            _learn_by_running(work, spec, lesson)
-        notice.empty()
+    if large:
+        notice = place.empty()
+        if _asked_to_run(large, notice.container()):
+            for spec in large:
+                _learn_by_running(work, spec, lesson)
+            notice.empty()
     for spec, one in learned.items():
         if one.reason is not None:
             place.caption(f":material/info: **{plain(spec.label)}** has no probe map: {plain(one.reason)}.")

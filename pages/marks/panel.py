@@ -132,7 +132,7 @@ def _file_of_marks(marks: Mapping[str, ImageBoxes]) -> str:
 
 
 def _load(photos: Sequence[Photo]) -> None:
-    """Read each file once; its boxes join those that are there."""
+    """Read each file once; its boxes join those that are there, and the page begins anew with them."""
     limits = allowance().dataset
     uploads = st.file_uploader(
         "A COCO file with boxes",
@@ -141,6 +141,7 @@ def _load(photos: Sequence[Photo]) -> None:
         max_upload_size=limits.json_bytes // 1_000_000,
         help="They join the boxes that are there.",
     )
+    added = False
     for upload in uploads:
         if upload.file_id in LOADED_MARKS.get():
             continue
@@ -152,3 +153,6 @@ def _load(photos: Sequence[Photo]) -> None:
             MARKS_SAID.set((told(error),))
         else:
             MARKS_SAID.set((f"{name}: {counted(add_marks(photos, read.marks), 'box', 'boxes')} added.", *read.said))
+            added = True
+    if added:
+        st.rerun()

@@ -43,13 +43,15 @@ def choose_look(presenting: bool = False, *, scopes: bool = True, probe: bool = 
     probe : offer the map of a cell probe, too
     """
     offered = PICTURES if probe else WITHOUT_BOXES
+    # Depth and Inspect have figures of their own width, with many stages or with differences beside the maps.
+    key, first = ("maps", WITHOUT_BOXES) if scopes else ("inside_maps", REDUCTIONS)
     st.subheader("Display", anchor=False)
     reductions = st.pills(
         "Maps",
         list(offered),
         selection_mode="multi",
-        default=list(WITHOUT_BOXES),
-        key="maps",
+        default=list(first),
+        key=key,
         bind="query-params",
         help=PICTURES_HELP + (PROBE_HELP if probe else ""),
     )

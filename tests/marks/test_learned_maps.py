@@ -15,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from convfe_core.backbones.network import open_network
 from convfe_core.catalog.specs import parse_spec
+from convfe_core.datasets.write_coco import coco_json
 from convfe_core.machine.machine_queue import MACHINE
 from convfe_core.maps.npz import maps_npz
 from convfe_core.marks.marked_photos import mark_photo
@@ -64,6 +65,14 @@ def test_it_is_offered_from_three_photographs_with_boxes_on_and_never_without(ap
     assert not any(f"{SMALL} probe" in row["figure"] for row in rows(app))
     app.switch_page("pages/depth.py").run()
     assert not app.exception
+
+
+def test_a_file_of_boxes_offers_it_at_once(app: AppTest) -> None:
+    app.toggle(key="marking").set_value(True).run()
+    app.file_uploader(key="marks_file").upload("mine.json", coco_json(list(all_marks().values())).encode()).run()
+    assert not app.exception
+    assert "mine.json: 3 boxes added." in text(app)
+    assert app.get_by_key("maps").options == ["max", "mean", "pca", "probe"]
 
 
 def test_it_is_what_scikit_learn_predicts_from_the_other_photographs(app: AppTest) -> None:

@@ -14,7 +14,7 @@ import { drawInTurn, withdraw } from "./turns.js";
 import { roomAround } from "./width.js";
 
 const CONFIG = { displaylogo: false, modeBarButtons: [["zoom2d", "pan2d", "resetScale2d"]] };
-const PATIENCE_MS = 1500;
+const PATIENCE_MS = 10000;
 /** @type {Promise<object>} Plotly's library, from the package that Python has of it */
 const library = new Promise((resolve, reject) => {
   const script = document.createElement("script");
