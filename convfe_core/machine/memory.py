@@ -22,7 +22,7 @@ PROGRAM_MB = 440
 """Megabytes of TensorFlow's program files that must be in memory; the system can drop the rest, see `used_mb`."""
 
 COLLECTION_PAUSE_S = 1.0
-_COLLECTION_DUE = threading.Lock()
+_COLLECTION_DUE, _COLLECTING = threading.Lock(), threading.Lock()
 
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
@@ -139,7 +139,8 @@ def collect_soon(pause: float = COLLECTION_PAUSE_S) -> None:
 
 def _collect() -> None:
     _COLLECTION_DUE.release()
-    give_back()
+    with _COLLECTING:  # Python skips a collection that is asked for during another one
+        give_back()
 
 
 @cache
