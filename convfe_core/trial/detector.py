@@ -56,7 +56,7 @@ class Example:
 
     Attributes
     ----------
-    values : (h, w, C) features, float16
+    values : (h, w, C) features, float16, those of a stage times a factor that all examples share
     targets : what is to be said of it
     """
 

@@ -5,9 +5,12 @@ A file holds so many photographs and appears whole, so that a run that was kille
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from convfe_core.backbones.backbone import Backbone
+from convfe_core.base.arrays import FloatArray
 from convfe_core.base.errors import MemoryLimitError, ModelFileError
 from convfe_core.base.folders import whole_file
 from convfe_core.base.wording import counted
@@ -29,16 +33,20 @@ IMAGES_A_FILE = 64
 MOST_MB = 2048.0
 """Megabytes that the features of one backbone may take on disk."""
 _LARGEST = float(np.finfo(np.float16).max)
+_AS_THEY_ARE = 2.0**-10, 2.0**10
+"""Root mean squares between which float16 holds features well; those of an untrained MobileNet are 1e-17."""
 
 _SCHEMA = pa.schema(
     [
         ("reason", pa.string()),
         ("rows", pa.int32()),
         ("columns", pa.int32()),
+        ("exponents", pa.list_(pa.int32())),
         ("values", pa.large_binary()),
     ]
 )
-"""One row a photograph: why it cannot be read, or its features, float16 (rows, columns, channels)."""
+"""One row a photograph: why it cannot be read, or its features, float16 (rows, columns, channels), times 2 to the power
+of the exponent of their stage."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +61,7 @@ class StoredFeatures:
         return said
 
     def values(self, number: int) -> NDArray[np.float16]:
-        """(h, w, C) features of a photograph, a view of its file."""
+        """(h, w, C) features of a photograph, those of a stage times one factor; a view of its file."""
         rows, columns = (self._cell(number, side).as_py() for side in ("rows", "columns"))
         return np.frombuffer(self._cell(number, "values").as_buffer(), np.float16).reshape(rows, columns, -1)
 
@@ -84,6 +92,7 @@ def require_disk(backbone: Backbone, images: Sequence[ImageBoxes], size: Size) -
 
 def store_features(
     backbone: Backbone,
+    stages: Sequence[int],
     shard: Shard,
     size: Size,
     folder: Path,
@@ -94,19 +103,26 @@ def store_features(
 ) -> StoredFeatures:
     """Compute those features of a shard's photographs that a folder does not hold yet.
 
+    Features of a stage are multiplied by one power of two, that of the first photograph, so that float16 can hold them.
+
     Parameters
     ----------
+    stages : how many channels belong to each stage
     read, decode, readers : as of `convfe_core.jobs.shards.rows_of_shard`
     tell : takes a phrase that says what is done; may raise to end it
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tables = []
+    tables: list[pa.Table] = []
     for number, start in enumerate(range(0, len(shard.images), IMAGES_A_FILE)):
         part = replace(shard, number=number, images=shard.images[start : start + IMAGES_A_FILE])
         path = folder / f"{part.name}.features"
         if not path.is_file():
             tell("features")
-            rows = rows_of_shard(part, 0, read, decode, lambda photos: _feature_rows(backbone, photos, size), readers)
+            exponents: list[int] = next(
+                (one.as_py() for table in tables for one in table["exponents"] if one.is_valid), []
+            )
+            compute = partial(_feature_rows, backbone, stages, size, exponents)
+            rows = rows_of_shard(part, 0, read, decode, compute, readers)
             with whole_file(path) as file, pa.ipc.new_file(file, _SCHEMA) as writer:
                 for _, window in rows:
                     tell("features")
@@ -123,17 +139,36 @@ def remove_features(shard: Shard, folder: Path) -> None:
 
 
 def _feature_rows(
-    backbone: Backbone, photos: Iterator[tuple[int, Photo]], size: Size
+    backbone: Backbone,
+    stages: Sequence[int],
+    size: Size,
+    exponents: list[int],
+    photos: Iterator[tuple[int, Photo]],
 ) -> Generator[list[tuple[int, Row]], None, None]:
+    """Rows of `_SCHEMA`; no exponents yet are found out by the first photograph."""
+
     def keep(one: Member[int], found: Projected) -> tuple[int, Row]:
         if not np.isfinite(found.maps.mean).all():
             raise ModelFileError(
                 f"{backbone.label}: expected features that are numbers. Received: some that are none, for "
                 f"{one.photo.name}; the network overflowed or its weights are damaged."
             )
-        values = np.clip(found.components, -_LARGEST, _LARGEST).astype(np.float16)
-        return one.key, {"rows": values.shape[0], "columns": values.shape[1], "values": values.tobytes()}
+        if not exponents:
+            exponents.extend(_exponents(found.components, stages))
+        scaled = np.ldexp(found.components, np.repeat(exponents, stages))
+        values = np.clip(scaled, -_LARGEST, _LARGEST).astype(np.float16)
+        rows, columns = values.shape[:2]
+        return one.key, {"rows": rows, "columns": columns, "exponents": exponents, "values": values.tobytes()}
 
     whole = np.eye(backbone.channels, dtype=np.float32)
     with closing(project_windows(backbone, photos, size, whole, keep)) as windows:
         yield from windows
+
+
+def _exponents(features: FloatArray, stages: Sequence[int]) -> list[int]:
+    """Of two, for each stage: 0, or what brings its root mean square near 1 where float16 would not hold it."""
+    edges = np.cumsum([0, *stages])
+    squares = np.square(features, dtype=np.float64)
+    sizes = [float(np.sqrt(squares[..., low:high].mean())) for low, high in pairwise(edges)]
+    least, most = _AS_THEY_ARE
+    return [0 if size == 0 or least <= size <= most else -round(math.log2(size)) for size in sizes]

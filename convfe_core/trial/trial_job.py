@@ -202,7 +202,17 @@ class TrialJob:
             require_cells(loaded.backbone, photo, size)
             return photo
 
-        return store_features(loaded.backbone, shard, size, folder, read, decode, source.readers, loaded.tell)
+        return store_features(
+            loaded.backbone,
+            loaded.stages or (loaded.backbone.channels,),
+            shard,
+            size,
+            folder,
+            read,
+            decode,
+            source.readers,
+            loaded.tell,
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle little, as `convfe_core.ranking.score_rows.RankJob` does; features stay where they are computed."""

@@ -173,6 +173,23 @@ def test_boxes_smaller_than_any_cell_are_told():
     assert any(note.startswith("trial: no cell belongs to 8 of 8 boxes (100%)") for note in found.notes)
 
 
+@pytest.mark.parametrize("exponent", [-60, 40])
+def test_features_that_float16_cannot_hold_give_what_larger_or_smaller_ones_do(data, tmp_path, exponent):
+    """Those of an untrained MobileNet are 1e-17."""
+    import keras
+
+    picture = keras.Input((None, None, 3))
+    model = keras.Model(picture, keras.layers.Conv2D(4, 8, strides=8, use_bias=False, activation="relu")(picture))
+    (kernel,) = model.get_weights()
+    found = []
+    for name, factor in (("plain", 1.0), ("scaled", 2.0**exponent)):
+        model.set_weights([kernel * factor])
+        model.save(tmp_path / f"{name}.keras")
+        found.append(tried(data, replace(parse_spec(f"own={tmp_path / name}.keras"), preprocessing="tf")))
+    assert numbers(found[1]) == numbers(found[0])
+    assert max(one.scores.std() for one in found[0].detections) > 0
+
+
 def test_features_that_are_no_numbers_are_a_sentence(data, tmp_path):
     with pytest.raises(ModelFileError, match=r"Broken: expected features that are numbers"):
         tried(data, own_model(tmp_path, weight=np.nan))
