@@ -149,9 +149,10 @@ st.markdown(
     "- **Cell probe**: S of a map that a linear combination of the channels gives, learned from other images. It asks "
     "whether the objects can be told from the rest by the features, also where their mean does not show them\n"
     "- **Box probe**: whether the features in a box tell what is in it; chance is one over the number of classes\n\n"
-    "S and the cell probe sort out backbones in seconds. Neither is a verdict on detection by itself: of three sets of "
-    "photographs S picked the best backbone for a small detector on two, and on blood cells the worst trained one; the "
-    "cell probe's pick was close to the best on all three. Where they disagree, only trying a detector decides"
+    "S and the cell probe sort out backbones in seconds. Neither is a verdict on detection by itself: on photographs "
+    "of raccoons S picked the best backbone for a small detector, on drawn cells the worst trained one, while the cell "
+    "probe's pick was close to the best on all four data sets that were tried. Where they disagree, only trying a "
+    "detector decides"
 )
 
 st.subheader("How to bring yours from PyTorch", anchor=False)

@@ -125,7 +125,10 @@ def _by_trial(trial: Answer, separation: Answer | None, probe: Answer | None) ->
 
 
 def _by_maps(separation: Answer, probe: Answer | None) -> tuple[list[str], tuple[str, ...]]:
-    """Clauses where there is no trial, and who is in front by all numbers; nobody where they disagree."""
+    """Clauses where there is no trial, and who is in front by both numbers.
+
+    Nobody is where the cell probe has one in front that S has behind: on small round objects S alone is often wrong.
+    """
     front = separation.groups[0]
     if len(separation.labels) == 1:
         clauses = [_one_backbone(front[0], separation.finds)]
@@ -136,11 +139,12 @@ def _by_maps(separation: Answer, probe: Answer | None) -> tuple[list[str], tuple
     controls = _controls(separation, probe)
     if probe is None:
         return clauses + controls, front
-    both = tuple(label for label in front if label in probe.groups[0])
-    if both:
-        return [*clauses, *controls, _agreement(separation, probe)], both
-    first = f"S puts {in_words(front)} first, the cell probe {in_words(probe.groups[0])}"
-    return [f"No winner is named: {first}; {_TRY}", *clauses[1:], *controls], ()
+    first = probe.groups[0]
+    if {*first} <= {*front}:
+        return [*clauses, *controls, _agreement(separation, probe)], tuple(label for label in front if label in first)
+    other = f"has {in_words(first)} tied in front" if {*first} & {*front} else in_words(first)
+    unsure = f"No winner is named: S puts {in_words(front)} first, the cell probe {other}; {_TRY}"
+    return [unsure, *clauses[1:], *controls], ()
 
 
 def _one_backbone(label: str, finds: bool) -> str:
@@ -150,7 +154,7 @@ def _one_backbone(label: str, finds: bool) -> str:
 
 
 def _agreement(separation: Answer, probe: Answer) -> str:
-    """How the cell probe stands to S, which does not put somebody else first."""
+    """How the cell probe stands to S, where it has nobody in front that S has behind."""
     if separation.finds != probe.finds:
         found = "but the cell probe finds them" if probe.finds else "but the cell probe does not find them"
         return f"{found}, and {_TRY}"

@@ -124,8 +124,9 @@ def tried(given: BackboneScores, ap50: float, control: float | None = None, imag
         ),
         (
             [probed("A", 0.3, 0.3), probed("B", 0.2, 0.3, jitter=2)],
-            "A leads; B is behind it; the cell probe has A and B tied in front.",
-            "A",
+            "No winner is named: S puts A first, the cell probe has A and B tied in front; a trial of a detector "
+            "(--trial) would decide.",
+            None,
             (),
         ),
         (
