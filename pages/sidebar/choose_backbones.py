@@ -24,7 +24,7 @@ TAPS = {
     "C2": "Stage C2, stride 4",
 }
 SIZES = {
-    "own": "Each one's own",
+    "own": "Own size",
     "native": "Native (as trained)",
     "224": "224",
     "320": "320",
@@ -133,7 +133,7 @@ def choose_size() -> Size:
         SIZES,
         "size",
         "More pixels give more cells, but networks know objects at the size they were trained on. "
-        "Each one's own is the size at which it did best.",
+        "Own size is the one at which each did best.",
     )
     return parse_size(chosen)
 
