@@ -150,7 +150,7 @@ st.markdown(
     "whether the objects can be told from the rest by the features, also where their mean does not show them\n"
     "- **Box probe**: whether the features in a box tell what is in it; chance is one over the number of classes\n\n"
     "S and the cell probe sort out backbones in seconds. Neither is a verdict on detection by itself: on photographs "
-    "of raccoons S picked the best backbone for a small detector, on drawn cells the worst trained one, while the cell "
+    "of raccoons S picked the best backbone for a small detector, on drawn cells an untrained one, while the cell "
     "probe's pick was close to the best on all four data sets that were tried. Where they disagree, only trying a "
     "detector decides"
 )
