@@ -62,7 +62,7 @@ class FrozenNetwork(Described):
         Parameters
         ----------
         batch : (N, H, W, 3) uint8 RGB
-        directions : (C, k) float32; `no_directions` where no projection is wanted
+        directions : (C, k) float32; `no_directions` where no projection is wanted, `all_directions` for the features
 
         Returns
         -------

@@ -101,6 +101,11 @@ class Described:
         return np.zeros((self.channels, 0), np.float32)
 
     @property
+    def all_directions(self) -> FloatArray:
+        """(C, C): what a frozen graph takes where the features themselves are wanted."""
+        return np.eye(self.channels, dtype=np.float32)
+
+    @property
     def native_input(self) -> tuple[int, int]:
         """(height, width) of the input that it was trained at."""
         return self.fixed or (self.native_size, self.native_size)

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from convfe_core.backbones.backbone import reduce_features
 from convfe_core.backbones.frozen_graph import run_graph
 from convfe_core.backbones.network import Network
@@ -43,7 +41,7 @@ class LayerReader:
 
     def whole(self, photo: Photo, size: Size) -> list[Projected]:
         """The maps of a photograph at every layer, and its whole features, (h, w, C) each."""
-        return self.project(photo, size, [np.eye(layer.channels, dtype=np.float32) for layer in self.layers])
+        return self.project(photo, size, [layer.all_directions for layer in self.layers])
 
     def project(self, photo: Photo, size: Size, directions: Sequence[FloatArray]) -> list[Projected]:
         """The maps of a photograph at every layer, and its components along the layer's own directions, (C, k)."""

@@ -215,7 +215,7 @@ class RankJob:
             sums.add(place, scored.components, inside_mask(boxes, maps.centres_y, maps.centres_x))
             return {"fold": self.folds[place]}
 
-        whole = loaded.no_directions if sums is None else np.eye(loaded.channels, dtype=np.float32)
+        whole = loaded.no_directions if sums is None else loaded.all_directions
         window: list[tuple[int, Row]] = []
         with closing(score_windows(loaded, photos, self.options.size, {}, whole, take)) as windows:
             for following in windows:

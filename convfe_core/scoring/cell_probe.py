@@ -257,7 +257,7 @@ def run_held_out_maps(
         with closing(project_windows(backbone, enumerate(photos), size, directions, hand_over, on_wait)) as windows:
             return [kept for window in windows for kept in window]
 
-    run(np.eye(backbone.channels, dtype=np.float32), learner.take)
+    run(backbone.all_directions, learner.take)
     probe = learner.learn()
     if probe.reason is not None:
         return [], probe.reason

@@ -160,8 +160,7 @@ def _feature_rows(
         rows, columns = values.shape[:2]
         return one.key, {"rows": rows, "columns": columns, "exponents": exponents, "values": values.tobytes()}
 
-    whole = np.eye(backbone.channels, dtype=np.float32)
-    with closing(project_windows(backbone, photos, size, whole, keep)) as windows:
+    with closing(project_windows(backbone, photos, size, backbone.all_directions, keep)) as windows:
         yield from windows
 
 

@@ -23,7 +23,7 @@ _LINE = 3
 
 @dataclass(frozen=True, eq=False)
 class FoundBoxes:
-    """Boxes on one photograph, in its pixels, (N, 4) each.
+    """Boxes on one photograph, in pixels of its file, (N, 4) each.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ def found_png(photo: Photo, found: FoundBoxes) -> bytes:
     picture = Image.fromarray(photo.pixels)
     picture.thumbnail((LONGEST, LONGEST), Image.Resampling.BILINEAR)
     pen = ImageDraw.Draw(picture)
-    scale = picture.width / photo.width
+    scale = picture.width / photo.file_size[1]
     for boxes, colour, dash in ((found.false, FALSE, 2), (found.missed, MISSED, 9), (found.right, RIGHT, 0)):
         for box in boxes * scale:
             _outline(pen, box.tolist(), colour, dash)

@@ -127,10 +127,9 @@ class Work:
             if self.store.get(key) is None:
                 self.store.put(key, found.maps)
 
-        directions = np.eye(backbone.channels, dtype=np.float32)
-        named = ((None, photo) for photo in missing)
+        named, wait = ((None, photo) for photo in missing), partial(self.wait, spec)
         try:
-            for _ in project_windows(backbone, named, self.size, directions, keep, partial(self.wait, spec)):
+            for _ in project_windows(backbone, named, self.size, backbone.all_directions, keep, wait):
                 pass
         except ConvfeError as error:  # its layers do not run on such a picture
             self.failed[spec.label, ""] = told(error)

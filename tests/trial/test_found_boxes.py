@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
+import pytest
 from PIL import Image, ImageColor
 
 from convfe_core.datasets.boxes import ImageBoxes
@@ -57,9 +59,11 @@ def test_where_nothing_is_right_nothing_is_drawn_but_what_is_missed():
     assert (len(found.right), found.missed.tolist(), len(found.false)) == (0, [LEFT], 0)
 
 
-def test_each_kind_has_its_colour_where_its_box_is():
-    boxes = FoundBoxes(*(np.array([box]) for box in (LEFT, RIGHT_HAND, ELSEWHERE)))
-    picture = Image.open(io.BytesIO(found_png(photo(96, 128), boxes)))
+@pytest.mark.parametrize("shrunk", [1, 3], ids=["as its file", "reduced since"])
+def test_each_kind_has_its_colour_where_its_box_is(shrunk):
+    boxes = FoundBoxes(*(shrunk * np.array([box]) for box in (LEFT, RIGHT_HAND, ELSEWHERE)))
+    one = replace(photo(96, 128), reduced_from=(96 * shrunk, 128 * shrunk))
+    picture = Image.open(io.BytesIO(found_png(one, boxes)))
     assert picture.size == (128, 96)
     for box, colour in ((LEFT, RIGHT), (RIGHT_HAND, MISSED), (ELSEWHERE, FALSE)):
         assert picture.getpixel((int(box[0]), int(box[1]))) == ImageColor.getrgb(colour)
