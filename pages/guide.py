@@ -21,6 +21,7 @@ enter()
 
 EXAMPLE = "coffee"
 EXAMPLE_BACKBONES = ("TinyResNet", "TinyResNet:untrained")
+# Where a model of PyTorch comes from, a word on it, and what writes it as an ONNX file.
 EXPORTS = (
     (
         "timm",
@@ -45,7 +46,6 @@ EXPORTS = (
         "optimum-cli export onnx --model facebook/dinov2-small --task feature-extraction dinov2/",
     ),
 )
-"""Where a model of PyTorch comes from, a word on it, and what writes it as an ONNX file."""
 SMALLEST_SKETCH = 640  # pixels below which it scrolls sideways instead of becoming illegible
 
 st.title("Guide", anchor=False)

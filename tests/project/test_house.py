@@ -54,6 +54,13 @@ def test_pages_never_import_keras_or_tensorflow():
         assert not packages(path) & {"keras", "tensorflow", "tf_keras"}, path
 
 
+def test_a_page_holds_no_bare_strings():
+    """Streamlit writes them onto the page, also what would be a constant's docstring elsewhere."""
+    for path in (*PAGES.glob("*.py"), ROOT / "dashboard.py"):
+        _, *others = ast.parse(path.read_text(encoding="utf-8")).body
+        assert not [one for one in others if isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant)], path
+
+
 def test_nothing_imports_a_modules_private_names():
     for path in modules(CORE, PAGES):
         for name in imported_modules(path):
