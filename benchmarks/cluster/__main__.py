@@ -5,8 +5,9 @@
 
 Generated photographs of 320 x 320 with a box each are scored as `convfe rank` does it: by this process alone, by one
 Ray worker with two CPUs, by one with one, and by two with one each, in turn. Starting workers and loading backbones is
-timed apart: the rate is that of the shards which follow the first one of each worker. What a shard takes besides its
-work is measured with shards that have none. Needs ``pip install -e ".[ray]"`` and two cores.
+timed apart: the rate is that of the shards which follow the first one of each worker. Reading and decoding the
+photographs is timed alone, on one thread. What a shard takes besides its work is measured with shards that have none.
+Needs ``pip install -e ".[ray]"`` and two cores.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from convfe_core.backbones.precision import computes_in_bfloat16
 from convfe_core.base.file_sets import open_files
 from convfe_core.base.pace import Pace, Progress
 from convfe_core.catalog.specs import parse_spec
+from convfe_core.datasets.boxed_photos import open_boxed
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.jobs.parts import Parts, shard_table
@@ -39,6 +41,7 @@ from convfe_core.jobs.ray_engine import RayEngine
 from convfe_core.jobs.ray_workers import Workers
 from convfe_core.jobs.shards import Job, Row, Shard, ShardImage, cut_shards
 from convfe_core.jobs.weight_pass import Pass
+from convfe_core.photos.photo import DEFAULT_LIMITS
 from convfe_core.ranking.results import RankOptions
 from convfe_core.ranking.score_rows import RankJob
 
@@ -125,6 +128,14 @@ def run_on_ray(job: Job, shards: Sequence[Shard], workers: int, cpus: int) -> Ti
     return _timed(done, shards, workers)
 
 
+def read_alone(dataset: Dataset) -> float:
+    """Photographs a second that one thread of this process reads and decodes."""
+    start = time.perf_counter()
+    for image in dataset.images:
+        open_boxed(image, image.image, dataset.source.read(image.image, DEFAULT_LIMITS.max_bytes))
+    return len(dataset.images) / (time.perf_counter() - start)
+
+
 def _timed(done: Sequence[float], shards: Sequence[Shard], workers: int) -> Timed:
     rest = sum(len(shard.images) for shard in shards[workers:])
     return Timed(done[workers - 1], rest / (done[-1] - done[workers - 1]))
@@ -170,6 +181,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, cluster_of_two_cpus():
         write_photographs(Path(folder), options.images)
         dataset = read_dataset(open_files(folder))
+        reading = statistics.median(read_alone(dataset) for _ in range(options.rounds))
+        alone: TableRow = {"where": "reading and decoding alone, one thread", "images/s": round(reading)}
+        print(markdown([alone]), "\n", flush=True)
+        keep("cluster", measured, {"images a second without a backbone": [alone]})
         for backbone in options.backbones or ["TinyResNet"]:
             job = make_job(dataset, backbone)
             images = [ShardImage(image.image, place) for place, image in enumerate(dataset.images)]

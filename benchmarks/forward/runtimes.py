@@ -48,7 +48,13 @@ class Contest:
     @cached_property
     def network(self) -> Any:
         """The network as Keras has it."""
-        return open_network(parse_spec(f"{self.name}:untrained"))
+        import keras
+
+        network = open_network(parse_spec(f"{self.name}:untrained"))
+        for layer in network.model.layers:  # Keras exports tensors that are no variables as further inputs
+            if isinstance(layer, keras.layers.Normalization):
+                layer.mean, layer.variance = np.asarray(layer.mean), np.asarray(layer.variance)
+        return network
 
     @cached_property
     def ours(self) -> list[Any]:
