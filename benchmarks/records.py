@@ -27,12 +27,18 @@ TableRow = Mapping[str, Cell]
 
 @dataclass(frozen=True)
 class Run:
-    """One call of a benchmark."""
+    """One call of a benchmark.
+
+    Attributes
+    ----------
+    note : what else a reader must know, such as where the figures were taken over from; may be empty
+    """
 
     command: str
     date: str
     versions: str
     load: str
+    note: str = ""
 
     @classmethod
     def now(cls, benchmark: str, packages: Sequence[str] = ()) -> Run:
@@ -86,7 +92,8 @@ class Record:
             title: [{"run": runs.index(line.run), "row": line.row} for line in lines]
             for title, lines in self.tables.items()
         }
-        held = {"machine": self.machine, "runs": [asdict(run) for run in runs], "tables": tables}
+        told = [{name: text for name, text in asdict(run).items() if text or name != "note"} for run in runs]
+        held = {"machine": self.machine, "runs": told, "tables": tables}
         path.parent.mkdir(exist_ok=True)
         write_whole(path, (json.dumps(held, indent=1, ensure_ascii=False) + "\n").encode())
 

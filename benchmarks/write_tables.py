@@ -35,8 +35,12 @@ def with_tables(text: str, folder: Path = FOLDER) -> str:
 def _told(runs: list[Run]) -> str:
     """With which commands and packages, when, and how busy the machine was."""
     together = "; ".join(dict.fromkeys(run.versions for run in runs))
-    calls = ", ".join(f"`{run.command}` ({run.date}, load average {run.load})" for run in runs)
+    calls = ", ".join(f"`{run.command}` ({_circumstances(run)})" for run in runs)
     return f"{together}. {calls}:"
+
+
+def _circumstances(run: Run) -> str:
+    return ", ".join([run.date, f"load average {run.load}", *([run.note] if run.note else [])])
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,11 @@ def test_a_table_is_written_between_its_marks(tmp_path: Path):
     assert "a machine; Python. `python -m benchmarks.forward a` (2026-01-01, load average 0.1):" in new
     assert with_tables(new, tmp_path) == new
     assert quoted(new) == ["2"]
+
+
+def test_what_must_be_known_of_a_run_stands_above_its_table(tmp_path: Path):
+    noted = replace(RUN, note="measured elsewhere")
+    Record("a machine", {}).renewed(noted, "times", [{"": "A", "ms": 1.5}]).write(tmp_path / "forward.json")
+    assert Record.read(tmp_path / "forward.json").tables["times"][0].run == noted
+    page = "<!-- figures forward: times -->\n<!-- end of figures -->\n"
+    assert "(2026-01-01, load average 0.1, measured elsewhere):" in with_tables(page, tmp_path)
