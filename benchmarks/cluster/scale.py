@@ -1,11 +1,12 @@
 """A million photographs on 10, 100 and more workers, simulated; and the simulation against Ray with two nodes.
 
-    python -m benchmarks.cluster.scale [--images 1000000] [--kilobytes 160] [--line 100] [--check]
+    python -m benchmarks.cluster.scale [--images 1000000] [--kilobytes 160] [--line 100] [--measured NAME]
 
-What a worker computes, how long it takes to start and what the head does for a shard come from what
-``benchmarks.cluster`` measured on this kind of machine. `benchmarks.cluster.simulation` says what is simulated.
-``--check`` runs shards that wait for as long as the simulation draws on a Ray cluster of two nodes on this machine, and
-compares when they are done. They need no processor, so that two cores can be any number of workers.
+What a worker computes and how long it takes to start come from what ``benchmarks.cluster`` measured on this kind of
+machine, or on that of ``--measured``. What Ray does for a shard is measured here, on a cluster of two nodes on this
+machine, with one worker: shards without work say how long the head is busy, shards that wait how long it takes to
+notice their end. Then four workers run shards that wait for as long as the simulation draws, and both should be done
+at the same time. Waiting needs no processor, so that two cores can be any number of workers.
 """
 
 from __future__ import annotations
@@ -81,8 +82,16 @@ def run_on_two_nodes(seconds: Sequence[float], workers: int) -> list[float]:
     return done
 
 
-def check() -> list[TableRow]:
-    """Compare a run of Ray with the same one simulated: from the first shards of all workers to the last."""
+@dataclass(frozen=True)
+class Dispatch:
+    """What Ray takes for a shard, in seconds; see `Cluster`."""
+
+    hand_out: float
+    notice: float
+
+
+def check() -> tuple[Dispatch, list[TableRow]]:
+    """Measure what Ray takes, and compare a run with the same one simulated, from all workers' first shards on."""
     import ray
     from ray.cluster_utils import Cluster as RayCluster
 
@@ -95,74 +104,87 @@ def check() -> list[TableRow]:
         for _ in range(NODES - 1):
             cluster.add_node(**node)
         ray.init(cluster.address, log_to_driver=False, logging_level=logging.ERROR)
-        none = run_on_two_nodes([0.0] * SHARDS_OF_CHECK, 1)
-        hand_out = (none[-1] - none[0]) / (SHARDS_OF_CHECK - 1)
+        hand_out = _each(run_on_two_nodes([0.0] * SHARDS_OF_CHECK, 1))
+        alone = _each(run_on_two_nodes([SECONDS_OF_CHECK] * (SHARDS_OF_CHECK // WORKERS_OF_CHECK), 1))
+        dispatch = Dispatch(hand_out, max(0.0, alone - SECONDS_OF_CHECK - hand_out))
         seconds = uneven(Random(0), SHARDS_OF_CHECK, SECONDS_OF_CHECK, 5 * SPREAD)
         measured = run_on_two_nodes(seconds, WORKERS_OF_CHECK)
     finally:
         ray.shutdown()
         cluster.shutdown()
     played = simulate(
-        Cluster(WORKERS_OF_CHECK, WORKERS_OF_CHECK // NODES, UNLIMITED, 0.0, hand_out),
+        Cluster(WORKERS_OF_CHECK, WORKERS_OF_CHECK // NODES, UNLIMITED, 0.0, dispatch.hand_out, dispatch.notice),
         [Task(one) for one in seconds],
         [1.0] * WORKERS_OF_CHECK,
     )
     took, expected = (each[-1] - each[WORKERS_OF_CHECK - 1] for each in (measured, played.finished))
-    return [
-        {
-            f"{SHARDS_OF_CHECK} shards that wait, {WORKERS_OF_CHECK} workers on {NODES} nodes": "after the first ones",
-            "Ray, s": round(took, 1),
-            "simulated, s": round(expected, 1),
-            "Ray / simulated": round(took / expected, 2),
-            "a shard without work, ms": round(1e3 * hand_out, 1),
-        }
-    ]
+    row: TableRow = {
+        f"{SHARDS_OF_CHECK} shards that wait, {WORKERS_OF_CHECK} workers on {NODES} nodes": "after the first ones",
+        "Ray, s": round(took, 1),
+        "simulated, s": round(expected, 1),
+        "Ray / simulated": round(took / expected, 2),
+        "the head is busy with a shard, ms": round(1e3 * dispatch.hand_out, 1),
+        "and notices its end after, ms": round(1e3 * dispatch.notice, 1),
+    }
+    return dispatch, [row]
+
+
+def _each(done: Sequence[float]) -> float:
+    """Seconds from one shard to the next."""
+    return (done[-1] - done[0]) / (len(done) - 1)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What `benchmarks.cluster` found on this kind of machine."""
+    """What `benchmarks.cluster` found on a kind of machine."""
 
     rates: dict[str, float]
     start: float
-    hand_out: float
 
     @classmethod
-    def kept(cls) -> Measured:
-        """From its results; a rate is that of one of two workers with a core each."""
-        tables = Record.read(FOLDER / f"cluster-{machine_slug()}.json").tables
+    def kept(cls, result: str) -> Measured:
+        """From a file of its results; a rate is that of one of two workers with a core each."""
+        tables = Record.read(FOLDER / f"{result}.json").tables
         rates, starts = {}, []
         for line in tables["images a second"]:
             backbone, _, way = str(line.row["backbone, where"]).partition(", Ray, workers x CPUs of each: ")
             if way == "2 x 1":
                 rates[backbone] = float(line.row["images/s"]) / 2
-                starts.append(float(line.row["first shards after, s"]))
-        (empty,) = (line.row["ms"] for line in tables["what Ray takes"])
-        return cls(rates, statistics.median(starts), float(empty) / 1e3)
+                starts += [float(line.row["first shards after, s"])] if "first shards after, s" in line.row else []
+        return cls(rates, statistics.median(starts))
 
 
-def play(measured: Measured, backbone: str, workers: int, images: int, kilobytes: float, line: float) -> Outcome:
+@dataclass(frozen=True)
+class DataSet:
+    """Photographs, kilobytes of each, and the megabytes a second that come to a machine."""
+
+    images: int
+    kilobytes: float
+    line: float
+
+
+def play(measured: Measured, dispatch: Dispatch, backbone: str, workers: int, data: DataSet) -> Outcome:
     """Simulate a pass over a data set."""
     random = Random(0)
-    shards = -(-images // SHARD_IMAGES)
+    shards = -(-data.images // SHARD_IMAGES)
     seconds = uneven(random, shards, SHARD_IMAGES / measured.rates[backbone], SPREAD)
-    tasks = [Task(one, SHARD_IMAGES * kilobytes / 1e3) for one in seconds]
-    cluster = Cluster(workers, WORKERS_ON_A_NODE, line, measured.start, measured.hand_out)
+    tasks = [Task(one, SHARD_IMAGES * data.kilobytes / 1e3) for one in seconds]
+    cluster = Cluster(workers, WORKERS_ON_A_NODE, data.line, measured.start, dispatch.hand_out, dispatch.notice)
     return simulate(cluster, tasks, stragglers(random, workers, SLOW_SHARE, SLOWNESS))
 
 
-def foresee(measured: Measured, images: int, kilobytes: float, line: float) -> list[TableRow]:
+def foresee(measured: Measured, dispatch: Dispatch, data: DataSet) -> list[TableRow]:
     """A line for each backbone and number of workers."""
     rows: list[TableRow] = []
     for backbone, workers in product(measured.rates, WORKERS):
-        outcome = play(measured, backbone, workers, images, kilobytes, line)
+        outcome = play(measured, dispatch, backbone, workers, data)
         lost = {name: share for name, share in outcome.shares.items() if name != "computing"}
         first = max(lost, key=lambda name: lost[name])
         rows.append(
             {
                 "backbone, workers": f"{backbone}, {workers}",
                 "hours": f"{outcome.seconds / 3600:.2f}",
-                "images/s": round(images / outcome.seconds),
+                "images/s": round(data.images / outcome.seconds),
                 **{name: f"{share:.1%}" for name, share in outcome.shares.items()},
                 "most is lost to": first,
             }
@@ -170,15 +192,15 @@ def foresee(measured: Measured, images: int, kilobytes: float, line: float) -> l
     return rows
 
 
-def limits(measured: Measured, kilobytes: float, line: float) -> list[TableRow]:
+def limits(measured: Measured, dispatch: Dispatch, data: DataSet) -> list[TableRow]:
     """From how many workers on something else than computing decides, by the arithmetic of the simulation."""
     return [
         {
             "a worker with": backbone,
             "computes, images/s": round(rate, 1),
-            "reads, MB/s": round(rate * kilobytes / 1e3, 2),
-            "workers that fill a machine's line": int(line / (rate * kilobytes / 1e3)),
-            "workers that keep the head busy": int(SHARD_IMAGES / rate / measured.hand_out),
+            "reads, MB/s": round(rate * data.kilobytes / 1e3, 2),
+            "workers that fill a machine's line": int(data.line / (rate * data.kilobytes / 1e3)),
+            "workers that keep the head busy": int(SHARD_IMAGES / rate / dispatch.hand_out),
         }
         for backbone, rate in measured.rates.items()
     ]
@@ -190,22 +212,20 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1_000_000)
     parser.add_argument("--kilobytes", type=float, default=160.0, help="of a photograph (default 160, as COCO's)")
     parser.add_argument("--line", type=float, default=100.0, help="MB/s from the object store to a machine")
-    parser.add_argument("--check", action="store_true", help="compare with Ray first")
+    parser.add_argument("--measured", default=f"cluster-{machine_slug()}", help="a result of benchmarks.cluster")
     options = parser.parse_args()
     print(describe_machine(), "\n")
     run = Run.now("cluster.scale", ("ray",))
-    if options.check:
-        rows = check()
-        print(markdown(rows), "\n", flush=True)
-        keep("scale", run, {"the simulation and Ray": rows})
-    measured = Measured.kept()
+    dispatch, rows = check()
+    print(markdown(rows), "\n", flush=True)
+    measured, data = Measured.kept(options.measured), DataSet(options.images, options.kilobytes, options.line)
     tables = {
-        "workers, simulated": foresee(measured, options.images, options.kilobytes, options.line),
-        "what would be full first": limits(measured, options.kilobytes, options.line),
+        "workers, simulated": foresee(measured, dispatch, data),
+        "what would be full first": limits(measured, dispatch, data),
     }
     for table in tables.values():
         print(markdown(table), "\n")
-    keep("scale", run, tables)
+    keep("scale", run, {"the simulation and Ray": rows, **tables})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Shards on a cluster that we do not have, played through event by event: who waits for what.
 
-The head hands out one shard after the other, and a worker asks for the next one when it has finished. It reads
+The head hands out one shard after the other, and a worker gets the next one when the head has noticed its end. It reads
 photographs ahead while it computes, so that a shard takes as long as the slower of the two. Workers of a machine share
 its line to the object store.
 """
@@ -24,6 +24,7 @@ class Cluster:
     line : megabytes a second that a machine's line brings
     start : seconds until a worker has imported TensorFlow and loaded a backbone
     hand_out : seconds that the head is busy with a shard
+    notice : seconds until the head knows that a worker has finished one
     """
 
     workers: int
@@ -31,6 +32,7 @@ class Cluster:
     line: float
     start: float
     hand_out: float
+    notice: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -77,13 +79,14 @@ def simulate(cluster: Cluster, tasks: Sequence[Task], slowness: Sequence[float])
     head_free = 0.0
     finished = []
     for task in tasks:
-        asked, worker = heapq.heappop(asking)
-        head_free = max(asked, head_free) + cluster.hand_out
+        free, worker = heapq.heappop(asking)
+        noticed = free + (cluster.notice if free > cluster.start else 0.0)
+        head_free = max(noticed, head_free) + cluster.hand_out
         computing = task.seconds * slowness[worker]
         took = max(computing, task.megabytes / reading)
         spent["computing"] += computing
         spent["reading"] += took - computing
-        spent["head"] += head_free - asked
+        spent["head"] += head_free - free
         heapq.heappush(asking, (head_free + took, worker))
         finished.append(head_free + took)
     finished.sort()

@@ -39,6 +39,12 @@ def test_a_head_that_is_asked_by_many_decides():
     assert max(outcome.shares, key=lambda name: outcome.shares[name]) == "head"
 
 
+def test_a_worker_waits_until_its_end_is_noticed():
+    outcome = simulate(Cluster(1, 8, FAST, start=5.0, hand_out=0.5, notice=0.25), [Task(2.0), Task(3.0)], [1.0])
+    assert outcome.finished == [7.5, 11.25]
+    assert outcome.shares["head"] == pytest.approx(1.25 / 11.25)
+
+
 def test_a_slow_worker_gets_fewer_shards_and_ends_last():
     outcome = simulate(Cluster(2, 8, FAST, 0.0, 0.0), [Task(1.0)] * 5, [1.0, 3.0])
     assert outcome.finished == [1.0, 2.0, 3.0, 3.0, 4.0]
