@@ -9,9 +9,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
-from convfe_core.graph.axis_changes import Change, Cut, Finer, Margin, Pair, Resized, Window
-from convfe_core.graph.cell_geometry import GrowingPath, Step
-from convfe_core.graph.layouts import NOWHERE, TOKENS, Dimension, Layout, UnknownPlaceError, lined_up
+from convfe_core.geometry.axis_changes import Change, Cut, Finer, Margin, Pair, Resized, Window
+from convfe_core.geometry.cell_geometry import GrowingPath, Step
+from convfe_core.geometry.layouts import NOWHERE, TOKENS, Dimension, Layout, UnknownPlaceError, lined_up
 from convfe_core.onnx_models.shapes import KERNEL, Shapes, Sides
 
 

@@ -10,8 +10,8 @@ from functools import cached_property, lru_cache, partial
 from typing import Any
 
 from convfe_core.base.errors import ModelFileError, SpecError
-from convfe_core.graph.axis_changes import Pair, Resized
-from convfe_core.graph.cell_geometry import CellGrid, SpatialPath, Step
+from convfe_core.geometry.axis_changes import Pair, Resized
+from convfe_core.geometry.cell_geometry import CellGrid, SpatialPath, Step
 from convfe_core.graph.taps import FINE_STAGES, STAGES, Tap
 from convfe_core.onnx_models.opening import OnnxGraph
 from convfe_core.onnx_models.places import Placed, Places

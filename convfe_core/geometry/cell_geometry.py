@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from convfe_core.base.errors import SpecError
-from convfe_core.graph.axis_changes import Axis, Change, Pair, Resized, meet_branches, start_axes
-from convfe_core.graph.layouts import UnknownPlaceError
+from convfe_core.geometry.axis_changes import Axis, Change, Pair, Resized, meet_branches, start_axes
+from convfe_core.geometry.layouts import UnknownPlaceError
 
 AMPLE = 1 << 14
 """A side, in pixels, for models that take any, which every network halves evenly."""
