@@ -230,6 +230,13 @@ class GrowingPath:
         """Rows and columns of what a step makes; of the picture for -1."""
         return self._start if place < 0 else self._axes[place]
 
+    def enlarges(self, place: int) -> bool:
+        """Whether a step makes more cells of those that it takes."""
+        if place < 0:
+            return False
+        before = [self.axes(source) for source in self.steps[place].sources]
+        return all(axis.cells > taken[number].cells for taken in before for number, axis in enumerate(self.axes(place)))
+
     def shorten(self, length: int) -> None:
         """Keep so many steps, as an operation that began with others turned out to be unknown."""
         del self.steps[length:], self._axes[length:]
