@@ -45,11 +45,6 @@ def test_what_joins_a_decoder_from_the_side_is_no_stage(tmp_path: Path) -> None:
     ]
     maps = maps_of(tmp_path, layers, others)
     assert [(stage, tap.layer) for stage, tap in maps.stages().items()] == [(f"C{k}", f"c{k}") for k in range(2, 6)]
-        "C2": "c2",
-        "C3": "c3",
-        "C4": "c4",
-        "C5": "c5",
-    }
     assert maps.find("auto")[1].layer == "c5"
 
 
