@@ -6,6 +6,7 @@ import gc
 import os
 import secrets
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
@@ -71,9 +72,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Together 
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, the groups and then the files of slow tests alone, or the others wait for it."""
-    quick = {item.path for item in items if item.get_closest_marker("slow") is None}
-    items.sort(key=lambda item: (not item.nodeid.startswith(tuple(groups(config))), item.path in quick))
+    """Begin with what takes longest, or the others wait for it: the groups, and then the files of most slow tests."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow") is not None)
+    items.sort(key=lambda item: (not item.nodeid.startswith(tuple(groups(config))), -slow[item.path]))
 
 
 def pytest_collection_finish() -> None:

@@ -65,6 +65,7 @@ def test_a_c_library_without_its_functions_is_left_alone(monkeypatch: pytest.Mon
     assert c_function("malloc_trim") is None
     give_back()
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    monkeypatch.setattr(lean, "_lean", False)
     lean.keep_lean()
 
 

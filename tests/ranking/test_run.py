@@ -175,7 +175,7 @@ class Elsewhere:
 @pytest.mark.slow
 def test_where_others_compute_nothing_is_loaded_here_and_the_numbers_are_the_same() -> None:
     asked: list[str] = []
-    found, specs, options = dataset(patches(3)), [parse_spec(SMALL)], RankOptions(Size("96"), cost=False)
+    found, specs, options = dataset(patches(3)), [parse_spec(SMALL)], RankOptions(Size("96"), control=False, cost=False)
     far = RankRun(found, specs, options, engine=Elsewhere(), make_room=lambda spec: asked.append(spec.label)).run()
     assert asked == []
     assert to_json(far) == to_json(RankRun(found, specs, options).run())
