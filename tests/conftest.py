@@ -35,10 +35,19 @@ os.environ.update(RAY_worker_niceness="0")  # or Ray's workers would let all oth
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 CHROMIUM = Path("/usr/bin/chromium")
-TOGETHER = {"tests/jobs/test_ray_": "cluster", "tests/ranking/": "ranking", "tests/reports/": "ranking"}
+QUICK_TOGETHER = {
+    "tests/browser/": "browser",
+    "tests/jobs/test_ray_": "cluster",
+    "tests/ranking/": "ranking",
+    "tests/reports/": "ranking",
+}
 """Beginnings of the names of files that share something dear: what it is. One process of pytest-xdist has them all."""
-QUICK_TOGETHER = {**TOGETHER, "tests/browser/": "browser"}
-"""The same without the slow tests: those in the browser take longer than a second server and browser."""
+TOGETHER = {
+    **{f"tests/browser/{name}": "rows" for name in ("rows/", "test_compare", "test_marks")},
+    **{f"tests/browser/{name}": "visitors" for name in ("test_inside", "test_memory", "test_visitors")},
+    **QUICK_TOGETHER,
+}
+"""The same with the slow tests: those in the browser are many enough for two servers. The first that fits counts."""
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a system of the Unix family")
 """For tests of what Windows does otherwise: rights of files, signals, closed streams, limits of a process."""
