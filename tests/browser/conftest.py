@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.conftest import CHROMIUM, need
 from tests.support.servers import Server, serve
@@ -71,11 +71,21 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A fresh visitor with a laptop's window."""
+@pytest.fixture(scope="session")
+def laptop(browser: Browser) -> Iterator[BrowserContext]:
+    """What fetches and compiles the scripts of the pages once, and not for each visitor."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     context.set_default_timeout(60_000)
-    expect.set_options(timeout=60_000)
-    yield context.new_page()
+    yield context
     context.close()
+
+
+@pytest.fixture
+def page(laptop: BrowserContext) -> Iterator[Page]:
+    """A fresh visitor with a laptop's window."""
+    expect.set_options(timeout=60_000)
+    page = laptop.new_page()
+    yield page
+    page.evaluate("() => { try { localStorage.clear(); } catch { /* no page was opened */ } }")
+    page.close()
+    laptop.clear_cookies()
