@@ -242,16 +242,18 @@ COUNT_DRAWINGS = """() => {
 def test_the_first_rows_are_drawn_once_whatever_the_window_and_fit_at_once_at_the_next_visit(
     page: Page, server: str
 ) -> None:
-    page.set_viewport_size({"width": 1700, "height": 1000})
-    page.add_init_script(f"({COUNT_DRAWINGS})()")
+    tab = page.context.new_page()
+    tab.set_viewport_size({"width": 1700, "height": 1000})
+    tab.add_init_script(f"({COUNT_DRAWINGS})()")
     for _ in range(2):
-        open_app(page, server)
-        idle(page)
-        assert page.evaluate("window.drawings") == 3
-        widths = page.locator(CHART).evaluate_all("charts => charts.map(chart => chart._fullLayout.width)")
+        open_app(tab, server)
+        idle(tab)
+        assert tab.evaluate("window.drawings") == 3
+        widths = tab.locator(CHART).evaluate_all("charts => charts.map(chart => chart._fullLayout.width)")
         assert all(width > 952 for width in widths)  # wider than in the window that is usual
     (cookie,) = [one for one in page.context.cookies() if one["name"] == COOKIE]
     assert 1200 < int(cookie["value"]) < 1700 - 320
+    tab.close()
 
 
 @pytest.mark.slow

@@ -28,6 +28,7 @@ LIMIT_S = 120
 
 @contextmanager
 def visiting(browser: Browser, address: str) -> Iterator[Page]:
+    """A visitor with a browser of their own, who closes it in the end."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     context.set_default_timeout(60_000)
     page = context.new_page()
@@ -113,23 +114,23 @@ def test_a_ranking_is_stopped_and_left_without_a_trace_and_no_name_is_obeyed(
         expect(page.locator(CHART)).to_have_count(1, timeout=120_000)
 
 
-def test_the_stop_button_ends_the_run_and_the_next_change_works(browser: Browser, hosted: Server) -> None:
-    with visiting(browser, hosted.address + LONG_WORK.replace("DenseNet121", "DenseNet169")) as page:
-        running(page)
-        page.get_by_role("button", name="Stop").click()
-        idle(page)
-        assert no_busy_thread_survives(hosted)
-        page.get_by_test_id("stSidebar").get_by_text("Smooth between cells").click()
-        expect(page.locator(CHART)).to_have_count(6, timeout=120_000)
+def test_the_stop_button_ends_the_run_and_the_next_change_works(page: Page, hosted: Server) -> None:
+    page.goto(hosted.address + LONG_WORK.replace("DenseNet121", "DenseNet169"))
+    running(page)
+    page.get_by_role("button", name="Stop").click()
+    idle(page)
+    assert no_busy_thread_survives(hosted)
+    page.get_by_test_id("stSidebar").get_by_text("Smooth between cells").click()
+    expect(page.locator(CHART)).to_have_count(6, timeout=120_000)
 
 
-def test_changes_in_the_middle_of_a_pass_end_with_what_was_asked_for_last(browser: Browser, hosted: Server) -> None:
-    with visiting(browser, hosted.address + LONG_WORK) as page:
-        for name in ("chelsea", "astronaut", "coffee", "rocket"):
-            page.get_by_test_id("stSidebar").get_by_role("button", name=name, exact=True).click()
-        expect(page.locator(CHART)).to_have_count(2, timeout=120_000)
-        idle(page)
-        expect(page.locator(CHART)).to_have_count(2)
+def test_changes_in_the_middle_of_a_pass_end_with_what_was_asked_for_last(page: Page, hosted: Server) -> None:
+    page.goto(hosted.address + LONG_WORK)
+    for name in ("chelsea", "astronaut", "coffee", "rocket"):
+        page.get_by_test_id("stSidebar").get_by_role("button", name=name, exact=True).click()
+    expect(page.locator(CHART)).to_have_count(2, timeout=120_000)
+    idle(page)
+    expect(page.locator(CHART)).to_have_count(2)
 
 
 def test_nobody_sees_what_another_visitor_uploaded_and_no_log_names_it(
@@ -155,18 +156,16 @@ def test_nobody_sees_what_another_visitor_uploaded_and_no_log_names_it(
     assert "uncle-bob" not in log
 
 
-def test_an_upload_of_300_megabytes_is_refused_and_the_page_goes_on(
-    browser: Browser, hosted: Server, tmp_path: Path
-) -> None:
+def test_an_upload_of_300_megabytes_is_refused_and_the_page_goes_on(page: Page, hosted: Server, tmp_path: Path) -> None:
     huge, good = tmp_path / "huge.png", tmp_path / "good.png"
     with huge.open("wb") as file:
         file.truncate(300_000_000)
     good.write_bytes(png(noise(64, 96)))
-    with visiting(browser, f"{hosted.address}/?backbones=TinyResNet&samples=gravel") as page:
-        expect(page.locator(CHART)).to_have_count(1, timeout=120_000)
-        page.get_by_test_id("stFileUploader").locator("input[type=file]").first.set_input_files([huge, good])
-        expect(page.get_by_test_id("stFileUploader").first).to_contain_text("20.0MB or smaller")
-        expect(page.locator(CHART)).to_have_count(2, timeout=120_000)
+    page.goto(f"{hosted.address}/?backbones=TinyResNet&samples=gravel")
+    expect(page.locator(CHART)).to_have_count(1, timeout=120_000)
+    page.get_by_test_id("stFileUploader").locator("input[type=file]").first.set_input_files([huge, good])
+    expect(page.get_by_test_id("stFileUploader").first).to_contain_text("20.0MB or smaller")
+    expect(page.locator(CHART)).to_have_count(2, timeout=120_000)
 
 
 def test_an_upload_that_another_site_forged_is_refused(hosted: Server) -> None:
@@ -177,8 +176,9 @@ def test_an_upload_that_another_site_forged_is_refused(hosted: Server) -> None:
     assert refused.value.code == 403
 
 
-def test_a_terminated_server_ends_in_the_middle_of_a_pass(browser: Browser, tmp_path: Path) -> None:
-    with serve(tmp_path, {"CONVFE_HOSTED": "1"}) as server, visiting(browser, server.address + LONG_WORK) as page:
+def test_a_terminated_server_ends_in_the_middle_of_a_pass(page: Page, tmp_path: Path) -> None:
+    with serve(tmp_path, {"CONVFE_HOSTED": "1"}) as server:
+        page.goto(server.address + LONG_WORK)
         running(page)
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(60) in (0, -signal.SIGTERM)

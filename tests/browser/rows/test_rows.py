@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.rows import row_page
 from tests.browser.rows.row_page import HEIGHT, LONGEST, STRIDES, WIDTH, maps_at
@@ -41,9 +41,9 @@ def row(page: Page, address: str) -> Page:
 
 
 @pytest.fixture(scope="module")
-def untouched(laptop: BrowserContext, address: str) -> Iterator[Page]:
+def untouched(tab: Page, address: str) -> Iterator[Page]:
     """The row for tests that change nothing of it."""
-    page = laptop.new_page()
+    page = tab.context.new_page()
     open_row(page, address)
     yield page
     page.close()
