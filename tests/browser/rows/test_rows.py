@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.browser.conftest import WINDOW
 from tests.browser.rows import row_page
 from tests.browser.rows.row_page import HEIGHT, LONGEST, STRIDES, WIDTH, maps_at
 from tests.support.servers import serve
@@ -41,12 +42,13 @@ def row(page: Page, address: str) -> Page:
 
 
 @pytest.fixture(scope="module")
-def untouched(tab: Page, address: str) -> Iterator[Page]:
-    """The row for tests that change nothing of it."""
-    page = tab.context.new_page()
+def untouched(browser: Browser, address: str) -> Iterator[Page]:
+    """The row for tests that change nothing of it, in a window of its own: a tab behind another one is slow."""
+    context = browser.new_context(viewport=WINDOW)
+    page = context.new_page()
     open_row(page, address)
     yield page
-    page.close()
+    context.close()
 
 
 def panel(page: Page, number: int) -> dict[str, float]:
