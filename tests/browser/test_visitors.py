@@ -67,26 +67,31 @@ def no_busy_thread_survives(server: Server) -> bool:
     return False
 
 
-def test_a_visitor_who_leaves_in_mid_run_takes_no_thread_and_no_lock_along(browser: Browser, hosted: Server) -> None:
-    with visiting(browser, hosted.address + LONG_WORK) as page:
-        running(page)
+def test_a_visitor_who_leaves_in_mid_run_takes_no_thread_and_no_lock_along(
+    browser: Browser, page: Page, hosted: Server
+) -> None:
+    with visiting(browser, hosted.address + LONG_WORK) as leaving:
+        running(leaving)
         assert busy_threads(hosted) >= 1
-    with visiting(browser, f"{hosted.address}/?backbones=TinyResNet") as page:
-        expect(page.locator(CHART)).to_have_count(3, timeout=120_000)
-        idle(page)
-        assert no_busy_thread_survives(hosted)
+    page.goto(f"{hosted.address}/?backbones=TinyResNet")
+    expect(page.locator(CHART)).to_have_count(3, timeout=120_000)
+    idle(page)
+    assert no_busy_thread_survives(hosted)
 
 
-def test_a_visitor_who_leaves_while_waiting_for_another_leaves_the_queue(browser: Browser, hosted: Server) -> None:
-    with visiting(browser, hosted.address + LONG_WORK) as first:
-        running(first)
-        with visiting(browser, hosted.address + LONG_WORK + "&backbones=VGG16:untrained") as second:
-            expect(second.get_by_test_id("stProgress").first).to_be_visible(timeout=120_000)
+def test_a_visitor_who_leaves_while_waiting_for_another_leaves_the_queue(
+    browser: Browser, page: Page, hosted: Server
+) -> None:
+    page.goto(hosted.address + LONG_WORK)
+    running(page)
+    with visiting(browser, hosted.address + LONG_WORK + "&backbones=VGG16:untrained") as second:
+        expect(second.get_by_test_id("stProgress").first).to_be_visible(timeout=120_000)
+    page.goto("about:blank")
     assert no_busy_thread_survives(hosted)
 
 
 def test_a_ranking_is_stopped_and_left_without_a_trace_and_no_name_is_obeyed(
-    browser: Browser, hosted: Server, tmp_path: Path
+    browser: Browser, page: Page, hosted: Server, tmp_path: Path
 ) -> None:
     markup = "<img src=x onerror=alert(1)>"
     archive = tmp_path / f"{markup}.zip"
@@ -95,23 +100,23 @@ def test_a_ranking_is_stopped_and_left_without_a_trace_and_no_name_is_obeyed(
     named = {f"{markup}{name}": data.replace(b"square", label) for name, data in files.items()}
     archive.write_bytes(zipped({**named, f"{markup}.xml": b"no XML"}))
     alerts: list[str] = []
-    with visiting(browser, f"{hosted.address}/rank?backbones=EfficientNetB0:untrained&size=448") as page:
-        page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
-        page.get_by_test_id("stFileUploader").locator("input[type=file]").first.set_input_files(archive)
-        expect(page.get_by_text("40 images, 40 boxes, 1 class (VOC)")).to_be_visible(timeout=120_000)
-        page.get_by_text("Not used: 1 file or box").click()
-        measuring = page.get_by_test_id("stProgress").get_by_text("measuring its cost")
-        page.locator(".st-key-rank_start button").click()
+    with visiting(browser, f"{hosted.address}/rank?backbones=EfficientNetB0:untrained&size=448") as leaving:
+        leaving.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
+        leaving.get_by_test_id("stFileUploader").locator("input[type=file]").first.set_input_files(archive)
+        expect(leaving.get_by_text("40 images, 40 boxes, 1 class (VOC)")).to_be_visible(timeout=120_000)
+        leaving.get_by_text("Not used: 1 file or box").click()
+        measuring = leaving.get_by_test_id("stProgress").get_by_text("measuring its cost")
+        leaving.locator(".st-key-rank_start button").click()
         expect(measuring).to_be_visible(timeout=120_000)
-        page.locator(".st-key-rank_stop button").click()
-        expect(page.get_by_text("The run was stopped after 0 of 1 backbones")).to_be_visible(timeout=120_000)
-        idle(page)
-        page.locator(".st-key-rank_start button").click()
+        leaving.locator(".st-key-rank_stop button").click()
+        expect(leaving.get_by_text("The run was stopped after 0 of 1 backbones")).to_be_visible(timeout=120_000)
+        idle(leaving)
+        leaving.locator(".st-key-rank_start button").click()
         expect(measuring).to_be_visible(timeout=120_000)
     assert no_busy_thread_survives(hosted)
     assert alerts == []
-    with visiting(browser, f"{hosted.address}/?backbones=TinyResNet&samples=gravel") as page:
-        expect(page.locator(CHART)).to_have_count(1, timeout=120_000)
+    page.goto(f"{hosted.address}/?backbones=TinyResNet&samples=gravel")
+    expect(page.locator(CHART)).to_have_count(1, timeout=120_000)
 
 
 def test_the_stop_button_ends_the_run_and_the_next_change_works(page: Page, hosted: Server) -> None:
@@ -134,19 +139,20 @@ def test_changes_in_the_middle_of_a_pass_end_with_what_was_asked_for_last(page: 
 
 
 def test_nobody_sees_what_another_visitor_uploaded_and_no_log_names_it(
-    browser: Browser, hosted: Server, tmp_path: Path
+    browser: Browser, page: Page, hosted: Server, tmp_path: Path
 ) -> None:
     good, bad = tmp_path / "aunt-mary.png", tmp_path / "uncle-bob.png"
     good.write_bytes(png(noise(120, 200)))
     bad.write_bytes(b"no picture")
     address = f"{hosted.address}/?backbones=TinyResNet&samples=gravel"
-    with visiting(browser, address) as first, visiting(browser, address) as second:
-        for page in (first, second):
-            expect(page.locator(CHART)).to_have_count(1, timeout=120_000)
-        first.get_by_test_id("stFileUploader").locator("input[type=file]").first.set_input_files([good, bad])
-        expect(first.locator(CHART)).to_have_count(2, timeout=120_000)
-        expect(first.locator(CHART).first).to_contain_text("aunt-mary.png")
-        expect(first.get_by_test_id("stAlert")).to_contain_text("uncle-bob.png")
+    page.goto(address)
+    with visiting(browser, address) as second:
+        for one in (page, second):
+            expect(one.locator(CHART)).to_have_count(1, timeout=120_000)
+        page.get_by_test_id("stFileUploader").locator("input[type=file]").first.set_input_files([good, bad])
+        expect(page.locator(CHART)).to_have_count(2, timeout=120_000)
+        expect(page.locator(CHART).first).to_contain_text("aunt-mary.png")
+        expect(page.get_by_test_id("stAlert")).to_contain_text("uncle-bob.png")
         second.get_by_test_id("stSidebar").get_by_text("Smooth between cells").click()
         idle(second)
         expect(second.locator(CHART)).to_have_count(1)
