@@ -373,7 +373,7 @@ def test_a_trial_is_a_task_for_each_backbone_and_gives_the_local_numbers(here: A
     data = read_dataset(open_files(voc_folder(tmp_path, 6)))
     specs = [parse_spec("TinyMobileNet"), parse_spec("TinyMobileNet:untrained")]
     options = TrialOptions(size=Size("64"), recipe=Recipe(width=8, groups=2, epochs=2))
-    engines = LocalEngine(), RayEngine(workers=SMALL)
+    engines = LocalEngine(), RayEngine(workers=ONE)
     local, elsewhere = (TrialRun(data, specs, options, control=False, engine=engine) for engine in engines)
     elsewhere.compute(specs)
     for spec in specs:
