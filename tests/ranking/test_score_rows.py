@@ -158,7 +158,7 @@ def test_a_work_folder_belongs_to_a_call(images: Dataset, tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["coco128", "raccoon"])
 def test_fast_arithmetic_leaves_separation_and_order_as_they_are(name: str, shared: Path, real_weights: Path) -> None:
     assert real_weights.is_dir()
-    dataset = read_dataset(open_files(shared / "datasets" / name), limit=64)
+    dataset = read_dataset(open_files(shared / "datasets" / name), limit=32)
     specs = [parse_spec(text) for text in ("MobileNetV2-0.35", "MobileNet-0.25", "TinyResNet", "TinyMobileNet")]
     exact, fast = (
         RankRun(dataset, specs, RankOptions(probe=False, control=False, cost=False, precision=precision)).run()
