@@ -80,6 +80,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Together 
     return Together(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave files alone in which the one mark that was asked for does not stand: importing all takes seconds."""
+    mark = config.getoption("markexpr")
+    if mark not in ("slow", "machine") or not collection_path.match("test_*.py"):
+        return None
+    return True if f"mark.{mark}" not in collection_path.read_text(encoding="utf-8") else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with what takes longest, or the others wait for it: the groups, and then the files of most slow tests."""
     slow = Counter(item.path for item in items if item.get_closest_marker("slow") is not None)

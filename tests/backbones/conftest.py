@@ -3,4 +3,4 @@
 from convfe_core.machine.tensorflow_import import import_tensorflow, keep_lean
 
 keep_lean()
-import_tensorflow()
+import_tensorflow(muted=True)
