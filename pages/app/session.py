@@ -131,6 +131,7 @@ WIDGETS = {
     "present": "Compare: one image at a time, for meetings",
     "slide": "Compare, presenting: number of the photograph",
     "window": "how wide the page is",
+    "colouring": "how all rows are coloured",
     "chart-": "Compare: the boxes that were changed last on a row",
     "page": "number of the page of rows",
     "page_below": "the same below the rows",

@@ -25,6 +25,7 @@ from pages.app.compute_maps import Work, load_network
 from pages.app.guard import guarded_download
 from pages.app.session import TURNED_BELOW, set_widget, thumbnail, widget_value
 from pages.app.words import plain, show_error
+from pages.charts.colouring import show_colouring, uncoloured
 from pages.charts.show_row import OnBoxes, show_row
 from pages.marks.kept_marks import drawn_boxes, labels_in_use
 from pages.marks.learned_maps import Learned, join_probe
@@ -101,6 +102,7 @@ def draw_rows(
     """
     draw = partial(_draw_row, look=look, room=room, on_boxes=on_boxes, detections=detections)
     st.html(f"<style>{LAID_OUT_IN_SIGHT}</style>")
+    show_colouring(look)
     slots = [st.container(key=f"row-{place}") for place in range(len(work.photos))]
     drawn: list[tuple[Photo, list[FeatureMaps]]] = []
     for place, (photo, found) in enumerate(work.rows()):
@@ -165,7 +167,7 @@ def _draw_row(
         return
     look = arranged(look, photo, len(found)) if room is None else _fitted(look, len(found), room)
     boxes, scores = drawn_boxes(photo), score_row(photo, found, look)
-    figure = row_figure(photo, thumbnail(photo), found, limits, look)
+    figure = row_figure(photo, thumbnail(photo), found, limits, uncoloured(look))
     labels = ", ".join(maps.label for maps in found)
     show_row(
         figure,
