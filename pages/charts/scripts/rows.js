@@ -7,6 +7,7 @@
 
 import { Boxes } from "./boxes.js";
 import { Cursor } from "./cursor.js";
+import { plotly } from "./library.js";
 import { readFigure } from "./maps.js";
 import { paint } from "./painting.js";
 import { panelsOf } from "./panels.js";
@@ -18,14 +19,6 @@ import { roomAround } from "./width.js";
 // A double click shows the whole photograph again, whatever of it was shown.
 const CONFIG = { displaylogo: false, doubleClick: "reset", modeBarButtons: [["zoom2d", "pan2d", "resetScale2d"]] };
 const PATIENCE_MS = 10000;
-/** @type {Promise<object>} Plotly's library, from the package that Python has of it */
-const library = new Promise((resolve, reject) => {
-  const script = document.createElement("script");
-  script.src = new URL("../plotly.library/plotly.min.js", import.meta.url).href;
-  script.onload = () => resolve(window.Plotly);
-  script.onerror = () => reject(new Error("Plotly's library did not arrive from the server; reload the page."));
-  document.head.append(script);
-});
 /** @type {Promise<unknown>} that it is known how values become colours */
 const coloured = new Promise((resolve) => {
   if (window.convfeColouring) resolve();
@@ -96,7 +89,7 @@ class Row {
   }
 
   async draw() {
-    const Plotly = await library;
+    const Plotly = await plotly();
     await coloured;
     const { images, sources } = paint(this.drawing, this.data.photo.axes, window.convfeColouring);
     if (this.drawn === this.drawing) await Plotly.relayout(this.chart, { images });
