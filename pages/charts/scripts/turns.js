@@ -35,7 +35,7 @@ async function next() {
     const row = [...waiting.keys()].find(inSight) ?? waiting.keys().next().value;
     const draw = waiting.get(row);
     waiting.delete(row);
-    await draw();
+    await draw().catch(reportError); // the others are drawn all the same
   }
   const upcoming = [...waiting.keys()].some(inSight);
   if (!waiting.size) running = false;
