@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
 
 from convfe_core.photos.photo import Photo
 from convfe_core.trial.found_boxes import FOUND_LINES, FoundBoxes, found_boxes, found_png
-from convfe_core.trial.trial_run import Tried
 from pages.app.session import FOUND, RANKED
 from pages.app.words import plain
 from pages.marks.kept_marks import marks_of
+
+if TYPE_CHECKING:
+    from convfe_core.trial.trial_run import Tried
 
 
 def choose_found(photos: Sequence[Photo]) -> bool:
