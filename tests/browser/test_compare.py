@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import re
 from pathlib import Path
 
@@ -257,7 +258,8 @@ def test_all_maps_of_a_photograph_fit_the_window(
     panels = page.locator(f"{CHART} .convfe-map")
     expect(panels).to_have_count((2 if maps else 3) * backbones)
     frames = [box for box in (one.bounding_box() for one in panels.all()) if box is not None]
-    assert len({round(box["y"] / 40) for box in frames}) == lines
+    tops = sorted(box["y"] for box in frames)  # cells of some networks do not reach the upper edge
+    assert 1 + sum(lower - upper > 40 for upper, lower in itertools.pairwise(tops)) == lines
     assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in frames)
     assert page.locator(".convfe-figure").evaluate("figure => figure.style.transform") == "scale(1)"
     shown = "".join(page.locator(f"{CHART} .textpoint text").all_text_contents())
