@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pytest
 
 from docs.draw_house import PICTURE, WINGS, draw, imported_modules
 from tests.conftest import ROOT
+from tests.support.children import python
 
 CORE, PAGES = ROOT / "convfe_core", ROOT / "pages"
 MOST_ROOMS = 9
@@ -93,5 +92,4 @@ def test_a_first_page_waits_for_no_import_of_tensorflow_or_of_scipys_statistics(
     slow = {"tensorflow", "keras", "scipy.stats", "sklearn", "pandas"}
     assert "pages.views.grid" in ours
     code = f"import sys, {', '.join(ours)}\nprint(sorted({slow} & set(sys.modules)))"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
-    assert told.strip() == "[]"
+    assert python("-c", code).stdout.strip() == "[]"
