@@ -74,4 +74,4 @@ def test_a_fresh_environment_from_the_dependency_file_paints_the_first_page(page
             assert answer.read() == b"ok"
         page.goto(server.address)
         expect(page.locator(".js-plotly-plot")).to_have_count(3, timeout=180_000)
-        expect(page.locator(".js-plotly-plot .heatmaplayer image").first).to_be_attached()
+        expect(page.locator(".js-plotly-plot .convfe-map").first).to_be_attached()

@@ -1,5 +1,6 @@
 """The stages of a network are those of its encoder, whatever a decoder or attention makes of them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ def node(kind: str, *inputs: str, output: str, **settings):
     return helper.make_node(kind, list(inputs), [output], **settings)
 
 
-def maps_of(tmp_path: Path, layers: list, others: list = ()) -> OnnxMaps:
+def maps_of(tmp_path: Path, layers: list, others: Sequence = ()) -> OnnxMaps:
     """The maps of a graph of layers that come with a kernel each, and of other operations between them."""
     made = {one[0].output[0]: one[0] for one in layers} | {one.output[0]: one for one in others}
     ordered, known = [], {"picture", ""}

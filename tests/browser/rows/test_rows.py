@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import itertools
 import json
 import re
@@ -10,8 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from convfe_core.drawing.colour_maps import colour_table, colour_values
+from pages.charts.packing import packed_array
 from tests.browser.conftest import WINDOW
 from tests.browser.rows import row_page
 from tests.browser.rows.row_page import HEIGHT, LONGEST, STRIDES, WIDTH, maps_at
@@ -31,7 +36,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def open_row(page: Page, address: str) -> None:
     page.goto(address)
-    expect(page.locator(".js-plotly-plot .heatmaplayer image")).to_have_count(4)
+    expect(page.locator(".js-plotly-plot .convfe-map")).to_have_count(4)
     expect(page.locator(".convfe-best")).to_have_count(1)  # what is drawn last
 
 
@@ -140,13 +145,12 @@ def test_the_cell_at_a_place_is_the_nearest_one(untouched: Page) -> None:
 
 @pytest.mark.slow
 def test_a_smoothed_map_has_the_cells_values_at_their_centres_and_straight_lines_between(untouched: Page) -> None:
-    asked = """async trace => {
-        const {drawn} = await import('/_stcore/bidi-components/convfe.rows/maps.js');
-        return drawn(trace);
+    asked = """async cells => {
+        const {finer} = await import('/_stcore/bidi-components/convfe.rows/maps.js');
+        return finer(cells);
     }"""
     values = np.random.default_rng(0).normal(size=(4, 6))
-    trace = {"type": "heatmap", "z": values.tolist(), "x0": 8, "dx": 16, "y0": 24, "dy": -16, "zsmooth": "best"}
-    found = untouched.evaluate(asked, trace)
+    found = untouched.evaluate(asked, {"z": values.tolist(), "x0": 8, "dx": 16, "y0": 24, "dy": -16})
     x, y = (found[f"{axis}0"] + found[f"d{axis}"] * np.arange(count) for axis, count in (("x", 30), ("y", 20)))
     across = np.array([np.interp(x, 8 + 16 * np.arange(6), line) for line in values])
     expected = np.array([np.interp(-y, -24 + 16 * np.arange(4), line) for line in across.T]).T
@@ -154,7 +158,73 @@ def test_a_smoothed_map_has_the_cells_values_at_their_centres_and_straight_lines
     np.testing.assert_allclose(np.array(found["z"])[2::5, 2::5], values)
     edges = [found[f"{axis}0"] - found[f"d{axis}"] / 2 for axis in "xy"]
     assert edges == pytest.approx([0, 32])  # of the first cell
-    assert untouched.evaluate(asked, {**trace, "zsmooth": False})["z"] == values.tolist()
+
+
+PAINT = """async ([traces, colouring]) => {
+    const {paint} = await import('/_stcore/bidi-components/convfe.rows/painting.js');
+    const photo = {source: 'data:,', xref: 'x', yref: 'y'};
+    return paint({data: traces, layout: {images: [photo, {name: 'scale'}]}}, ['x', 'y'], colouring).images;
+}"""
+
+
+def pixels(picture: dict) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(picture["source"].partition(",")[2]))))
+
+
+@pytest.mark.slow
+def test_a_map_becomes_a_picture_of_its_cells_in_the_colours_of_a_file(untouched: Page) -> None:
+    values = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
+    colours = np.random.default_rng(1).integers(0, 256, (2, 3, 3))
+    lie = {"x0": 8, "dx": 16, "y0": 10, "dy": 20, "xaxis": "x2", "yaxis": "y2"}
+    traces = [
+        {"type": "heatmap", "z": values.tolist(), "zmin": -1, "zmax": 1.5, **lie},
+        {"type": "heatmap", "z": values.tolist(), "zmin": -1, "zmax": 1.5, **lie, "y0": 70, "dy": -20},
+        {"type": "image", "z": colours.tolist(), **lie},
+    ]
+    colouring = {"table": packed_array(colour_table("Magma")), "smoothed": False, "opacity": 1}
+    *maps, photo, scale = untouched.evaluate(PAINT, [traces, colouring])
+    expected = colour_values(values, (-1, 1.5), "Magma")
+    np.testing.assert_array_equal(pixels(maps[0])[..., :3], expected)
+    np.testing.assert_array_equal(pixels(maps[1])[..., :3], expected[::-1])  # cells that run upwards lie there
+    np.testing.assert_array_equal(pixels(maps[2])[..., :3], colours)
+    np.testing.assert_array_equal(pixels(scale)[0, :, :3], colour_table("Magma"))
+    assert [maps[0][name] for name in ("x", "sizex", "y", "sizey")] == [0, 6 * 16, 0, 4 * 20]
+    assert [maps[1][name] for name in ("x", "sizex", "y", "sizey")] == [0, 6 * 16, 0, 4 * 20]
+    assert photo["source"] == "data:,"
+
+
+@pytest.mark.slow
+def test_a_cell_without_a_number_is_clear_and_below_a_map_that_is_not_opaque_lies_the_photograph(
+    untouched: Page,
+) -> None:
+    trace = {"type": "heatmap", "z": [[0, None]], "zmin": 0, "zmax": 1, "x0": 1, "dx": 2, "y0": 1, "dy": 2}
+    colouring = {"table": packed_array(colour_table("Viridis")), "smoothed": False, "opacity": 0.5}
+    below, shown, *_ = untouched.evaluate(PAINT, [[{**trace, "xaxis": "x2", "yaxis": "y2"}], colouring])
+    assert pixels(shown)[0, :, 3].tolist() == [255, 0]
+    assert shown["opacity"] == 0.5
+    assert [below[name] for name in ("source", "xref", "yref")] == ["data:,", "x2", "y2"]
+
+
+@pytest.mark.slow
+def test_a_double_click_shows_the_whole_photograph_also_where_it_was_shown(row: Page) -> None:
+    expect(row.locator(".convfe-cell").first).to_be_attached()
+    before = row.evaluate(RANGES)
+    row.mouse.dblclick(*on_screen(row, 1, 200, 150))
+    row.mouse.move(1, 1)
+    expect(row.locator(".convfe-readout")).to_be_empty()
+    assert row.evaluate(RANGES) == before
+    drag_over = on_screen(row, 1, 100, 100), on_screen(row, 1, 200, 200)
+    row.mouse.move(*drag_over[0])
+    row.mouse.down()
+    row.mouse.move(*drag_over[1], steps=3)
+    row.mouse.up()
+    row.wait_for_function(f"before => JSON.stringify(({RANGES})()) !== JSON.stringify(before)", arg=before)
+    row.mouse.dblclick(*on_screen(row, 1, 150, 150))
+    row.wait_for_function(f"before => JSON.stringify(({RANGES})()) === JSON.stringify(before)", arg=before)
+
+
+RANGES = """() => { const layout = document.querySelector('.js-plotly-plot')._fullLayout;
+    return layout._subplots.xaxis.map(name => layout[name.replace('x', 'xaxis')].range); }"""
 
 
 def boxes(page: Page) -> list[dict]:
@@ -239,10 +309,10 @@ def test_boxes_stay_when_colours_change_and_show_what_python_says(row: Page) -> 
     mark(row)
     drag(row, (50, 40), (150, 140))
     kept = wait_for_boxes(row, 1)
-    shown = row.locator(".heatmaplayer image").first.get_attribute("href") or ""
+    shown = row.locator(".convfe-map").first.get_attribute("href") or ""
     row.get_by_role("combobox", name="Colours").press("ArrowDown")
     row.get_by_role("option", name="Inferno").click()
-    expect(row.locator(".heatmaplayer image").first).not_to_have_attribute("href", shown)
+    expect(row.locator(".convfe-map").first).not_to_have_attribute("href", shown)
     expect(row.locator(".convfe-box")).to_have_count(1)
     assert boxes(row) == kept
     row.get_by_role("button", name="Two boxes").click()
