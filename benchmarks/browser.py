@@ -92,7 +92,7 @@ def rows_shown(rows: int, maps: int, condition: str = "true", which: str = "true
     which : of `chart`; the others need not hold it, nor be drawn
     """
     return f"""(charts => charts.length === {rows} && charts.every(chart => !({which}) || (
-        chart.querySelectorAll('.heatmaplayer image').length === {maps} && ({condition}))))(
+        chart.querySelectorAll('.convfe-map').length === {maps} && ({condition}))))(
         [...document.querySelectorAll('{CHART}')])"""
 
 
@@ -120,10 +120,8 @@ def waited(page: Page, condition: str) -> float:
 
 def other_maps(page: Page) -> str:
     """The condition that a row's first map looks like none that is on the page now."""
-    shown = page.locator(f"{CHART} .heatmaplayer image").evaluate_all(
-        "maps => maps.map(map => map.getAttribute('href'))"
-    )
-    return f"!{json.dumps(shown)}.includes(chart.querySelector('.heatmaplayer image').getAttribute('href'))"
+    shown = page.locator(f"{CHART} .convfe-map").evaluate_all("maps => maps.map(map => map.getAttribute('href'))")
+    return f"!{json.dumps(shown)}.includes(chart.querySelector('.convfe-map').getAttribute('href'))"
 
 
 def click_option(page: Page, ask: Callable[[], object], name: str) -> None:
@@ -182,7 +180,7 @@ def first_pages(browser: Browser, address: str, started: float, watch: Stopwatch
         page.goto(address)
         page.get_by_role("heading", name=HEADING).wait_for(timeout=LIMIT_MS)
         watch.add(f"first paint, {when}", time.perf_counter() - start)
-        wait_for(page, rows_shown(3, 4))
+        wait_for(page, rows_shown(3, 6))
         watch.add(f"all maps of the first page, {when}", time.perf_counter() - start)
         page.close()
 
@@ -193,20 +191,20 @@ def controls(browser: Browser, address: str, watch: Stopwatch) -> None:
     page.set_default_timeout(LIMIT_MS)
     note_clicks(page)
     page.goto(f"{address}/?{EIGHT}&backbones=TinyMobileNet")
-    wait_for(page, rows_shown(8, 2))
+    wait_for(page, rows_shown(8, 3))
     settled(page)
     differs = other_maps(page)
     with watch.counting("another colour map", lambda: passes(browser, address)):
         choose(page, "Colour map", "Inferno")
-        watch.add("another colour map", waited(page, rows_shown(8, 2, differs)))
+        watch.add("another colour map", waited(page, rows_shown(8, 3, differs)))
     settled(page)
     highest = "(chart => chart.data.find(t => t.type === 'heatmap').zmax)"
     with watch.counting("another scale", lambda: passes(browser, address)):
         choose(page, "Scale shared by", "Everything")
-        watch.add("another scale", waited(page, rows_shown(8, 2, f"{highest}(chart) === {highest}(charts[0])")))
+        watch.add("another scale", waited(page, rows_shown(8, 3, f"{highest}(chart) === {highest}(charts[0])")))
     settled(page)
     add_backbone(page, "TinyResNet")
-    watch.add("a built-in backbone added to 8 images", waited(page, rows_shown(8, 4)))
+    watch.add("a built-in backbone added to 8 images", waited(page, rows_shown(8, 6)))
     page.keyboard.press("Escape")  # the list of backbones stays open and hides the rest of the page from roles
     settled(page)
     page.get_by_role("link", name="Rank").click()
@@ -227,7 +225,7 @@ def many_maps(browser: Browser, address: str, watch: Stopwatch) -> None:
         uploader.wait_for(state="attached")
         start = time.perf_counter()
         uploader.set_input_files(sorted(Path(folder).iterdir()))
-        wait_for(page, rows_shown(8, 8))
+        wait_for(page, rows_shown(8, 12))
         watch.add(f"{LARGE}: the first 8 rows", time.perf_counter() - start)
 
     def turn(number: str) -> None:
@@ -243,8 +241,8 @@ def many_maps(browser: Browser, address: str, watch: Stopwatch) -> None:
         differs = other_maps(page)
         with watch.counting(f"{LARGE}: {name}", lambda: passes(browser, address)):
             act()
-            watch.add(f"{LARGE}: {name}, those on screen", waited(page, rows_shown(8, 8, differs, ON_SCREEN)))
-            watch.add(f"{LARGE}: {name}", waited(page, rows_shown(8, 8, differs)))
+            watch.add(f"{LARGE}: {name}, those on screen", waited(page, rows_shown(8, 12, differs, ON_SCREEN)))
+            watch.add(f"{LARGE}: {name}", waited(page, rows_shown(8, 12, differs)))
     page.close()
 
 
@@ -260,9 +258,9 @@ def cursor(browser: Browser, address: str, watch: Stopwatch) -> None:
     """The mouse goes to and fro over the maps of one photograph under four backbones."""
     page = browser.new_page(viewport={"width": 1500, "height": 900})
     page.goto(f"{address}/?backbones={FOUR}")
-    wait_for(page, rows_shown(3, 8))
+    wait_for(page, rows_shown(3, 12))
     settled(page)
-    panels = [one.bounding_box() for one in page.locator(CHART).first.locator(".heatmaplayer image").all()]
+    panels = [one.bounding_box() for one in page.locator(CHART).first.locator(".convfe-map").all()]
     shown = [one for one in panels if one is not None]
     left, right = shown[0]["x"] + 1, shown[-1]["x"] + shown[-1]["width"] - 1
     top, height = shown[0]["y"], shown[0]["height"]

@@ -8,6 +8,7 @@ from convfe_core.base.errors import ConvfeError
 from pages.app.compute_maps import load_network, show_notes
 from pages.app.navigation import enter
 from pages.app.words import plain, show_error
+from pages.charts.window_width import window_width
 from pages.sidebar.choose_backbones import choose_size
 from pages.sidebar.choose_images import show_need_of_photos
 from pages.sidebar.choose_look import choose_look
@@ -17,6 +18,7 @@ from pages.views.depth_view import show_one_layer, show_stage_table, show_stages
 from pages.views.grid import page_of, turn_page_below
 
 enter()
+room = window_width()
 
 with st.sidebar:
     photos, spec, _ = choose_photos_and_backbone("depth")
@@ -42,7 +44,7 @@ show_stage_table(stages)
 shown = page_of(photos)
 for photo in shown:
     with st.spinner(f"{plain(spec.label)}: {plain(photo.name)}"):
-        show_stages(stages, spec, photo, size, look, shown)
+        show_stages(stages, spec, photo, size, look, shown, room)
 turn_page_below(photos)
 
 st.subheader("One layer, and its channels", anchor=False)

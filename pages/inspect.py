@@ -8,6 +8,7 @@ from convfe_core.base.errors import ConvfeError
 from pages.app.compute_maps import Work, show_outcome
 from pages.app.navigation import enter
 from pages.app.words import plain, show_error
+from pages.charts.window_width import window_width
 from pages.sidebar.choose_backbones import choose_size
 from pages.sidebar.choose_images import show_need_of_photos
 from pages.sidebar.choose_look import choose_look
@@ -17,6 +18,7 @@ from pages.views.grid import page_of, turn_page_below
 from pages.views.health_view import health_report, show_checks, show_verdict
 
 enter()
+room = window_width()
 
 with st.sidebar:
     photos, spec, own = choose_photos_and_backbone("inspect")
@@ -35,7 +37,7 @@ failures, progress = st.container(), st.empty()
 work = Work(photos=page_of(photos), specs=[spec, *references], size=size, slot=progress, pictures=look.reductions)
 for photo, found in work.rows():
     if found:
-        show_comparison(photo, found, scale, look)
+        show_comparison(photo, found, scale, look, room)
 turn_page_below(photos)
 with failures:
     show_outcome(work)

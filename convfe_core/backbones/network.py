@@ -26,11 +26,11 @@ from convfe_core.catalog.builders import build_model
 from convfe_core.catalog.memory_need import require_room
 from convfe_core.catalog.pixel_scaling import scale_pixels, to_grey
 from convfe_core.catalog.specs import Preprocessing, Spec, find_architecture
-from convfe_core.graph.cell_geometry import CellGrid, SpatialPath
+from convfe_core.geometry.cell_geometry import CellGrid, SpatialPath
 from convfe_core.graph.taps import Tap, map_layers, resolve_tap, stage_taps, values_per_pixel
 from convfe_core.graph.tracing import trace_path
 from convfe_core.machine.machine_queue import BUILDING
-from convfe_core.machine.memory import give_back
+from convfe_core.machine.memory import collected_afterwards
 from convfe_core.machine.tensorflow_import import import_tensorflow
 from convfe_core.model_files.load_weights import load_weights
 from convfe_core.model_files.weight_cache import weight_path
@@ -284,11 +284,9 @@ def load_as(
     make_room : called before anything is opened; raises MemoryLimitError where it does not fit
     others, and errors : as in `open_network`
     """
-    give_back()  # what was loaded before this one may just have been let go
     make_room(spec)
-    loaded = make(open_network(spec, tap, seed=seed, on_progress=on_progress))
-    give_back()  # Keras models are full of reference cycles; their variables must go before the next one is built
-    return loaded
+    with collected_afterwards():  # Keras models are full of reference cycles, which hold their variables
+        return make(open_network(spec, tap, seed=seed, on_progress=on_progress))
 
 
 def open_network(

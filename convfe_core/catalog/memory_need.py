@@ -9,7 +9,7 @@ from pathlib import Path
 from convfe_core.base.errors import MemoryLimitError
 from convfe_core.base.onnx_files import with_onnx_data
 from convfe_core.catalog.specs import Spec
-from convfe_core.machine.memory import memory_limit_mb, room_mb, tensorflow_imported
+from convfe_core.machine.memory import give_back, memory_limit_mb, room_mb, tensorflow_imported
 
 TENSORFLOW_MB = 560.0
 """Resident memory that importing TensorFlow and Keras takes: 500 were measured, with `tensorflow_import`."""
@@ -63,12 +63,13 @@ def _loading_mb(spec: Spec) -> float:
 
 
 def require_room(spec: Spec) -> None:
-    """Refuse a backbone that would not fit beside what the process holds.
+    """Refuse a backbone that would not fit beside what the process holds, once what was let go has gone.
 
     Raises
     ------
     MemoryLimitError : with both sizes
     """
+    give_back()
     need, room = peak_mb(spec), room_mb()
     if need > room:
         raise refusal(spec, need, room)

@@ -39,6 +39,8 @@ ENDS_BELOW = 26
 """Pixels from a panel down to the line that its scale's ends stand on."""
 LETTER_WIDTH, LEAST_SPACE = 4.8, 6
 """Pixels across a letter of the smallest words, on average, and pixels that the three below a panel leave between."""
+SCALE = "scale"
+"""What the pictures of colour scales are called, so that a browser may colour them anew."""
 WARNING_HEIGHT = 20
 """Pixels more where a map carries a warning."""
 WARNING_COLOUR = "#d97706"
@@ -215,6 +217,7 @@ def _picture(axes: tuple[str, str], photo: Photo, thumbnail: str) -> dict[str, A
 def _scale(axes: tuple[str, str], place: Place, look: Look) -> dict[str, Any]:
     """Draw the colour scale below a panel; Plotly's own colour bar is an axis more and takes ten times as long."""
     return {
+        "name": SCALE,
         "source": colour_ramp_uri(look.colour_map),
         **on_axes(axes),
         "x": place.left,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from convfe_core.drawing.map_figure import FOOT_HEIGHT, HEAD_HEIGHT
+from convfe_core.drawing.map_traces import Look
 from convfe_core.drawing.sheet import PANEL_GAP
 
 NARROWEST = 60
@@ -71,3 +74,9 @@ def share_width(backbones: int, maps: int, wished: int, room: int) -> tuple[int,
     most = next((n for n in range(backbones, 1, -1) if panel_width(n) >= least), 1)
     across = -(-backbones // -(-backbones // most))
     return across, max(NARROWEST, panel_width(across))
+
+
+def fitted(look: Look, backbones: int, room: int) -> Look:
+    """A look whose panels share a width; the chosen size of panels is what they have where there is room."""
+    across, width = share_width(backbones, len(look.reductions), look.panel_width, room)
+    return replace(look, across=across, panel_width=width)

@@ -6,7 +6,8 @@ import gc
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -22,7 +23,7 @@ PROGRAM_MB = 440
 """Megabytes of TensorFlow's program files that must be in memory; the system can drop the rest, see `used_mb`."""
 
 COLLECTION_PAUSE_S = 1.0
-_COLLECTION_DUE, _COLLECTING = threading.Lock(), threading.Lock()
+_COLLECTION_DUE, _COLLECTING = threading.Lock(), threading.RLock()
 
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
@@ -122,6 +123,25 @@ def give_back(*, collect: bool = True) -> None:
         trim(0)
 
 
+@contextmanager
+def collected_afterwards() -> Iterator[None]:
+    """Let the collector rest in the ``with`` block, and return the memory of what became garbage there.
+
+    What was made meanwhile is the youngest generation, which alone is looked at. To go through all that TensorFlow's
+    modules hold takes .2 to .3 s, and the collector would do it again and again while a network is built.
+    """
+    with _COLLECTING:  # or a collection for somebody else would count it among what is old
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            yield
+        finally:
+            if collecting:
+                gc.enable()
+            gc.collect(0)
+            give_back(collect=False)
+
+
 def collect_soon(pause: float = COLLECTION_PAUSE_S) -> None:
     """Collect garbage and return memory in a moment, in another thread, unless that is about to be done already.
 
@@ -133,7 +153,7 @@ def collect_soon(pause: float = COLLECTION_PAUSE_S) -> None:
     """
     if _COLLECTION_DUE.acquire(blocking=False):
         timer = threading.Timer(pause, _collect)
-        timer.daemon = True
+        timer.daemon = False  # a process that ends waits for it, or else would abort inside TensorFlow
         timer.start()
 
 

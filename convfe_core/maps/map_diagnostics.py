@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import entropy as shannon_entropy
 
 from convfe_core.base.arrays import Values
 
@@ -148,7 +147,9 @@ def otsu_separability(values: AnyFloats) -> float:
 def value_entropy(values: AnyFloats) -> float:
     """Shannon entropy, in bits, of values in 0..1 over `LEVELS` equal levels: 0..5."""
     counts, _ = np.histogram(values, bins=LEVELS, range=(0.0, 1.0))
-    return float(shannon_entropy(counts, base=2))
+    from scipy.stats import entropy  # takes longer to import than the rest of a first page
+
+    return float(entropy(counts, base=2))
 
 
 def saturated_share(values: AnyFloats) -> float:

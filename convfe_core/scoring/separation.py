@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from convfe_core.base.arrays import BoxArray, Values
 from convfe_core.datasets.boxes import ImageBoxes, box_areas, scale_boxes
@@ -63,6 +62,8 @@ def aurocs(values: NDArray[np.floating], inside: BoolArray) -> Values:
     """
     if values.shape[1] != inside.shape[1]:
         raise ValueError(f"Expected masks of {values.shape[1]} cells. Received: {inside.shape[1]}")
+    from scipy.stats import rankdata  # takes longer to import than the rest of a page without boxes
+
     ranks = rankdata(values, axis=1)
     n_inside = inside.sum(axis=1)
     pairs = n_inside * (inside.shape[1] - n_inside)

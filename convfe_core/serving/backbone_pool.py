@@ -121,6 +121,10 @@ class BackbonePool:
         ------
         MemoryLimitError : it does not fit, whatever is dropped
         """
+        give_back()
+        self._make_room(spec)
+
+    def _make_room(self, spec: Spec) -> None:
         self._check_room(spec)
         need = peak_mb(spec)
         while self._room() < need and self._drop_oldest():
@@ -146,7 +150,7 @@ class BackbonePool:
 
         def make_room(spec: Spec) -> None:
             nonlocal before
-            self.make_room(spec)
+            self._make_room(spec)
             import_tensorflow()  # or the first backbone would be charged for it
             before = used_mb()
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from convfe_core.base.arrays import BoxArray
 from convfe_core.photos.photo import Photo
-from convfe_core.trial.trial_run import Tried
+
+if TYPE_CHECKING:  # a page that shows no trial waits for none of what one takes
+    from convfe_core.trial.trial_run import Tried
 
 RIGHT, MISSED, FALSE = "#009e73", "#e69f00", "#0072b2"
 """Told apart by people who are colour-blind (M. Okabe and K. Ito, 2002), as are whole, dashed and dotted lines."""

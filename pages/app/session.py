@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from convfe_core.marks.first_look import FirstLook
     from convfe_core.ranking.results import RankResult
     from convfe_core.ranking.run import RankRun
+    from convfe_core.trial.found_boxes import FoundBoxes
     from pages.marks.learned_maps import Learned
     from pages.sidebar.model_shelf import ModelShelf
     from pages.sidebar.own_models import OpenedFile
@@ -110,6 +111,8 @@ FEATURES: Kept[dict[MapKey, Projected]] = Kept("features", "app.compute_maps", d
 """Whole features of photographs, of which PCA colours and what a probe learns are made; within the allowance."""
 LEARNED: Kept[dict[Spec, Learned]] = Kept("learned", "marks.learned_maps", dict)
 """By backbone: what its probe learned last."""
+FOUND: Kept[dict[tuple[str, str], tuple[object, FoundBoxes, bytes]]] = Kept("found", "marks.trial_found", dict)
+"""By photograph and backbone, of the rows shown: the trial, what its detector found, and that as a picture."""
 CARRIED: Kept[Dataset | None] = Kept("carried", "sidebar.choose_dataset", _nothing)
 """What Rank was handed instead of files: photographs that were marked on Compare, or the samples."""
 LAYER_FEATURES: Kept[tuple[object, Projected] | None] = Kept("layer_features", "views.depth_view", _nothing)
@@ -131,6 +134,7 @@ WIDGETS = {
     "present": "Compare: one image at a time, for meetings",
     "slide": "Compare, presenting: number of the photograph",
     "window": "how wide the page is",
+    "colouring": "how all rows are coloured",
     "chart-": "Compare: the boxes that were changed last on a row",
     "page": "number of the page of rows",
     "page_below": "the same below the rows",

@@ -10,6 +10,7 @@ import streamlit as st
 from streamlit.components.v2.get_bidi_component_manager import get_bidi_component_manager
 from streamlit.components.v2.manifest_scanner import ComponentConfig, ComponentManifest
 from streamlit.components.v2.types import ComponentRenderer
+from streamlit.delta_generator import DeltaGenerator
 
 SCRIPTS = Path(__file__).parent / "scripts"
 """One module a purpose, as the browser reads them: nothing is built."""
@@ -21,6 +22,12 @@ def component(name: str) -> ComponentRenderer:
     _serve(ComponentManifest("convfe", "1", [ComponentConfig(name, SCRIPTS.name)]), SCRIPTS.parent)
     _serve(ComponentManifest("plotly", plotly.__version__, [ComponentConfig("library", "package_data")]), PLOTLY)
     return _component(name)
+
+
+def hidden_place(key: str) -> DeltaGenerator:
+    """A place for a part that shows nothing, which takes no room either."""
+    st.html(f"<style>div:has(> .st-key-{key}) {{display: none}}</style>")
+    return st.container(key=key)
 
 
 @cache

@@ -53,9 +53,12 @@ def show_row(
 ) -> None:
     """Show a row of panels, which stays in the browser and is only changed by later runs.
 
+    Its maps appear once `pages.charts.colouring.show_colouring` has told how they are coloured, and follow what it
+    tells later.
+
     Parameters
     ----------
-    figure : from `convfe_core.drawing.map_figure.row_figure`, without boxes
+    figure : from `convfe_core.drawing.map_figure.row_figure`, without boxes; `pages.charts.colouring.uncoloured`
     key : of the row's place on the page
     alt : what is seen, for those who do not see it
     photo : the photograph, on the figure's first axes

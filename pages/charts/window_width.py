@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from pages.app.session import WINDOW_WIDTH, widget_value
-from pages.charts.components import component
+from pages.charts.components import component, hidden_place
 
 KEY = "window"
 COOKIE = "convfe_width"
@@ -20,7 +20,7 @@ USUAL_WIDTH = 952
 """That of a laptop's window of 1366 pixels beside the sidebar."""
 
 STYLE = (
-    "[data-testid=stMain] {scrollbar-gutter: stable} .st-key-window-width {display: none} "
+    "[data-testid=stMain] {scrollbar-gutter: stable} "
     "[data-testid=stMainBlockContainer] {padding-inline: clamp(1rem, 3vw, 2.5rem)}"
 )
 """Rows that make the page longer must not make it narrower, or they would be drawn twice; and maps need the margins."""
@@ -34,7 +34,7 @@ def window_width() -> int:
     """
     width = WINDOW_WIDTH.get() or _believed(st.context.cookies.get(COOKIE)) or USUAL_WIDTH
     st.html(f"<style>{STYLE}</style>")
-    with st.container(key="window-width"):
+    with hidden_place("window-width"):
         component("width")(key=KEY, data={"width": width}, on_width_change=_note)
     return width
 

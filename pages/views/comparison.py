@@ -11,6 +11,7 @@ from convfe_core.base.errors import SpecError
 from convfe_core.drawing.colour_scales import even_limits, scale_limits
 from convfe_core.drawing.map_figure import row_figure
 from convfe_core.drawing.map_traces import Look
+from convfe_core.drawing.window_fit import fitted
 from convfe_core.maps.feature_maps import REDUCTIONS, FeatureMaps, smallest_share, subtract_maps, to_unit
 from convfe_core.photos.photo import Photo
 from pages.app.session import thumbnail
@@ -37,13 +38,15 @@ def choose_scale() -> str:
     )
 
 
-def show_comparison(photo: Photo, found: Sequence[FeatureMaps], scale: str, look: Look) -> None:
+def show_comparison(photo: Photo, found: Sequence[FeatureMaps], scale: str, look: Look, room: int) -> None:
     """Draw a photograph's maps under all networks, the first one's differences from the others below them.
 
     Parameters
     ----------
     scale : a key of `SCALES`
+    room : pixels across
     """
+    look = fitted(look, len(found), room)
     share = smallest_share(found)
     one_scale = scale == "one" or (scale == "auto" and share >= LEAST_SHARE)
     shared = replace(look, scope="image" if one_scale else "map")

@@ -13,6 +13,7 @@ from convfe_core.catalog.specs import Spec
 from convfe_core.drawing.colour_scales import scale_limits
 from convfe_core.drawing.map_figure import row_figure
 from convfe_core.drawing.map_traces import Look
+from convfe_core.drawing.sheet import PANEL_GAP
 from convfe_core.drawing.tile_figure import Tile, tile_figure
 from convfe_core.maps.channel_collapses import (
     COLLAPSE_WORDS,
@@ -37,8 +38,8 @@ from pages.app.words import listed, plain
 from pages.sidebar.choose_look import PANEL_WIDTHS
 from pages.views.show_figure import show_figure
 
-STAGES_WIDTH, SMALLEST_PANEL = 950, 80
-"""Pixels in which all stages stand side by side at the usual panel size, and how narrow a panel may become."""
+SMALLEST_PANEL = 80
+"""Pixels across a panel of the usual size, however many stages there are."""
 STAGE_COLUMNS = {
     "Stage": st.column_config.TextColumn(help="As in feature pyramids: C2 to C5 are those of stride 4 to 32."),
     "Layer": st.column_config.TextColumn(help="The last layer of the stage, or the one before a cap."),
@@ -79,18 +80,20 @@ def stage_maps(
 
 
 def show_stages(
-    stages: LayerReader, spec: Spec, photo: Photo, size: Size, look: Look, together: Sequence[Photo]
+    stages: LayerReader, spec: Spec, photo: Photo, size: Size, look: Look, together: Sequence[Photo], room: int
 ) -> None:
     """Draw every stage of a photograph in a row, and say what its cells see.
 
     Parameters
     ----------
     together : the photographs that are shown, for PCA colours
+    room : pixels across, which all stages share as long as panels stay large enough
     """
     maps = stage_maps(stages, spec, photo, size, together if "pca" in look.reductions else ())
     panels = 1 + len(maps) * len(look.reductions)
-    usual = max(SMALLEST_PANEL, STAGES_WIDTH / panels - 12)
-    small = replace(look, panel_width=round(usual * look.panel_width / PANEL_WIDTHS["M"]))
+    medium = PANEL_WIDTHS["M"]
+    usual = min(medium, max(SMALLEST_PANEL, (room + PANEL_GAP) // panels - PANEL_GAP))
+    small = replace(look, panel_width=usual * look.panel_width // medium)
     fields = {one.label: stage.receptive_field for one, stage in zip(maps, stages.layers, strict=True)}
     figure = row_figure(photo, thumbnail(photo), maps, scale_limits(maps, "map"), small, receptive_fields=fields)
     show_figure(figure, key=f"stages-{photo.digest[:16]}", alt=f"{photo.name}: the stages of {spec.label}")

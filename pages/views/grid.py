@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 
 import streamlit as st
@@ -16,7 +15,7 @@ from convfe_core.drawing.colour_scales import ScaleKey, scale_limits
 from convfe_core.drawing.map_figure import row_figure
 from convfe_core.drawing.map_traces import Look
 from convfe_core.drawing.row_picture import row_png
-from convfe_core.drawing.window_fit import share_width
+from convfe_core.drawing.window_fit import fitted
 from convfe_core.maps.feature_maps import FeatureMaps, Limits
 from convfe_core.maps.map_diagnostics import map_warning
 from convfe_core.maps.npz import maps_npz
@@ -25,6 +24,7 @@ from pages.app.compute_maps import Work, load_network
 from pages.app.guard import guarded_download
 from pages.app.session import TURNED_BELOW, set_widget, thumbnail, widget_value
 from pages.app.words import plain, show_error
+from pages.charts.colouring import show_colouring, uncoloured
 from pages.charts.show_row import OnBoxes, show_row
 from pages.marks.kept_marks import drawn_boxes, labels_in_use
 from pages.marks.learned_maps import Learned, join_probe
@@ -101,6 +101,7 @@ def draw_rows(
     """
     draw = partial(_draw_row, look=look, room=room, on_boxes=on_boxes, detections=detections)
     st.html(f"<style>{LAID_OUT_IN_SIGHT}</style>")
+    show_colouring(look)
     slots = [st.container(key=f"row-{place}") for place in range(len(work.photos))]
     drawn: list[tuple[Photo, list[FeatureMaps]]] = []
     for place, (photo, found) in enumerate(work.rows()):
@@ -163,9 +164,9 @@ def _draw_row(
 ) -> None:
     if not found:
         return
-    look = arranged(look, photo, len(found)) if room is None else _fitted(look, len(found), room)
+    look = arranged(look, photo, len(found)) if room is None else fitted(look, len(found), room)
     boxes, scores = drawn_boxes(photo), score_row(photo, found, look)
-    figure = row_figure(photo, thumbnail(photo), found, limits, look)
+    figure = row_figure(photo, thumbnail(photo), found, limits, uncoloured(look))
     labels = ", ".join(maps.label for maps in found)
     show_row(
         figure,
@@ -207,12 +208,6 @@ def _draw_row(
         )
     if detections:
         show_found(photo)
-
-
-def _fitted(look: Look, backbones: int, room: int) -> Look:
-    """A look whose panels share a width; the chosen size of panels is what they have where there is room."""
-    across, width = share_width(backbones, len(look.reductions), look.panel_width, room)
-    return replace(look, across=across, panel_width=width)
 
 
 def _warnings(found: Sequence[FeatureMaps], look: Look) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import re
 from pathlib import Path
 
@@ -74,14 +75,14 @@ def test_the_default_page_paints_its_heatmaps_without_a_network(page: Page, serv
     open_app(page, server)
     for row in range(3):
         wait_for_maps(page, ["TinyResNet max", "TinyResNet mean", "TinyMobileNet max", "TinyMobileNet mean"], row)
-        expect(page.locator(CHART).nth(row).locator(".heatmaplayer image")).to_have_count(4)
+        expect(page.locator(CHART).nth(row).locator(".convfe-map")).to_have_count(6)  # PCA colours, too
 
 
 def test_hovering_a_cell_shows_the_value_that_the_core_computed(page: Page, server: str) -> None:
     open_app(page, f"{server}/{ONE_PHOTO}", rows=1)
     maps = next(extract_maps(load_backbone(parse_spec("TinyResNet")), [load_sample(DEFAULT_SAMPLES[0])], Size("own")))
     row, column = (size // 2 for size in maps.max.shape)
-    panel = page.locator(CHART).first.locator(".heatmaplayer image").first.bounding_box()
+    panel = page.locator(CHART).first.locator(".convfe-map").first.bounding_box()
     assert panel is not None
     page.mouse.move(
         panel["x"] + panel["width"] * (column + 0.5) / maps.max.shape[1],
@@ -123,7 +124,7 @@ def test_an_uploaded_photograph_gets_its_row(page: Page, server: str, tmp_path: 
 
 @pytest.mark.slow
 def test_the_scale_scope_changes_the_colours(page: Page, server: str) -> None:
-    open_app(page, server)
+    open_app(page, f"{server}/{ONE_PHOTO}", rows=1)
     own = heatmaps(page)
     choose(page, "Scale shared by", "This image")
     page.wait_for_function(
@@ -145,16 +146,57 @@ def test_the_scale_scope_changes_the_colours(page: Page, server: str) -> None:
 def test_a_map_has_the_colours_that_were_chosen(page: Page, server: str, colours: str) -> None:
     open_app(page, f"{server}/{ONE_PHOTO}&colours={colours}&smooth=false", rows=1)
     maps = next(extract_maps(load_backbone(parse_spec("TinyResNet")), [load_sample(DEFAULT_SAMPLES[0])], Size("own")))
-    cells = page.locator(CHART).first.locator(".heatmaplayer image").first.get_attribute("href") or ""
+    cells = page.locator(CHART).first.locator(".convfe-map").first.get_attribute("href") or ""
     picture = Image.open(io.BytesIO(base64.b64decode(cells.partition(",")[2]))).convert("RGB")
     expected = colour_values(maps.max, value_range([maps.max]), colours)
     np.testing.assert_allclose(np.asarray(picture, np.int16), expected, atol=2)
 
 
+COUNT_WHAT_COMES = """() => {
+    window.came = [];
+    const Socket = window.WebSocket;
+    window.WebSocket = class extends Socket {
+        constructor(...given) {
+            super(...given);
+            this.addEventListener("message", ({data}) => window.came.push(data.byteLength ?? data.size));
+        }
+    };
+}"""
+
+
+@pytest.mark.slow
+def test_other_colours_send_no_map_again_and_draw_no_figure_again(page: Page, server: str) -> None:
+    page.add_init_script(f"({COUNT_DRAWINGS})(); ({COUNT_WHAT_COMES})();")
+    open_app(page, server)
+    figures = [size for size in page.evaluate("window.came") if size > 20_000]
+    assert len(figures) >= 3  # a row's values and its photograph
+    pictures = "maps => maps.map(map => map.outerHTML)"
+    before = page.locator(f"{CHART} .convfe-map").evaluate_all(pictures)
+    changes = (
+        lambda: choose(page, "Colour map", "Inferno"),
+        lambda: page.get_by_test_id("stSidebar").get_by_text("Smooth between cells").click(),
+        lambda: page.get_by_role("slider", name="Opacity over the photograph").press("ArrowLeft"),
+    )
+    for change in changes:
+        page.evaluate("window.came.length = window.drawings = 0")
+        change()
+        page.wait_for_function(
+            """before => [...document.querySelectorAll('.convfe-row')].every((row, k) => {
+                const maps = [...row.querySelectorAll('.convfe-map')];
+                return maps.length === 6  // of which each third has PCA colours, which no colour map changes
+                    && maps.every((map, m) => m % 3 === 2 || map.outerHTML !== before[6 * k + m]); })""",
+            arg=before,
+        )
+        idle(page)
+        assert max(page.evaluate("window.came")) < 5_000
+        assert page.evaluate("window.drawings") == 0
+        before = page.locator(f"{CHART} .convfe-map").evaluate_all(pictures)
+
+
 @pytest.mark.slow
 def test_zooming_into_one_panel_zooms_all_of_its_row(page: Page, server: str) -> None:
     open_app(page, f"{server}/{ONE_PHOTO}", rows=1)
-    panel = page.locator(CHART).first.locator(".heatmaplayer image").first.bounding_box()
+    panel = page.locator(CHART).first.locator(".convfe-map").first.bounding_box()
     assert panel is not None
     page.mouse.move(panel["x"] + panel["width"] / 4, panel["y"] + panel["height"] / 4)
     page.mouse.down()
@@ -213,10 +255,11 @@ def test_all_maps_of_a_photograph_fit_the_window(
     sideways = """[...document.querySelectorAll('html, [data-testid=stMain], .convfe-row')]
         .every(part => part.scrollWidth <= part.clientWidth + 1)"""
     page.wait_for_function(sideways)
-    panels = page.locator(f"{CHART} .heatmaplayer image")
-    expect(panels).to_have_count(2 * backbones)
+    panels = page.locator(f"{CHART} .convfe-map")
+    expect(panels).to_have_count((2 if maps else 3) * backbones)
     frames = [box for box in (one.bounding_box() for one in panels.all()) if box is not None]
-    assert len({round(box["y"] / 40) for box in frames}) == lines
+    tops = sorted(box["y"] for box in frames)  # cells of some networks do not reach the upper edge
+    assert 1 + sum(lower - upper > 40 for upper, lower in itertools.pairwise(tops)) == lines
     assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in frames)
     assert page.locator(".convfe-figure").evaluate("figure => figure.style.transform") == "scale(1)"
     shown = "".join(page.locator(f"{CHART} .textpoint text").all_text_contents())
@@ -242,16 +285,18 @@ COUNT_DRAWINGS = """() => {
 def test_the_first_rows_are_drawn_once_whatever_the_window_and_fit_at_once_at_the_next_visit(
     page: Page, server: str
 ) -> None:
-    page.set_viewport_size({"width": 1700, "height": 1000})
-    page.add_init_script(f"({COUNT_DRAWINGS})()")
+    tab = page.context.new_page()
+    tab.set_viewport_size({"width": 1700, "height": 1000})
+    tab.add_init_script(f"({COUNT_DRAWINGS})()")
     for _ in range(2):
-        open_app(page, server)
-        idle(page)
-        assert page.evaluate("window.drawings") == 3
-        widths = page.locator(CHART).evaluate_all("charts => charts.map(chart => chart._fullLayout.width)")
+        open_app(tab, server)
+        idle(tab)
+        assert tab.evaluate("window.drawings") == 3
+        widths = tab.locator(CHART).evaluate_all("charts => charts.map(chart => chart._fullLayout.width)")
         assert all(width > 952 for width in widths)  # wider than in the window that is usual
     (cookie,) = [one for one in page.context.cookies() if one["name"] == COOKIE]
     assert 1200 < int(cookie["value"]) < 1700 - 320
+    tab.close()
 
 
 @pytest.mark.slow
@@ -267,7 +312,7 @@ def test_the_sidebar_asks_within_one_window_height_and_cuts_no_name(page: Page, 
 
 @pytest.mark.slow
 def test_presenting_hides_the_controls_and_goes_through_the_images(page: Page, server: str) -> None:
-    open_app(page, server)
+    open_app(page, f"{server}/{ONE_PHOTO}&samples={DEFAULT_SAMPLES[1]}", rows=2)
     page.get_by_test_id("stMain").get_by_text("Present", exact=True).click()
     expect(page.locator(CHART)).to_have_count(1)
     expect(page.get_by_test_id("stSidebar")).not_to_be_visible()
@@ -284,7 +329,7 @@ def test_presenting_hides_the_controls_and_goes_through_the_images(page: Page, s
 @pytest.mark.slow
 def test_a_page_turned_below_the_rows_begins_at_its_first_row(page: Page, server: str) -> None:
     nine = "&".join(f"samples={sample.name}" for sample in SAMPLES[:9])
-    page.goto(f"{server}/?backbones=TinyMobileNet&{nine}")
+    page.goto(f"{server}/?backbones=TinyMobileNet&maps=max&{nine}")
     expect(page.locator(CHART)).to_have_count(8, timeout=120_000)
     pager = page.locator(".st-key-page_below")
     pager.scroll_into_view_if_needed()
@@ -318,7 +363,7 @@ def test_a_presented_row_fills_windows_of_all_sizes_and_still_answers_the_mouse(
         page.wait_for_function(FILLS)
         expect(page.get_by_role("button", name="PNG")).to_be_in_viewport(ratio=1)
         expect(page.locator(".convfe-readout")).to_be_empty()
-        panel = page.locator(f"{CHART} .heatmaplayer image").first.bounding_box()
+        panel = page.locator(f"{CHART} .convfe-map").first.bounding_box()
         assert panel is not None
         page.mouse.move(
             panel["x"] + panel["width"] * (column + 0.5) / maps.max.shape[1],

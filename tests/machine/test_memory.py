@@ -3,7 +3,9 @@ import threading
 import weakref
 from pathlib import Path
 
-from convfe_core.machine.memory import collect_soon, memory_limit_mb
+import pytest
+
+from convfe_core.machine.memory import collect_soon, collected_afterwards, memory_limit_mb
 
 
 def test_the_containers_limit_counts_where_it_is_lower(tmp_path: Path) -> None:
@@ -51,3 +53,19 @@ def test_garbage_is_collected_a_moment_later_once_for_all_who_asked() -> None:
     finally:
         gc.callbacks.remove(count)
         gc.enable()
+
+
+def test_a_block_that_fails_leaves_no_garbage_either_and_the_collector_rests_meanwhile() -> None:
+    seen: list[weakref.ref[Ring]] = []
+
+    def fail() -> None:
+        with collected_afterwards():
+            assert not gc.isenabled()
+            seen.append(weakref.ref(Ring()))
+            assert seen[0]() is not None
+            raise ValueError("on the way")
+
+    with pytest.raises(ValueError, match="on the way"):
+        fail()
+    assert seen[0]() is None
+    assert gc.isenabled()

@@ -287,6 +287,10 @@ def test_a_trial_says_beforehand_how_long_it_takes_and_then_shows_what_it_found(
     assert not app.exception
     assert len(rows(app)) == len(app.get("imgs"))  # one backbone
     assert sum("had not seen this photograph" in caption.value for caption in app.caption) == len(rows(app))
+    drawn = {key: picture for key, (_, _, picture) in app.session_state.found.items()}
+    app.toggle(key="smooth").set_value(False).run()
+    assert len(app.get("imgs")) == len(drawn) > 0
+    assert all(app.session_state.found[key][2] is picture for key, picture in drawn.items())  # not drawn anew
 
 
 @pytest.mark.slow

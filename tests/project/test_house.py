@@ -10,6 +10,7 @@ import pytest
 
 from docs.draw_house import PICTURE, WINGS, draw, imported_modules
 from tests.conftest import ROOT
+from tests.support.children import python
 
 CORE, PAGES = ROOT / "convfe_core", ROOT / "pages"
 MOST_ROOMS = 9
@@ -83,3 +84,12 @@ def test_no_public_name_means_two_things():
 
 def test_the_drawn_picture_is_that_of_the_code():
     assert PICTURE.read_text(encoding="utf-8") == draw(), "out of date; python -m docs.draw_house"
+
+
+def test_a_first_page_waits_for_no_import_of_tensorflow_or_of_scipys_statistics():
+    names = imported_modules(PAGES / "compare.py")
+    ours = sorted(name for name in names if (ROOT / f"{name.replace('.', '/')}.py").exists())
+    slow = {"tensorflow", "keras", "scipy.stats", "sklearn", "pandas"}
+    assert "pages.views.grid" in ours
+    code = f"import sys, {', '.join(ours)}\nprint(sorted({slow} & set(sys.modules)))"
+    assert python("-c", code).stdout.strip() == "[]"

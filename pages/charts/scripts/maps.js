@@ -1,8 +1,7 @@
 /**
- * The maps of a figure as they come from Python, and as Plotly draws them.
+ * The maps of a figure as they come from Python, and smoothed.
  *
- * Plotly can smooth a heatmap by itself, and works out a value for every pixel of the screen: more than half of what a
- * change of colours took. A few values between the cells look the same; the browser blends what is between these.
+ * A few values between the cells look as if there were one for every pixel; the browser blends what is between these.
  */
 
 const FINE = 64;
@@ -20,16 +19,10 @@ export function readFigure(figure) {
 }
 
 /**
- * What Plotly draws of a trace: a smoothed heatmap by finer cells on the same ground.
- * @param {object} trace
+ * A map's values at finer cells on the same ground.
+ * @param {{z: number[][], x0: number, dx: number, y0: number, dy: number}} cells
  */
-export function drawn(trace) {
-  if (trace.type !== "heatmap") return trace;
-  const bare = { ...trace, customdata: undefined, hovertemplate: undefined };
-  return trace.zsmooth ? { ...bare, ...finer(trace), zsmooth: "fast" } : bare;
-}
-
-function finer({ z, x0, dx, y0, dy }) {
+export function finer({ z, x0, dx, y0, dy }) {
   const [rows, columns] = [z.length, z[0].length];
   const wanted = Math.min(MOST_STEPS, FINE / Math.max(rows, columns));
   const steps = Math.max(1, 2 * Math.floor((wanted - 1) / 2) + 1); // an odd number: one of them is the cell's own value
@@ -56,7 +49,7 @@ function between(cells, steps) {
 const KINDS = { f4: Float32Array, f8: Float64Array, u1: Uint8Array, i4: Int32Array };
 
 /** Numbers of any shape as nested arrays; what is not packed stays as it is. */
-function unpacked(packed) {
+export function unpacked(packed) {
   if (!packed?.bdata) return packed;
   const bytes = Uint8Array.from(atob(packed.bdata), (letter) => letter.charCodeAt(0));
   const shape = packed.shape.split(", ").map(Number);

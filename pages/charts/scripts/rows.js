@@ -1,27 +1,28 @@
 /**
- * A row of panels that stays mounted: the figure comes from Python, Plotly draws it, a change is a `Plotly.react`.
+ * A row of panels that stays mounted: the figure comes from Python, Plotly draws it, another one is a `Plotly.react`.
  *
+ * How values become colours is told for all rows together; other colours are other pictures on the same figure.
  * Cursor and boxes are drawn on an overlay of their own, so that they never make Plotly draw.
  */
 
 import { Boxes } from "./boxes.js";
 import { Cursor } from "./cursor.js";
-import { drawn, readFigure } from "./maps.js";
+import { plotly } from "./library.js";
+import { readFigure } from "./maps.js";
+import { paint } from "./painting.js";
 import { panelsOf } from "./panels.js";
 import { Remarks } from "./remarks.js";
 import { set, svg } from "./svg.js";
 import { drawInTurn, withdraw } from "./turns.js";
 import { roomAround } from "./width.js";
 
-const CONFIG = { displaylogo: false, modeBarButtons: [["zoom2d", "pan2d", "resetScale2d"]] };
+// A double click shows the whole photograph again, whatever of it was shown.
+const CONFIG = { displaylogo: false, doubleClick: "reset", modeBarButtons: [["zoom2d", "pan2d", "resetScale2d"]] };
 const PATIENCE_MS = 10000;
-/** @type {Promise<object>} Plotly's library, from the package that Python has of it */
-const library = new Promise((resolve, reject) => {
-  const script = document.createElement("script");
-  script.src = new URL("../plotly.library/plotly.min.js", import.meta.url).href;
-  script.onload = () => resolve(window.Plotly);
-  script.onerror = () => reject(new Error("Plotly's library did not arrive from the server; reload the page."));
-  document.head.append(script);
+/** @type {Promise<unknown>} that it is known how values become colours */
+const coloured = new Promise((resolve) => {
+  if (window.convfeColouring) resolve();
+  else window.addEventListener("convfe-colouring", resolve, { once: true });
 });
 /** @type {WeakMap<Element, Row>} */
 const rows = new WeakMap();
@@ -47,12 +48,15 @@ class Row {
     this.cursor = new Cursor(this.figure, this.overlay, this.readout);
     this.boxes = new Boxes(this.overlay, this.tools);
     this.remarks = new Remarks(this.overlay);
+    this.drawn = null;
     this.drawings = 0;
     this.begun = false;
     this.sizes = new ResizeObserver(() => this.fit());
     this.sizes.observe(this.element);
     this.onResize = () => this.fit();
     window.addEventListener("resize", this.onResize);
+    this.onColouring = () => this.begun && this.begin();
+    window.addEventListener("convfe-colouring", this.onColouring);
   }
 
   /**
@@ -85,14 +89,28 @@ class Row {
   }
 
   async draw() {
-    const Plotly = await library;
+    const Plotly = await plotly();
+    await coloured;
+    const { images, sources } = paint(this.drawing, this.data.photo.axes, window.convfeColouring);
+    if (this.drawn === this.drawing) await Plotly.relayout(this.chart, { images });
+    else await this.drawFigure(Plotly, images);
+    this.drawn = this.drawing;
+    this.chart.classList.toggle("convfe-cells", !window.convfeColouring.smoothed);
+    for (const image of this.chart.querySelectorAll("image")) {
+      image.classList.toggle("convfe-map", sources.has(image.getAttribute("href")));
+    }
+    this.annotate();
+  }
+
+  async drawFigure(Plotly, images) {
     const { data: traces, layout } = this.drawing;
     this.drawings += 1;
     await Plotly.react(
       this.chart,
-      traces.map(drawn),
+      traces.map((trace) => (trace.type === "scatter" ? trace : { ...trace, visible: false })), // these are pictures
       {
         ...layout,
+        images,
         hovermode: false,
         // Without a mouse a finger scrolls the page; with one a drag zooms.
         dragmode: matchMedia("(pointer: coarse)").matches ? false : layout.dragmode,
@@ -102,7 +120,6 @@ class Row {
       CONFIG,
     );
     if (this.drawings === 1) this.chart.on("plotly_relayout", () => this.annotate());
-    this.annotate();
   }
 
   /** Bring cursor and boxes to where the panels are now. */
@@ -132,6 +149,7 @@ class Row {
     withdraw(this.element);
     this.sizes.disconnect();
     window.removeEventListener("resize", this.onResize);
+    window.removeEventListener("convfe-colouring", this.onColouring);
     this.cursor.close();
     this.boxes.close();
     window.Plotly?.purge(this.chart);

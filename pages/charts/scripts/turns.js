@@ -1,8 +1,11 @@
 /**
  * Whose turn it is to be drawn: rows in sight first, the others when the browser has time.
  *
- * A row takes some tens of milliseconds. Between two rows the browser paints and answers the mouse.
+ * A row takes some tens of milliseconds, or a few where only its colours change. The browser paints and answers the mouse
+ * whenever a turn has lasted as long as a frame or two.
  */
+
+const TURN_MS = 24;
 
 /** @type {Map<Element, () => Promise<void>>} */
 const waiting = new Map();
@@ -27,16 +30,16 @@ export function withdraw(row) {
 }
 
 async function next() {
-  const row = [...waiting.keys()].find(inSight) ?? waiting.keys().next().value;
-  if (row === undefined) {
-    running = false;
-    return;
+  const end = performance.now() + TURN_MS;
+  while (waiting.size && performance.now() < end) {
+    const row = [...waiting.keys()].find(inSight) ?? waiting.keys().next().value;
+    const draw = waiting.get(row);
+    waiting.delete(row);
+    await draw().catch(reportError); // the others are drawn all the same
   }
-  const draw = waiting.get(row);
-  waiting.delete(row);
-  await draw();
   const upcoming = [...waiting.keys()].some(inSight);
-  if (upcoming) setTimeout(next);
+  if (!waiting.size) running = false;
+  else if (upcoming) setTimeout(next);
   else requestIdleCallback(next, { timeout: 50 });
 }
 

@@ -11,10 +11,11 @@ import streamlit as st
 from convfe_core.drawing.colour_scales import scale_limits
 from convfe_core.drawing.map_figure import row_figure
 from convfe_core.drawing.map_traces import Look
-from convfe_core.graph.cell_geometry import CellGrid
+from convfe_core.geometry.cell_geometry import CellGrid
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.photos.letterbox import plan_frame, thumbnail_data_uri
 from convfe_core.photos.photo import Photo
+from pages.charts.colouring import show_colouring, uncoloured
 from pages.charts.show_row import DrawnBox, show_row
 from tests.support.builders import photo
 
@@ -54,8 +55,9 @@ def main() -> None:
         keep(picture().digest, two)
     maps = [maps_at(label) for label in STRIDES]
     look = Look(colour_map=colours)
+    show_colouring(look)
     show_row(
-        row_figure(picture(), thumbnail_data_uri(picture()), maps, scale_limits(maps, "map"), look),
+        row_figure(picture(), thumbnail_data_uri(picture()), maps, scale_limits(maps, "map"), uncoloured(look)),
         key="chart-0",
         alt="A row",
         photo=picture(),
