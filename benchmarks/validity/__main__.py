@@ -8,16 +8,19 @@ Every data set of `--data`, and two that are drawn here, under every backbone. W
 file each, and is not computed again, so that it can run in pieces; the page is written from what is there. With
 several processes give each one thread (``OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1``).
 
-Earlier stages of a training come from `benchmarks.validity.early_stages`, and detectors that are trained end to end
-from `benchmarks.validity.fine_tuning`.
+Earlier stages of a training come from `benchmarks.validity.trained.early_stages`, and detectors that are trained end to
+end from `benchmarks.validity.trained.fine_tuning`.
 """
 
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from pathlib import Path
 
 from benchmarks.validity.compute import compute, tasks, variations
+from benchmarks.validity.keep_results import keep_results
 from benchmarks.validity.page import write_page
 from benchmarks.validity.results import Candidate, Results, open_data
 
@@ -60,6 +63,7 @@ def main() -> None:
         compute(results, [*varied, *tasks(wanted, candidates, options.seeds)], options.processes)
     top1 = {label: float(value) for label, _, value in (text.partition("=") for text in options.top1)}
     write_page(results, data, candidates, options.seeds, top1)
+    keep_results(results, shlex.join(["python", "-m", "benchmarks.validity", *sys.argv[1:]]))
 
 
 if __name__ == "__main__":

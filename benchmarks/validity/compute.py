@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from operator import methodcaller
 from typing import Any
 
@@ -61,7 +62,8 @@ class Task:
                 found = trial(self.dataset, self.candidate, self.options)
         except ConvfeError as error:
             found = {"failed": str(error)}
-        return found | {"machine": f"{machine_name()}; {versions()}"}, time.perf_counter() - start
+        told = {"machine": machine_name(), "versions": versions(), "date": datetime.now(UTC).date().isoformat()}
+        return found | told, time.perf_counter() - start
 
 
 def predictors(dataset: Dataset, candidate: Candidate) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,11 @@ class Results:
     def keep(self, found: Mapping[str, Any], *names: str) -> None:
         """Write it."""
         write_whole(self._path(names), json.dumps(found).encode())
+
+    def __iter__(self) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+        """All of them, with their names as files have them, in the order of these."""
+        for path in sorted(self._folder.glob("*.json")):
+            yield tuple(path.stem.replace("=", ":").split("--")), json.loads(path.read_bytes())
 
     def _path(self, names: Sequence[str]) -> Path:
         return self._folder / f"{file_name(*names)}.json"

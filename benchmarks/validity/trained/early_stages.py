@@ -1,7 +1,7 @@
 """Earlier stages of the training of a built-in backbone, as model files that the study looks at like any other.
 
-    python -m benchmarks.validity.early_stages --out DIR [--name TinyResNet] [--after 1 --after 3]
-                                               [--labelled ZIP] [--photos ZIP] [--teacher] [--canvases 3840]
+    python -m benchmarks.validity.trained.early_stages --out DIR [--name TinyResNet] [--after 1 --after 3]
+        [--labelled ZIP] [--photos ZIP] [--teacher] [--canvases 3840]
 
 It is the first run of the model card, by `training`'s own code, stopped early: ``DIR/TinyResNet after 1.keras`` holds
 the weights after one of its twelve epochs. A file that is there is not made again.

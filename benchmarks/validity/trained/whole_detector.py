@@ -64,7 +64,7 @@ class Lessons:
         return np.concatenate([rest, self.distances], axis=-1)
 
 
-def said_by_folds(detector: EndToEnd, lessons: Lessons, seed: int) -> FloatArray:
+def said_by_folds(detector: WholeDetector, lessons: Lessons, seed: int) -> FloatArray:
     """Train a detector on all folds but one, fold by fold, and ask it about that one.
 
     Returns
@@ -79,7 +79,7 @@ def said_by_folds(detector: EndToEnd, lessons: Lessons, seed: int) -> FloatArray
     return said
 
 
-class EndToEnd:
+class WholeDetector:
     """A head on a backbone, trained again and again from the same start.
 
     Parameters

@@ -1,8 +1,8 @@
 """Fine-tune backbones end to end, to learn whether detectors on frozen features put them in the same order.
 
-    python -m benchmarks.validity.fine_tuning prepare DIR --data PATH --backbone SPEC [--seeds 1]
-    KERAS_BACKEND=jax python -m benchmarks.validity.fine_tuning train DIR [--backbone SPEC] [--factor 0.1]
-    python -m benchmarks.validity.fine_tuning score DIR --results RESULTS --data PATH --backbone SPEC
+    python -m benchmarks.validity.trained.fine_tuning prepare DIR --data PATH --backbone SPEC [--seeds 1]
+    KERAS_BACKEND=jax python -m benchmarks.validity.trained.fine_tuning train DIR [--backbone SPEC] [--factor 0.1]
+    python -m benchmarks.validity.trained.fine_tuning score DIR --results RESULTS --data PATH --backbone SPEC
 
 The second step is the long one. It asks for DIR, Keras and any of its backends, so that it can run on a machine that
 has a GPU and neither photographs nor TensorFlow; several can share a GPU, a backbone each. ``score`` adds what was
@@ -15,28 +15,34 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.special import expit
 
-from benchmarks.validity.end_to_end import EndToEnd, Lessons, said_by_folds
+from benchmarks.machine import processor_name
 from benchmarks.validity.results import RESAMPLES, Candidate, Results, file_name, open_data
+from benchmarks.validity.trained.whole_detector import Lessons, WholeDetector, said_by_folds
 from convfe_core.backbones.network import KerasNetwork, Network, load_as
 from convfe_core.base.arrays import FloatArray
 from convfe_core.datasets.boxed_photos import open_boxed
-from convfe_core.datasets.boxes import Dataset, ImageBoxes
+from convfe_core.datasets.boxes import Dataset, ImageBoxes, box_areas
 from convfe_core.maps.extraction import cells_on_photo
 from convfe_core.photos.letterbox import Frame, place_on_canvas, plan_frame
 from convfe_core.photos.photo import DEFAULT_LIMITS
-from convfe_core.trial.average_precision import match_detections
+from convfe_core.trial.average_precision import Detections, match_detections
 from convfe_core.trial.detector import Recipe, suppress
 from convfe_core.trial.targets import boxes_at, cell_places, detector_targets
 from convfe_core.trial.trial_job import TrialJob, TrialOptions
 
 FACTOR = 0.1
 """Of the head's rate, at which the weights of a backbone learn."""
+SIDES = (32, 96, 160)
+"""Pixels of a photograph: AP50 is told of boxes that are at least so large, too."""
 
 
 def result_name(factor: float, seed: int) -> str:
@@ -100,7 +106,7 @@ def train(folder: Path, label: str, factor: float, recipe: Recipe) -> None:
 
     backbone = keras.models.load_model(folder / f"{file_name(label)}.keras", compile=False)
     start = backbone.get_weights()
-    detector: EndToEnd | None = None
+    detector: WholeDetector | None = None
     every = {path: Lessons.load(path) for path in sorted(folder.glob(f"{file_name('*', label)}.npz"))}
     for seed in range(max(len(one.orders) for one in every.values())):
         for path, prepared in every.items():
@@ -110,18 +116,18 @@ def train(folder: Path, label: str, factor: float, recipe: Recipe) -> None:
             begin = time.perf_counter()
             if detector is None or not detector.takes(prepared):
                 backbone.set_weights(start)
-                detector = EndToEnd(backbone, prepared, recipe, factor)
+                detector = WholeDetector(backbone, prepared, recipe, factor)
             said = said_by_folds(detector, prepared, seed)
-            told = {"seconds": time.perf_counter() - begin, "trained on": machine()}
+            told = {"seconds": time.perf_counter() - begin, **machine()}
             np.savez_compressed(done, said=said, told=json.dumps(told))
             print(f"{done.stem}: {told['seconds']:.0f} s", flush=True)
 
 
-def machine() -> str:
-    """The versions and the device that a training computes with."""
+def machine() -> dict[str, str]:
+    """What a training computes on, with which versions, and when."""
     import keras
 
-    name, device = keras.backend.backend(), "CPU"
+    name, device = keras.backend.backend(), processor_name()
     if name == "jax":
         import jax
 
@@ -130,8 +136,9 @@ def machine() -> str:
         import torch
 
         device = torch.cuda.get_device_name() if torch.cuda.is_available() else device
-    module: Any = __import__(name)
-    return f"{device}, Keras {keras.__version__} on {name} {module.__version__}"
+    version = import_module(name).__version__
+    today = datetime.now(UTC).date().isoformat()
+    return {"machine": device, "versions": f"Keras {keras.__version__} on {name} {version}", "date": today}
 
 
 def score(folder: Path, results: Results, data: dict[str, Dataset], candidates: Sequence[Candidate]) -> None:
@@ -166,7 +173,20 @@ def found_by(network: Network, dataset: Dataset, said: FloatArray) -> dict[str, 
         "ap": matches.ap,
         "recall": matches.recall,
         "images": len(images),
+        "by side": {str(side): _ap50_of_large(images, found, side) for side in SIDES},
     }
+
+
+def _ap50_of_large(images: Sequence[ImageBoxes], found: Sequence[Detections], side: int) -> tuple[int, float]:
+    """How many boxes have at least the area of a square of so many pixels, and AP50 of these alone."""
+    marked, said = [], []
+    for image, one in zip(images, found, strict=True):
+        large, kept = (box_areas(boxes) >= side**2 for boxes in (image.boxes, one.boxes))
+        labels = tuple(label for label, taken in zip(image.labels, large, strict=True) if taken)
+        marked.append(replace(image, boxes=image.boxes[large], labels=labels))
+        said.append(Detections(one.boxes[kept], one.scores[kept]))
+    boxes = sum(len(one.boxes) for one in marked)
+    return boxes, match_detections(marked, said).ap50 if boxes else 0.0
 
 
 def main() -> None:
