@@ -11,11 +11,11 @@ from scipy.stats import rankdata
 
 from benchmarks.validity.agreement import Agreement, agree
 from benchmarks.validity.compute import BY_IMAGE, PREDICTORS
-from benchmarks.validity.results import RESAMPLES, Candidate, Results
+from benchmarks.validity.results import FACTOR, RESAMPLES, Candidate, Results, result_name
 from convfe_core.base.arrays import Values
 from convfe_core.scoring.bootstrap import image_draws
 
-TRIAL, END_TO_END = "trial", "end to end at 0.1,"
+TRIAL, END_TO_END = "trial", result_name(FACTOR, 0).removesuffix(" 0")
 """What results of detectors are called, before the seed."""
 BY_BACKBONE = ("box probe", "LogME of box features", "ImageNet top-1", "parameters")
 TRIAL_PREDICTS = "AP50 of the trial"

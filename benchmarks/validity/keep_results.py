@@ -39,7 +39,8 @@ def keep_results(results: Results, command: str, folder: Path = FOLDER) -> list[
     paths = []
     for machine, of_machine in tables.items():
         kept = {title: tuple(lines) for title, lines in of_machine.items()}
-        paths.append(folder / f"validity-{slug(machine.partition(', ')[0])}.json")
+        processor = machine.partition(" cores")[0].rpartition(", ")[0] or machine
+        paths.append(folder / f"validity-{slug(processor)}.json")
         Record(machine, kept).write(paths[-1])
     return paths
 

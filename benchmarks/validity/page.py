@@ -17,7 +17,7 @@ from benchmarks.validity.compare import (
 )
 from benchmarks.validity.compute import BY_IMAGE, VARIATIONS
 from benchmarks.validity.keep_results import machines
-from benchmarks.validity.results import Candidate, Results
+from benchmarks.validity.results import FACTOR, Candidate, Results, result_name
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.scoring.bootstrap import Estimate, interval
 
@@ -51,6 +51,10 @@ def _paragraphs(
     by_end = {name: found for name in data if (found := compare(results, name, candidates, seeds, top1, END_TO_END))}
     yield "## All data sets together"
     yield "Against trials:\n\n" + _totals([*by_trial.values()])
+    last = [one for one in candidates if one.layer == "auto"]
+    if len(last) < len(candidates):
+        at_last = [found for name in data if (found := compare(results, name, last, seeds, top1, TRIAL))]
+        yield "Against trials, backbones at their last map alone:\n\n" + _totals(at_last)
     if by_end:
         yield f"Against detectors trained end to end, {' and '.join(by_end)}:\n\n" + _totals([*by_end.values()])
     yield "## Each data set"
@@ -61,6 +65,9 @@ def _paragraphs(
         yield "Against trials:\n\n" + _predictors(found)
         if name in by_end:
             yield "Against detectors trained end to end:\n\n" + _predictors(by_end[name])
+    for name in by_end:
+        yield f"## How fast the backbone learns, {name}"
+        yield _factors(results, name, candidates)
     for name in data:
         if table := _varied(results, name, candidates[0]):
             yield f"## What holds detectors back on {name}"
@@ -113,7 +120,7 @@ def _predictors(found: Compared) -> str:
     for title in found.values:
         if told := found.agreement(title):
             one, labels = told
-            order = f"{one.in_order.value:g} [{one.in_order.low:g}, {one.in_order.high:g}] of {one.decided}"
+            order = _in_order(one.in_order.value, one.in_order.low, one.in_order.high, one.decided)
             row = [title, len(labels), order, _estimate(one.rank_correlation, "+.2f"), _estimate(one.regret, ".2f")]
             rows.append([*row, labels[one.pick], found.misplaced(title)])
     titles = ["predictor", "backbones", "decided pairs in order", "rank correlation", "regret of the pick", "pick"]
@@ -128,8 +135,8 @@ def _totals(every: Sequence[Compared]) -> str:
             right, decided = sum(one.in_order.value for one in found), sum(one.decided for one in found)
             low, high = interval(np.sum([one.in_order_again for one in found], axis=0))
             worst = max(one.regret.value for one in found)
-            order = f"{right:g} [{low:g}, {high:g}] of {decided}"
-            rows.append([title, len(found), order, f"{right / max(decided, 1):.0%}", f"{worst:.2f}"])
+            order = _in_order(right, low, high, decided)
+            rows.append([title, len(found), order, f"{right / decided:.0%}" if decided else "", f"{worst:.2f}"])
     return _table(rows, ["predictor", "data sets", "decided pairs in order", "share", "largest regret"])
 
 
@@ -142,10 +149,27 @@ def _varied(results: Results, name: str, one: Candidate) -> str | None:
             rows.append([title, f"{found['ap50']:.3f} [{low:.3f}, {high:.3f}]", f"{found['recall']:.2f}"])
     if len(rows) < 2:
         return None
-    ended = results.get(name, one.label, f"{END_TO_END} 0") or {"by side": {}}
+    ended = results.get(name, one.label, result_name(FACTOR, 0)) or {"by side": {}}
     for side, (boxes, ap50) in ended["by side"].items():
         rows.append([f"end to end, {boxes} boxes of at least {side} x {side} pixels", f"{ap50:.3f}", ""])
     return _table(rows, [f"{one.label}, first seed", "AP50", "recall"])
+
+
+def _factors(results: Results, name: str, candidates: Sequence[Candidate]) -> str:
+    """AP50 of detectors trained end to end at each rate of the backbone, beside the trial's, the first seed of each."""
+    titles = {"trial": "trial 0", **{f"factor {factor:g}": result_name(factor, 0) for factor in (0, 0.02, 0.1)}}
+    rows = []
+    for one in candidates:
+        found = [results.get(name, one.label, what) for what in titles.values()]
+        if sum(told is not None for told in found) > 2:
+            rows.append([one.label, *(f"{told['ap50']:.3f}" if told else "" for told in found)])
+    return _table(rows, ["backbone, first seed", *titles])
+
+
+def _in_order(right: float, low: float, high: float, decided: int) -> str:
+    """How many pairs are in order; some count half."""
+    value, least, most = (f"{round(2 * count) / 2:g}" for count in (right, low, high))
+    return f"{value} [{least}, {most}] of {decided}"
 
 
 def _estimate(found: Estimate, form: str) -> str:

@@ -16,6 +16,8 @@ from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.read_dataset import read_dataset
 
 RESAMPLES = 1000
+FACTOR = 0.1
+"""Of the head's rate, at which a backbone learns where a detector is trained end to end."""
 DRAWN = {"drawn cells": cells, "drawn stars": stars}
 
 
@@ -67,6 +69,11 @@ class Results:
 def file_name(*names: str) -> str:
     """Names of data sets, backbones and results as that of a file."""
     return "--".join(name.replace("/", "_").replace(":", "=") for name in names)
+
+
+def result_name(factor: float, seed: int) -> str:
+    """What the result of a detector is called that was trained end to end."""
+    return f"end to end at {factor:g}, {seed}"
 
 
 def open_data(paths: Sequence[Path], drawn: int) -> dict[str, Dataset]:

@@ -25,7 +25,7 @@ import numpy as np
 from scipy.special import expit
 
 from benchmarks.machine import processor_name
-from benchmarks.validity.results import RESAMPLES, Candidate, Results, file_name, open_data
+from benchmarks.validity.results import FACTOR, RESAMPLES, Candidate, Results, file_name, open_data, result_name
 from benchmarks.validity.trained.whole_detector import Lessons, WholeDetector, said_by_folds
 from convfe_core.backbones.network import KerasNetwork, Network, load_as
 from convfe_core.base.arrays import FloatArray
@@ -39,15 +39,8 @@ from convfe_core.trial.detector import Recipe, suppress
 from convfe_core.trial.targets import boxes_at, cell_places, detector_targets
 from convfe_core.trial.trial_job import TrialJob, TrialOptions
 
-FACTOR = 0.1
-"""Of the head's rate, at which the weights of a backbone learn."""
 SIDES = (32, 96, 160)
 """Pixels of a photograph: AP50 is told of boxes that are at least so large, too."""
-
-
-def result_name(factor: float, seed: int) -> str:
-    """What a result of the study is called; the first factor 0 is that of frozen features."""
-    return f"end to end at {factor:g}, {seed}"
 
 
 def boxed(dataset: Dataset) -> list[int]:
@@ -198,7 +191,7 @@ def main() -> None:
     parser.add_argument("--backbone", type=Candidate.named, action="append", default=[], metavar="SPEC[@LAYER]")
     parser.add_argument("--results", type=Path, metavar="DIR", help="of the study, for score")
     parser.add_argument("--seeds", type=int, default=1, help="to prepare for")
-    parser.add_argument("--factor", type=float, default=FACTOR, help="of the head's rate; 0 for frozen features")
+    parser.add_argument("--factor", type=float, default=FACTOR, help="of the head's rate, for the backbone")
     parser.add_argument("--epochs", type=int, default=Recipe().epochs)
     options = parser.parse_args()
     if options.step == "train":

@@ -2,7 +2,7 @@
 
 It runs on any of Keras' backends, without TensorFlow where another is chosen (``KERAS_BACKEND=jax``). Head, loss,
 epochs, batches and rates are the trial's; the backbone's weights learn at a part of the head's rate. Its batch
-normalisation keeps the means and variances that it came with: batches of 16 are too few to find new ones.
+normalisation learns as Keras has it: by the batch's own means and variances, while the ones it came with follow slowly.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ class WholeDetector:
     ----------
     backbone : (B, S, S, 3) scaled pixels to (B, h, w, C) features, with the weights to start from
     like : lessons of the sizes and the number of those that it will learn from
-    factor : of the head's rate that the backbone learns at; 0 for frozen features
+    factor : of the head's rate that the backbone learns at; with 0 nothing but the means and variances of its batch
+        normalisation change
     """
 
     def __init__(self, backbone: Any, like: Lessons, recipe: Recipe, factor: float) -> None:
@@ -94,7 +95,7 @@ class WholeDetector:
 
         pixels = keras.Input(like.canvases.shape[1:])
         there = keras.Input((*like.there.shape[1:], 1))
-        features = backbone(pixels, training=False)
+        features = backbone(pixels)
         self.recipe = recipe
         self._sizes = like.sizes
         self._centred = _centred_layer()
@@ -104,7 +105,8 @@ class WholeDetector:
         held = max(after - begin for begin, after in folds(len(like.canvases)))
         steps = recipe.epochs * -(-(len(like.canvases) - held) // recipe.batch)
         optimizer = _optimizer(self._model, backbone, recipe, factor, steps)
-        self._model.compile(optimizer, _loss)
+        # TensorFlow would compile for longer than it then saves; JAX knows no other way.
+        self._model.compile(optimizer, _loss, jit_compile=keras.backend.backend() == "jax")
         variables = [*self._model.variables, *optimizer.variables]
         self._start = [(variable, keras.ops.convert_to_numpy(variable)) for variable in variables]
 
