@@ -15,8 +15,6 @@ end from `benchmarks.validity.trained.fine_tuning`.
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 from pathlib import Path
 
 from benchmarks.validity.compute import compute, tasks, variations
@@ -63,7 +61,7 @@ def main() -> None:
         compute(results, [*varied, *tasks(wanted, candidates, options.seeds)], options.processes)
     top1 = {label: float(value) for label, _, value in (text.partition("=") for text in options.top1)}
     write_page(results, data, candidates, options.seeds, top1)
-    keep_results(results, shlex.join(["python", "-m", "benchmarks.validity", *sys.argv[1:]]))
+    keep_results(results)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.records import FOLDER, Line, Record, Run, TableRow, slug
 from benchmarks.validity.compute import BY_IMAGE, PREDICTORS
-from benchmarks.validity.results import Results
+from benchmarks.validity.results import END_TO_END_AT, Results
 from convfe_core.scoring.bootstrap import interval
 
 
@@ -23,17 +23,12 @@ def machines(results: Results) -> list[str]:
     return [f"{who} ({count} results)" for who, count in sorted(counts.items(), key=lambda pair: -pair[1])]
 
 
-def keep_results(results: Results, command: str, folder: Path = FOLDER) -> list[Path]:
-    """Write all results, those of each machine into a file.
-
-    Parameters
-    ----------
-    command : that the results come from
-    """
+def keep_results(results: Results, folder: Path = FOLDER) -> list[Path]:
+    """Write all results, those of each machine into a file."""
     tables: dict[str, dict[str, list[Line]]] = defaultdict(lambda: defaultdict(list))
     for names, found in results:
         if "failed" not in found:
-            run = Run(command, found["date"], found["versions"], "not noted")
+            run = Run(_command(names), found["date"], found["versions"], "not noted")
             title = "predictors" if names[-1] == PREDICTORS else "detectors"
             tables[found["machine"]][title].append(Line(run, _row(names, found)))
     paths = []
@@ -43,6 +38,12 @@ def keep_results(results: Results, command: str, folder: Path = FOLDER) -> list[
         paths.append(folder / f"validity-{slug(processor)}.json")
         Record(machine, kept).write(paths[-1])
     return paths
+
+
+def _command(names: Sequence[str]) -> str:
+    """What computed a result."""
+    fine_tuned = names[-1].startswith(END_TO_END_AT)
+    return f"python -m benchmarks.validity{'.trained.fine_tuning train' if fine_tuned else ''}"
 
 
 def _row(names: Sequence[str], found: dict[str, Any]) -> TableRow:

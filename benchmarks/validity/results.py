@@ -18,6 +18,7 @@ from convfe_core.datasets.read_dataset import read_dataset
 RESAMPLES = 1000
 FACTOR = 0.1
 """Of the head's rate, at which a backbone learns where a detector is trained end to end."""
+END_TO_END_AT = "end to end at"
 DRAWN = {"drawn cells": cells, "drawn stars": stars}
 
 
@@ -73,7 +74,7 @@ def file_name(*names: str) -> str:
 
 def result_name(factor: float, seed: int) -> str:
     """What the result of a detector is called that was trained end to end."""
-    return f"end to end at {factor:g}, {seed}"
+    return f"{END_TO_END_AT} {factor:g}, {seed}"
 
 
 def open_data(paths: Sequence[Path], drawn: int) -> dict[str, Dataset]:

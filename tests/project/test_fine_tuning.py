@@ -69,6 +69,7 @@ def test_the_backbone_learns_at_its_part_of_the_rate(made):
     assert [np.array_equal(one, other) for one, other in zip(before, after, strict=True)] == [True] * 4 + [False] * 2
 
 
+@pytest.mark.slow
 def test_every_photograph_is_asked_of_a_detector_that_has_not_seen_it_and_is_new(made):
     detector = WholeDetector(backbone(), made, SMALL, 0.1)
     said = said_by_folds(detector, made, seed=1)

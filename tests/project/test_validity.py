@@ -97,7 +97,7 @@ def test_truth_is_the_mean_of_the_seeds_and_a_backbone_may_have_fewer(finished):
 
 
 def test_results_are_kept_beside_the_machine_that_computed_them(finished, tmp_path):
-    paths = keep_results(finished, "python -m benchmarks.validity", tmp_path)
+    paths = keep_results(finished, tmp_path)
     assert {path.name for path in paths} == {"validity-a-chip-1-2.json", "validity-a-card.json"}
     record = Record.read(tmp_path / "validity-a-chip-1-2.json")
     rows = {line.row["result"]: line.row for line in record.tables["detectors"]}

@@ -25,7 +25,16 @@ import numpy as np
 from scipy.special import expit
 
 from benchmarks.machine import processor_name
-from benchmarks.validity.results import FACTOR, RESAMPLES, Candidate, Results, file_name, open_data, result_name
+from benchmarks.validity.results import (
+    END_TO_END_AT,
+    FACTOR,
+    RESAMPLES,
+    Candidate,
+    Results,
+    file_name,
+    open_data,
+    result_name,
+)
 from benchmarks.validity.trained.whole_detector import Lessons, WholeDetector, said_by_folds
 from convfe_core.backbones.network import KerasNetwork, Network, load_as
 from convfe_core.base.arrays import FloatArray
@@ -140,7 +149,7 @@ def score(folder: Path, results: Results, data: dict[str, Dataset], candidates: 
     def read(network: Network) -> None:
         for name, dataset in data.items():
             stem = file_name(name, one.label)
-            for path in sorted(folder.glob(f"{stem}.end to end*.npz")):
+            for path in sorted(folder.glob(f"{stem}.{END_TO_END_AT} *.npz")):
                 with np.load(path) as kept:
                     found = found_by(network, dataset, kept["said"]) | json.loads(str(kept["told"]))
                 results.keep(found, name, one.label, path.name.removeprefix(f"{stem}.").removesuffix(".npz"))
