@@ -11,6 +11,7 @@ PICTURE = ROOT / "docs" / "house.svg"
 
 WINGS = (
     "base",
+    "geometry",
     "machine",
     "photos",
     "catalog",

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-from convfe_core.graph.cell_geometry import CellGrid
+from convfe_core.geometry.cell_geometry import CellGrid
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.photos.letterbox import Frame
 from convfe_core.photos.photo import Photo

@@ -26,7 +26,7 @@ from convfe_core.catalog.builders import build_model
 from convfe_core.catalog.memory_need import require_room
 from convfe_core.catalog.pixel_scaling import scale_pixels, to_grey
 from convfe_core.catalog.specs import Preprocessing, Spec, find_architecture
-from convfe_core.graph.cell_geometry import CellGrid, SpatialPath
+from convfe_core.geometry.cell_geometry import CellGrid, SpatialPath
 from convfe_core.graph.taps import Tap, map_layers, resolve_tap, stage_taps, values_per_pixel
 from convfe_core.graph.tracing import trace_path
 from convfe_core.machine.machine_queue import BUILDING

@@ -1,1 +1,1 @@
-"""Where the cells of a map lie on the picture: what each layer of a network does to places."""
+"""The graph of a Keras model: its taps, and what each layer does to the places of cells."""

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from convfe_core.base.errors import SpecError
-from convfe_core.graph.axis_changes import Pair
-from convfe_core.graph.cell_geometry import AMPLE, GrowingPath, SpatialPath, Step
-from convfe_core.graph.layer_places import LayerCall, layout_after
-from convfe_core.graph.layouts import NOWHERE, Layout, UnknownPlaceError, map_layout
+from convfe_core.geometry.axis_changes import Pair
+from convfe_core.geometry.cell_geometry import AMPLE, GrowingPath, SpatialPath, Step
+from convfe_core.geometry.layouts import NOWHERE, Layout, UnknownPlaceError, map_layout
+from convfe_core.graph.layer_call import LayerCall
+from convfe_core.graph.layer_places import layout_after
 from convfe_core.graph.walk import operation_of, sources_of, tensors_in_order
 
 Lost = str

@@ -15,7 +15,7 @@ from convfe_core.backbones.network import Described
 from convfe_core.base.arrays import FloatArray, PixelArray
 from convfe_core.base.background import ahead
 from convfe_core.base.errors import ImageError, ModelFileError, SpecError
-from convfe_core.graph.cell_geometry import CellGrid
+from convfe_core.geometry.cell_geometry import CellGrid
 from convfe_core.machine.machine_queue import MACHINE, OnWait, wait_silently
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.maps.input_size import Size, frame_for

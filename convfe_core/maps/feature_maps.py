@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from convfe_core.base.arrays import FloatArray, PixelArray
 from convfe_core.base.errors import SpecError
-from convfe_core.graph.cell_geometry import CellGrid
+from convfe_core.geometry.cell_geometry import CellGrid
 from convfe_core.photos.letterbox import Frame
 
 REDUCTIONS = ("max", "mean")

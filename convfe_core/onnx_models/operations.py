@@ -9,9 +9,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
-from convfe_core.graph.axis_changes import Change, Cut, Finer, Margin, Pair, Resized, Window
-from convfe_core.graph.cell_geometry import GrowingPath, Step
-from convfe_core.graph.layouts import NOWHERE, TOKENS, Dimension, Layout, UnknownPlaceError, lined_up
+from convfe_core.geometry.axis_changes import Change, Cut, Finer, Margin, Pair, Resized, Window
+from convfe_core.geometry.cell_geometry import GrowingPath, Step
+from convfe_core.geometry.layouts import NOWHERE, TOKENS, Dimension, Layout, UnknownPlaceError, lined_up
 from convfe_core.onnx_models.shapes import KERNEL, Shapes, Sides
 
 
@@ -90,6 +90,13 @@ def _meet(call: OnnxCall, layouts: Sequence[Layout]) -> Layout:
 
 def _number_by_number(call: OnnxCall) -> Layout:
     return _meet(call, call.layouts)
+
+
+def _product(call: OnnxCall) -> Layout:
+    """A map stays where it is when it is weighed by one that was computed coarsely and enlarged."""
+    enlarged = [any(call.path.enlarges(place) for place in one.places) for one in call.layouts]
+    kept = [one for one, coarse in zip(call.layouts, enlarged, strict=True) if not coarse]
+    return _meet(call, kept if any(one.placed for one in kept) else call.layouts)
 
 
 def _like_first(call: OnnxCall) -> Layout:
@@ -343,7 +350,7 @@ def _gemm(call: OnnxCall) -> Layout:
 _NUMBER_BY_NUMBER = """
 Abs Acos Acosh Add And Asin Asinh Atan Atanh BitShift Cast CastLike Ceil Celu Clip Cos Cosh DequantizeLinear Div Dropout
 Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu Less
-LessOrEqual Log Max Mean Min Mish Mod Mul Neg Not Or PRelu Pow QuantizeLinear Reciprocal Relu Round Selu Shrink Sigmoid
+LessOrEqual Log Max Mean Min Mish Mod Neg Not Or PRelu Pow QuantizeLinear Reciprocal Relu Round Selu Shrink Sigmoid
 Sign Sin Sinh Softplus Softsign Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu Where Xor Expand
 """
 _LIKE_FIRST = """
@@ -361,6 +368,7 @@ _RULES: dict[str, Callable[[OnnxCall], Layout]] = {
     **dict.fromkeys(["GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool"], _nowhere),
     **dict.fromkeys(["Resize", "Upsample"], _resize),
     **dict.fromkeys(["Reshape", "Flatten"], _reshape),
+    "Mul": _product,
     "ConvTranspose": _transposed_convolution,
     "DepthToSpace": _depth_to_space,
     "SpaceToDepth": _space_to_depth,

@@ -1,6 +1,6 @@
 """Where the cells of every tensor of an ONNX graph lie on the picture, followed from one operation to the next.
 
-Dimensions are described as for Keras, see `convfe_core.graph.layouts`. There is one more kind: the tokens of a
+Dimensions are described as for Keras, see `convfe_core.geometry.layouts`. There is one more kind: the tokens of a
 transformer, whose dimension holds the cells of a map row by row, behind some that stand for no place.
 """
 
@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from convfe_core.base.errors import SpecError
-from convfe_core.graph.axis_changes import Pair
-from convfe_core.graph.cell_geometry import GrowingPath, SpatialPath
-from convfe_core.graph.layouts import NOWHERE, Dimension, Layout, Part, UnknownPlaceError
+from convfe_core.geometry.axis_changes import Pair
+from convfe_core.geometry.cell_geometry import GrowingPath, SpatialPath
+from convfe_core.geometry.layouts import NOWHERE, Dimension, Layout, Part, UnknownPlaceError
 from convfe_core.onnx_models.opening import OnnxGraph
 from convfe_core.onnx_models.operations import OnnxCall, is_whole, layout_behind, pieces_of
 from convfe_core.onnx_models.shapes import Shapes, Sides

@@ -32,10 +32,10 @@ SPARE_CONSTANTS = 1 << 24
 _PER_WEIGHT = 4
 
 _SIZES = """
-Abs Add And Cast Ceil Concat ConstantOfShape CumSum Div Equal Expand Flatten Floor Gather GatherElements GatherND
-Greater GreaterOrEqual Identity Less LessOrEqual Max Min Mod Mul Neg NonZero Not Or Pow Range ReduceMax ReduceMin
-ReduceProd ReduceSum Reshape Round ScatterElements ScatterND Sign Slice Split Sqrt Squeeze Sub Sum Tile Transpose
-Trilu Unsqueeze Where Xor
+Abs Add And Cast CastLike Ceil Clip Compress Concat ConstantOfShape CumSum Div Equal Exp Expand Flatten Floor Gather
+GatherElements GatherND Greater GreaterOrEqual Identity Less LessOrEqual Log Max Min Mod Mul Neg NonZero Not Or Pow
+Range Reciprocal ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum Relu Reshape Round ScatterElements ScatterND Sign
+Size Slice Split Sqrt Squeeze Sub Sum Tile Transpose Trilu Unsqueeze Where Xor
 """
 _GROWING = ("ConstantOfShape", "Expand", "Range", "Tile")
 _FOLLOWED = frozenset(_SIZES.split())

@@ -10,8 +10,8 @@ from functools import cached_property, lru_cache, partial
 from typing import Any
 
 from convfe_core.base.errors import ModelFileError, SpecError
-from convfe_core.graph.axis_changes import Pair, Resized
-from convfe_core.graph.cell_geometry import CellGrid, SpatialPath, Step
+from convfe_core.geometry.axis_changes import Pair, Resized
+from convfe_core.geometry.cell_geometry import CellGrid, SpatialPath, Step
 from convfe_core.graph.taps import FINE_STAGES, STAGES, Tap
 from convfe_core.onnx_models.opening import OnnxGraph
 from convfe_core.onnx_models.places import Placed, Places
@@ -35,6 +35,8 @@ _LOST_TOKENS = (
 )
 _NORMALIZATIONS = ("LayerNormalization", "RMSNormalization")
 _TURNING = ("Transpose", "Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze")
+_GATING = ("Add", "Sigmoid", "HardSigmoid", "Identity", "Cast")
+"""What may stand between coarse attention and the maps that it weighs."""
 _ENLARGING = ("Resize", "Upsample", "ConvTranspose", "DepthToSpace")
 
 
@@ -225,23 +227,49 @@ class OnnxMaps:
         return last
 
     def _encoder(self) -> list[tuple[str, Any]]:
-        """Tensors that nothing enlarged was used for, each with the operation that makes it; heads come from these."""
+        """Tensors that lead to what a decoder enlarges, each with the operation that makes it; all where none does.
+
+        What branches off to join what was enlarged, as lateral convolutions of a feature pyramid, is no part of it.
+        """
         enlarged: set[str] = set()
+        bottoms = []
         taken = {source for node in self.graph.nodes for source in node.input} | set(self.graph.outputs)
         kept = []
         for node in self.graph.nodes:
-            if enlarged.intersection(node.input) or self._enlarges(node):
+            if enlarged.intersection(node.input):
                 enlarged.update(node.output)
+            elif self._enlarges(node):
+                enlarged.update(node.output)
+                bottoms.append(node.input[0])
             else:
                 made = [*node.output[:1], *(name for name in node.output[1:] if name in taken)]
                 kept += [(name, node) for name in made if name in self.shapes.from_picture]
-        return kept
+        leading = {name for node in self.before(bottoms) for name in node.output}
+        return [(name, node) for name, node in kept if not bottoms or name in leading]
 
     def _enlarges(self, node: Any) -> bool:
         if node.op_type not in _ENLARGING or node.input[0] not in self.shapes.from_picture:
             return False
         before, after = (self._by_name.get(name) for name in (node.input[0], node.output[0]))
-        return after is None or (before is not None and after.stride[0] < before.stride[0])
+        larger = after is None or (before is not None and after.stride[0] < before.stride[0])
+        return larger and node.output[0] not in self._weights_of_maps
+
+    @cached_property
+    def _weights_of_maps(self) -> set[str]:
+        """Tensors that serve only to weigh maps, number by number, as attention that was computed coarsely."""
+        only = dict.fromkeys(self.graph.outputs, False)
+        for node in reversed(self.graph.nodes):
+            passed_on = node.op_type in _GATING and only.get(node.output[0], False)
+            for name in set(node.input):
+                only[name] = only.get(name, True) and (passed_on or self._weighs(name, node))
+        return {name for name, alone in only.items() if alone}
+
+    def _weighs(self, name: str, node: Any) -> bool:
+        """Whether a node multiplies another map by a tensor; x times sigmoid(x) is an activation of x."""
+        others = [self._maker[one] for one in node.input if one != name and one in self._maker]
+        return node.op_type == "Mul" and any(
+            name not in other.input and other.output[0] in self.shapes.from_picture for other in others
+        )
 
     def _shown(self, one: OnnxMap) -> OnnxMap:
         """Step back from a last operation that hides the picture, as `convfe_core.graph.taps.resolve_tap` does."""

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from convfe_core.base.arrays import FloatArray
-from convfe_core.graph.cell_geometry import CellGrid
+from convfe_core.geometry.cell_geometry import CellGrid
 from convfe_core.maps.feature_maps import REDUCTIONS, FeatureMaps
 from convfe_core.photos.letterbox import Frame
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from convfe_core.base.arrays import BoxArray, FloatArray, Values
 from convfe_core.datasets.boxes import box_areas
-from convfe_core.graph.cell_geometry import CellGrid
+from convfe_core.geometry.cell_geometry import CellGrid
 from convfe_core.maps.feature_maps import cell_centres
 from convfe_core.photos.letterbox import Frame
 

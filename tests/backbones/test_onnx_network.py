@@ -1,8 +1,6 @@
 """An ONNX file is a backbone like any other: the same maps as Keras gives of the same layers, everywhere."""
 
 import json
-import subprocess
-import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +25,7 @@ from tests.onnx_models.made_graphs import graph_of, kernel, numbers, plain_netwo
 from tests.onnx_models.test_places import vision_transformer
 from tests.onnx_models.test_safety import with_data
 from tests.support.builders import photo, png
+from tests.support.children import python
 
 
 @pytest.fixture(scope="module")
@@ -364,7 +363,7 @@ except SettingError as error:
 
 def test_without_the_extra_one_sentence_names_the_command(tmp_path):
     path = written(plain_network(), tmp_path / "m.onnx")
-    run = subprocess.run([sys.executable, "-c", _WITHOUT, str(path)], capture_output=True, text=True, check=True)
+    run = python("-c", _WITHOUT, path)
     assert run.stdout == ('Expected onnxruntime for an ONNX file; install the extra: pip install -e ".[onnx]"\n')
 
 
@@ -373,8 +372,7 @@ def test_onnx_is_imported_only_where_an_onnx_file_is_opened():
         "import json, sys; import convfe_core.backbones.backbone, convfe_core.user_models.model_card; "
         "print(json.dumps([name for name in sys.modules if name.split('.')[0] in ('onnx', 'onnxruntime')]))"
     )
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert json.loads(run.stdout) == []
+    assert json.loads(python("-c", script).stdout) == []
 
 
 def test_a_graph_without_a_map_is_no_network(tmp_path):

@@ -1,7 +1,5 @@
 """A snippet runs in a Python of its own and gives the maps that are shown."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ from convfe_core.maps.input_size import Size
 from convfe_core.photos.photo import open_photo
 from tests.conftest import ROOT
 from tests.support.builders import noise, png
+from tests.support.children import python
 
 SIZE = Size("128")
 OTHERS = "MobileNetV2-0.35", "ResNet50", "ConvNeXtTiny", "NASNetMobile", "DenseNet121"
@@ -32,9 +31,7 @@ np.savez(sys.argv[2], **{f"{name}_{kind}": getattr(np, kind)(values, -1)[0] for 
 def run_snippet(text: str, picture: Path, folder: Path) -> dict[str, np.ndarray]:
     program, out = folder / "snippet.py", folder / "found.npz"
     program.write_text(text.replace('if __name__ == "__main__":', "if False:") + TAIL)
-    call = [sys.executable, str(program), str(picture), str(out)]
-    done = subprocess.run(call, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT), "HOME": str(folder)})
-    assert done.returncode == 0, done.stderr
+    python(program, picture, out, env={"PYTHONPATH": str(ROOT), "HOME": str(folder)})
     with np.load(out) as arrays:
         return dict(arrays)
 

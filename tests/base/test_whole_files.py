@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
-import sys
 import threading
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 
 from convfe_core.base.folders import write_whole
 from tests.conftest import need, posix
+from tests.support.children import python
 
 
 def test_a_file_is_written_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -39,14 +38,7 @@ def test_a_write_that_breaks_off_half_way_leaves_the_old_file_and_no_other(tmp_p
         "import resource, sys; from convfe_core.base.folders import write_whole;"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); write_whole(sys.argv[1], bytes(100_000))"
     )
-    finished = subprocess.run(
-        [sys.executable, "-c", code, str(path)],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "OSError: [Errno 27] File too large" in finished.stderr
+    assert "OSError: [Errno 27] File too large" in python("-c", code, path, status=1).stderr
     assert path.read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["maps.npz"]
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,10 +17,11 @@ from convfe_core.cli.commands import main
 from convfe_core.model_files import weight_cache as weights
 from convfe_core.photos.photo import open_photo, read_photo
 from convfe_core.serving.visitors import VISITOR
-from tests.conftest import ROOT, posix
+from tests.conftest import posix
 from tests.support.apps import charts, new_app, open_page
 from tests.support.bad_input import CASES, ODD_NAMES, Case
 from tests.support.builders import noise, png
+from tests.support.children import python
 from tests.support.datasets import voc, zipped
 
 GOOD = [case for case in CASES if case.says is None]
@@ -208,17 +207,13 @@ def test_a_disk_that_fills_up_is_one_sentence_and_leaves_no_half_file(tmp_path: 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))
 
-    result = subprocess.run(
-        [sys.executable, "-m", "convfe_core.cli", "maps", picture, "--backbone", BACKBONE, "--out", out],
-        cwd=ROOT,
+    result = python(
+        *("-m", "convfe_core.cli", "maps", picture, "--backbone", BACKBONE, "--out", out),
+        status=1,
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
         preexec_fn=let_files_grow_to_2_kilobytes,
-        capture_output=True,
-        text=True,
-        check=False,
         timeout=240,
     )
-    assert result.returncode == 1
     assert "Traceback" not in result.stderr
     assert len(own_lines(result.stderr)) == 1
     assert "File too large" in own_lines(result.stderr)[0]

@@ -1,8 +1,6 @@
 import json
 import os
 import re
-import subprocess
-import sys
 import unicodedata
 from pathlib import Path
 
@@ -16,8 +14,9 @@ from convfe_core.maps.extraction import extract_maps
 from convfe_core.maps.input_size import Size
 from convfe_core.maps.pca_colours import extract_coloured
 from convfe_core.photos.photo import open_photo
-from tests.conftest import ROOT, posix
+from tests.conftest import posix
 from tests.support.builders import noise, png
+from tests.support.children import python
 
 SMALL = "TinyMobileNet:untrained"
 
@@ -118,8 +117,7 @@ MISSING = "convfe: gone.png: expected a picture, got a path where there is no fi
 def test_a_path_without_a_file_is_said_before_any_backbone_is_loaded(tmp_path: Path) -> None:
     out = tmp_path / "out"
     script = "import sys; from convfe_core.cli.commands import main; print(main(), 'tensorflow' in sys.modules)"
-    call = [sys.executable, "-c", script, "maps", str(tmp_path / "gone.png"), "--backbone", SMALL, "--out", str(out)]
-    done = subprocess.run(call, capture_output=True, text=True, cwd=ROOT)
+    done = python("-c", script, "maps", tmp_path / "gone.png", "--backbone", SMALL, "--out", out)
     assert done.stdout == "1 False\n"
     assert done.stderr.splitlines() == [MISSING, f"0 maps in {out}, 1 failed"]
     failed = json.loads((out / "manifest.json").read_text())["failed"]
@@ -274,10 +272,9 @@ def test_list_names_every_architecture_once(capsys: pytest.CaptureFixture[str]) 
 def test_a_reader_that_has_gone_is_one_line() -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, "-m", "convfe_core.cli", "list"]
-    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    done = python("-m", "convfe_core.cli", "list", status=1, stdout=writer)
     os.close(writer)
-    assert (done.returncode, done.stderr) == (1, "convfe: whoever read this output has gone.\n")
+    assert done.stderr == "convfe: whoever read this output has gone.\n"
 
 
 @posix

@@ -12,7 +12,7 @@ from PIL import Image, ImageColor
 
 from convfe_core.drawing.colour_maps import BOX_COLOUR, NO_VALUE, colour_table
 from convfe_core.drawing.row_picture import cell_borders, row_png
-from convfe_core.graph.cell_geometry import CellGrid
+from convfe_core.geometry.cell_geometry import CellGrid
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.photos.letterbox import Frame
 from convfe_core.photos.photo import Photo

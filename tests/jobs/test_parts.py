@@ -11,6 +11,7 @@ from convfe_core.jobs import shards
 from convfe_core.jobs.parts import Parts, shard_table
 from convfe_core.jobs.shards import Row, Shard, cut_shards
 from tests.jobs.test_shards import SCHEMA, images, one_shard
+from tests.support.children import python
 
 BATCH = 3
 
@@ -102,6 +103,21 @@ def test_a_part_of_another_layout_is_not_taken_for_finished(tmp_path: Path, monk
         list(old.compute(shard, values))
     assert Parts(tmp_path, SCHEMA).missing([other, before, now]) == [now]
     assert len({other.name, before.name, now.name}) == 3
+
+
+def test_a_part_is_read_without_threads_that_could_outlive_the_run() -> None:
+    """Arrow's threads may let go of a part's bytes when Python has ended, which aborts the process now and then."""
+    code = """
+import psutil, pyarrow
+from convfe_core.jobs.parts import Parts, packed
+from convfe_core.jobs.shards import Shard
+schema = pyarrow.schema({"value": pyarrow.float64(), "cells": pyarrow.list_(pyarrow.float32())})
+parts, shard = Parts(None, schema), Shard("any", 0, (), "0")
+parts.write(shard, packed(pyarrow.table({"value": [0.5] * 9, "cells": [[1.0]] * 9}, schema)))
+before = psutil.Process().num_threads()
+print(parts.read(shard).num_rows, psutil.Process().num_threads() - before)
+"""
+    assert python("-c", code).stdout.split() == ["9", "0"]
 
 
 def test_parts_in_memory_leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -43,6 +42,7 @@ from tests.conftest import ROOT, posix
 from tests.jobs.squares import Squares, shards
 from tests.onnx_models.made_graphs import plain_network, written
 from tests.support.builders import noise, png, voc_folder
+from tests.support.children import PYTHON, python
 from tests.support.object_store import filled
 from tests.support.rankings import patches
 from tests.support.servers import free_port
@@ -236,7 +236,7 @@ def test_ctrl_c_ends_a_run_with_every_process_of_it_and_the_next_call_goes_on(da
     code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # CI may ignore it
     code += "from convfe_core.cli.commands import main\nsys.exit(main(sys.argv[1:]))"
     run = subprocess.Popen(
-        [sys.executable, "-c", code, "rank", str(dataset), "--backbone", "TinyMobileNet", "--size", "96", *call],
+        [*PYTHON, "-c", code, "rank", str(dataset), "--backbone", "TinyMobileNet", "--size", "96", *call],
         cwd=ROOT,
         env={**environment, "HOME": str(tmp_path)},
         stdout=subprocess.PIPE,
@@ -262,7 +262,7 @@ def test_ctrl_c_ends_a_run_with_every_process_of_it_and_the_next_call_goes_on(da
         os.killpg(run.pid, signal.SIGINT)
         family[0].resume()
     _, said = run.communicate()
-    assert run.returncode == 1
+    assert run.returncode == 1, said
     assert said.splitlines()[-1] == "convfe: stopped; files already written are whole."
     assert psutil.wait_procs(family, timeout=60)[1] == []
     assert not (tmp_path / ".ray").exists()
@@ -298,10 +298,8 @@ def knock(*calls: Sequence[str], **environment: str) -> list[str]:
     ----------
     calls : an address, with options; they follow each other in one process without Ray
     """
-    script = [sys.executable, "-c", KNOCK, json.dumps(calls)]
     environment = {**os.environ, "RAY_NUM_REDIS_GET_RETRIES": "1", **environment}
-    found = subprocess.run(script, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert found.returncode == 0, found.stderr
+    found = python("-c", KNOCK, json.dumps(calls), env=environment)
     assert "Traceback" not in found.stderr
     said = found.stderr.split("END\n")[:-1]
     return [one.splitlines()[-1] for one in said]
@@ -348,7 +346,7 @@ print(main(sys.argv[1:]), asked, file=sys.stderr)
 print(main([*sys.argv[1:], "--engine", "ray"]), file=sys.stderr)
 """
     call = ["rank", str(dataset), "--backbone", "TinyMobileNet", "--no-control", "--no-probe", "--size", "64"]
-    found = subprocess.run([sys.executable, "-c", code, *call], cwd=ROOT, capture_output=True, text=True)
+    found = python("-c", code, *call)
     assert found.stderr.splitlines()[-3:] == [
         "0 []",
         'convfe: Expected Ray Data for --engine ray, got a Python without it; run: pip install "convfe[ray]".',

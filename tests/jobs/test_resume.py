@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import signal
-import subprocess
-import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +13,9 @@ import numpy as np
 import pytest
 
 from convfe_core.cli.commands import main
-from tests.conftest import ROOT, posix
+from tests.conftest import posix
 from tests.support.builders import noise, png
+from tests.support.children import kill_when, python
 from tests.support.rankings import patches
 
 SMALL = "MobileNetV2-0.35:untrained"
@@ -55,6 +54,10 @@ def written(out: Path) -> int:
     return len([*out.glob("*.npz"), *out.glob("*.png")])
 
 
+def holds(out: Path, least: int) -> bool:
+    return written(out) >= least
+
+
 @posix
 @pytest.mark.slow
 def test_a_run_killed_twice_ends_with_the_same_numbers(pictures: Path, tmp_path: Path) -> None:
@@ -64,15 +67,8 @@ def test_a_run_killed_twice_ends_with_the_same_numbers(pictures: Path, tmp_path:
     random = np.random.default_rng(int.from_bytes(os.urandom(4)))
     files = [0]
     for _ in range(2):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "convfe_core.cli", *arguments(pictures, killed)], cwd=ROOT, stderr=subprocess.DEVNULL
-        )
         wanted = files[-1] + int(random.integers(1, 60))  # PNG and NPZ files; the whole run writes 156
-        while process.poll() is None and written(killed) < wanted:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(0.005)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+        kill_when(partial(holds, killed, wanted), "-m", "convfe_core.cli", *arguments(pictures, killed))
         files.append(written(killed))
     assert not (killed / "manifest.json").exists()
 
@@ -95,21 +91,8 @@ def test_a_ranking_killed_twice_ends_with_the_same_numbers(tmp_path: Path, capsy
     random = np.random.default_rng(int.from_bytes(os.urandom(4)))
     cache = Path(os.environ["XDG_CACHE_HOME"], "convfe", "rank")
     for _ in range(2):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "convfe_core.cli", *call, str(tmp_path / "killed.json")],
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        seen = [parts(cache)]
         changes = int(random.integers(1, 5))  # pieces and parts that come or go; the whole run has twelve
-        while process.poll() is None and len(seen) <= changes:
-            if (now := parts(cache)) != seen[-1]:
-                seen.append(now)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(0.005)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+        kill_when(changed(cache, changes), "-m", "convfe_core.cli", *call, tmp_path / "killed.json")
     assert parts(cache)
     assert not (tmp_path / "killed.json").exists()
 
@@ -118,6 +101,18 @@ def test_a_ranking_killed_twice_ends_with_the_same_numbers(tmp_path: Path, capsy
     assert "017.png" in capsys.readouterr().err
     assert parts(cache) == set()
     assert ranking(tmp_path / "killed.json") == ranking(tmp_path / "quiet.json")
+
+
+def changed(cache: Path, times: int) -> Callable[[], bool]:
+    """Whether the parts have changed so often since this was called."""
+    seen = [parts(cache)]
+
+    def often_enough() -> bool:
+        if (now := parts(cache)) != seen[-1]:
+            seen.append(now)
+        return len(seen) > times
+
+    return often_enough
 
 
 def parts(cache: Path) -> set[str]:
@@ -206,7 +201,6 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
     kinds = [png(noise(128, 128, seed=seed)) for seed in range(20)]
     for number in range(500):
         (folder / f"{number:04d}.png").write_bytes(kinds[number % len(kinds)])
-    command = [sys.executable, "-c", MEMORY, str(folder), str(tmp_path / "out")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    done = python("-c", MEMORY, folder, tmp_path / "out")
     early, peak = map(float, done.stdout.splitlines()[-1].split())
     assert peak - early < 10

@@ -34,16 +34,10 @@ from convfe_core.ranking.score_rows import work_folder
 from convfe_core.serving.backbone_pool import BackbonePool
 from tests.conftest import ROOT, posix
 from tests.support.builders import noise, png
+from tests.support.children import PYTHON, python
 from tests.support.rankings import dataset, patches
 
 machine = pytest.mark.machine
-
-
-def run(code: str, *, shell: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run a script in a process of its own; `shell` is added to its call."""
-    call = [sys.executable, "-c", code]
-    around = ["sh", "-c", f'exec "$0" "$@" {shell}'] if shell else []
-    return subprocess.run([*around, *call], cwd=ROOT, capture_output=True, text=True, env={**os.environ, **environ})
 
 
 @pytest.mark.parametrize("content", [b"max\n", b"", b"0\n", b"-1\n", b"lots", b"\xff\xfe\x00"])
@@ -120,18 +114,14 @@ def test_a_process_without_streams_writes_its_maps_all_the_same(tmp_path: Path) 
     (tmp_path / "a.png").write_bytes(png(noise(64, 64)))
     out = tmp_path / "out"
     call = ["convfe", "maps", str(tmp_path / "a.png"), "--backbone", "TinyMobileNet", "--out", str(out)]
-    done = run(
-        f"import sys; sys.argv = {call!r}; from convfe_core.cli.commands import main; sys.exit(main())",
-        shell=">&- 2>&-",
-    )
-    assert done.returncode == 0
+    code = f"import sys; sys.argv = {call!r}; from convfe_core.cli.commands import main; sys.exit(main())"
+    assert subprocess.run(["sh", "-c", 'exec "$0" "$@" >&- 2>&-', *PYTHON, "-c", code], cwd=ROOT).returncode == 0
     assert (out / "a.TinyMobileNet.npz").is_file()
 
 
 def test_a_terminal_that_lacks_characters_gets_others() -> None:
     code = "import sys; from convfe_core.cli.commands import main; main(['list']); print('S \\u00d7 \\u201c7\\u201d')"
-    done = run(code, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
-    assert done.returncode == 0, done.stderr
+    done = python("-c", code, env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
     assert done.stdout.splitlines()[-1] == "S ? ?7?"
 
 
@@ -153,8 +143,7 @@ def test_a_keras_that_is_set_up_for_something_else_is_one_sentence(
     (tmp_path / "a.png").write_bytes(png(noise(64, 64)))
     call = ["convfe", "maps", str(tmp_path / "a.png"), "--backbone", "TinyMobileNet", "--out", str(tmp_path / "out")]
     code = f"import sys; sys.argv = {call!r}; from convfe_core.cli.commands import main; sys.exit(main())"
-    done = run(code, KERAS_HOME=str(tmp_path), **environ)
-    assert done.returncode == 1
+    done = python("-c", code, status=1, env={**os.environ, "KERAS_HOME": str(tmp_path), **environ})
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -184,8 +173,7 @@ def test_onednn_is_preferred_on_x86_unless_somebody_decided_or_tensorflow_is_the
 def test_every_way_to_tensorflow_prefers_onednn_before_it(module: str) -> None:
     code = f"import os, sys, {module}; print(os.environ.get('TF_ENABLE_ONEDNN_OPTS'), 'tensorflow' in sys.modules)"
     without = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=without, capture_output=True, text=True)
-    assert done.stdout == f"{'1' if is_x86() else None} False\n", done.stderr
+    assert python("-c", code, env=without).stdout == f"{'1' if is_x86() else None} False\n"
 
 
 def write_what_is_seen(path: Path) -> None:
@@ -211,8 +199,7 @@ def kinds_of_machine(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str,
     with np.load(here) as seen:
         other = "0" if seen["counts"] else "1"
     code = f"from pathlib import Path; from {__name__} import *; write_what_is_seen(Path({str(there)!r}))"
-    done = run(code, TF_ENABLE_ONEDNN_OPTS=other)
-    assert done.returncode == 0, done.stderr
+    python("-c", code, env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": other})
     found = [dict(np.load(path)) for path in (here, there)]
     assert {bool(one["counts"]) for one in found} == ({True, False} if is_x86() else {False})
     return found

@@ -1,11 +1,12 @@
 """Keras leaves packages out that nothing here needs it to have; everybody else has them."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from tests.support.children import python
 
 FIRST = """
 import sys
@@ -18,7 +19,7 @@ def run(code: str) -> list[str]:
 
 
 def finished(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", FIRST + code], capture_output=True, text=True, check=True)
+    return python("-c", FIRST + code)
 
 
 @pytest.mark.slow

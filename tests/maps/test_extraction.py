@@ -8,7 +8,7 @@ from convfe_core.backbones.backbone import load_backbone
 from convfe_core.backbones.network import Described
 from convfe_core.base.errors import ImageError
 from convfe_core.catalog.specs import parse_spec
-from convfe_core.graph.cell_geometry import SpatialPath
+from convfe_core.geometry.cell_geometry import SpatialPath
 from convfe_core.graph.taps import Tap
 from convfe_core.maps.extraction import (
     BATCH_MB,

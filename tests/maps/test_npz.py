@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from convfe_core.graph.cell_geometry import CellGrid
+from convfe_core.geometry.cell_geometry import CellGrid
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.maps.npz import maps_npz, single_npz
 from convfe_core.photos.letterbox import Frame

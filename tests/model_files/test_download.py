@@ -4,9 +4,6 @@ import errno
 import hashlib
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +19,7 @@ from convfe_core.model_files import weight_cache as weights
 from convfe_core.model_files.weight_cache import cached_path, fetch_weights, keras_cache_dir, weights_state
 from convfe_core.model_files.weight_numbers import open_arrays
 from tests.conftest import need, posix
+from tests.support.children import kill_when, python
 from tests.support.weight_server import WeightServer, serve
 
 BODY = np.random.default_rng(0).bytes(1_000_000)
@@ -197,15 +195,8 @@ def test_two_who_want_a_file_share_one_download(server: WeightServer) -> None:
 def test_a_download_killed_in_the_middle_is_begun_again(server: WeightServer, home: Path) -> None:
     server.manner = "held"
     script = "from tests.model_files.test_download import *; fetch_weights(architecture_of(BODY))"
-    child = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[2], env=os.environ)
-    try:
-        assert server.half_sent.wait(60)
-        part = home / "models" / ".body.h5.part"
-        while not part.exists():  # what is sent need not have been written; the test's time limit ends this
-            assert child.poll() is None
-    finally:
-        child.send_signal(signal.SIGKILL)
-        child.wait()
+    part = home / "models" / ".body.h5.part"  # what is sent need not have been written
+    kill_when(lambda: server.half_sent.is_set() and part.exists(), "-c", script)
     assert not weights_state(architecture_of(BODY)).ready
     server.go_on.set()
     server.manner = "whole"
@@ -252,15 +243,8 @@ def test_the_cache_is_where_keras_has_it(tmp_path: Path) -> None:
         "os.environ['KERAS_HOME'] = os.path.expanduser('~/elsewhere')\n"
         "print(importlib.reload(config).keras_home(), keras_cache_dir())"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=Path(__file__).parents[2],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
     expected = [tmp_path / ".keras"] * 2 + [tmp_path / "elsewhere"] * 2
-    assert run.stdout.split() == [str(folder) for folder in expected], run.stderr
+    assert python("-c", script, env=environment).stdout.split() == [str(folder) for folder in expected]
 
 
 def test_built_in_backbones_are_ready_and_have_nothing_to_fetch(home: Path) -> None:

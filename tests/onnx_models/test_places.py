@@ -132,6 +132,32 @@ def computed_reshape():
     return nodes, [*weights, *(numbers(name, value) for name, value in given.items())]
 
 
+def computed_padding():
+    """TensorFlow's "same", by pads that are computed from the picture's sides, as timm writes it."""
+    last, weight = conv("a", "padded", 3, size=5, stride=2)
+    nodes = [
+        node("Shape", "picture", output="shape"),
+        node("Slice", "shape", "2", "4", output="whole"),
+        node("Cast", "whole", output="sides", to=TensorProto.FLOAT),
+        node("Div", "sides", "stride", output="steps"),
+        node("Ceil", "steps", output="cells"),
+        node("Mul", "cells", "stride", output="reach"),
+        node("Add", "reach", "overlap", output="needed"),
+        node("Sub", "needed", "sides", output="lacking"),
+        node("Clip", "lacking", "none", output="pads"),
+        node("Div", "pads", "stride", output="half"),
+        node("Floor", "half", output="front"),
+        node("Sub", "pads", "front", output="behind"),
+        node("Concat", "nothing", "front", "nothing", "behind", output="both", axis=0),
+        node("Cast", "both", output="widths", to=TensorProto.INT64),
+        node("Pad", "picture", "widths", output="padded"),
+        last,
+    ]
+    given = {"stride": 2.0, "overlap": 3.0, "none": 0.0, "nothing": [0.0, 0.0]}
+    weights = [weight, *(numbers(name, value, np.float32) for name, value in given.items())]
+    return nodes, [*weights, numbers("2", [2]), numbers("4", [4])]
+
+
 def shifted_windows():
     """Swin's: the map goes round by 3 rows and 2 columns, is cut into windows, put together and turned back."""
     nodes, weights = plain(pads=[1] * 4, stride=2)
@@ -172,7 +198,7 @@ CASES = {
 }
 MADE = [
     pooled, pooled_over_the_edge, padded_before, cropped, split, enlarged, transposed, space_to_depth, focus_of_slices,
-    residual, to_channels_last, turned_over, computed_reshape, shifted_windows,
+    residual, to_channels_last, turned_over, computed_reshape, computed_padding, shifted_windows,
 ]  # fmt: skip
 CASES |= {make.__name__: make for make in MADE}
 

@@ -1,7 +1,5 @@
 """Hostile files are refused in one sentence, before any session is made of them and before they take memory or time."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ from convfe_core.onnx_models.opening import open_onnx
 from convfe_core.onnx_models.taps import OnnxMaps
 from tests.conftest import posix
 from tests.onnx_models.made_graphs import convolution, graph_of, kernel, numbers, plain_network, written
+from tests.support.children import python
 
 
 def node(kind: str, *inputs: str, output: str = "out", **settings):
@@ -307,11 +306,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 @posix
 def test_refusing_hostile_files_takes_neither_time_nor_memory(tmp_path):
     paths = [written(make(), tmp_path / f"{make.__name__}.onnx") for make in HOSTILE]
-    run = subprocess.run(
-        [sys.executable, "-c", _WATCHED, *map(str, paths)], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert run.returncode == 0, run.stderr
-    assert float(run.stdout) < 300
+    assert float(python("-c", _WATCHED, *paths, timeout=120).stdout) < 300
 
 
 def test_a_large_but_honest_product_is_opened(tmp_path):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from convfe_core.base.errors import ImageError
 from convfe_core.photos import gallery
 from convfe_core.photos.gallery import DEFAULT_SAMPLES, SAMPLES, load_sample
+from tests.support.children import python
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
@@ -52,11 +49,4 @@ def test_loading_a_sample_imports_neither_scikit_image_nor_tensorflow() -> None:
         "import sys; from convfe_core.photos.gallery import load_sample; load_sample('chelsea');"
         "print({'skimage', 'tensorflow', 'keras', 'streamlit'} & set(sys.modules))"
     )
-    finished = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert finished.stdout.strip() == "set()"
+    assert python("-c", code).stdout.strip() == "set()"

@@ -6,8 +6,6 @@ import ast
 import importlib
 import inspect
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +14,7 @@ import pytest
 import convfe_core
 from tests.conftest import ROOT
 from tests.support.builders import noise, png
-
-
-def python(code: str, folder: Path) -> str:
-    """What a fresh Python prints that runs these lines in a folder."""
-    paths = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-    done = subprocess.run([sys.executable, "-c", paths + code], cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+from tests.support.children import python
 
 
 def test_the_list_of_public_names_is_complete_and_every_name_is_there() -> None:
@@ -55,14 +46,16 @@ def test_a_name_that_is_not_there_is_told_as_python_does() -> None:
 
 
 def test_importing_the_package_imports_nothing_and_the_names_no_tensorflow(tmp_path: Path) -> None:
-    code = """
+    code = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
 before = set(sys.modules)
 import convfe_core
-print(sorted({name.partition(".")[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names)))
+print(sorted({{name.partition(".")[0] for name in set(sys.modules) - before}} - set(sys.stdlib_module_names)))
 from convfe_core import *
 print("tensorflow" in sys.modules, "keras" in sys.modules, "streamlit" in sys.modules)
 """
-    assert python(code, tmp_path) == "['convfe_core']\nFalse False False\n"
+    assert python("-c", code, cwd=tmp_path).stdout == "['convfe_core']\nFalse False False\n"
 
 
 def test_the_lines_of_the_readme_run_as_they_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from convfe_core.machine.machine_queue import MACHINE
 from convfe_core.maps.input_size import Size
 from convfe_core.ranking.results import RankOptions
 from convfe_core.ranking.run import RankRun
-from tests.conftest import ROOT
+from tests.support.children import python
 from tests.support.rankings import OTHER, QUICK, SMALL, dataset, patches
 
 
@@ -111,8 +109,7 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
     for n in range(500):
         (folder / f"{n:04}.png").write_bytes(files[f"{n % 50:03}.png"])
         (folder / f"{n:04}.txt").write_text(f"{n % 2} 0.{30 + n % 40} 0.5 0.4 0.4")
-    command = [sys.executable, "-c", MEMORY, str(folder), str(tmp_path / "work")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    done = python("-c", MEMORY, folder, tmp_path / "work")
     early, late, end = map(float, done.stdout.split())
     assert late - early < 7
     assert end - early < 50

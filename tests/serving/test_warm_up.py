@@ -1,11 +1,10 @@
 """TensorFlow is imported ahead of time, behind whatever somebody waits for."""
 
-import subprocess
-import sys
+from tests.support.children import python
 
 
 def _run(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    return python("-c", code).stdout
 
 
 def test_a_half_imported_tensorflow_is_not_used() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from convfe_core.graph.cell_geometry import CellGrid
+from convfe_core.geometry.cell_geometry import CellGrid
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.photos.letterbox import Frame
 from convfe_core.photos.photo import Photo

@@ -77,7 +77,7 @@ def serve(
         "CONVFE_WEIGHTS_MIRROR": "http://127.0.0.1:9",
         **(environ or {}),
     }
-    command = [str(python), "-m", "streamlit", "run", str(script)]
+    command = [str(python), "-X", "faulthandler", "-m", "streamlit", "run", str(script)]
     command += ["--server.port", str(port), "--server.address", address, "--server.headless", "true"]
     command += ["--server.fileWatcherType", "none"]  # what others write beside the code must not rerun a page
     log = folder / "log"
@@ -88,12 +88,15 @@ def serve(
             wait_for(f"{page}/_stcore/health", process, log)
             yield Server(page, process, log)
         finally:
+            ended = process.poll()
             process.send_signal(signal.SIGTERM)
             try:
                 process.wait(STOP_LIMIT_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise
+            if ended not in (None, 0, -signal.SIGTERM):
+                raise RuntimeError(f"the server ended with status {ended}:\n{log.read_text()}")
 
 
 def let_run(process: subprocess.Popen[bytes]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convfe_core.graph.cell_geometry import CellGrid
+from convfe_core.geometry.cell_geometry import CellGrid
 from convfe_core.photos.letterbox import Frame
 from convfe_core.trial.targets import LEAST_DISTANCE, CellPlaces, boxes_at, cell_places, detector_targets
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import pickle
-import signal
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +29,9 @@ from convfe_core.trial.detector import Recipe
 from convfe_core.trial.stages import ADDED, freeze_stages
 from convfe_core.trial.trial_job import FOLDS, TrialJob, TrialOptions, folds
 from convfe_core.trial.trial_run import TrialRun, Tried
-from tests.conftest import ROOT, posix
+from tests.conftest import posix
 from tests.support.builders import photo, voc_folder
+from tests.support.children import kill_when
 from tests.support.rankings import SMALL, dataset, patches
 
 QUICK = TrialOptions(size=Size("64"), recipe=Recipe(width=8, groups=2, epochs=2))
@@ -256,6 +254,10 @@ def own_model(folder: Path, weight: float, strides: int = 16) -> Spec:
     return parse_spec(f"Broken={folder / 'broken.keras'}")
 
 
+def pieces_are(folder: Path, least: int) -> bool:
+    return len([*folder.glob("*.piece")]) >= least
+
+
 @posix
 @pytest.mark.slow
 def test_a_ranking_with_a_trial_that_is_killed_ends_with_the_same_numbers(tmp_path):
@@ -268,14 +270,8 @@ def test_a_ranking_with_a_trial_that_is_killed_ends_with_the_same_numbers(tmp_pa
 
     assert main(arguments("quiet")) == 0
     for folds_done in (1, 3):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "convfe_core.cli", *arguments("killed")], cwd=ROOT, stderr=subprocess.DEVNULL
-        )
-        while process.poll() is None and len([*(tmp_path / "killed-parts").glob("*.piece")]) < folds_done:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(0.01)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+        enough = partial(pieces_are, tmp_path / "killed-parts", folds_done)
+        kill_when(enough, "-m", "convfe_core.cli", *arguments("killed"))
     assert main(arguments("killed")) == 0
     quiet, killed = (json.loads((tmp_path / f"{name}.json").read_bytes()) for name in ("quiet", "killed"))
     trials = [found["backbones"][0]["trial"] for found in (quiet, killed)]

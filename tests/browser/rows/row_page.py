@@ -11,7 +11,7 @@ import streamlit as st
 from convfe_core.drawing.colour_scales import scale_limits
 from convfe_core.drawing.map_figure import row_figure
 from convfe_core.drawing.map_traces import Look
-from convfe_core.graph.cell_geometry import CellGrid
+from convfe_core.geometry.cell_geometry import CellGrid
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.photos.letterbox import plan_frame, thumbnail_data_uri
 from convfe_core.photos.photo import Photo

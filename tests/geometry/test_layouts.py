@@ -2,7 +2,7 @@
 
 import pytest
 
-from convfe_core.graph.layouts import Layout, UnknownPlaceError, lined_up, map_layout
+from convfe_core.geometry.layouts import Layout, UnknownPlaceError, lined_up, map_layout
 
 MAP = map_layout(0, 6, 4)
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from convfe_core.base.errors import SpecError
-from convfe_core.graph.axis_changes import Axis, Change, Pair, Resized, meet_branches, start_axes
-from convfe_core.graph.layouts import UnknownPlaceError
+from convfe_core.geometry.axis_changes import Axis, Change, Pair, Resized, meet_branches, start_axes
+from convfe_core.geometry.layouts import UnknownPlaceError
 
 AMPLE = 1 << 14
 """A side, in pixels, for models that take any, which every network halves evenly."""
@@ -229,6 +229,13 @@ class GrowingPath:
     def axes(self, place: int) -> Pair[Axis]:
         """Rows and columns of what a step makes; of the picture for -1."""
         return self._start if place < 0 else self._axes[place]
+
+    def enlarges(self, place: int) -> bool:
+        """Whether a step makes more cells of those that it takes."""
+        if place < 0:
+            return False
+        before = [self.axes(source) for source in self.steps[place].sources]
+        return all(axis.cells > taken[number].cells for taken in before for number, axis in enumerate(self.axes(place)))
 
     def shorten(self, length: int) -> None:
         """Keep so many steps, as an operation that began with others turned out to be unknown."""

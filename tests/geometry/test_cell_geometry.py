@@ -3,8 +3,8 @@
 import pytest
 
 from convfe_core.base.errors import SpecError
-from convfe_core.graph.axis_changes import Cut, Finer, Margin, Resized, Window
-from convfe_core.graph.cell_geometry import CellGrid, SpatialPath, Step
+from convfe_core.geometry.axis_changes import Cut, Finer, Margin, Resized, Window
+from convfe_core.geometry.cell_geometry import CellGrid, SpatialPath, Step
 
 
 def path(*changes) -> SpatialPath:

@@ -1,0 +1,1 @@
+"""Where the cells of a map lie on the picture, whatever library has the network."""
