@@ -201,7 +201,10 @@ def suppress(boxes: BoxArray, scores: Values, recipe: Recipe) -> Detections:
 
 
 def build_head(channels: int, recipe: Recipe, seed: int) -> Any:
-    """A Keras model, on any of Keras' backends, of (B, H, W, C) features and (B, H, W, 1) ones where they count, to (B, H, W, 5)."""
+    """A Keras model of (B, H, W, C) features and (B, H, W, 1) ones where they count, to (B, H, W, 5).
+
+    It and `detection_loss` run on any of Keras' backends.
+    """
     import keras
     from keras import layers
 
@@ -267,7 +270,7 @@ def _training_step(head: Any, optimizer: Any, shape: tuple[int, int, int]) -> Ca
 
 
 def detection_loss(said: Any, there: Any, scores: Any, owned: Any, distances: Any) -> Any:
-    """How far off a head is on a batch; a scalar, on any of Keras' backends.
+    """How far off a head is on a batch, a scalar.
 
     Parameters
     ----------

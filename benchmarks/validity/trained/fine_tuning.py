@@ -130,17 +130,13 @@ def machine() -> dict[str, str]:
     import keras
 
     name, device = keras.backend.backend(), processor_name()
+    backend = import_module(name)
     if name == "jax":
-        import jax
-
-        device = jax.devices()[0].device_kind
-    elif name == "torch":
-        import torch
-
-        device = torch.cuda.get_device_name() if torch.cuda.is_available() else device
-    version = import_module(name).__version__
+        device = backend.devices()[0].device_kind
+    elif name == "torch" and backend.cuda.is_available():
+        device = backend.cuda.get_device_name()
     today = datetime.now(UTC).date().isoformat()
-    return {"machine": device, "versions": f"Keras {keras.__version__} on {name} {version}", "date": today}
+    return {"machine": device, "versions": f"Keras {keras.__version__} on {name} {backend.__version__}", "date": today}
 
 
 def score(folder: Path, results: Results, data: dict[str, Dataset], candidates: Sequence[Candidate]) -> None:

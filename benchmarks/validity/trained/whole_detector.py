@@ -153,7 +153,7 @@ def _centred_layer() -> Any:
     """Features about 0 with deviations about 1, as they were before the backbone learnt (`Spread`)."""
     import keras
 
-    class Centred(keras.layers.Layer):  # type: ignore[misc]
+    class Centred(keras.layers.Layer):
         def build(self, shape: Any) -> None:
             self.means = self.add_weight(shape=shape[-1:], initializer="zeros", trainable=False, name="means")
             self.deviations = self.add_weight(shape=shape[-1:], initializer="ones", trainable=False, name="deviations")
@@ -171,7 +171,7 @@ def _optimizer(model: Any, backbone: Any, recipe: Recipe, factor: float, steps: 
     of_backbone = {id(variable) for variable in backbone.trainable_variables}
     factors = [factor if id(variable) in of_backbone else 1.0 for variable in model.trainable_variables]
 
-    class AdamW(keras.optimizers.AdamW):  # type: ignore[misc]
+    class AdamW(keras.optimizers.AdamW):
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
             super().update_step(gradient, variable, learning_rate * factors[self._get_variable_index(variable)])
 
