@@ -83,12 +83,19 @@ def compare(
             columns.append((one.label, tried, told | known, trials))
     if len(columns) < FEWEST:
         return None
-    values, again = {}, {}
+    values: dict[str, Values] = {}
+    again: dict[str, Values] = {}
     for title in BY_IMAGE:
         scores = np.array([told[title] for _, _, told, _ in columns], np.float64).T
         values[title] = np.nanmean(scores, axis=0)
         draws = np.concatenate([*image_draws(len(scores), resamples=RESAMPLES)])
         again[title] = np.array([np.nanmean(scores[draw], axis=0) for draw in draws])
+    for kept in (values, again):
+        mean, largest = kept["S, mean map"], kept["S, max map"]
+        kept |= {
+            "S, mean map, without its sign": np.abs(mean),
+            "S, the larger of mean and max": np.maximum(mean, largest),
+        }
     for title in BY_BACKBONE:
         numbers = [np.nan if told[title] is None else told[title] for _, _, told, _ in columns]
         values[title] = np.array(numbers, np.float64)

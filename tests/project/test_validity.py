@@ -76,7 +76,7 @@ def finished(tmp_path) -> Results:
     results = Results(tmp_path)
     told = {"machine": "A chip (family 1, model 2), 2 cores, 4 GB", "versions": "Python 3", "date": "2026-01-01"}
     for k, one in enumerate(CANDIDATES):
-        scores = {title: [k / 10, k / 10, None] for title in ("S, mean map", "S, max map", "S, cell probe")}
+        scores = {title: [k / 10] * 19 + [None] for title in ("S, mean map", "S, max map", "S, cell probe")}
         rest = {"box probe": 0.5, "LogME of box features": None, "ImageNet top-1": None, "parameters": 10 + k}
         results.keep(scores | rest | told, "data", one.label, "predictors")
         for seed in range(2 if k < 2 else 1):
