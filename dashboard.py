@@ -3,6 +3,7 @@
 import streamlit as st
 
 from convfe_core.machine.tensorflow_import import keep_lean, keep_session
+from convfe_core.serving.ending import end_in_order
 from pages.app.guard import guarded
 from pages.app.navigation import configure_page, pages
 from pages.app.process import warmed_up_afterwards
@@ -11,6 +12,7 @@ from pages.app.upload_guard import guard_uploads
 
 keep_lean()
 keep_session()
+end_in_order()
 guard_uploads()
 configure_page(presenting=presenting())
 

@@ -6,6 +6,7 @@ import gc
 import os
 import secrets
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
@@ -34,10 +35,19 @@ os.environ.update(RAY_worker_niceness="0")  # or Ray's workers would let all oth
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 CHROMIUM = Path("/usr/bin/chromium")
-TOGETHER = {"tests/jobs/test_ray_": "cluster", "tests/ranking/": "ranking", "tests/reports/": "ranking"}
+QUICK_TOGETHER = {
+    "tests/browser/": "browser",
+    "tests/jobs/test_ray_": "cluster",
+    "tests/ranking/": "ranking",
+    "tests/reports/": "ranking",
+}
 """Beginnings of the names of files that share something dear: what it is. One process of pytest-xdist has them all."""
-QUICK_TOGETHER = {**TOGETHER, "tests/browser/": "browser"}
-"""The same without the slow tests: those in the browser take longer than a second server and browser."""
+TOGETHER = {
+    **{f"tests/browser/{name}": "rows" for name in ("rows/", "test_compare", "test_marks")},
+    **{f"tests/browser/{name}": "visitors" for name in ("test_inside", "test_memory", "test_visitors")},
+    **QUICK_TOGETHER,
+}
+"""The same with the slow tests: those in the browser are many enough for two servers. The first that fits counts."""
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a system of the Unix family")
 """For tests of what Windows does otherwise: rights of files, signals, closed streams, limits of a process."""
@@ -70,10 +80,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Together 
     return Together(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave files alone in which the one mark that was asked for does not stand: importing all takes seconds."""
+    mark = config.getoption("markexpr")
+    if mark not in ("slow", "machine") or not collection_path.match("test_*.py"):
+        return None
+    return True if f"mark.{mark}" not in collection_path.read_text(encoding="utf-8") else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, the groups and then the files of slow tests alone, or the others wait for it."""
-    quick = {item.path for item in items if item.get_closest_marker("slow") is None}
-    items.sort(key=lambda item: (not item.nodeid.startswith(tuple(groups(config))), item.path in quick))
+    """Begin with what takes longest, or the others wait for it: the groups, and then the files of most slow tests."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow") is not None)
+    items.sort(key=lambda item: (not item.nodeid.startswith(tuple(groups(config))), -slow[item.path]))
 
 
 def pytest_collection_finish() -> None:

@@ -64,6 +64,18 @@ class Gate:
                 self._queue.remove(me)
                 self._changed.notify_all()
 
+    def close(self, patience_s: float) -> bool:
+        """Let nobody in any more, not even those who wait; say whether whoever was inside has left.
+
+        Parameters
+        ----------
+        patience_s : seconds to wait for that
+        """
+        me = threading.get_ident()
+        with self._changed:
+            self._queue.insert(1, me)
+            return self._changed.wait_for(lambda: self._queue[0] == me, patience_s)
+
     @property
     def waiting(self) -> int:
         """How many threads hold it or wait for it."""

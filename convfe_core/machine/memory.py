@@ -133,7 +133,7 @@ def collect_soon(pause: float = COLLECTION_PAUSE_S) -> None:
     """
     if _COLLECTION_DUE.acquire(blocking=False):
         timer = threading.Timer(pause, _collect)
-        timer.daemon = True
+        timer.daemon = False  # a process that ends waits for it, or else would abort inside TensorFlow
         timer.start()
 
 

@@ -13,7 +13,7 @@ from convfe_core.maps.input_size import Size
 from convfe_core.serving.backbone_pool import BackbonePool
 from tests.support.builders import noise, photo
 
-SMALL = "MobileNetV2-0.35:untrained"
+SMALL = "MobileNet-0.25:untrained"
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_a_weight_file_of_the_users_is_what_runs(tmp_path, small) -> None:
     network = open_network(parse_spec(SMALL), seed=5)
     path = tmp_path / "mine.weights.h5"
     network.model.save_weights(path)
-    loaded = load_backbone(parse_spec(f"MobileNetV2-0.35:{path}"))
+    loaded = load_backbone(parse_spec(f"MobileNet-0.25:{path}"))
     batch = noise(64, 64)[None]
     np.testing.assert_array_equal(loaded.reduce(batch)[0], load_backbone(parse_spec(SMALL), seed=5).reduce(batch)[0])
     assert loaded.weights == "mine.weights.h5"
@@ -149,6 +149,6 @@ def test_a_pool_loads_once_for_many_threads() -> None:
 def test_a_full_pool_drops_the_least_recently_used_backbone_and_a_running_one_goes_on() -> None:
     pool = BackbonePool(budget_mb=2)
     first = pool.get(parse_spec(SMALL))
-    pool.get(parse_spec("MobileNet-0.25:untrained"))
-    assert [held.label for held in pool.held()] == ["MobileNet-0.25:untrained"]
+    pool.get(parse_spec("TinyMobileNet:untrained"))
+    assert [held.label for held in pool.held()] == ["TinyMobileNet:untrained"]
     assert first.reduce(noise(64, 64)[None])[0].shape == (1, 2, 2)

@@ -83,7 +83,7 @@ def test_both_precisions_live_in_one_process() -> None:
         assert np.array_equal(one, other) == (not computes_in_bfloat16("fast"))
 
 
-@pytest.mark.parametrize("name", ["MobileNet-0.25", "MobileNetV2-0.35"])
+@pytest.mark.parametrize("name", ["MobileNet-0.25", pytest.param("MobileNetV2-0.35", marks=pytest.mark.slow)])
 def test_a_network_whose_maps_bfloat16_would_move_too_far_stays_exact_and_says_so(
     name: str, real_weights: Path
 ) -> None:

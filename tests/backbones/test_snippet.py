@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from convfe_core.backbones.backbone import freeze_network
-from convfe_core.backbones.network import open_network
+from convfe_core.backbones.network import Network, open_network
 from convfe_core.backbones.snippet import maps_call, write_snippet
 from convfe_core.catalog.specs import Spec, parse_spec
 from convfe_core.graph.taps import stage_taps
@@ -28,32 +28,59 @@ np.savez(sys.argv[2], **{f"{name}_{kind}": getattr(np, kind)(values, -1)[0] for 
 """
 
 
-def run_snippet(text: str, picture: Path, folder: Path) -> dict[str, np.ndarray]:
-    program, out = folder / "snippet.py", folder / "found.npz"
-    program.write_text(text.replace('if __name__ == "__main__":', "if False:") + TAIL)
-    python(program, picture, out, env={"PYTHONPATH": str(ROOT), "HOME": str(folder)})
-    with np.load(out) as arrays:
-        return dict(arrays)
+ONE_AFTER_ANOTHER = """
+import runpy, sys
+import keras
+picture, *programs = sys.argv[1:]
+for program in programs:
+    keras.backend.clear_session()  # layers are numbered as in a new process
+    sys.argv = [program, picture, f"{program}.npz"]
+    runpy.run_path(program)
+"""
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "TinyMobileNet",
-        *(pytest.param(f"{name}:untrained", marks=pytest.mark.slow) for name in OTHERS),
-    ],
-)
-def test_a_snippet_gives_the_maps_that_are_shown(name: str, tmp_path: Path) -> None:
-    spec = parse_spec(name)
-    network = open_network(spec)
-    picture = tmp_path / "picture.png"
-    picture.write_bytes(png(noise(150, 200)))
-    check(spec, network, picture, tmp_path)
-
-
-def check(spec: Spec, network, picture: Path, folder: Path) -> None:
+def write_program(spec: Spec, network: Network, folder: Path) -> Path:
+    """A snippet as a program that writes what it finds beside itself."""
     text = write_snippet(network, spec, 128, maps_call(spec, "128", "auto", "float32", ("max", "mean")))
-    found = run_snippet(text, picture, folder)
+    program = folder / f"{spec.name}.py"
+    program.write_text(text.replace('if __name__ == "__main__":', "if False:") + TAIL)
+    return program
+
+
+def run_alone(folder: Path, *call: object) -> None:
+    python(*call, env={"PYTHONPATH": str(ROOT), "HOME": str(folder)})
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "picture.png"
+    path.write_bytes(png(noise(150, 200)))
+    return path
+
+
+def test_a_snippet_gives_the_maps_that_are_shown(picture: Path, tmp_path: Path) -> None:
+    spec = parse_spec("TinyMobileNet")
+    network = open_network(spec)
+    program = write_program(spec, network, tmp_path)
+    run_alone(tmp_path, program, picture, f"{program}.npz")
+    check_found(program, network, picture)
+
+
+@pytest.mark.slow
+def test_snippets_of_all_kinds_of_networks_give_the_maps_that_are_shown(picture: Path, tmp_path: Path) -> None:
+    """One process runs them one after another: that each runs alone is seen above."""
+    specs = [parse_spec(f"{name}:untrained") for name in OTHERS]
+    networks = [open_network(spec) for spec in specs]
+    programs = [write_program(spec, network, tmp_path) for spec, network in zip(specs, networks, strict=True)]
+    run_alone(tmp_path, "-c", ONE_AFTER_ANOTHER, picture, *programs)
+    for program, network in zip(programs, networks, strict=True):
+        check_found(program, network, picture)
+
+
+def check_found(program: Path, network: Network, picture: Path) -> None:
+    """Compare what a program found with the maps of the network that it was written for."""
+    with np.load(f"{program}.npz") as arrays:
+        found = dict(arrays)
     stages = stage_taps(network.model)
     assert sorted(found) == sorted(f"{name}_{kind}" for name in ("map", *stages) for kind in ("max", "mean"))
     for name in ("map", next(iter(stages))):
@@ -62,7 +89,7 @@ def check(spec: Spec, network, picture: Path, folder: Path) -> None:
         for kind, values in maps.scalars.items():
             own = found[f"{name}_{kind}"][: maps.grid.rows, : maps.grid.columns]
             # of the features: means after a LayerNorm are rounding noise
-            assert np.abs(own - values).max() < 1e-4 * np.abs(maps.max).max(), (name, kind)
+            assert np.abs(own - values).max() < 1e-4 * np.abs(maps.max).max(), (program.name, name, kind)
 
 
 def test_a_model_of_the_users_own_is_opened_as_it_is_here(tmp_path: Path) -> None:
@@ -75,7 +102,10 @@ def test_a_model_of_the_users_own_is_opened_as_it_is_here(tmp_path: Path) -> Non
     spec = parse_spec(f"mine={path}")
     photo = tmp_path / "picture.png"
     Image.fromarray(noise(90, 128)).save(photo)
-    check(spec, open_network(spec), photo, tmp_path)
+    network = open_network(spec)
+    program = write_program(spec, network, tmp_path)
+    run_alone(tmp_path, program, photo, f"{program}.npz")
+    check_found(program, network, photo)
 
 
 def test_the_call_names_what_the_maps_were_made_with() -> None:

@@ -7,7 +7,6 @@ nothing else. Only the project itself is installed afresh: what pip found missin
 from __future__ import annotations
 
 import subprocess
-import sys
 import sysconfig
 import tomllib
 import urllib.request
@@ -20,6 +19,7 @@ from packaging.requirements import Requirement
 from playwright.sync_api import Page, expect
 
 from tests.conftest import ROOT, need
+from tests.support.children import python
 from tests.support.servers import serve
 
 pytestmark = pytest.mark.slow
@@ -59,17 +59,17 @@ def test_a_fresh_environment_from_the_dependency_file_paints_the_first_page(page
     checkout, environment, elsewhere = (tmp_path / name for name in ("checkout", "environment", "elsewhere"))
     copy_tracked_files(checkout)
     elsewhere.mkdir()
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True, timeout=SECONDS)
+    python("-m", "venv", "--without-pip", environment, timeout=SECONDS)
     (site,) = environment.glob("lib/python*/site-packages")
     link_dependencies(site)
-    python = environment / "bin" / "python"
-    pip = [sys.executable, "-m", "pip", "--python", python]  # so that the new environment needs none of its own
-    install = [*pip, "install", "--quiet", "--no-compile", "--requirement", "requirements.txt"]
-    subprocess.run(install, cwd=checkout, check=True, timeout=SECONDS)
-    subprocess.run([*pip, "check"], check=True, timeout=SECONDS)
+    fresh = environment / "bin" / "python"
+    pip = ("-m", "pip", "--python", fresh)  # so that the new environment needs none of its own
+    install = ("install", "--quiet", "--no-compile", "--requirement", "requirements.txt")
+    python(*pip, *install, cwd=checkout, timeout=SECONDS)
+    python(*pip, "check", timeout=SECONDS)
     for name in ("pytest", "ray"):
         assert not (site / name).exists()
-    with serve(tmp_path, script=checkout / "dashboard.py", working_directory=elsewhere, python=python) as server:
+    with serve(tmp_path, script=checkout / "dashboard.py", working_directory=elsewhere, python=fresh) as server:
         with urllib.request.urlopen(f"{server.address}/_stcore/health", timeout=30) as answer:
             assert answer.read() == b"ok"
         page.goto(server.address)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,12 +13,11 @@ from tests.conftest import need
 from tests.onnx_models.made_graphs import plain_network, written
 from tests.support.builders import voc_folder
 from tests.support.datasets import zipped
-from tests.support.servers import serve
 
 pytestmark = pytest.mark.slow
 
 ONE_SAMPLE = "samples=chelsea"
-BESIDE = "MobileNetV2-0.35"
+BESIDE = "TinyMobileNet"
 
 
 @pytest.fixture
@@ -88,22 +86,15 @@ def test_the_blocks_are_drawn_in_the_browser(page: Page, server: str) -> None:
 
 
 @pytest.fixture
-def with_weights(real_weights: Path, tmp_path: Path) -> Iterator[str]:
-    """The address of a server that has the real weights of some networks."""
-    with serve(tmp_path, {"CONVFE_HOSTED": "1", "KERAS_HOME": str(real_weights)}) as server:
-        yield server.address
-
-
-@pytest.fixture
 def exported(tmp_path: Path) -> Path:
     """A network with all stages up to C5."""
     return written(plain_network(5), tmp_path / "own.onnx")
 
 
 def test_an_onnx_file_stands_beside_others_at_the_stage_that_was_chosen_and_is_ranked(
-    page: Page, with_weights: str, exported: Path, tmp_path: Path
+    page: Page, server: str, exported: Path, tmp_path: Path
 ) -> None:
-    page.goto(f"{with_weights}/?backbones={BESIDE}&samples=chelsea")
+    page.goto(f"{server}/?backbones={BESIDE}&samples=chelsea")
     expect(page.locator(CHART)).to_have_count(1, timeout=120_000)
     bring_model(page, exported)
     expect(page.locator(CHART).first).to_contain_text("own")

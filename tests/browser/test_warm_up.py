@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.conftest import need
-from tests.support.servers import Server, serve
+from tests.support.servers import Server, let_run, serve
 
 pytestmark = pytest.mark.slow
 
@@ -48,3 +48,13 @@ def test_a_first_visitor_by_a_pages_address_gets_the_whole_app_and_the_server_co
         assert "sklearn" not in maps_of(server)
         assert server.log.read_text().count("TensorFlow was imported ahead of time") == 1
         assert "Traceback" not in server.log.read_text()
+
+
+def test_a_server_that_is_stopped_while_it_imports_tensorflow_ends_in_order(page: Page, tmp_path: Path) -> None:
+    with serve(tmp_path) as server:
+        need(Path(f"/proc/{server.process.pid}/maps").is_file(), "Linux, which lists what a process has loaded")
+        page.goto(server.address)
+        while not holds_tensorflow(server):
+            let_run(server.process)
+    assert server.process.returncode == 0
+    assert "Fatal Python error" not in server.log.read_text()

@@ -17,9 +17,9 @@ from convfe_core.cli.commands import main
 from convfe_core.model_files import weight_cache as weights
 from convfe_core.photos.photo import open_photo, read_photo
 from convfe_core.serving.visitors import VISITOR
+from tests.cli.bad_input import CASES, ODD_NAMES, Case
 from tests.conftest import posix
 from tests.support.apps import charts, new_app, open_page
-from tests.support.bad_input import CASES, ODD_NAMES, Case
 from tests.support.builders import noise, png
 from tests.support.children import python
 from tests.support.datasets import voc, zipped

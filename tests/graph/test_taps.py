@@ -17,7 +17,7 @@ SMALLEST = {
     "MobileNetV3 minimalistic": CATALOG["MobileNetV3Small-1.0-minimalistic"],
 }
 """The smallest of every family, and two more that are built differently."""
-QUICK = ("Built in", "VGG", "ResNet", "MobileNet", "MobileNetV2")
+QUICK = ("Built in", "VGG", "MobileNetV2")
 """Families that stand for all of them in the short loop."""
 NETWORKS = [pytest.param(a, marks=[] if name in QUICK else pytest.mark.slow, id=name) for name, a in SMALLEST.items()]
 

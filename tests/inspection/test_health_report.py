@@ -24,6 +24,12 @@ def photos():
     return [load_sample(sample.name) for sample in SAMPLES[:4]]
 
 
+@pytest.fixture(scope="module")
+def two(photos):
+    """As many as show what is wrong."""
+    return photos[:2]
+
+
 @pytest.fixture
 def trained():
     return open_network(parse_spec("TinyMobileNet"))
@@ -48,18 +54,18 @@ def test_a_trained_network_is_healthy(trained, photos) -> None:
     assert set(states(report).values()) == {"fine"}
 
 
-def test_a_zeroed_layer_is_named(trained, photos) -> None:
+def test_a_zeroed_layer_is_named(trained, two) -> None:
     kernel = trained.model.get_layer("features_conv").kernel
     kernel.assign(np.zeros(kernel.shape))
-    report = examine(trained, photos, SIZE)
+    report = examine(trained, two, SIZE)
     assert report.verdict.startswith("Not healthy. Look first at: Weights. Layer 'features_conv' is all zeros.")
     assert states(report)["Answer to the image"] == "bad"
 
 
-def test_nan_in_the_middle_is_found_in_the_layer_where_it_begins(trained, photos) -> None:
+def test_nan_in_the_middle_is_found_in_the_layer_where_it_begins(trained, two) -> None:
     layer = trained.model.get_layer("stage3_block2_project_conv")
     layer.kernel.assign(np.full(layer.kernel.shape, np.nan))
-    report = examine(trained, photos[:2], SIZE)
+    report = examine(trained, two, SIZE)
     assert report.checks[0].name == "NaN and infinity"
     assert "layer 'stage3_block2_project_conv'" in report.verdict
     assert "diverged" in report.verdict
@@ -74,10 +80,10 @@ def test_values_that_overflow_are_found_in_the_layer_where_they_do(trained, phot
         assert watch.first_layer() == first
 
 
-def test_infinite_weights_are_named_and_nothing_else_is_judged_by_what_are_no_numbers(trained, photos) -> None:
+def test_infinite_weights_are_named_and_nothing_else_is_judged_by_what_are_no_numbers(trained, two) -> None:
     layer = trained.model.get_layer("stage3_block2_project_conv")
     layer.kernel.assign(np.full(layer.kernel.shape, np.inf))
-    report = examine(trained, photos[:2], SIZE)
+    report = examine(trained, two, SIZE)
     assert "first in layer 'stage3_block2_project_conv'. Its weights hold NaN or infinity" in report.verdict
     assert [name for name, state in states(report).items() if state != "fine"] == ["NaN and infinity"]
     for name in ("Dead channels", "Border artefacts"):
@@ -89,14 +95,14 @@ def shift(network, name: str, by: float) -> None:
     beta.assign(np.asarray(beta) + by)
 
 
-def test_a_layer_in_the_middle_that_never_fires_is_named_before_what_follows_from_it(trained, photos) -> None:
+def test_a_layer_in_the_middle_that_never_fires_is_named_before_what_follows_from_it(trained, two) -> None:
     shift(trained, "stage3_block2_expand_norm", -100)
-    report = examine(trained, photos, SIZE)
+    report = examine(trained, two, SIZE)
     assert report.verdict.startswith("Not healthy. Look first at: Silent layers. At 'stage3_block2_expand_relu' 100%")
 
 
 def test_a_relu6_that_is_driven_into_its_cap_is_named_in_the_middle_and_where_the_map_is_taken_off_it(
-    tmp_path, photos
+    tmp_path, two
 ) -> None:
     import keras
 
@@ -108,27 +114,27 @@ def test_a_relu6_that_is_driven_into_its_cap_is_named_in_the_middle_and_where_th
     for model, layer in ((middle, "capped"), (last, "last")):
         network = open_network(parse_spec(f"mine={saved(model, tmp_path / f'{layer}.keras')}"))
         assert network.tap.uncapped == (layer == "last")
-        report = examine(network, photos, SIZE)
+        report = examine(network, two, SIZE)
         assert finding(report, "Saturation") == f"At '{layer}' 100% of the values are at its cap."
         assert report.verdict.startswith("Not healthy. Look first at: Saturation.")
 
 
-def test_statistics_that_are_wrong_in_one_layer_are_named_before_the_channels_that_die_of_it(trained, photos) -> None:
+def test_statistics_that_are_wrong_in_one_layer_are_named_before_the_channels_that_die_of_it(trained, two) -> None:
     norm = trained.model.get_layer("stage3_block2_project_norm")
     norm.moving_mean.assign(np.asarray(norm.moving_mean) + 9 * np.sqrt(norm.moving_variance))
-    report = examine(trained, photos, SIZE)
+    report = examine(trained, two, SIZE)
     assert "first 'stage3_block2_project_norm'" in finding(report, "Batch-norm statistics")
     assert states(report)["Batch-norm statistics"] != "fine"
 
 
-def test_statistics_that_were_never_gathered_beside_trained_gains_do_not_count_as_untrained(trained, photos) -> None:
+def test_statistics_that_were_never_gathered_beside_trained_gains_do_not_count_as_untrained(trained, two) -> None:
     import keras
 
     for layer in trained.model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.moving_mean.assign(np.zeros(layer.moving_mean.shape))
             layer.moving_variance.assign(np.ones(layer.moving_variance.shape))
-    report = examine(trained, photos, SIZE)
+    report = examine(trained, two, SIZE)
     assert is_bad(report)
     assert "do not fit the images" in finding(report, "Batch-norm statistics")
 
@@ -155,25 +161,25 @@ def test_a_scaling_that_is_a_little_off_is_told_by_the_one_that_fits(trained, ph
     assert not is_bad(examine(replace(trained, weights="mine.h5"), photos, SIZE))
 
 
-def test_equal_filters_in_the_last_layer_are_a_collapse(tmp_path, photos) -> None:
+def test_equal_filters_in_the_last_layer_are_a_collapse(tmp_path, two) -> None:
     model = small_model()
     layer = model.get_layer("inner").get_layer("second")
     kernel = np.array(layer.kernel)
     layer.kernel.assign(np.repeat(kernel[..., :1], kernel.shape[-1], axis=-1))
     network = open_network(parse_spec(f"mine={saved(model, tmp_path / 'm.keras')}"))
-    report = examine(network, photos, SIZE)
+    report = examine(network, two, SIZE)
     assert is_bad(report)
     assert "'second' has equal filters" in report.verdict
     assert states(report)["Collapse"] == "bad"
     assert "rank 1.0" in finding(report, "Collapse")
 
 
-def test_inputs_that_are_scaled_twice_are_named_whether_layers_or_statistics_tell(tmp_path, photos) -> None:
+def test_inputs_that_are_scaled_twice_are_named_whether_layers_or_statistics_tell(tmp_path, two) -> None:
     import keras
 
     inside = small_model(front=(keras.layers.Rescaling(1 / 255, name="to_unit"),))
     spec = replace(parse_spec(f"mine={saved(inside, tmp_path / 'm.keras')}"), preprocessing="unit")
-    report = examine(open_network(spec), photos, SIZE)
+    report = examine(open_network(spec), two, SIZE)
     assert report.verdict.startswith("Not healthy. Look first at: Input scaling.")
     assert "Scaled twice" in report.verdict
     assert "'to_unit'" in report.verdict
@@ -181,19 +187,19 @@ def test_inputs_that_are_scaled_twice_are_named_whether_layers_or_statistics_tel
     picture = keras.Input((64, 64, 3))
     outer = keras.Model(picture, trained.model(keras.layers.Rescaling(1 / 127.5, -1)(picture)))
     spec = replace(parse_spec(f"tiny={saved(outer, tmp_path / 't.keras')}"), preprocessing="unit")
-    twice = examine(open_network(spec), photos, SIZE)
+    twice = examine(open_network(spec), two, SIZE)
     assert twice.checks[0].name == "Input scaling"
     assert is_bad(twice)
 
 
-def test_pixels_of_the_wrong_scale_are_seen_in_the_batch_norm_statistics(trained, photos) -> None:
-    report = examine(replace(trained, preprocessing="raw"), photos, SIZE)
+def test_pixels_of_the_wrong_scale_are_seen_in_the_batch_norm_statistics(trained, two) -> None:
+    report = examine(replace(trained, preprocessing="raw"), two, SIZE)
     assert report.checks[0].name == "Input scaling"
     assert "as in training" in report.verdict
 
 
-def test_an_untrained_network_is_worth_a_look(photos) -> None:
-    report = examine(open_network(parse_spec("TinyMobileNet:untrained")), photos, SIZE)
+def test_an_untrained_network_is_worth_a_look(two) -> None:
+    report = examine(open_network(parse_spec("TinyMobileNet:untrained")), two, SIZE)
     assert states(report)["Batch-norm statistics"] == "look"
 
 

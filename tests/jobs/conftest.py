@@ -12,7 +12,11 @@ from tests.conftest import need
 from tests.support.object_store import object_store
 
 NODE = {"num_cpus": 2, "object_store_memory": 200 * 2**20, "include_dashboard": False}
-"""A node of the cluster; a worker that asks for two CPUs has one to itself."""
+NODE |= {"include_log_monitor": False, "no_monitor": True}
+"""A node of the cluster; a worker that asks for two CPUs has one to itself.
+
+No process of Ray's looks for logs to print or for machines to add: these asked again and again.
+"""
 
 
 @pytest.fixture(scope="session")

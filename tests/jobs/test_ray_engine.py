@@ -143,11 +143,10 @@ def test_workers_that_fit_nowhere_are_refused(here: Any, log: Path, tmp_path: Pa
         RayEngine(workers=Workers(cpus=99)).finish(Squares(log), shards(1), parts, Pace(10))
 
 
-@pytest.fixture
-def dataset(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Forty pictures with a box each, one of them cut short after its header."""
-    folder = tmp_path / "set"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("set")
     for name, data in patches(40).items():
         (folder / name).write_bytes(data[: len(data) // 2] if name == "007.png" else data)
     return folder
@@ -164,8 +163,15 @@ def rank(*arguments: str, status: int = 0) -> dict[str, Any]:
     return found
 
 
+@pytest.fixture(scope="module")
+def local(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The numbers of a ranking in one process."""
+    folder = tmp_path_factory.mktemp("local")
+    return rank(str(dataset), "--parts", str(folder), str(folder / "local.json"))
+
+
 def test_a_ranking_from_and_to_an_object_store_is_the_local_one(
-    here: Any, bucket: str, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    here: Any, bucket: str, dataset: Path, local: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Pictures, boxes and parts each have an address of their own."""
     pictures, boxes = {}, {}
@@ -173,7 +179,6 @@ def test_a_ranking_from_and_to_an_object_store_is_the_local_one(
         (pictures if path.suffix == ".png" else boxes)[path.name] = path.read_bytes()
     filled(f"{bucket}/set", pictures)
     there = (f"{bucket}/set", "--boxes", filled(f"{bucket}/boxes", boxes), "--parts", f"{bucket}/ranking")
-    local = rank(str(dataset), str(tmp_path / "local.json"))
     engine = ("--engine", "ray", "--workers", "1", "--worker-cpus", "1")
     assert rank(*there, *engine, str(tmp_path / "ray.json")) == local
     assert [one["file"] for one in local["dataset"]["skipped"]] == ["007.png"]
@@ -228,7 +233,9 @@ def test_a_ranking_goes_on_without_what_is_missing_and_the_next_one_mends_it(
 
 
 @posix
-def test_ctrl_c_ends_a_run_with_every_process_of_it_and_the_next_call_goes_on(dataset: Path, tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_run_with_every_process_of_it_and_the_next_call_goes_on(
+    dataset: Path, local: dict[str, Any], tmp_path: Path
+) -> None:
     """A cluster of a run's own; while it lasts, nobody without its token gets in. The next call needs no Ray."""
     parts = tmp_path / "parts"
     call = ["--engine", "ray", "--workers", "1", "--parts", str(parts)]
@@ -270,20 +277,20 @@ def test_ctrl_c_ends_a_run_with_every_process_of_it_and_the_next_call_goes_on(da
 
     done = {path: path.stat().st_mtime_ns for path in parts.glob("*.parquet")}
     assert 1 <= len(done) < 4
-    mended = rank(str(dataset), "--parts", str(parts), str(tmp_path / "mended.json"))
-    assert mended == rank(str(dataset), str(tmp_path / "local.json"))
+    assert rank(str(dataset), "--parts", str(parts), str(tmp_path / "mended.json")) == local
     assert {path: path.stat().st_mtime_ns for path in done} == done
 
 
 def test_maps_are_the_local_ones(here: Any, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A picture alone in its batch is, under EfficientNet, where TensorFlow's sums depend on its number of threads."""
     monkeypatch.chdir(tmp_path)  # relative paths must mean the same to the workers
-    for name in sorted(path.name for path in dataset.iterdir())[16:]:
-        (dataset / name).unlink()
-    (dataset / "alone.png").write_bytes(png(noise(160, 160)))
+    (tmp_path / "set").mkdir()
+    for path in sorted(dataset.iterdir())[:16]:
+        (tmp_path / "set" / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "set" / "alone.png").write_bytes(png(noise(160, 160)))
     written(plain_network(), tmp_path / "own.onnx")
     backbones = "TinyMobileNet", "EfficientNetB0:untrained", "own=own.onnx"
-    call = ["maps", dataset.name, *(word for name in backbones for word in ("--backbone", name))]
+    call = ["maps", "set", *(word for name in backbones for word in ("--backbone", name))]
     call += ["--reductions", "max,mean,pca"]
     assert main([*call, "--size", "own", "--out", "local"]) == 1
     engine = ["--engine", "ray", "--workers", "1", "--worker-cpus", "1"]
@@ -346,6 +353,7 @@ print(main(sys.argv[1:]), asked, file=sys.stderr)
 print(main([*sys.argv[1:], "--engine", "ray"]), file=sys.stderr)
 """
     call = ["rank", str(dataset), "--backbone", "TinyMobileNet", "--no-control", "--no-probe", "--size", "64"]
+    call += ["--limit", "4"]
     found = python("-c", code, *call)
     assert found.stderr.splitlines()[-3:] == [
         "0 []",
@@ -365,7 +373,7 @@ def test_a_trial_is_a_task_for_each_backbone_and_gives_the_local_numbers(here: A
     data = read_dataset(open_files(voc_folder(tmp_path, 6)))
     specs = [parse_spec("TinyMobileNet"), parse_spec("TinyMobileNet:untrained")]
     options = TrialOptions(size=Size("64"), recipe=Recipe(width=8, groups=2, epochs=2))
-    engines = LocalEngine(), RayEngine(workers=SMALL)
+    engines = LocalEngine(), RayEngine(workers=ONE)
     local, elsewhere = (TrialRun(data, specs, options, control=False, engine=engine) for engine in engines)
     elsewhere.compute(specs)
     for spec in specs:

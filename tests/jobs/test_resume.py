@@ -18,8 +18,8 @@ from tests.support.builders import noise, png
 from tests.support.children import kill_when, python
 from tests.support.rankings import patches
 
-SMALL = "MobileNetV2-0.35:untrained"
-OTHER = "MobileNet-0.25:untrained"
+SMALL = "TinyMobileNet:untrained"
+OTHER = "TinyResNet:untrained"
 IMAGES = 40
 
 
@@ -151,17 +151,17 @@ def test_files_that_went_missing_are_made_again(pictures: Path, tmp_path: Path) 
     out = tmp_path / "out"
     call = ["maps", str(pictures / "01.png"), "--backbone", SMALL, "--size", "96", "--out", str(out)]
     assert main(call) == 0
-    (out / "01.MobileNetV2-0.35_untrained.npz").unlink()
+    (out / "01.TinyMobileNet_untrained.npz").unlink()
     assert main(call) == 0
-    assert (out / "01.MobileNetV2-0.35_untrained.npz").is_file()
+    assert (out / "01.TinyMobileNet_untrained.npz").is_file()
 
 
 def test_another_size_into_the_same_folder_leaves_nothing_of_the_first(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     call = ["maps", str(pictures / "01.png"), "--backbone", SMALL, "--out", str(out), "--size"]
-    for size, cells in [("96", 3), ("160", 5), ("96", 3)]:
+    for size, cells in [("96", 6), ("160", 10), ("96", 6)]:
         assert main([*call, size]) == 0
-        with np.load(out / "01.MobileNetV2-0.35_untrained.npz") as arrays:
+        with np.load(out / "01.TinyMobileNet_untrained.npz") as arrays:
             assert max(arrays["max"].shape) == cells
     assert len(list((out / "parts").iterdir())) == 1
 

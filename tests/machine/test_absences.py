@@ -37,8 +37,6 @@ from tests.support.builders import noise, png
 from tests.support.children import PYTHON, python
 from tests.support.rankings import dataset, patches
 
-machine = pytest.mark.machine
-
 
 @pytest.mark.parametrize("content", [b"max\n", b"", b"0\n", b"-1\n", b"lots", b"\xff\xfe\x00"])
 def test_a_containers_limit_that_is_no_number_is_none(tmp_path: Path, content: bytes) -> None:
@@ -65,6 +63,7 @@ def test_a_c_library_without_its_functions_is_left_alone(monkeypatch: pytest.Mon
     assert c_function("malloc_trim") is None
     give_back()
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    monkeypatch.setattr(lean, "_lean", False)
     lean.keep_lean()
 
 
@@ -205,7 +204,6 @@ def kinds_of_machine(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str,
     return found
 
 
-@machine
 @pytest.mark.slow
 def test_where_tensorflow_keeps_no_count_of_its_memory_a_backbone_is_loaded_and_charged_all_the_same(
     kinds_of_machine: list[dict[str, Any]],
@@ -221,7 +219,6 @@ def test_the_first_backbone_of_a_process_is_not_charged_for_tensorflow(kinds_of_
     assert fresh["charged"] < TENSORFLOW_MB / 4
 
 
-@machine
 @pytest.mark.slow
 def test_maps_of_float32_are_those_without_onednn_to_a_hundred_thousandth_of_their_range(
     kinds_of_machine: list[dict[str, Any]],

@@ -108,3 +108,32 @@ def test_a_thread_that_is_inside_may_pass_again() -> None:
     with gate.passing(), gate.passing():
         assert gate.waiting == 1
     assert gate.waiting == 0
+
+
+def test_a_closed_gate_lets_nobody_in_once_who_was_inside_has_left() -> None:
+    gate, inside, leave, given_up = Gate(), threading.Event(), threading.Event(), threading.Event()
+
+    def compute() -> None:
+        with gate.passing():
+            inside.set()
+            leave.wait()
+
+    def give_up(_before: int) -> None:
+        given_up.set()
+        raise KeyboardInterrupt
+
+    def come_later() -> None:
+        with pytest.raises(KeyboardInterrupt), gate.passing(give_up):
+            pytest.fail("came in")
+
+    computing = threading.Thread(target=compute)
+    computing.start()
+    inside.wait()
+    assert not gate.close(patience_s=0)
+    leave.set()
+    computing.join()
+    later = threading.Thread(target=come_later)
+    later.start()
+    later.join()
+    assert given_up.is_set()
+    assert gate.close(patience_s=0)

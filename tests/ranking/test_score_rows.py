@@ -1,4 +1,4 @@
-"""A ranking that is killed goes on where it was, and ends with the numbers of an undisturbed run."""
+"""A ranking goes on where it was; that one which is killed ends with the same numbers is seen in tests/jobs."""
 
 from __future__ import annotations
 
@@ -33,10 +33,6 @@ SPEC = "TinyMobileNet"
 OPTIONS = RankOptions(size=Size("96"), cost=False)
 
 
-class Killed(BaseException):
-    """The process ends here."""
-
-
 @pytest.fixture
 def images() -> Dataset:
     files = patches(24)
@@ -49,30 +45,8 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extraction, "WINDOW_IMAGES", 5)
 
 
-def kill_at(count: int):
-    """Progress that ends the process the `count`-th time it is told."""
-    told = []
-
-    def watch(progress: Progress) -> None:
-        told.append(progress)
-        if len(told) == count:
-            raise Killed
-
-    return watch
-
-
 def run(images: Dataset, work: Path | None, watch=lambda _progress: None) -> RankResult:
     return RankRun(images, [parse_spec(SPEC)], OPTIONS, on_progress=watch, work=work).run()
-
-
-@pytest.mark.slow
-def test_a_killed_ranking_ends_with_the_same_numbers(images: Dataset, tmp_path: Path) -> None:
-    undisturbed = to_json(run(images, None))
-    random = np.random.default_rng()
-    for _ in range(3):
-        with pytest.raises(Killed):
-            run(images, tmp_path / "work", kill_at(int(random.integers(2, 9))))
-    assert to_json(run(images, tmp_path / "work")) == undisturbed
 
 
 def test_what_is_finished_is_not_computed_again(images: Dataset, tmp_path: Path) -> None:
@@ -158,7 +132,7 @@ def test_a_work_folder_belongs_to_a_call(images: Dataset, tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["coco128", "raccoon"])
 def test_fast_arithmetic_leaves_separation_and_order_as_they_are(name: str, shared: Path, real_weights: Path) -> None:
     assert real_weights.is_dir()
-    dataset = read_dataset(open_files(shared / "datasets" / name), limit=64)
+    dataset = read_dataset(open_files(shared / "datasets" / name), limit=32)
     specs = [parse_spec(text) for text in ("MobileNetV2-0.35", "MobileNet-0.25", "TinyResNet", "TinyMobileNet")]
     exact, fast = (
         RankRun(dataset, specs, RankOptions(probe=False, control=False, cost=False, precision=precision)).run()

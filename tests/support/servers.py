@@ -79,7 +79,6 @@ def serve(
     }
     command = [str(python), "-X", "faulthandler", "-m", "streamlit", "run", str(script)]
     command += ["--server.port", str(port), "--server.address", address, "--server.headless", "true"]
-    command += ["--server.fileWatcherType", "none"]  # what others write beside the code must not rerun a page
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=environment, cwd=working_directory, stdout=output, stderr=output)
@@ -95,8 +94,8 @@ def serve(
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise
-            if ended not in (None, 0, -signal.SIGTERM):
-                raise RuntimeError(f"the server ended with status {ended}:\n{log.read_text()}")
+            if ended not in (None, 0, -signal.SIGTERM) or process.returncode not in (0, -signal.SIGTERM):
+                raise RuntimeError(f"the server ended with status {process.returncode}:\n{log.read_text()}")
 
 
 def let_run(process: subprocess.Popen[bytes]) -> None:

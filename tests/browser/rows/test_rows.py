@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.browser.conftest import WINDOW
 from tests.browser.rows import row_page
 from tests.browser.rows.row_page import HEIGHT, LONGEST, STRIDES, WIDTH, maps_at
 from tests.support.servers import serve
@@ -38,6 +39,16 @@ def open_row(page: Page, address: str) -> None:
 def row(page: Page, address: str) -> Page:
     open_row(page, address)
     return page
+
+
+@pytest.fixture(scope="module")
+def untouched(browser: Browser, address: str) -> Iterator[Page]:
+    """The row for tests that change nothing of it, in a window of its own: a tab behind another one is slow."""
+    context = browser.new_context(viewport=WINDOW)
+    page = context.new_page()
+    open_row(page, address)
+    yield page
+    context.close()
 
 
 def panel(page: Page, number: int) -> dict[str, float]:
@@ -73,11 +84,13 @@ def outlined_cells(page: Page) -> list[tuple[float, float, float, float]]:
     return cells
 
 
-def test_one_cursor_marks_the_cell_of_the_same_place_in_every_map(row: Page) -> None:
+def test_one_cursor_marks_the_cell_of_the_same_place_in_every_map(untouched: Page) -> None:
     for under, place in itertools.product((0, 1, 4), [(100.0, 100.0), (290.0, 201.0), (430.0, 20.0)]):
-        row.mouse.move(*on_screen(row, under, *place))
-        expect(row.locator(".convfe-readout")).to_contain_text(f"pixel x {place[0]:.0f}, y {place[1]:.0f}")
-        for (left, top, right, bottom), label in zip(outlined_cells(row), ["Coarse"] * 2 + ["Fine"] * 2, strict=True):
+        untouched.mouse.move(*on_screen(untouched, under, *place))
+        expect(untouched.locator(".convfe-readout")).to_contain_text(f"pixel x {place[0]:.0f}, y {place[1]:.0f}")
+        for (left, top, right, bottom), label in zip(
+            outlined_cells(untouched), ["Coarse"] * 2 + ["Fine"] * 2, strict=True
+        ):
             maps, stride = maps_at(label), STRIDES[label] * WIDTH / LONGEST
             column, line = abs(maps.centres_x - place[0]).argmin(), abs(maps.centres_y - place[1]).argmin()
             assert ((left + right) / 2, (top + bottom) / 2) == pytest.approx(
@@ -88,11 +101,11 @@ def test_one_cursor_marks_the_cell_of_the_same_place_in_every_map(row: Page) -> 
 
 
 @pytest.mark.slow
-def test_every_map_tells_its_value_and_percentile_there(row: Page) -> None:
-    row.mouse.move(*on_screen(row, 1, 100, 100))
-    expect(row.locator(".convfe-readout")).to_contain_text("Coarse max: 22, percentile")
-    expect(row.locator(".convfe-readout")).to_contain_text("cell row 2, column 2")
-    values = [words.split(" · ")[0] for words in row.locator(".convfe-numbers").all_text_contents() if words]
+def test_every_map_tells_its_value_and_percentile_there(untouched: Page) -> None:
+    untouched.mouse.move(*on_screen(untouched, 1, 100, 100))
+    expect(untouched.locator(".convfe-readout")).to_contain_text("Coarse max: 22, percentile")
+    expect(untouched.locator(".convfe-readout")).to_contain_text("cell row 2, column 2")
+    values = [words.split(" · ")[0] for words in untouched.locator(".convfe-numbers").all_text_contents() if words]
     expected = []
     for label in STRIDES:
         maps = maps_at(label)
@@ -102,23 +115,23 @@ def test_every_map_tells_its_value_and_percentile_there(row: Page) -> None:
 
 
 @pytest.mark.slow
-def test_the_cursor_goes_when_the_mouse_does(row: Page) -> None:
-    row.mouse.move(*on_screen(row, 0, 100, 90))
-    expect(row.locator(".convfe-cursor")).to_be_visible()
-    row.mouse.move(1, 1)
-    expect(row.locator(".convfe-cursor")).not_to_be_visible()
-    expect(row.locator(".convfe-readout")).to_be_empty()
+def test_the_cursor_goes_when_the_mouse_does(untouched: Page) -> None:
+    untouched.mouse.move(*on_screen(untouched, 0, 100, 90))
+    expect(untouched.locator(".convfe-cursor")).to_be_visible()
+    untouched.mouse.move(1, 1)
+    expect(untouched.locator(".convfe-cursor")).not_to_be_visible()
+    expect(untouched.locator(".convfe-readout")).to_be_empty()
 
 
 @pytest.mark.slow
-def test_the_cell_at_a_place_is_the_nearest_one(row: Page) -> None:
+def test_the_cell_at_a_place_is_the_nearest_one(untouched: Page) -> None:
     asked = """async ([grid, places]) => {
         const {cellAt} = await import('/_stcore/bidi-components/convfe.rows/panels.js');
         return places.map(([x, y]) => cellAt(grid, x, y));
     }"""
     grid = {"x0": 8, "dx": 16, "columns": 4, "y0": 24, "dy": -16, "rows": 2}  # upside down, as some networks are
     places = [[0, 24], [15.9, 24], [16, 24], [63.9, 1], [64, 1], [-0.1, 24], [8, 32.1], [8, -0.1]]
-    found = row.evaluate(asked, [grid, places])
+    found = untouched.evaluate(asked, [grid, places])
     assert [cell and (cell["row"], cell["column"]) for cell in found] == [
         *((0, 0), (0, 0), (0, 1), (1, 3)),
         *(None, None, None, None),
@@ -126,14 +139,14 @@ def test_the_cell_at_a_place_is_the_nearest_one(row: Page) -> None:
 
 
 @pytest.mark.slow
-def test_a_smoothed_map_has_the_cells_values_at_their_centres_and_straight_lines_between(row: Page) -> None:
+def test_a_smoothed_map_has_the_cells_values_at_their_centres_and_straight_lines_between(untouched: Page) -> None:
     asked = """async trace => {
         const {drawn} = await import('/_stcore/bidi-components/convfe.rows/maps.js');
         return drawn(trace);
     }"""
     values = np.random.default_rng(0).normal(size=(4, 6))
     trace = {"type": "heatmap", "z": values.tolist(), "x0": 8, "dx": 16, "y0": 24, "dy": -16, "zsmooth": "best"}
-    found = row.evaluate(asked, trace)
+    found = untouched.evaluate(asked, trace)
     x, y = (found[f"{axis}0"] + found[f"d{axis}"] * np.arange(count) for axis, count in (("x", 30), ("y", 20)))
     across = np.array([np.interp(x, 8 + 16 * np.arange(6), line) for line in values])
     expected = np.array([np.interp(-y, -24 + 16 * np.arange(4), line) for line in across.T]).T
@@ -141,7 +154,7 @@ def test_a_smoothed_map_has_the_cells_values_at_their_centres_and_straight_lines
     np.testing.assert_allclose(np.array(found["z"])[2::5, 2::5], values)
     edges = [found[f"{axis}0"] - found[f"d{axis}"] / 2 for axis in "xy"]
     assert edges == pytest.approx([0, 32])  # of the first cell
-    assert row.evaluate(asked, {**trace, "zsmooth": False})["z"] == values.tolist()
+    assert untouched.evaluate(asked, {**trace, "zsmooth": False})["z"] == values.tolist()
 
 
 def boxes(page: Page) -> list[dict]:
@@ -239,10 +252,10 @@ def test_boxes_stay_when_colours_change_and_show_what_python_says(row: Page) -> 
 
 
 @pytest.mark.slow
-def test_remarks_of_python_stand_at_their_panels(row: Page) -> None:
-    expect(row.locator(".convfe-best")).to_have_count(1)
-    assert row.locator(".convfe-note").all_text_contents() == ["0.71", "0.93"]
-    best, frame = row.locator(".convfe-best").bounding_box(), panel(row, PANELS.index("Fine max") + 1)
+def test_remarks_of_python_stand_at_their_panels(untouched: Page) -> None:
+    expect(untouched.locator(".convfe-best")).to_have_count(1)
+    assert untouched.locator(".convfe-note").all_text_contents() == ["0.71", "0.93"]
+    best, frame = untouched.locator(".convfe-best").bounding_box(), panel(untouched, PANELS.index("Fine max") + 1)
     assert best is not None
     assert best["x"] == pytest.approx(frame["x"], abs=3)
     assert best["width"] == pytest.approx(frame["width"], abs=6)
