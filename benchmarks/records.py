@@ -122,7 +122,12 @@ def keep(benchmark: str, run: Run, tables: Mapping[str, Sequence[TableRow]], fol
 
 def machine_slug() -> str:
     """The kind of this machine in a file's name: its processor, and what oneDNN is held back to."""
-    words = re.findall(r"[a-z0-9]+", f"{processor_name()} {capped_to()}".lower())
+    return slug(f"{processor_name()} {capped_to()}")
+
+
+def slug(machine: str) -> str:
+    """A machine's name as part of a file's."""
+    words = re.findall(r"[a-z0-9]+", machine.lower())
     return "-".join(word for word in words if word not in ("family", "model"))
 
 

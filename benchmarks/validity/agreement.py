@@ -6,20 +6,21 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 from convfe_core.base.arrays import Values
 from convfe_core.scoring.bootstrap import Estimate, interval
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Agreement:
     """What a predictor is worth on one data set.
 
     Attributes
     ----------
     decided : pairs of backbones whose order the detectors decide: the interval of their difference is without 0
-    in_order : how many of these the predictor puts in that order; one half for equal values
+    in_order, in_order_again : how many of these the predictor puts in that order, one half for equal values; and (R,)
+        of the resamples
     rank_correlation : Spearman's
     regret : AP50 of the best backbone less that of the one that the predictor picks
     pick : the place of that one
@@ -27,6 +28,7 @@ class Agreement:
 
     decided: int
     in_order: Estimate
+    in_order_again: Values
     rank_correlation: Estimate
     regret: Estimate
     pick: int
@@ -45,27 +47,33 @@ def agree(predicted: Values, predicted_again: Values, truth: Values, truth_again
         low, high = interval(truth_again[:, one] - truth_again[:, other])
         if not low <= 0 <= high:
             pairs.append((one, other) if truth[one] > truth[other] else (other, one))
-    ordered = np.array([(_in_order(row, pairs)) for row in predicted_again])
-    correlations = np.array([_rank_correlation(*rows) for rows in zip(predicted_again, truth_again, strict=True)])
+    ordered = _in_order(predicted_again, pairs)
     picks = predicted_again.argmax(axis=1)
     regrets = truth_again.max(axis=1) - truth_again[np.arange(len(picks)), picks]
     pick = int(predicted.argmax())
     return Agreement(
         decided=len(pairs),
-        in_order=Estimate(_in_order(predicted, pairs), *interval(ordered)),
-        rank_correlation=Estimate(_rank_correlation(predicted, truth), *interval(correlations)),
+        in_order=Estimate(float(_in_order(predicted[None], pairs)[0]), *interval(ordered)),
+        in_order_again=ordered,
+        rank_correlation=Estimate(
+            float(_rank_correlation(predicted[None], truth[None])[0]),
+            *interval(_rank_correlation(predicted_again, truth_again)),
+        ),
         regret=Estimate(float(truth.max() - truth[pick]), *interval(regrets)),
         pick=pick,
     )
 
 
-def _in_order(values: Values, pairs: list[tuple[int, int]]) -> float:
-    return float(
-        sum(0.5 * (values[one] >= values[other]) + 0.5 * (values[one] > values[other]) for one, other in pairs)
-    )
+def _in_order(values: Values, pairs: list[tuple[int, int]]) -> Values:
+    """(R, B) -> (R,) pairs whose first has the larger value, one half for equal ones."""
+    better, worse = (values[:, [pair[k] for pair in pairs]] for k in (0, 1))
+    found: Values = (0.5 * (better >= worse) + 0.5 * (better > worse)).sum(axis=1)
+    return found
 
 
-def _rank_correlation(one: Values, other: Values) -> float:
-    if np.ptp(one) == 0 or np.ptp(other) == 0:
-        return 0.0
-    return float(spearmanr(one, other).statistic)
+def _rank_correlation(one: Values, other: Values) -> Values:
+    """(R, B) twice -> (R,) Spearman's of each row; 0 where all of one are equal."""
+    first, second = (rankdata(values, axis=1) - (values.shape[1] + 1) / 2 for values in (one, other))
+    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    found: Values = np.divide((first * second).sum(axis=1), lengths, out=np.zeros(len(one)), where=lengths > 0)
+    return found

@@ -110,7 +110,7 @@ class Detector:
         with BUILDING:
             import keras
 
-            self._head = _head(shape[-1], recipe, seed)
+            self._head = build_head(shape[-1], recipe, seed)
             self._optimizer = keras.optimizers.AdamW(learning_rate=recipe.rate, weight_decay=recipe.decay)
             self._optimizer.build(self._head.trainable_variables)
             self._optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
@@ -200,8 +200,11 @@ def suppress(boxes: BoxArray, scores: Values, recipe: Recipe) -> Detections:
     return Detections(boxes[kept], scores[kept])
 
 
-def _head(channels: int, recipe: Recipe, seed: int) -> Any:
-    """A Keras model of (B, H, W, C) features and (B, H, W, 1) ones where they count, to (B, H, W, 5)."""
+def build_head(channels: int, recipe: Recipe, seed: int) -> Any:
+    """A Keras model of (B, H, W, C) features and (B, H, W, 1) ones where they count, to (B, H, W, 5).
+
+    It and `detection_loss` run on any of Keras' backends.
+    """
     import keras
     from keras import layers
 
@@ -221,7 +224,7 @@ def _head(channels: int, recipe: Recipe, seed: int) -> Any:
         kernel_initializer=keras.initializers.RandomNormal(0.0, 0.01, next(seeds)),
         bias_initializer=lambda shape, dtype=None: keras.ops.convert_to_tensor([first, 0, 0, 0, 0], dtype),  # noqa: ARG005
     )(x)
-    return keras.Model([features, there], out)
+    return keras.Model([features, there], out, name="trial_head")
 
 
 def _group_normalization(groups: int) -> Any:
@@ -253,17 +256,9 @@ def _training_step(head: Any, optimizer: Any, shape: tuple[int, int, int]) -> Ca
 
     rows, columns, channels = shape
 
-    def loss(said: Any, there: Any, scores: Any, owned: Any, distances: Any) -> Any:
-        # The score is a quality, not a class: its focal weight is how far it is off (X. Li et al., NeurIPS 2020).
-        off = tf.abs(tf.sigmoid(said[..., 0]) - scores) ** FOCUS
-        score_loss = off * tf.nn.sigmoid_cross_entropy_with_logits(scores, said[..., 0]) * there[..., 0]
-        # Boxes count as much as the scores that cells are to have: those said near a border are hardly ever kept.
-        box_loss = _box_loss(said[..., 1:], distances) * scores
-        return _over(score_loss, owned) + _over(box_loss, scores)
-
     def step(features: Any, there: Any, scores: Any, owned: Any, distances: Any) -> Any:
         with tf.GradientTape() as tape:
-            value = loss(head([features, there], training=True), there, scores, owned, distances)
+            value = detection_loss(head([features, there], training=True), there, scores, owned, distances)
         optimizer.apply(tape.gradient(value, head.trainable_variables), head.trainable_variables)
         return value
 
@@ -274,21 +269,40 @@ def _training_step(head: Any, optimizer: Any, shape: tuple[int, int, int]) -> Ca
     return traced
 
 
+def detection_loss(said: Any, there: Any, scores: Any, owned: Any, distances: Any) -> Any:
+    """How far off a head is on a batch, a scalar.
+
+    Parameters
+    ----------
+    said : (B, H, W, 5) of `build_head`
+    there : (B, H, W, 1) ones where cells count
+    scores, owned, distances : (B, H, W), (B, H, W) ones where a box owns the cell, and (B, H, W, 4), see `Targets`
+    """
+    from keras import ops
+
+    # The score is a quality, not a class: its focal weight is how far it is off (X. Li et al., NeurIPS 2020).
+    off = ops.abs(ops.sigmoid(said[..., 0]) - scores) ** FOCUS
+    score_loss = off * ops.binary_crossentropy(scores, said[..., 0], from_logits=True) * there[..., 0]
+    # Boxes count as much as the scores that cells are to have: those said near a border are hardly ever kept.
+    box_loss = _box_loss(said[..., 1:], distances) * scores
+    return _over(score_loss, owned) + _over(box_loss, scores)
+
+
 def _over(losses: Any, weights: Any) -> Any:
     """Their sum by that of weights, which counts as 1 at least."""
-    import tensorflow as tf
+    from keras import ops
 
-    return tf.reduce_sum(losses) / tf.maximum(tf.reduce_sum(weights), 1.0)
+    return ops.sum(losses) / ops.maximum(ops.sum(weights), 1.0)
 
 
 def _box_loss(said: Any, distances: Any) -> Any:
     """Minus the logarithm of the overlap of two boxes around one point (J. Yu et al., "UnitBox", 2016)."""
-    import tensorflow as tf
+    from keras import ops
 
-    one, other = tf.exp(tf.clip_by_value(said, -6.0, 6.0)), tf.exp(distances)
-    both = tf.minimum(one, other)
+    one, other = ops.exp(ops.clip(said, -6.0, 6.0)), ops.exp(distances)
+    both = ops.minimum(one, other)
     shared = _area(both)
-    return -tf.math.log(shared / (_area(one) + _area(other) - shared) + 1e-6)
+    return -ops.log(shared / (_area(one) + _area(other) - shared) + 1e-6)
 
 
 def _area(distances: Any) -> Any:

@@ -10,9 +10,13 @@ from PIL import Image
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
+from benchmarks.records import Record
 from benchmarks.validity.agreement import agree
+from benchmarks.validity.compare import TRIAL, compare
 from benchmarks.validity.drawn_pictures import cells, stars
+from benchmarks.validity.keep_results import keep_results
 from benchmarks.validity.logme import logme
+from benchmarks.validity.results import RESAMPLES, Candidate, Results, result_name
 from convfe_core.base.file_sets import UploadedFiles
 from convfe_core.datasets.read_dataset import read_dataset
 
@@ -61,3 +65,43 @@ def test_drawn_pictures_are_a_data_set_and_the_same_each_time(draw):
     data = read_dataset(UploadedFiles(files.items()))
     assert [len(one.boxes) > 0 for one in data.images] == [True] * 3
     assert Image.open(io.BytesIO(files["000.png"])).size == (320, 240)
+
+
+CANDIDATES = [Candidate.named(name) for name in ("TinyResNet", "TinyMobileNet:untrained", "VGG16@C4")]
+
+
+@pytest.fixture
+def finished(tmp_path) -> Results:
+    """Trials with two seeds but for the last backbone, and one detector trained end to end."""
+    results = Results(tmp_path)
+    told = {"machine": "A chip (family 1, model 2), 2 cores, 4 GB", "versions": "Python 3", "date": "2026-01-01"}
+    for k, one in enumerate(CANDIDATES):
+        scores = {title: [k / 10] * 19 + [None] for title in ("S, mean map", "S, max map", "S, cell probe")}
+        rest = {"box probe": 0.5, "LogME of box features": None, "ImageNet top-1": None, "parameters": 10 + k}
+        results.keep(scores | rest | told, "data", one.label, "predictors")
+        for seed in range(2 if k < 2 else 1):
+            found = {"ap50": 0.9 - k / 10 + seed / 50, "ap": 0.5, "recall": 1.0, "again": [0.8 - k / 10] * RESAMPLES}
+            results.keep(found | told, "data", one.label, f"trial {seed}")
+    results.keep(found | told | {"machine": "A card"}, "data", one.label, result_name(0.1, 0))
+    return results
+
+
+def test_truth_is_the_mean_of_the_seeds_and_a_backbone_may_have_fewer(finished):
+    found = compare(finished, "data", CANDIDATES, 3, {"TinyResNet:builtin": 1.0}, TRIAL)
+    assert found is not None
+    assert found.labels == ["TinyResNet", "TinyMobileNet:untrained", "VGG16 at C4"]
+    assert (found.seeds, found.truth.tolist()) == ([2, 2, 1], pytest.approx([0.91, 0.81, 0.7]))
+    assert found.values["S, mean map"].tolist() == pytest.approx([0, 0.1, 0.2])  # images without a score do not count
+    assert found.misplaced("parameters") == "TinyResNet: place 3, is 1"
+    assert found.agreement("ImageNet top-1") is None
+
+
+def test_results_are_kept_beside_the_machine_that_computed_them(finished, tmp_path):
+    paths = keep_results(finished, tmp_path)
+    assert {path.name for path in paths} == {"validity-a-chip-1-2.json", "validity-a-card.json"}
+    record = Record.read(tmp_path / "validity-a-chip-1-2.json")
+    rows = {line.row["result"]: line.row for line in record.tables["detectors"]}
+    assert rows["data, TinyMobileNet:untrained, trial 1"]["AP50"] == 0.82
+    assert {line.row["result"]: line.row["S, mean map"] for line in record.tables["predictors"]}[
+        "data, TinyResNet"
+    ] == 0
