@@ -6,7 +6,9 @@ from random import Random
 
 import pytest
 
+from benchmarks.cluster.scale import DataSet, Dispatch, Measured, foresee
 from benchmarks.cluster.simulation import Cluster, Task, simulate, stragglers, uneven
+from benchmarks.records import FOLDER, Record
 
 FAST = float("inf")
 
@@ -67,3 +69,15 @@ def test_workers_without_a_shard_wait_for_the_end():
 
 def test_a_share_of_the_workers_is_slow():
     assert sorted(stragglers(Random(0), 50, 0.04, 2.0)) == [1.0] * 48 + [2.0] * 2
+
+
+def test_the_hours_of_a_million_photographs_follow_from_the_measured_rates():
+    """What the documentation quotes is simulated from what is kept, whichever of the two was measured last."""
+    (path,) = FOLDER.glob("scale-*.json")
+    tables = Record.read(path).tables
+    (taken,) = (line.row for line in tables["the simulation and Ray"])
+    busy, notice = taken["the head is busy with a shard, ms"], taken["and notices its end after, ms"]
+    measured = Measured.kept(path.stem.replace("scale", "cluster"))
+    told = {line.row["backbone, workers"]: float(line.row["hours"]) for line in tables["workers, simulated"]}
+    found = foresee(measured, Dispatch(busy / 1e3, notice / 1e3), DataSet(1_000_000, 160.0, 100.0))
+    assert {row["backbone, workers"]: float(row["hours"]) for row in found} == pytest.approx(told, rel=0.01, abs=0.01)
