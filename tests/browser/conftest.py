@@ -27,12 +27,14 @@ WINDOW: ViewportSize = {"width": 1440, "height": 900}
 
 
 COUNT_ON_SIGNAL = """
-import os, signal, sys, traceback
+import os, signal, sys, threading, traceback
 
 NAMES = "script_runner.py", "/convfe_core/", "/pages/"
 
 def count(*_):
-    stacks = [traceback.walk_stack(frame) for frame in sys._current_frames().values()]
+    waiting = {one.ident for one in threading.enumerate() if one.name == "convfe-end"}  # for the end of the server
+    frames = [frame for thread, frame in sys._current_frames().items() if thread not in waiting]
+    stacks = [traceback.walk_stack(frame) for frame in frames]
     busy = sum(any(name in f.f_code.co_filename for f, _ in stack for name in NAMES) for stack in map(list, stacks))
     os.write(2, f"{busy} busy threads\\n".encode())
 
