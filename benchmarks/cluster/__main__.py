@@ -19,14 +19,14 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from PIL import Image
 
+from benchmarks.cluster.waiting import Waiting
 from benchmarks.machine import describe_machine
 from benchmarks.records import Run, TableRow, keep, markdown
 from convfe_core.backbones.precision import computes_in_bfloat16
@@ -39,7 +39,7 @@ from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.jobs.parts import Parts, shard_table
 from convfe_core.jobs.ray_engine import RayEngine
 from convfe_core.jobs.ray_workers import Workers
-from convfe_core.jobs.shards import Job, Row, Shard, ShardImage, cut_shards
+from convfe_core.jobs.shards import Job, Shard, ShardImage, cut_shards
 from convfe_core.jobs.weight_pass import Pass
 from convfe_core.photos.photo import DEFAULT_LIMITS
 from convfe_core.ranking.results import RankOptions
@@ -49,30 +49,6 @@ HERE = "here"
 WAYS = {"1x2": (1, 2), "1x1": (1, 1), "2x1": (2, 1)}
 """Workers, and CPUs of each."""
 EMPTY_SHARDS = 300
-
-
-@dataclass(frozen=True)
-class Nothing:
-    """A job whose shards are no work."""
-
-    schema = pa.schema([("place", pa.int64())])
-    megabytes = 1500.0
-
-    def called(self, backbone: str) -> tuple[str, str]:
-        """Its name."""
-        return backbone, ""
-
-    def load(self, backbone: str, _tell: Callable[[str], None]) -> str:
-        """Nothing to load."""
-        return backbone
-
-    def remark(self, _loaded: str) -> str | None:
-        """Nothing to say."""
-        return None
-
-    def rows(self, _loaded: str, shard: Shard, _first: int) -> Iterator[tuple[int, list[Row]]]:
-        """One row a shard."""
-        yield len(shard.images), [{"place": shard.number}]
 
 
 @dataclass(frozen=True)
@@ -198,8 +174,8 @@ def main() -> None:
             rows: list[TableRow] = [_row(backbone, way, runs) for way, runs in found.items()]
             print(markdown(rows), "\n", flush=True)
             keep("cluster", measured, {"images a second": rows})
-        empty = cut_shards([ShardImage(str(k), k) for k in range(EMPTY_SHARDS)], ["nothing"], {}, Nothing.schema, 1)
-        each = [1000 / run_on_ray(Nothing(), empty, 1, 1).images_per_second for _ in range(options.rounds)]
+        empty = cut_shards([ShardImage(str(k), k) for k in range(EMPTY_SHARDS)], ["nothing"], {}, Waiting.schema, 1)
+        each = [1000 / run_on_ray(Waiting(), empty, 1, 1).images_per_second for _ in range(options.rounds)]
         empty_row: TableRow = {"": "a shard without work", "ms": round(statistics.median(each), 1)}
         print(markdown([empty_row]))
         keep("cluster", measured, {"what Ray takes": [empty_row]})

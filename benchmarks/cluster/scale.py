@@ -16,53 +16,26 @@ import logging
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from random import Random
 
-import pyarrow as pa
-
 from benchmarks.cluster.simulation import Cluster, Outcome, Task, simulate, stragglers, uneven
+from benchmarks.cluster.waiting import Waiting
 from benchmarks.machine import describe_machine
 from benchmarks.records import FOLDER, Record, Run, TableRow, keep, machine_slug, markdown
 from convfe_core.base.pace import Pace, Progress
 from convfe_core.jobs.parts import Parts
 from convfe_core.jobs.ray_engine import RayEngine
 from convfe_core.jobs.ray_workers import WORKERS_ON_A_NODE, Workers
-from convfe_core.jobs.shards import SHARD_IMAGES, Row, Shard, ShardImage, cut_shards
+from convfe_core.jobs.shards import SHARD_IMAGES, ShardImage, cut_shards
 
 WORKERS = (10, 100, 1000)
 SPREAD, SLOW_SHARE, SLOWNESS = 0.1, 0.02, 2.0
 """How much shards differ, and how many workers take how many times as long: assumed, not measured."""
 NODES, WORKERS_OF_CHECK, SHARDS_OF_CHECK, SECONDS_OF_CHECK = 2, 4, 160, 0.3
 UNLIMITED = float("inf")
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """A job whose shards wait, each as long as it is told."""
-
-    seconds: tuple[float, ...]
-    schema = pa.schema([("place", pa.int64())])
-    megabytes = 300.0
-
-    def called(self, backbone: str) -> tuple[str, str]:
-        """Its name."""
-        return backbone, ""
-
-    def load(self, backbone: str, _tell: Callable[[str], None]) -> str:
-        """Nothing to load."""
-        return backbone
-
-    def remark(self, _loaded: str) -> str | None:
-        """Nothing to say."""
-        return None
-
-    def rows(self, _loaded: str, shard: Shard, _first: int) -> Iterator[tuple[int, list[Row]]]:
-        """One row, after a while."""
-        time.sleep(self.seconds[shard.number])
-        yield len(shard.images), [{"place": shard.number}]
 
 
 def run_on_two_nodes(seconds: Sequence[float], workers: int) -> list[float]:

@@ -11,19 +11,15 @@ from typing import Any
 
 from convfe_core.annotations.annotation import (
     Annotation,
-    Box,
     Found,
     Item,
     Note,
-    box_around,
     files_ending,
-    finite_box,
-    finite_values,
     stated_size,
     to_text,
 )
+from convfe_core.annotations.coco_boxes import SIDES, form_of_boxes, item_box
 from convfe_core.annotations.picture_names import Pictures
-from convfe_core.annotations.run_length import mask_box
 from convfe_core.base.errors import AnnotationError, Skipped
 from convfe_core.base.file_sets import DatasetLimits, FileSet
 
@@ -44,13 +40,6 @@ _OTHER_LISTS = (
     ({"annotations", "image"}, "is a file of CreateML; export as COCO, YOLO or VOC"),
 )
 """Keys by which other kinds of JSON files are known, and what to do with such a file."""
-
-
-_SIDES = ""
-_SHARES = "boxes within 0 to 1 taken for shares of their picture's sides, where COCO has pixels"
-_AS_CORNERS = "boxes read as two corners, for as COCO's x, y, width and height they would reach over their pictures"
-_OVER = 2.0
-"""Pixels by which a box reaches over its picture for another reason than rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,7 +227,7 @@ def coco_annotations(content: Mapping[str, Any], file: str) -> Iterator[Annotati
     if strays:
         problems.append(f"{strays} annotations belong to no image that it lists")
     sizes = {key: stated_size(one.get("height"), one.get("width")) for key, (_, one) in pictures.entries.items()}
-    form = _form_of_boxes([(item.get("bbox"), sizes[key]) for key, items in by_picture.items() for item in items])
+    form = form_of_boxes([(item.get("bbox"), sizes[key]) for key, items in by_picture.items() for item in items])
     for key, (names, _) in sorted(pictures.entries.items(), key=lambda pair: str(pair[1][0][0])):
         yield _picture(file, names, sizes[key], by_picture.get(key, []), named, form)
     if problems:
@@ -324,7 +313,7 @@ def _picture(
             if label is None:
                 notes.append(Note("background regions of a panoptic file left out", 1))
                 continue
-            box, origin = _item_box(item, size, form)
+            box, origin = item_box(item, size, form)
         except ValueError as error:
             problems.append(f"{names[0]}: annotation {item.get('id', '?')!s:.40} {error}")
             continue
@@ -332,7 +321,7 @@ def _picture(
         labels.append(label)
         if origin:
             notes.append(Note(f"boxes drawn around {origin}, where a COCO annotation states no box", 1))
-        elif form != _SIDES:
+        elif form != SIDES:
             notes.append(Note(form, 1))
     return Annotation(
         file=file,
@@ -353,100 +342,3 @@ def _label(category: Any, named: _Ids | None) -> str | None:
         return f"category {key}"
     label: str | None = named.entries[key]
     return label
-
-
-def _form_of_boxes(stated: Sequence[tuple[Any, tuple[int, int] | None]]) -> str:
-    """How the boxes of a file are written: x, y, width and height in pixels, or what some programs write instead.
-
-    Corners show when all boxes are corners in order, and a third of them would otherwise reach over their pictures.
-    """
-    numbers = [(_numbers(box), size) for box, size in stated]
-    boxes = [(box, size) for box, size in numbers if box and box[2] and box[3]]  # without an area they stand for none
-    if not boxes:
-        return _SIDES
-    fractions = any(0 < number < 1 for box, _ in boxes for number in box)
-    if fractions and all(min(box) >= 0 and max(box) <= 1 for box, _ in boxes):
-        return _SHARES
-    sized = [(*box, *size) for box, size in boxes if size is not None]
-    over = sum(x + a > width + _OVER or y + b > height + _OVER for x, y, a, b, height, width in sized)
-    corners = all(x < a <= width + 1 and y < b <= height + 1 for x, y, a, b, height, width in sized)
-    return _AS_CORNERS if corners and 3 * over >= len(boxes) == len(sized) else _SIDES
-
-
-def _numbers(box: Any) -> Box | None:
-    try:
-        return finite_box(box) if isinstance(box, list) else None
-    except ValueError:
-        return None
-
-
-def _stated_box(stated: Any, size: tuple[int, int] | None, form: str) -> Box:
-    x, y, third, fourth = finite_box(stated)
-    if form == _AS_CORNERS:
-        return x, y, third, fourth
-    if form == _SHARES:
-        if size is None:
-            raise ValueError("states its box in shares of a picture whose size is not stated")
-        height, width = size
-        return x * width, y * height, (x + third) * width, (y + fourth) * height
-    return x, y, x + third, y + fourth
-
-
-def _item_box(item: Mapping[str, Any], size: tuple[int, int] | None, form: str) -> tuple[Box, str]:
-    """An annotation's box, and what it is drawn around where none with an area is stated."""
-    stated = item.get("bbox")
-    flat: Box | None = None
-    if isinstance(stated, list) and stated:
-        flat = _stated_box(stated, size, form)
-        if flat[0] != flat[2] and flat[1] != flat[3]:
-            return flat, ""
-    if item.get("segmentation") and (box := _outline_box(item["segmentation"], size)):
-        return box, "the outline"
-    if item.get("keypoints") and (box := _keypoints_box(item["keypoints"])):
-        return box, "the visible keypoints"
-    if flat is None:
-        raise ValueError("has no box")
-    return flat, ""
-
-
-def _outline_box(outline: Any, size: tuple[int, int] | None) -> Box | None:
-    """The box around polygons or a mask."""
-    if isinstance(outline, dict):
-        return _mask_box(outline, size)
-    if isinstance(outline, list) and outline and all(isinstance(part, dict) for part in outline):
-        masks = [box for box in (_mask_box(part, size) for part in outline) if box]
-        corners = [value for box in masks for value in box]
-        return box_around(corners[::2], corners[1::2]) if corners else None
-    values = finite_values(list(_flattened(outline)))
-    if len(values) % 2:
-        raise ValueError(f"has an outline of {len(values)} numbers, expected pairs")
-    return box_around(values[0::2], values[1::2]) if values else None
-
-
-def _mask_box(mask: Mapping[str, Any], size: tuple[int, int] | None) -> Box | None:
-    sides = mask.get("size")
-    stated = stated_size(*sides) if isinstance(sides, list) and len(sides) == 2 else None
-    counts = mask.get("counts")
-    if stated is None or not isinstance(counts, list | str):
-        raise ValueError("has a mask without its size or its runs")
-    if size not in (None, stated):
-        raise ValueError(f"has a mask of {stated[1]} x {stated[0]} pixels, which is not the picture's size")
-    return mask_box(counts, *stated)
-
-
-def _flattened(values: Any) -> Iterator[Any]:
-    """The numbers of lists in lists, in order."""
-    if isinstance(values, list):
-        for value in values:
-            yield from _flattened(value)
-    else:
-        yield values
-
-
-def _keypoints_box(values: Any) -> Box | None:
-    """The box around the keypoints that are labelled: (x, y, visibility) each, visibility 0 for those that are not."""
-    numbers = finite_values(list(_flattened(values)))
-    if len(numbers) % 3:
-        raise ValueError(f"has {len(numbers)} numbers for its keypoints, expected three for each")
-    points = [(x, y) for x, y, seen in zip(numbers[0::3], numbers[1::3], numbers[2::3], strict=True) if seen > 0]
-    return box_around(*zip(*points, strict=True)) if len(points) > 1 else None

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from convfe_core.annotations.run_length import expand_counts, mask_box
+from convfe_core.annotations.coco_boxes import expand_counts, mask_box
 from tests.annotations.one_box import BOX, OTHER, PICTURE, boxes_of, coco_of, read
 from tests.support.datasets import coco, told
 

@@ -81,7 +81,9 @@ function uri(width, height, colourOf) {
   const picture = pen.createImageData(width, height);
   for (let k = 0; k < width * height; k += 1) {
     const colour = colourOf(k);
-    if (colour) picture.data.set([...colour, 255], 4 * k);
+    if (!colour) continue;
+    picture.data.set(colour, 4 * k);
+    picture.data[4 * k + 3] = 255;
   }
   pen.putImageData(picture, 0, 0);
   return canvas.toDataURL();
