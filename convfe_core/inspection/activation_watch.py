@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from convfe_core.backbones.network import Network
 from convfe_core.base.arrays import FloatArray
-from convfe_core.inspection.layer_watch import layers_of
+from convfe_core.inspection.layer_watch import WatchedLayer
 
 _AT_CAP = 1 - 1e-3
 
@@ -31,12 +31,12 @@ class Activity:
 
 
 class ActivityWatch:
-    """Watches every activation of a network on the way to its map."""
+    """Watches every activation among layers."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, layers: Sequence[WatchedLayer]) -> None:
         self._layers = [
             (layer, tensor, channels)
-            for layer in layers_of(network)
+            for layer in layers
             for tensor, channels in layer.outputs
             if layer.rectifies or layer.cap
         ]

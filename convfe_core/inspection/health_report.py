@@ -71,7 +71,8 @@ def examine(
     if not photos:
         raise ImageError("Expected at least one photograph to examine a network on. Received: none.")
     photos = _different(photos)
-    finite, norms, activity = FiniteWatch(network), NormWatch(network), ActivityWatch(network)
+    layers = layers_of(network)
+    finite, norms, activity = FiniteWatch(layers), NormWatch(layers), ActivityWatch(layers)
     gatherer = ChannelGatherer(len(photos))
     done = 0
 
@@ -90,13 +91,13 @@ def examine(
     evidence = Evidence(
         statistics=statistics,
         broken=finite.first_layer(),
-        faults=weight_faults(network),
+        faults=weight_faults(layers),
         audit=audit,
         closer=closer,
         activities=activity.activities(),
         misfits=norms.misfits(),
         never_trained=norms.never_trained,
-        depths={layer.name: depth for depth, layer in enumerate(layers_of(network))},
+        depths={layer.name: depth for depth, layer in enumerate(layers)},
     )
     checks = judge(evidence)
     return HealthReport(network.label, _verdict(checks, statistics.images), checks, statistics, audit)

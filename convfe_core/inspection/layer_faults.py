@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.backbones.network import Network
 from convfe_core.base.arrays import FloatArray
 from convfe_core.graph.batch_norm_statistics import norm_divergence
-from convfe_core.inspection.layer_watch import layers_of
+from convfe_core.inspection.layer_watch import WatchedLayer
 
 ALIKE = 1e-6
 """Filters are equal when they differ by less than this share of their magnitude."""
@@ -40,10 +40,10 @@ class NormMisfit:
     wider: float
 
 
-def weight_faults(network: Network) -> list[WeightFault]:
-    """Look through the kernels of all layers up to the tapped one, first layer first."""
+def weight_faults(layers: Sequence[WatchedLayer]) -> list[WeightFault]:
+    """Look through the kernels of layers, in their order."""
     found = []
-    for layer in layers_of(network):
+    for layer in layers:
         weights = layer.weights()
         if any(not np.isfinite(weight).all() for weight in weights):
             found.append(WeightFault(layer.name, "NaN"))
@@ -59,8 +59,8 @@ def weight_faults(network: Network) -> list[WeightFault]:
 class FiniteWatch:
     """Watches every tensor for NaN and infinity."""
 
-    def __init__(self, network: Network) -> None:
-        outputs = [(layer.name, tensor) for layer in layers_of(network) for tensor, _ in layer.outputs]
+    def __init__(self, layers: Sequence[WatchedLayer]) -> None:
+        outputs = [(layer.name, tensor) for layer in layers for tensor, _ in layer.outputs]
         self._names, self.tensors = [name for name, _ in outputs], [tensor for _, tensor in outputs]
         self.rows: list[FloatArray] = []
 
@@ -80,8 +80,8 @@ class FiniteWatch:
 class NormWatch:
     """Compares every BatchNormalization's statistics with those of what enters it."""
 
-    def __init__(self, network: Network) -> None:
-        self._norms = [(layer.name, layer.norm) for layer in layers_of(network) if layer.norm is not None]
+    def __init__(self, layers: Sequence[WatchedLayer]) -> None:
+        self._norms = [(layer.name, layer.norm) for layer in layers if layer.norm is not None]
         self.tensors = [norm.entering for _, norm in self._norms]
         self.rows: list[FloatArray] = []
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from convfe_core.catalog.architectures import ARCHITECTURES, Architecture
-from convfe_core.catalog.builders import build_model
+from convfe_core.catalog.builders import build_layers
 from convfe_core.model_files.saved_model_folder import VARIABLES
 
 _GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
@@ -64,7 +64,7 @@ def identify_export(folder: Path) -> Architecture | None:
     layers = _exported_layers(folder)
     possible = [architecture for architecture in ARCHITECTURES if _runs(layers, architecture.parameters)]
     for architecture in sorted(possible, key=lambda one: -one.parameters)[:_MOST_BUILT]:
-        if _pairs(_layers_of(build_model(architecture)), layers) is not None:
+        if _pairs(_layers_of(build_layers(architecture)), layers) is not None:
             return architecture
     return None
 

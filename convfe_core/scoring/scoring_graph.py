@@ -53,23 +53,27 @@ def freeze_for_scoring(network: Network, precision: Precision = "float32", fold:
     """Turn a network into a graph that scores photographs; see `convfe_core.backbones.backbone.freeze_network`."""
     import tensorflow as tf
 
-    def average(features: Any, rows: Any, columns: Any) -> tuple[Any, Any]:
-        shape = tf.shape(features)
-        count, boxes, channels = shape[0], tf.shape(rows)[1], features.shape[-1]
-        # (B, N, h) x (B, h, w * C), then (B, N, 1, w) x (B, N, w, C): never more than N rows of the map at once.
-        by_row = tf.matmul(rows, tf.reshape(features, (count, shape[1], shape[2] * channels)))
-        by_row = tf.reshape(by_row, (count, boxes, shape[2], channels))
-        averages = tf.matmul(columns[:, :, None, :], by_row)[:, :, 0]
-        alive = tf.reduce_any(features != 0, axis=(1, 2))
-        return averages, 1 - tf.reduce_mean(tf.cast(alive, tf.float32), axis=-1)
-
     weights = [tf.TensorSpec((None, None, None), tf.float32) for _ in ("rows", "columns")]
 
     def without_boxes(batch: PixelArray) -> tuple[Any, ...]:
         grid, count = network.grid(*batch.shape[1:3]), len(batch)
         return np.zeros((count, 1, grid.rows), np.float32), np.zeros((count, 1, grid.columns), np.float32)
 
-    return freeze_maps(ScoringBackbone, network, precision, fold, average, weights, without_boxes)
+    return freeze_maps(ScoringBackbone, network, precision, fold, _average, weights, without_boxes)
+
+
+def _average(features: Any, rows: Any, columns: Any) -> tuple[Any, Any]:
+    """(B, h, w, C) features -> their (B, N, C) averages over boxes, and the (B,) share of dead channels."""
+    import tensorflow as tf
+
+    shape = tf.shape(features)
+    count, boxes, channels = shape[0], tf.shape(rows)[1], features.shape[-1]
+    # (B, N, h) x (B, h, w * C), then (B, N, 1, w) x (B, N, w, C): never more than N rows of the map at once.
+    by_row = tf.matmul(rows, tf.reshape(features, (count, shape[1], shape[2] * channels)))
+    by_row = tf.reshape(by_row, (count, boxes, shape[2], channels))
+    averages = tf.matmul(columns[:, :, None, :], by_row)[:, :, 0]
+    alive = tf.reduce_any(features != 0, axis=(1, 2))
+    return averages, 1 - tf.reduce_mean(tf.cast(alive, tf.float32), axis=-1)
 
 
 def score_windows(

@@ -1,7 +1,7 @@
 """How many numbers a model's layers would hold, and make of a picture, counted before any memory is allocated.
 
-A file of a few bytes can describe layers that take more memory than the machine has. For Keras 3 they are counted in a
-thread that ends afterwards, because Keras keeps what it built by thread. For Keras 2 each variable is checked first.
+A file of a few bytes can describe layers that take more memory than the machine has. For Keras 3 they are made without
+weights and counted. For Keras 2 each variable is checked first.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import copy
 import math
 import random
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from convfe_core.base.errors import ModelFileError
+from convfe_core.catalog.builders import without_weights
 from convfe_core.graph.walk import operation_of, sources_of, tensors_in_order
 from convfe_core.machine.memory import room_mb
 from convfe_core.model_files.allowed_names import layers_of_applications
@@ -139,17 +139,13 @@ def numbers_in_keras(config: dict[str, Any], build: Callable[[dict[str, Any]], A
     """
     import keras
 
-    def count() -> int:
-        make = build or partial(keras.saving.deserialize_keras_object, safe_mode=True)
-        with keras.StatelessScope(initialize_variables=False):
-            return sum(math.prod(weight.shape) for weight in make(copy.deepcopy(config)).weights)
-
+    make = build or partial(keras.saving.deserialize_keras_object, safe_mode=True)
     state = random.getstate()
-    try:  # in a thread that ends afterwards; seeds that layers draw are put back for those that are loaded
-        with ThreadPoolExecutor(1, thread_name_prefix="convfe-count") as thread:
-            return thread.submit(count).result()
+    try:  # seeds that layers draw are put back for those that are loaded
+        weights = without_weights(lambda: make(copy.deepcopy(config)).weights)
     finally:
         random.setstate(state)
+    return sum(math.prod(weight.shape) for weight in weights)
 
 
 def build_old_keras(config: dict[str, Any]) -> Any:

@@ -7,6 +7,7 @@ import pytest
 
 from convfe_core.base.errors import SpecError
 from convfe_core.base.wording import LONGEST_STEM, file_stem
+from convfe_core.catalog.builders import build_layers
 from convfe_core.catalog.specs import (
     CATALOG,
     Spec,
@@ -15,7 +16,6 @@ from convfe_core.catalog.specs import (
     parse_spec,
     require_different_labels,
 )
-from tests.support.networks import layers_of
 
 KERAS_ENTRIES = [a for a in CATALOG.values() if a.weight_file is not None]
 FAMILIES = list(dict.fromkeys(a.family for a in CATALOG.values()))
@@ -64,7 +64,7 @@ def test_every_entry_has_its_stated_parameters_and_the_weight_file_that_keras_re
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
                 warnings.filterwarnings("ignore", "`input_shape` is undefined")  # which Keras says of weights alone
-                model = layers_of(architecture)
+                model = build_layers(architecture)
             assert model.count_params() == architecture.parameters, architecture.name
             assert model.input_shape == (None, None, None, 3)
             assert len(model.output_shape) == 4
@@ -77,7 +77,7 @@ def test_every_entry_has_its_stated_parameters_and_the_weight_file_that_keras_re
 def test_an_untrained_network_is_built_without_a_warning(name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        layers_of(CATALOG[name])
+        build_layers(CATALOG[name])
 
 
 def test_sizes_of_downloads_are_what_the_parameters_take() -> None:
@@ -97,8 +97,8 @@ def test_top_1_accuracies_are_percentages_and_grow_with_width() -> None:
 @pytest.mark.parametrize("name", ["MobileNetV3Small-0.75", pytest.param("NASNetMobile", marks=pytest.mark.slow)])
 def test_layers_are_called_alike_in_every_build(name: str) -> None:
     architecture = CATALOG[name]
-    first = [layer.name for layer in layers_of(architecture).layers]
-    assert [layer.name for layer in layers_of(architecture).layers] == first
+    first = [layer.name for layer in build_layers(architecture).layers]
+    assert [layer.name for layer in build_layers(architecture).layers] == first
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 
 from convfe_core.base.errors import SpecError
-from convfe_core.catalog.builders import build_model
+from convfe_core.catalog.builders import build_layers, build_model
 from convfe_core.catalog.specs import CATALOG
 from convfe_core.graph import layer_places
 from convfe_core.graph.taps import STAGES, resolve_tap, stage_taps
 from convfe_core.graph.tracing import trace_path
-from tests.support.networks import layers_of
 
 SMALLEST = {
     **{a.family: a for a in sorted(CATALOG.values(), key=lambda a: -a.parameters)},
@@ -104,7 +103,7 @@ def test_every_stage_has_as_many_cells_as_its_output(network) -> None:
     ],
 )
 def test_stages_end_where_detectors_take_them(name: str, layers: list[str]) -> None:
-    stages = stage_taps(layers_of(CATALOG[name]))
+    stages = stage_taps(build_layers(CATALOG[name]))
     assert [tap.layer for tap in stages.values()] == layers
 
 
@@ -128,14 +127,14 @@ def test_a_capped_ending_is_looked_at_without_its_cap(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["VGG16", "MobileNetV3Small-0.75", "TinyMobileNet"])
 def test_other_endings_are_left_alone(name: str) -> None:
-    model = layers_of(CATALOG[name])
+    model = build_layers(CATALOG[name])
     tensor, tap = resolve_tap(model, CATALOG[name], "auto")
     assert tensor is model.output
     assert not tap.uncapped
 
 
 def test_convnext_is_looked_at_before_its_last_normalisation() -> None:
-    model = layers_of(CATALOG["ConvNeXtTiny"])
+    model = build_layers(CATALOG["ConvNeXtTiny"])
     tensor, tap = resolve_tap(model, CATALOG["ConvNeXtTiny"], "auto")
     assert tensor is model.layers[-1].input
     assert not tap.uncapped
@@ -143,7 +142,7 @@ def test_convnext_is_looked_at_before_its_last_normalisation() -> None:
 
 
 def test_a_layer_is_looked_at_as_it_is() -> None:
-    model = layers_of(CATALOG["MobileNet-0.25"])
+    model = build_layers(CATALOG["MobileNet-0.25"])
     tensor, tap = resolve_tap(model, CATALOG["MobileNet-0.25"], "conv_pw_3_relu")
     assert tensor is model.get_layer("conv_pw_3_relu").output
     assert (tap.name, tap.layer, tap.channels, tap.stride, tap.uncapped) == (
@@ -156,19 +155,19 @@ def test_a_layer_is_looked_at_as_it_is() -> None:
 
 
 def test_an_unknown_layer_is_answered_with_near_ones() -> None:
-    model = layers_of(CATALOG["MobileNet-0.25"])
+    model = build_layers(CATALOG["MobileNet-0.25"])
     with pytest.raises(SpecError, match=r"Received: 'conv_pw_3_rely'\. Did you mean conv_pw_3_relu"):
         resolve_tap(model, CATALOG["MobileNet-0.25"], "conv_pw_3_rely")
 
 
 def test_a_stage_that_is_not_there_is_named() -> None:
-    model = layers_of(CATALOG["TinyResNet"])
+    model = build_layers(CATALOG["TinyResNet"])
     with pytest.raises(SpecError, match="C5"):
         resolve_tap(model, CATALOG["TinyResNet"], "C5")
 
 
 def test_a_layer_without_a_map_is_refused() -> None:
-    model = layers_of(CATALOG["EfficientNetB0"])
+    model = build_layers(CATALOG["EfficientNetB0"])
     with pytest.raises(SpecError, match=r"Expected a layer with a map|is \(n, h, w, C\)"):
         resolve_tap(model, CATALOG["EfficientNetB0"], "block1a_se_squeeze")
     with pytest.raises(SpecError, match="Expected a layer with a map"):
@@ -224,7 +223,7 @@ def test_cells_that_went_through_attention_are_still_in_their_place_and_a_decode
 
 def test_a_layer_of_the_catalog_that_is_not_known_ends_in_a_sentence_and_never_in_an_earlier_map(monkeypatch) -> None:
     architecture = CATALOG["MobileNetV2-0.35"]
-    model = layers_of(architecture)
+    model = build_layers(architecture)
     assert resolve_tap(model, architecture, "auto")[1].stride == 32
     monkeypatch.delitem(layer_places._RULES, "DepthwiseConv2D")
     with pytest.raises(SpecError, match=r"Expected MobileNetV2-0\.35 of layers that are known here\."):
@@ -244,4 +243,4 @@ def test_a_layer_behind_one_that_is_not_known_is_refused_by_the_name_of_that_one
 
 def test_the_network_with_a_layer_of_its_own_is_looked_at_where_it_ends() -> None:
     architecture = CATALOG["InceptionResNetV2"]
-    assert resolve_tap(layers_of(architecture), architecture, "auto")[1].stride == architecture.stride == 32
+    assert resolve_tap(build_layers(architecture), architecture, "auto")[1].stride == architecture.stride == 32

@@ -11,7 +11,7 @@ from convfe_core.catalog.specs import parse_spec
 from convfe_core.inspection.channel_statistics import ChannelGatherer, border_lead, effective_rank
 from convfe_core.inspection.health_report import examine
 from convfe_core.inspection.layer_faults import FiniteWatch, weight_faults
-from convfe_core.inspection.layer_watch import watch_photos
+from convfe_core.inspection.layer_watch import layers_of, watch_photos
 from convfe_core.maps.input_size import Size
 from convfe_core.photos.gallery import SAMPLES, load_sample
 from tests.user_models.test_open_model import saved, small_model
@@ -30,9 +30,19 @@ def two(photos):
     return photos[:2]
 
 
+@pytest.fixture(scope="module")
+def whole():
+    """TinyMobileNet, and the weights that it came with."""
+    network = open_network(parse_spec("TinyMobileNet"))
+    return network, network.model.get_weights()
+
+
 @pytest.fixture
-def trained():
-    return open_network(parse_spec("TinyMobileNet"))
+def trained(whole):
+    """TinyMobileNet with its weights, which a test may change."""
+    network, weights = whole
+    yield network
+    network.model.set_weights(weights)
 
 
 def states(report) -> dict[str, str]:
@@ -73,10 +83,10 @@ def test_nan_in_the_middle_is_found_in_the_layer_where_it_begins(trained, two) -
 
 def test_values_that_overflow_are_found_in_the_layer_where_they_do(trained, photos) -> None:
     layer = trained.model.get_layer("stage2_block1_project_norm")
-    layer.gamma.assign(np.full(layer.gamma.shape, np.inf))
-    for network, first in ((trained, "stage2_block1_project_norm"), (open_network(parse_spec("TinyMobileNet")), None)):
-        watch = FiniteWatch(network)
-        watch_photos(network, photos[:1], SIZE, [watch], lambda _features: None)
+    for value, first in ((np.inf, "stage2_block1_project_norm"), (1, None)):
+        layer.gamma.assign(np.full(layer.gamma.shape, value))
+        watch = FiniteWatch(layers_of(trained))
+        watch_photos(trained, photos[:1], SIZE, [watch], lambda _features: None)
         assert watch.first_layer() == first
 
 
@@ -142,9 +152,9 @@ def test_statistics_that_were_never_gathered_beside_trained_gains_do_not_count_a
 def test_equal_depthwise_filters_are_a_fault_and_a_blur_is_none(trained, photos) -> None:
     kernel = trained.model.get_layer("stage3_block2_depthwise_conv").kernel
     kernel.assign(np.repeat(np.asarray(kernel)[:, :, :1], kernel.shape[2], axis=2))
-    assert [fault.layer for fault in weight_faults(trained)] == ["stage3_block2_depthwise_conv"]
+    assert [fault.layer for fault in weight_faults(layers_of(trained))] == ["stage3_block2_depthwise_conv"]
     kernel.assign(np.full(kernel.shape, 1 / 9))
-    assert weight_faults(trained) == []
+    assert weight_faults(layers_of(trained)) == []
 
 
 def test_one_photograph_raises_no_false_alarm_and_a_copy_of_it_is_no_second_one(trained, photos) -> None:
@@ -174,7 +184,7 @@ def test_equal_filters_in_the_last_layer_are_a_collapse(tmp_path, two) -> None:
     assert "rank 1.0" in finding(report, "Collapse")
 
 
-def test_inputs_that_are_scaled_twice_are_named_whether_layers_or_statistics_tell(tmp_path, two) -> None:
+def test_inputs_that_are_scaled_twice_are_named_whether_layers_or_statistics_tell(trained, tmp_path, two) -> None:
     import keras
 
     inside = small_model(front=(keras.layers.Rescaling(1 / 255, name="to_unit"),))
@@ -183,7 +193,6 @@ def test_inputs_that_are_scaled_twice_are_named_whether_layers_or_statistics_tel
     assert report.verdict.startswith("Not healthy. Look first at: Input scaling.")
     assert "Scaled twice" in report.verdict
     assert "'to_unit'" in report.verdict
-    trained = open_network(parse_spec("TinyMobileNet"))
     picture = keras.Input((64, 64, 3))
     outer = keras.Model(picture, trained.model(keras.layers.Rescaling(1 / 127.5, -1)(picture)))
     spec = replace(parse_spec(f"tiny={saved(outer, tmp_path / 't.keras')}"), preprocessing="unit")

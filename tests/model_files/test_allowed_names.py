@@ -23,7 +23,6 @@ from convfe_core.model_files.allowed_names import (
 )
 from convfe_core.model_files.safety import check_config
 from tests.model_files.described_models import layer, sequential
-from tests.support.networks import layers_of
 
 VALUES = ("initializers", "quantizers", "dtype_policies", "regularizers", "constraints")
 
@@ -177,6 +176,7 @@ def test_layers_that_are_left_out_change_nothing_outside_training() -> None:
 def test_every_layer_of_the_catalog_is_allowed() -> None:
     import keras
 
+    from convfe_core.catalog.builders import build_layers
     from convfe_core.catalog.specs import find_architecture
 
     for name in (
@@ -187,5 +187,5 @@ def test_every_layer_of_the_catalog_is_allowed() -> None:
         "NASNetMobile",
         "ResNet50",
     ):
-        described = keras.saving.serialize_keras_object(layers_of(find_architecture(name)))
+        described = keras.saving.serialize_keras_object(build_layers(find_architecture(name)))
         check_config(json.loads(json.dumps(described)), name)  # as a file holds it
