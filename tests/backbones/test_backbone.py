@@ -86,7 +86,7 @@ def test_centres_are_in_pixels_of_the_original_image(small) -> None:
 
 
 def test_a_weight_file_of_another_architecture_is_refused(tmp_path) -> None:
-    network = open_network(parse_spec("MobileNetV2-0.35:untrained"))
+    network = open_network(parse_spec("TinyMobileNet:untrained"))
     path = tmp_path / "other.weights.h5"
     network.model.save_weights(path)
     with pytest.raises(WeightsError, match=r"MobileNet-0\.25"):

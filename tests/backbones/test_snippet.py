@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from convfe_core.backbones.backbone import freeze_network
 from convfe_core.backbones.network import Network, open_network
@@ -66,10 +65,24 @@ def test_a_snippet_gives_the_maps_that_are_shown(picture: Path, tmp_path: Path) 
     check_found(program, network, picture)
 
 
+@pytest.fixture
+def own_model(tmp_path: Path) -> Path:
+    """A grey network of the user's own."""
+    import keras
+
+    picture = keras.Input((None, None, 1))
+    hidden = keras.layers.Conv2D(8, 3, 4, padding="same", activation="relu", name="first")(picture)
+    path = tmp_path / "mine.keras"
+    keras.Model(picture, keras.layers.Conv2D(8, 3, 2, padding="same", name="last")(hidden)).save(path)
+    return path
+
+
 @pytest.mark.slow
-def test_snippets_of_all_kinds_of_networks_give_the_maps_that_are_shown(picture: Path, tmp_path: Path) -> None:
+def test_snippets_of_all_kinds_of_networks_give_the_maps_that_are_shown(
+    picture: Path, own_model: Path, tmp_path: Path
+) -> None:
     """One process runs them one after another: that each runs alone is seen above."""
-    specs = [parse_spec(f"{name}:untrained") for name in OTHERS]
+    specs = [*(parse_spec(f"{name}:untrained") for name in OTHERS), parse_spec(f"mine={own_model}")]
     networks = [open_network(spec) for spec in specs]
     programs = [write_program(spec, network, tmp_path) for spec, network in zip(specs, networks, strict=True)]
     run_alone(tmp_path, "-c", ONE_AFTER_ANOTHER, picture, *programs)
@@ -90,22 +103,6 @@ def check_found(program: Path, network: Network, picture: Path) -> None:
             own = found[f"{name}_{kind}"][: maps.grid.rows, : maps.grid.columns]
             # of the features: means after a LayerNorm are rounding noise
             assert np.abs(own - values).max() < 1e-4 * np.abs(maps.max).max(), (program.name, name, kind)
-
-
-def test_a_model_of_the_users_own_is_opened_as_it_is_here(tmp_path: Path) -> None:
-    import keras
-
-    picture = keras.Input((None, None, 1))
-    hidden = keras.layers.Conv2D(8, 3, 4, padding="same", activation="relu", name="first")(picture)
-    path = tmp_path / "mine.keras"
-    keras.Model(picture, keras.layers.Conv2D(8, 3, 2, padding="same", name="last")(hidden)).save(path)
-    spec = parse_spec(f"mine={path}")
-    photo = tmp_path / "picture.png"
-    Image.fromarray(noise(90, 128)).save(photo)
-    network = open_network(spec)
-    program = write_program(spec, network, tmp_path)
-    run_alone(tmp_path, program, photo, f"{program}.npz")
-    check_found(program, network, photo)
 
 
 def test_the_call_names_what_the_maps_were_made_with() -> None:

@@ -1,6 +1,6 @@
 """What a visitor sees: a real server, a real browser, no network beyond this machine.
 
-The first four are the main path and run every time: open, look at a cell, choose a backbone, bring a photograph.
+The first two are the main path and run every time: open, look at a cell, choose a backbone, bring a photograph.
 """
 
 from __future__ import annotations
@@ -78,7 +78,10 @@ def test_the_default_page_paints_its_heatmaps_without_a_network(page: Page, serv
         expect(page.locator(CHART).nth(row).locator(".convfe-map")).to_have_count(6)  # PCA colours, too
 
 
-def test_hovering_a_cell_shows_the_value_that_the_core_computed(page: Page, server: str) -> None:
+def test_a_cell_shows_its_value_and_another_backbone_its_columns_and_an_uploaded_photograph_its_row(
+    page: Page, server: str, tmp_path: Path
+) -> None:
+    """One visitor: to open the page once more takes more than what is looked at."""
     open_app(page, f"{server}/{ONE_PHOTO}", rows=1)
     maps = next(extract_maps(load_backbone(parse_spec("TinyResNet")), [load_sample(DEFAULT_SAMPLES[0])], Size("own")))
     row, column = (size // 2 for size in maps.max.shape)
@@ -94,9 +97,6 @@ def test_hovering_a_cell_shows_the_value_that_the_core_computed(page: Page, serv
     assert value is not None
     assert float(value.group(1)) == pytest.approx(float(maps.max[row, column]), rel=1e-3, abs=1e-3)
 
-
-def test_choosing_another_backbone_adds_its_columns(page: Page, server: str) -> None:
-    open_app(page, f"{server}/{ONE_PHOTO}", rows=1)
     page.get_by_test_id("stMultiSelect").locator("input").fill("MobileNet-0.25:untrained")
     page.get_by_role("option").filter(has_text="MobileNet-0.25:untrained").first.click()
     page.wait_for_function(
@@ -105,10 +105,8 @@ def test_choosing_another_backbone_adds_its_columns(page: Page, server: str) -> 
     )
     assert heatmaps(page)[-1]["name"] == "MobileNet-0.25:untrained mean"
     expect(page).to_have_url(re.compile(r"MobileNet-0\.25"))
+    idle(page)
 
-
-def test_an_uploaded_photograph_gets_its_row(page: Page, server: str, tmp_path: Path) -> None:
-    open_app(page, f"{server}/{ONE_PHOTO}", rows=1)
     picture = tmp_path / "<img src=x onerror=alert(1)>.png"
     picture.write_bytes(png(noise(120, 200)))
     alerts: list[str] = []

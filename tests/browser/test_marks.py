@@ -90,8 +90,7 @@ def test_a_stranger_marks_three_samples_and_the_command_line_finds_the_same_s(
         separation = backbone["separation"]
         assert found[backbone["spec"]] == [in_words(one["S"], *one["ci"]) for one in separation.values()]
 
-    page.reload()  # a new session: the file brings everything back
-    begin_to_mark(page, server, *SAMPLES)
+    begin_to_mark(page, server, *SAMPLES)  # a new session: the file brings everything back
     page.locator(".st-key-marks").get_by_role("button", name="Load").click()
     page.locator(".st-key-marks_file input[type=file]").set_input_files(saved)
     expect(page.get_by_text("marks.json: 6 boxes added.")).to_be_visible()

@@ -74,26 +74,21 @@ def test_uploads_outlive_a_change_of_page_until_they_are_removed(app: AppTest) -
     assert "uploads_remove" not in [button.key for button in app.button]
 
 
-@pytest.mark.parametrize(
-    ("kind", "key", "value"),
-    [
+def test_changes_of_display_keep_the_maps_and_run_no_backbone(app: AppTest) -> None:
+    app.run()
+    before = {id(maps) for maps in app.session_state["map_store"]._kept.values()}
+    assert len(before) == 12  # with PCA colours and without
+    for kind, key, value in (
         ("selectbox", "scale", "all"),
         ("selectbox", "scale", "backbone"),
         ("selectbox", "colours", "Cividis"),
         ("toggle", "smooth", False),
         ("slider", "opacity", 0.5),
         ("toggle", "present", True),
-    ],
-)
-def test_a_change_of_display_keeps_the_maps_and_runs_no_backbone(app: AppTest, kind: str, key: str, value) -> None:
-    app.run()
-    kept = len(app.session_state["map_store"])
-    before = list(app.session_state["map_store"]._kept.values())
-    getattr(app, kind)(key=key).set_value(value).run()
-    assert not app.exception
-    after = list(app.session_state["map_store"]._kept.values())
-    assert kept == len(after) == 12  # with PCA colours and without
-    assert {id(maps) for maps in before} == {id(maps) for maps in after}
+    ):
+        getattr(app, kind)(key=key).set_value(value).run()
+        assert not app.exception
+        assert {id(maps) for maps in app.session_state["map_store"]._kept.values()} == before, (key, value)
 
 
 def test_one_map_alone_can_be_shown(app: AppTest) -> None:
