@@ -93,7 +93,6 @@ def test_a_weight_file_of_another_architecture_is_refused(tmp_path) -> None:
         open_network(parse_spec(f"MobileNet-0.25:{path}"))
 
 
-@pytest.mark.machine
 def test_a_weight_file_of_the_users_is_what_runs(tmp_path, small) -> None:
     network = open_network(parse_spec(SMALL), seed=5)
     path = tmp_path / "mine.weights.h5"
@@ -145,7 +144,6 @@ def test_a_pool_loads_once_for_many_threads() -> None:
     assert len({id(backbone) for backbone in found}) == 1
 
 
-@pytest.mark.machine
 def test_a_full_pool_drops_the_least_recently_used_backbone_and_a_running_one_goes_on() -> None:
     pool = BackbonePool(budget_mb=2)
     first = pool.get(parse_spec(SMALL))

@@ -78,7 +78,7 @@ def test_the_default_page_paints_its_heatmaps_without_a_network(page: Page, serv
         expect(page.locator(CHART).nth(row).locator(".convfe-map")).to_have_count(6)  # PCA colours, too
 
 
-def test_a_cell_shows_its_value_and_another_backbone_its_columns_and_an_uploaded_photograph_its_row(
+def test_a_cell_shows_its_value_and_an_uploaded_photograph_gets_its_row_and_another_backbone_its_columns(
     page: Page, server: str, tmp_path: Path
 ) -> None:
     """One visitor: to open the page once more takes more than what is looked at."""
@@ -97,16 +97,6 @@ def test_a_cell_shows_its_value_and_another_backbone_its_columns_and_an_uploaded
     assert value is not None
     assert float(value.group(1)) == pytest.approx(float(maps.max[row, column]), rel=1e-3, abs=1e-3)
 
-    page.get_by_test_id("stMultiSelect").locator("input").fill("MobileNet-0.25:untrained")
-    page.get_by_role("option").filter(has_text="MobileNet-0.25:untrained").first.click()
-    page.wait_for_function(
-        f"document.querySelectorAll('{CHART}').length === 1 && [...document.querySelectorAll('{CHART}')]"
-        ".every(chart => chart.data?.filter(trace => trace.type === 'heatmap').length === 6)"
-    )
-    assert heatmaps(page)[-1]["name"] == "MobileNet-0.25:untrained mean"
-    expect(page).to_have_url(re.compile(r"MobileNet-0\.25"))
-    idle(page)
-
     picture = tmp_path / "<img src=x onerror=alert(1)>.png"
     picture.write_bytes(png(noise(120, 200)))
     alerts: list[str] = []
@@ -118,11 +108,35 @@ def test_a_cell_shows_its_value_and_another_backbone_its_columns_and_an_uploaded
     )
     expect(page.locator(CHART).first).to_contain_text("<img src")  # cut in the middle where there is no room
     assert alerts == []
+    idle(page)
+
+    page.get_by_test_id("stMultiSelect").locator("input").fill("MobileNet-0.25:untrained")
+    page.get_by_role("option").filter(has_text="MobileNet-0.25:untrained").first.click()
+    page.wait_for_function(
+        f"document.querySelectorAll('{CHART}').length === 2 && [...document.querySelectorAll('{CHART}')]"
+        ".every(chart => chart.data?.filter(trace => trace.type === 'heatmap').length === 6)"
+    )
+    assert heatmaps(page)[-1]["name"] == "MobileNet-0.25:untrained mean"
+    expect(page).to_have_url(re.compile(r"MobileNet-0\.25"))
 
 
 @pytest.mark.slow
-def test_the_scale_scope_changes_the_colours(page: Page, server: str) -> None:
-    open_app(page, f"{server}/{ONE_PHOTO}", rows=1)
+def test_a_map_has_the_colours_that_were_chosen_and_a_shared_scale_changes_them_and_one_panel_zooms_its_row(
+    page: Page, server: str
+) -> None:
+    open_app(page, f"{server}/{ONE_PHOTO}&colours=Viridis&smooth=false", rows=1)
+    maps = next(extract_maps(load_backbone(parse_spec("TinyResNet")), [load_sample(DEFAULT_SAMPLES[0])], Size("own")))
+    first = page.locator(CHART).first.locator(".convfe-map").first
+    shown = ""
+    for colours in ("Viridis", "Inferno", "Greys"):
+        if shown:
+            choose(page, "Colour map", colours)
+            expect(first).not_to_have_attribute("href", shown)
+        shown = first.get_attribute("href") or ""
+        picture = Image.open(io.BytesIO(base64.b64decode(shown.partition(",")[2]))).convert("RGB")
+        expected = colour_values(maps.max, value_range([maps.max]), colours)
+        np.testing.assert_allclose(np.asarray(picture, np.int16), expected, atol=2)
+
     own = heatmaps(page)
     choose(page, "Scale shared by", "This image")
     page.wait_for_function(
@@ -137,17 +151,24 @@ def test_the_scale_scope_changes_the_colours(page: Page, server: str) -> None:
     shared = heatmaps(page)
     assert shared[0]["high"] == pytest.approx(max(own[0]["high"], own[2]["high"]))
     assert shared != own
+    page.keyboard.press("Escape")
+    expect(page.get_by_test_id("stCode")).not_to_be_visible()
 
-
-@pytest.mark.slow
-@pytest.mark.parametrize("colours", ["Viridis", "Inferno", "Greys"])
-def test_a_map_has_the_colours_that_were_chosen(page: Page, server: str, colours: str) -> None:
-    open_app(page, f"{server}/{ONE_PHOTO}&colours={colours}&smooth=false", rows=1)
-    maps = next(extract_maps(load_backbone(parse_spec("TinyResNet")), [load_sample(DEFAULT_SAMPLES[0])], Size("own")))
-    cells = page.locator(CHART).first.locator(".convfe-map").first.get_attribute("href") or ""
-    picture = Image.open(io.BytesIO(base64.b64decode(cells.partition(",")[2]))).convert("RGB")
-    expected = colour_values(maps.max, value_range([maps.max]), colours)
-    np.testing.assert_allclose(np.asarray(picture, np.int16), expected, atol=2)
+    panel = first.bounding_box()
+    assert panel is not None
+    page.mouse.move(panel["x"] + panel["width"] / 4, panel["y"] + panel["height"] / 4)
+    page.mouse.down()
+    page.mouse.move(panel["x"] + panel["width"] * 3 / 4, panel["y"] + panel["height"] * 3 / 4, steps=5)
+    page.mouse.up()
+    page.wait_for_function(f"document.querySelector('{CHART}')?._fullLayout?.xaxis2.range[0] > 0")
+    ranges = page.locator(CHART).first.evaluate(
+        "chart => chart._fullLayout._subplots.xaxis.slice(1)"
+        ".map(name => chart._fullLayout[name.replace('x', 'xaxis')].range)"
+    )
+    assert len(ranges) == 7
+    assert all(one == ranges[0] for one in ranges)
+    width = load_sample(DEFAULT_SAMPLES[0]).width
+    assert ranges[0] == pytest.approx([width / 4, width * 3 / 4], rel=0.05)
 
 
 COUNT_WHAT_COMES = """() => {
@@ -189,26 +210,6 @@ def test_other_colours_send_no_map_again_and_draw_no_figure_again(page: Page, se
         assert max(page.evaluate("window.came")) < 5_000
         assert page.evaluate("window.drawings") == 0
         before = page.locator(f"{CHART} .convfe-map").evaluate_all(pictures)
-
-
-@pytest.mark.slow
-def test_zooming_into_one_panel_zooms_all_of_its_row(page: Page, server: str) -> None:
-    open_app(page, f"{server}/{ONE_PHOTO}", rows=1)
-    panel = page.locator(CHART).first.locator(".convfe-map").first.bounding_box()
-    assert panel is not None
-    page.mouse.move(panel["x"] + panel["width"] / 4, panel["y"] + panel["height"] / 4)
-    page.mouse.down()
-    page.mouse.move(panel["x"] + panel["width"] * 3 / 4, panel["y"] + panel["height"] * 3 / 4, steps=5)
-    page.mouse.up()
-    page.wait_for_function(f"document.querySelector('{CHART}')?._fullLayout?.xaxis2.range[0] > 0")
-    ranges = page.locator(CHART).first.evaluate(
-        "chart => chart._fullLayout._subplots.xaxis.slice(1)"
-        ".map(name => chart._fullLayout[name.replace('x', 'xaxis')].range)"
-    )
-    assert len(ranges) == 7
-    assert all(one == ranges[0] for one in ranges)
-    width = load_sample(DEFAULT_SAMPLES[0]).width
-    assert ranges[0] == pytest.approx([width / 4, width * 3 / 4], rel=0.05)
 
 
 def luminance(colour: str) -> float:

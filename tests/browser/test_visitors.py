@@ -100,7 +100,7 @@ def test_a_ranking_is_stopped_and_left_without_a_trace_and_no_name_is_obeyed(
     named = {f"{markup}{name}": data.replace(b"square", label) for name, data in files.items()}
     archive.write_bytes(zipped({**named, f"{markup}.xml": b"no XML"}))
     alerts: list[str] = []
-    with visiting(browser, f"{hosted.address}/rank?backbones=EfficientNetB0:untrained&size=448") as leaving:
+    with visiting(browser, f"{hosted.address}/rank?backbones=MobileNetV2-0.35:untrained&size=448") as leaving:
         leaving.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
         leaving.get_by_test_id("stFileUploader").locator("input[type=file]").first.set_input_files(archive)
         expect(leaving.get_by_text("40 images, 40 boxes, 1 class (VOC)")).to_be_visible(timeout=120_000)

@@ -58,7 +58,6 @@ def test_maps_writes_a_picture_and_arrays_for_each_image_and_backbone(picture: P
     assert manifest["failed"] == []
 
 
-@pytest.mark.machine
 def test_the_arrays_are_the_maps_that_the_core_computes(picture: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert main(["maps", str(picture), "--backbone", SMALL, "--size", "160", "--out", str(out)]) == 0
@@ -147,7 +146,6 @@ def test_images_of_one_name_in_two_folders_do_not_overwrite_each_other(picture: 
 
 
 @posix
-@pytest.mark.machine
 def test_names_that_some_file_systems_refuse_or_see_alike_come_out(tmp_path: Path) -> None:
     names = ["aux", "caf\u00e9", "cafe\u0301", "Dog", "dog", "x" * 250]
     (tmp_path / "in").mkdir()

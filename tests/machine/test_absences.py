@@ -184,7 +184,7 @@ def write_what_is_seen(path: Path) -> None:
     pool.get(parse_spec("TinyResNet"))
     found: dict[str, object] = {"counts": memory.tensor_memory() is not None, "charged": pool.held()[0].megabytes}
     found |= {"used": used_mb(), "room": memory.room_mb()}
-    for name in ("TinyResNet", "MobileNetV2-0.35:untrained"):
+    for name in ("TinyResNet", "MobileNet-0.25:untrained"):
         (maps,) = extract_maps(load_backbone(parse_spec(name)), [load_sample("chelsea")], parse_size("own"))
         found |= {f"{name} max": maps.max, f"{name} mean": maps.mean}
     np.savez(path, **found)

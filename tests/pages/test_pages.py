@@ -118,7 +118,6 @@ def test_another_size_computes_new_maps(app: AppTest) -> None:
     assert len(app.session_state["map_store"]) == 24
 
 
-@pytest.mark.machine
 def test_an_earlier_stage_has_smaller_cells(app: AppTest) -> None:
     app.query_params["backbones"] = "MobileNetV2-0.35:untrained"
     app.run()

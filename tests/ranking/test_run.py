@@ -153,7 +153,6 @@ def test_a_backbone_whose_maps_are_no_numbers_comes_last_and_says_why(tmp_path: 
     assert "bad: its maps hold values that are no numbers" in to_text(result)
 
 
-@pytest.mark.machine
 def test_one_network_at_a_time_is_loaded_and_room_is_made_for_each() -> None:
     asked: list[tuple[str, int]] = []
 

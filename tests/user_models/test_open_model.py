@@ -283,7 +283,6 @@ def test_a_label_must_not_be_a_backbones_name() -> None:
         parse_spec("vgg16=m.keras")
 
 
-@pytest.mark.machine
 def test_the_command_line_takes_models_and_their_scaling(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = saved(small_model(), tmp_path / "m.keras")
     (tmp_path / "in.png").write_bytes(png(noise(64, 64)))
