@@ -49,7 +49,7 @@ def test_a_bright_patch_answers_where_the_geometry_puts_it(network, monkeypatch)
 
     # with constant weights all channels are alike, which a LayerNormalization would turn to zero
     monkeypatch.setattr(keras.layers.LayerNormalization, "call", lambda _, inputs: inputs)
-    height, width = 256, 224
+    height, width = 288, 256
     architecture, model = network
     give_constant_positive_weights(model)
     tensor, tap = resolve_tap(model, architecture, "auto")
@@ -58,7 +58,7 @@ def test_a_bright_patch_answers_where_the_geometry_puts_it(network, monkeypatch)
     # pixels stay positive behind the scaling inside the network, and below caps at 6 elsewhere
     grey, bright = (160.0, 255.0) if architecture.preprocessing == "raw" else (2**-14, 2**-12)
     batch = np.full((3, height, width, 3), grey, np.float32)
-    centres = [(115, 99), (146, 121)]
+    centres = [(131, 115), (162, 137)]
     for picture, (y, x) in zip(batch[1:], centres, strict=True):
         picture[y - 4 : y + 4, x - 4 : x + 4] = bright
     features = np.asarray(keras.Model(model.input, tensor)(batch), np.float64)
