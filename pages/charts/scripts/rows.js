@@ -18,7 +18,7 @@ import { roomAround } from "./width.js";
 
 // A double click shows the whole photograph again, whatever of it was shown.
 const CONFIG = { displaylogo: false, doubleClick: "reset", modeBarButtons: [["zoom2d", "pan2d", "resetScale2d"]] };
-const PATIENCE_MS = 10000;
+const PATIENCE_MS = 2000;
 /** @type {Promise<unknown>} that it is known how values become colours */
 const coloured = new Promise((resolve) => {
   if (window.convfeColouring) resolve();
