@@ -211,8 +211,9 @@ def test_of_several_outputs_the_main_one_is_shown_and_all_layers_can_be_chosen(t
     assert_maps_of_keras(maps_of(path, one, "side"), outputs_of(model, "side", one))
     (note,) = found.notes
     assert "2 outputs" in note
-    assert describe_model(open_model(path)).notes == found.notes
-    assert {"early", "side", "late", "last"} <= set(describe_model(open_model(path)).layers)
+    card = describe_model(open_model(path))
+    assert card.notes == found.notes
+    assert {"early", "side", "late", "last"} <= set(card.layers)
 
 
 def test_a_pyramid_of_maps_shows_the_deepest(tmp_path: Path) -> None:
