@@ -38,9 +38,7 @@ def test_a_backbone_is_loaded_once() -> None:
 
 
 @pytest.mark.machine
-def test_the_least_recently_used_goes_when_the_budget_is_spent_and_still_serves_who_holds_it_and_the_last_stays() -> (
-    None
-):
+def test_over_the_budget_the_least_recently_used_goes_and_serves_on_who_holds_it_and_the_last_one_stays() -> None:
     pool = BackbonePool(budget_mb=0.0)
     held = pool.get(SMALL)
     pool.get(OTHER)
