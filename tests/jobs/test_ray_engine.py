@@ -229,14 +229,14 @@ def test_a_ranking_goes_on_without_what_is_missing_and_the_next_one_ends_with_th
 @posix
 def test_ctrl_c_ends_a_run_with_every_process_of_it_and_the_next_call_goes_on(dataset: Path, tmp_path: Path) -> None:
     """A cluster of a run's own; while it lasts, nobody without its token gets in. The next call needs no Ray."""
-    parts = tmp_path / "parts"
-    call = [str(dataset), "--no-control", "--parts", str(parts)]
-    engine = ["--engine", "ray", "--workers", "1"]
+    out, local = tmp_path / "out", tmp_path / "local"
+    parts = out / "parts"
+    call = ["maps", str(dataset), "--backbone", "TinyMobileNet", "--backbone", "TinyResNet", "--size", "96", "--out"]
     environment = {name: text for name, text in os.environ.items() if not name.startswith("RAY_")}
     code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # CI may ignore it
     code += "from convfe_core.cli.commands import main\nsys.exit(main(sys.argv[1:]))"
     run = subprocess.Popen(
-        [*PYTHON, "-c", code, "rank", "--backbone", "TinyMobileNet", "--size", "96", *call, *engine],
+        [*PYTHON, "-c", code, *call, str(out), "--engine", "ray", "--workers", "1"],
         cwd=ROOT,
         env={**environment, "HOME": str(tmp_path)},
         stdout=subprocess.PIPE,
@@ -269,10 +269,10 @@ def test_ctrl_c_ends_a_run_with_every_process_of_it_and_the_next_call_goes_on(da
     assert refused.startswith(f"convfe: Expected to be let into the Ray cluster at {address}, got “ConnectionError")
 
     done = {path: path.stat().st_mtime_ns for path in parts.glob("*.parquet")}
-    assert len(done) == 1  # what the cell probe learned
-    mended = rank(*call, str(tmp_path / "mended.json"))
+    assert len(done) == 1  # of the first backbone
+    assert [main([*call, str(folder)]) for folder in (out, local)] == [1, 1]
     assert {path: path.stat().st_mtime_ns for path in done} == done
-    assert mended == rank(str(dataset), "--no-control", str(tmp_path / "local.json"))
+    assert_same(local, out, 2 * 2 * 39 + 1)
 
 
 def test_maps_are_the_local_ones(here: Any, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
