@@ -1,10 +1,11 @@
 """What a visitor waits for: the app on a real server, looked at with headless Chromium.
 
-    python -m benchmarks.browser [--rounds 3] [--only first,controls,many,cursor]
+    python -m benchmarks.browser [--rounds 3] [--only first,controls,sixty-four,many,cursor]
 
 Each figure is the time from the visitor's action, or the server's start, until the page shows the result; medians over
-the rounds, every round with a server of its own. Those of the cursor are seconds from one frame of the browser to the
-next while the mouse moves over the maps. Needs Debian's ``chromium``.
+the rounds. Each round has servers of its own: one that never ran here, then one that finds what that one kept. Those of
+the cursor are seconds from one frame of the browser to the next while the mouse moves over the maps. Needs Debian's
+``chromium``.
 """
 
 from __future__ import annotations
@@ -38,19 +39,27 @@ TRIES = 10
 EIGHT = "&".join(f"samples={sample.name}" for sample in SAMPLES[:8])
 TWENTY_FOUR = 24
 LARGE = f"{TWENTY_FOUR} images x 4 backbones"
+SIXTY_FOUR = "64 maps, 8 images x 4 backbones x max and mean"
 FOUR = "TinyResNet,TinyMobileNet,TinyResNet:untrained,TinyMobileNet:untrained"
 MOVES = 240
 CURSOR = "cursor over 4 backbones, from frame to frame"
 
 TARGETS = {
+    "first paint, first start ever": 12.0,
+    "the first page's maps as pictures, first start ever": None,
+    "all maps of the first page, first start ever": None,
     "first paint, server just started": 12.0,
-    "all maps of the first page, server just started": None,
+    "the first page's maps as pictures, server just started": None,
+    "all maps of the first page, server just started": 5.0,
     "first paint, server up": 2.0,
+    "the first page's maps as pictures, server up": None,
     "all maps of the first page, server up": None,
     "another colour map": 0.6,
     "another scale": 0.6,
     "another page of the app": 0.6,
     "a built-in backbone added to 8 images": 3.0,
+    f"{SIXTY_FOUR}: another colour map, those on screen": 0.5,
+    f"{SIXTY_FOUR}: another colour map": 0.5,
     f"{LARGE}: the first 8 rows": None,
     f"{LARGE}: another colour map, those on screen": 0.5,
     f"{LARGE}: another colour map": 0.5,
@@ -172,17 +181,28 @@ def settled(page: Page) -> None:
     page.get_by_test_id("stStatusWidget").wait_for(state="detached", timeout=LIMIT_MS)
 
 
-def first_pages(browser: Browser, address: str, started: float, watch: Stopwatch) -> None:
-    """The default page, once on a server that was just started and once on one that is warm."""
-    for when, start in (("server just started", started), ("server up", None)):
-        page = browser.new_page()
-        start = time.perf_counter() if start is None else start
-        page.goto(address)
-        page.get_by_role("heading", name=HEADING).wait_for(timeout=LIMIT_MS)
-        watch.add(f"first paint, {when}", time.perf_counter() - start)
-        wait_for(page, rows_shown(3, 6))
-        watch.add(f"all maps of the first page, {when}", time.perf_counter() - start)
-        page.close()
+def first_page(browser: Browser, address: str, when: str, start: float, watch: Stopwatch) -> None:
+    """The default page, for somebody who has never been here."""
+    page = browser.new_page()
+    page.goto(address)
+    page.get_by_role("heading", name=HEADING).wait_for(timeout=LIMIT_MS)
+    watch.add(f"first paint, {when}", time.perf_counter() - start)
+    drawn = rows_shown(3, 6)
+    wait_for(page, f"document.querySelectorAll('.convfe-sketch image').length === 21 || {drawn}")
+    watch.add(f"the first page's maps as pictures, {when}", time.perf_counter() - start)
+    wait_for(page, drawn)
+    watch.add(f"all maps of the first page, {when}", time.perf_counter() - start)
+    page.close()
+
+
+@contextmanager
+def started(folder: Path, browser: Browser, when: str | None, watch: Stopwatch) -> Iterator[str]:
+    """Start a server, and look at its first page if that is to be measured; gives its address."""
+    start = time.perf_counter()
+    with serve(folder) as server:
+        if when is not None:
+            first_page(browser, server.address, when, start, watch)
+        yield server.address
 
 
 def controls(browser: Browser, address: str, watch: Stopwatch) -> None:
@@ -210,6 +230,22 @@ def controls(browser: Browser, address: str, watch: Stopwatch) -> None:
     page.get_by_role("link", name="Rank").click()
     heading = "document.querySelector('h1')?.textContent.trim()"
     watch.add("another page of the app", waited(page, f"{heading} && {heading} !== '{HEADING}'"))
+    page.close()
+
+
+def sixty_four_maps(browser: Browser, address: str, watch: Stopwatch) -> None:
+    """Other colours for eight rows of eight maps."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.set_default_timeout(LIMIT_MS)
+    note_clicks(page)
+    page.goto(f"{address}/?{EIGHT}&backbones={FOUR}&maps=max&maps=mean")
+    wait_for(page, rows_shown(8, 8))
+    settled(page)
+    differs = other_maps(page)
+    choose(page, "Colour map", "Inferno")
+    name = f"{SIXTY_FOUR}: another colour map"
+    watch.add(f"{name}, those on screen", waited(page, rows_shown(8, 8, differs, ON_SCREEN)))
+    watch.add(name, waited(page, rows_shown(8, 8, differs)))
     page.close()
 
 
@@ -278,14 +314,14 @@ def cursor(browser: Browser, address: str, watch: Stopwatch) -> None:
     page.close()
 
 
-PARTS = ("first", "controls", "many", "cursor")
+PARTS = {"controls": controls, "sixty-four": sixty_four_maps, "many": many_maps, "cursor": cursor}
 
 
 def main() -> None:
     """Print every figure beside its target."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default=",".join(PARTS), help="which parts, such as many,cursor")
+    parser.add_argument("--only", default=",".join(["first", *PARTS]), help="which parts, such as many,cursor")
     options = parser.parse_args()
     asked = options.only.split(",")
     print(describe_machine(), end="\n\n")
@@ -294,14 +330,17 @@ def main() -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         for _ in range(options.rounds):
-            with tempfile.TemporaryDirectory() as folder:
-                started = time.perf_counter()
-                with serve(Path(folder)) as server:
-                    if "first" in asked:
-                        first_pages(browser, server.address, started, watch)
-                    for name, part in (("controls", controls), ("many", many_maps), ("cursor", cursor)):
-                        if name in asked:
-                            part(browser, server.address, watch)
+            with tempfile.TemporaryDirectory() as name:
+                folder, first = Path(name), "first" in asked
+                if first:
+                    with started(folder, browser, "first start ever", watch):
+                        pass
+                with started(folder, browser, "server just started" if first else None, watch) as address:
+                    if first:
+                        first_page(browser, address, "server up", time.perf_counter(), watch)
+                    for part, measure in PARTS.items():
+                        if part in asked:
+                            measure(browser, address, watch)
         browser.close()
     rows: list[TableRow] = [
         {

@@ -3,29 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 
-from convfe_core.backbones.precision import Precision
-from convfe_core.catalog.specs import Spec
 from convfe_core.maps.feature_maps import FeatureMaps
-from convfe_core.maps.input_size import Size
-
-
-@dataclass(frozen=True)
-class MapKey:
-    """Everything that the values of a map depend on; photographs count by the SHA-256 of their bytes.
-
-    Attributes
-    ----------
-    together : of PCA colours, all the photographs that their basis is of
-    """
-
-    digest: str
-    spec: Spec
-    tap: str
-    size: Size
-    precision: Precision = "float32"
-    together: tuple[str, ...] = ()
+from convfe_core.serving.map_key import MapKey
+from convfe_core.serving.sample_maps import SampleMaps
 
 
 class MapStore:
@@ -36,10 +17,12 @@ class MapStore:
     Parameters
     ----------
     budget_mb : megabytes that the kept maps may add up to
+    samples : has maps of the sample photographs for all visitors
     """
 
-    def __init__(self, budget_mb: float = 64.0) -> None:
+    def __init__(self, budget_mb: float = 64.0, samples: SampleMaps | None = None) -> None:
         self.budget_mb = budget_mb
+        self._samples = samples
         self._kept: OrderedDict[MapKey, FeatureMaps] = OrderedDict()
 
     def __len__(self) -> int:
@@ -54,10 +37,17 @@ class MapStore:
         """The maps for this key, or None."""
         if key in self._kept:
             self._kept.move_to_end(key)
+        elif self._samples is not None and (maps := self._samples.get(key)) is not None:
+            self._keep(key, maps)
         return self._kept.get(key)
 
     def put(self, key: MapKey, maps: FeatureMaps) -> None:
         """Keep these maps, dropping the least recently used ones if they no longer fit."""
+        self._keep(key, maps)
+        if self._samples is not None:
+            self._samples.put(key, maps)
+
+    def _keep(self, key: MapKey, maps: FeatureMaps) -> None:
         self._kept[key] = maps
         self._kept.move_to_end(key)
         while len(self._kept) > 1 and self.megabytes > self.budget_mb:

@@ -10,8 +10,8 @@ from convfe_core.machine.memory import tensorflow_imported
 from convfe_core.machine.tensorflow_import import import_tensorflow
 from convfe_core.serving.fault_log import LOGGER
 
-DELAY_S = 1.0
-"""By then a browser has fetched the page and its scripts, which a busy process would serve more slowly."""
+DELAY_S = 2.0
+"""By then a browser has fetched and drawn the page, which it would do more slowly beside a busy process."""
 
 
 def start_warm_up(delay_s: float = DELAY_S) -> threading.Timer:

@@ -21,7 +21,8 @@ from convfe_core.maps.feature_maps import REDUCTIONS, FeatureMaps
 from convfe_core.maps.input_size import Size, check_pass, frame_for
 from convfe_core.maps.pca_colours import colour_features, extract_coloured
 from convfe_core.photos.photo import Photo
-from convfe_core.serving.map_cache import MapKey, MapStore
+from convfe_core.serving.map_cache import MapStore
+from convfe_core.serving.map_key import MapKey
 from pages.app.process import backbone_pool
 from pages.app.session import FEATURES, MAPS
 from pages.app.visitor import allowance

@@ -13,7 +13,9 @@ import streamlit as st
 
 from convfe_core.photos.letterbox import thumbnail_data_uri
 from convfe_core.photos.photo import Photo
-from convfe_core.serving.map_cache import MapKey, MapStore
+from convfe_core.serving.map_cache import MapStore
+from convfe_core.serving.map_key import MapKey
+from pages.app.process import sample_maps
 from pages.app.visitor import allowance
 
 if TYPE_CHECKING:
@@ -71,7 +73,7 @@ def _nothing() -> None:
 
 ENTERED: Kept[bool] = Kept("entered", "dashboard", bool)
 """The page runs below ``st.navigation``."""
-MAPS: Kept[MapStore] = Kept("map_store", "app.compute_maps", lambda: MapStore(allowance().maps_mb))
+MAPS: Kept[MapStore] = Kept("map_store", "app.compute_maps", lambda: MapStore(allowance().maps_mb, sample_maps()))
 """Every map that was computed for this visitor, within their allowance."""
 THUMBNAILS: Kept[dict[str, str]] = Kept("thumbnails", "app.session", dict)
 """Photographs as data URIs, by digest."""

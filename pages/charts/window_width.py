@@ -35,8 +35,19 @@ def window_width() -> int:
     width = WINDOW_WIDTH.get() or _believed(st.context.cookies.get(COOKIE)) or USUAL_WIDTH
     st.html(f"<style>{STYLE}</style>")
     with hidden_place("window-width"):
-        component("width")(key=KEY, data={"width": width}, on_width_change=_note)
+        _watch(width)
     return width
+
+
+@st.fragment
+def _watch(width: int) -> None:
+    """Have the browser tell another width. A fragment, so that what it tells waits for the end of a page's run.
+
+    Else it would end each new visitor's first run, and *Stop* the second one before the sidebar is drawn.
+    """
+    component("width")(key=KEY, data={"width": width}, on_width_change=_note)
+    if WINDOW_WIDTH.get() not in (None, width):
+        st.rerun()
 
 
 def _note() -> None:

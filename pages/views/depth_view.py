@@ -29,7 +29,7 @@ from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.maps.input_size import Size, check_pass
 from convfe_core.maps.pca_colours import colour_features, extract_coloured_layers
 from convfe_core.photos.photo import Photo
-from convfe_core.serving.map_cache import MapKey
+from convfe_core.serving.map_key import MapKey
 from pages.app.compute_maps import load_network
 from pages.app.guard import redrawn_alone
 from pages.app.session import LAYER_FEATURES, MAPS, thumbnail

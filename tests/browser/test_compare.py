@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, TimeoutError, expect
+from playwright.sync_api import Page, Route, TimeoutError, expect
 
 from convfe_core.backbones.backbone import load_backbone
 from convfe_core.catalog.specs import parse_spec
@@ -32,6 +32,10 @@ ONE_PHOTO = f"?samples={DEFAULT_SAMPLES[0]}"
 """What most tests open: a row takes a browser a second to draw."""
 HEATMAPS = """chart => chart.data.filter(trace => trace.type === 'heatmap')
     .map(trace => ({name: trace.name, low: trace.zmin, high: trace.zmax}))"""
+
+PICTURES = """all => all.map(one => [one.getAttribute('href'), one.getBoundingClientRect()])
+    .map(([source, { left, top, width, height }]) => [source, [left, top, width, height]])"""
+"""Pictures by their addresses, each with where it lies in the window, in pixels."""
 
 
 def open_app(page: Page, address: str, rows: int = 3) -> None:
@@ -370,3 +374,22 @@ def test_a_presented_row_fills_windows_of_all_sizes_and_still_answers_the_mouse(
             panel["y"] + panel["height"] * (row + 0.5) / maps.max.shape[0],
         )
         expect(page.locator(".convfe-readout")).to_contain_text(f"cell row {row}, column {column}")
+
+
+@pytest.mark.slow
+def test_maps_are_seen_where_they_will_be_while_plotlys_library_is_on_its_way(page: Page, server: str) -> None:
+    held: list[Route] = []
+    page.route("**/plotly.min.js", lambda route: held.append(route))
+    page.goto(f"{server}/?samples=chelsea&maps=max&maps=mean")
+    pictures = page.locator(".convfe-sketch image")
+    expect(pictures).to_have_count(5, timeout=120_000)  # the photograph, and two maps of two backbones
+    early = dict(pictures.evaluate_all(PICTURES))
+    for route in held:
+        route.continue_()
+    page.unroute("**/plotly.min.js")
+    expect(page.locator(f"{CHART} .convfe-map")).to_have_count(4, timeout=120_000)
+    expect(page.locator(".convfe-sketch")).to_have_count(0)
+    drawn = dict(page.locator(f"{CHART} image").evaluate_all(PICTURES))
+    assert len(early) == 5
+    for source, place in early.items():
+        assert drawn[source] == pytest.approx(place, abs=1)

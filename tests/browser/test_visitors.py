@@ -119,11 +119,8 @@ def test_a_ranking_is_stopped_and_left_without_a_trace_and_no_name_is_obeyed(
     expect(page.locator(CHART)).to_have_count(1, timeout=120_000)
 
 
-def test_the_stop_button_ends_the_run_and_the_next_change_works(page: Page, hosted: Server) -> None:
-    page.goto(f"{hosted.address}/?backbones=TinyResNet")
-    expect(page.locator(CHART)).to_have_count(3, timeout=120_000)
-    idle(page)
-    page.goto(hosted.address + LONG_WORK.replace("640", "608"))  # its window's width is known: nothing starts it anew
+def test_the_stop_button_ends_a_visitors_first_run_and_the_next_change_works(page: Page, hosted: Server) -> None:
+    page.goto(hosted.address + LONG_WORK.replace("640", "608"))
     running(page)
     smooth = page.get_by_test_id("stSidebar").get_by_text("Smooth between cells")
     expect(smooth).to_be_visible(timeout=120_000)

@@ -2,7 +2,8 @@ import numpy as np
 
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.maps.input_size import Size
-from convfe_core.serving.map_cache import MapKey, MapStore
+from convfe_core.serving.map_cache import MapStore
+from convfe_core.serving.map_key import MapKey
 from tests.support.builders import feature_maps
 
 

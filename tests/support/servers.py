@@ -62,11 +62,11 @@ def serve(
     python: Path | str = sys.executable,
     address: str = "127.0.0.1",
 ) -> Iterator[Server]:
-    """Serve the app with an empty weights cache and no way to a network, and stop it in the end.
+    """Serve the app with empty caches and no way to a network, and stop it in the end.
 
     Parameters
     ----------
-    folder : where the log and the weights cache lie
+    folder : where the log and the caches lie
     environ : environment variables on top of those
     address : where it listens
     """
@@ -74,6 +74,7 @@ def serve(
     environment = {
         **os.environ,
         "KERAS_HOME": str(folder / "keras"),
+        "XDG_CACHE_HOME": str(folder / "cache"),
         "CONVFE_WEIGHTS_MIRROR": "http://127.0.0.1:9",
         **(environ or {}),
     }

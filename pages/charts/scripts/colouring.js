@@ -4,11 +4,11 @@
  * Each component is a script of its own, with modules of its own: what they share lies in the window.
  */
 
-import { plotly } from "./library.js";
+import { plotlyAhead } from "./library.js";
 
 /** What Streamlit calls when the page is drawn, and again at other colours. */
 export default function tell({ data }) {
-  plotly(); // the rows need it as soon as their maps are computed
+  plotlyAhead(); // the rows will need it
   const said = JSON.stringify(data);
   if (window.convfeColouring?.said === said) return;
   window.convfeColouring = { said, ...data };

@@ -104,6 +104,7 @@ function gridOf(trace) {
   return { x0, dx, columns: z[0].length, y0, dy, rows: z.length };
 }
 
-function axisKey(name) {
+/** What a figure's layout calls an axis: of x3 it is xaxis3. */
+export function axisKey(name) {
   return `${name[0]}axis${name.slice(1)}`;
 }

@@ -12,13 +12,14 @@ import { readFigure } from "./maps.js";
 import { paint } from "./painting.js";
 import { panelsOf } from "./panels.js";
 import { Remarks } from "./remarks.js";
+import { sketch } from "./sketch.js";
 import { set, svg } from "./svg.js";
 import { drawInTurn, withdraw } from "./turns.js";
 import { roomAround } from "./width.js";
 
 // A double click shows the whole photograph again, whatever of it was shown.
 const CONFIG = { displaylogo: false, doubleClick: "reset", modeBarButtons: [["zoom2d", "pan2d", "resetScale2d"]] };
-const PATIENCE_MS = 10000;
+const PATIENCE_MS = 2000;
 /** @type {Promise<unknown>} that it is known how values become colours */
 const coloured = new Promise((resolve) => {
   if (window.convfeColouring) resolve();
@@ -85,7 +86,16 @@ class Row {
   begin() {
     this.begun = true;
     clearTimeout(this.patience);
+    coloured.then(() => this.sketch());
     drawInTurn(this.element, () => this.draw());
+  }
+
+  /** Show the pictures alone while Plotly's library is on its way, which takes a second or more. */
+  sketch() {
+    if (window.Plotly) return;
+    const { images } = paint(this.drawing, this.data.photo.axes, window.convfeColouring);
+    this.sketched?.remove();
+    this.sketched = sketch(this.figure, this.drawing.layout, images, window.convfeColouring.smoothed);
   }
 
   async draw() {
@@ -95,6 +105,7 @@ class Row {
     if (this.drawn === this.drawing) await Plotly.relayout(this.chart, { images });
     else await this.drawFigure(Plotly, images);
     this.drawn = this.drawing;
+    this.sketched?.remove();
     this.chart.classList.toggle("convfe-cells", !window.convfeColouring.smoothed);
     for (const image of this.chart.querySelectorAll("image")) {
       image.classList.toggle("convfe-map", sources.has(image.getAttribute("href")));
