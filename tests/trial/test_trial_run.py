@@ -255,7 +255,7 @@ def pieces_are(folder: Path, least: int) -> bool:
 @posix
 @pytest.mark.slow
 def test_a_ranking_with_a_trial_that_is_killed_ends_with_the_same_numbers(tmp_path):
-    where = voc_folder(tmp_path / "in", 3)  # a fold each
+    where = voc_folder(tmp_path / "in", 2)  # a fold each
 
     def arguments(name: str) -> list[str]:
         parts, report = tmp_path / f"{name}-parts", tmp_path / f"{name}.json"
