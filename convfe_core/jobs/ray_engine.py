@@ -45,7 +45,7 @@ While a round lasts, each of its shards takes a tenth of a megabyte in this proc
 RECENT = 64
 """Shards by which the workers are counted that are at work."""
 THREAD_SECONDS = 1.0
-"""So long, at most, is waited for the threads that Ray Data has begun in a round; some outlive it, but hold no block."""
+"""So long, at most, is waited for the threads that Ray Data began in a round; some outlive it, but hold no block."""
 LOST = "the worker that had it was lost each time; it may need more memory, see --worker-memory"
 
 
