@@ -42,8 +42,16 @@ def running(page: Page) -> None:
     expect(page.get_by_test_id("stProgress").get_by_text("image")).to_be_visible(timeout=120_000)
 
 
+QUIET = """frames => {
+    const state = document.querySelector('[data-testid=stApp]')?.dataset.testScriptState;
+    window.quiet = state === 'notRunning' ? (window.quiet ?? 0) + 1 : 0;
+    return window.quiet > frames; }"""
+
+
 def idle(page: Page) -> None:
-    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=120_000)
+    """Wait until no run is under way, and none follows at once, as when a browser has told its width."""
+    page.evaluate("() => { window.quiet = 0; }")
+    page.wait_for_function(QUIET, arg=20, polling="raf", timeout=120_000)
 
 
 def busy_threads(server: Server) -> int:
