@@ -115,7 +115,7 @@ def test_folds_are_those_of_a_trial_with_the_same_seed(drawn, network):
 
 @pytest.mark.slow
 def test_an_early_stage_is_the_training_after_so_many_epochs(tmp_path, monkeypatch):
-    """Of a network of two layers: a built-in one takes eleven seconds more."""
+    """Of a network of two layers: a built-in one takes twelve seconds more of a processor."""
     monkeypatch.setitem(BUILTIN_BUILDERS, "Two", two_layers)
     random = np.random.default_rng(0)
     for name in ("blue", "red"):
