@@ -10,9 +10,12 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import threading
+import time
 import warnings
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +44,8 @@ While a round lasts, each of its shards takes a tenth of a megabyte in this proc
 """
 RECENT = 64
 """Shards by which the workers are counted that are at work."""
+THREAD_SECONDS = 1.0
+"""So long, at most, is waited for the threads that Ray Data began in a round; some outlive it, but hold no block."""
 LOST = "the worker that had it was lost each time; it may need more memory, see --worker-memory"
 
 
@@ -126,29 +131,32 @@ class _Run:
 
     def _round(self, shards: Sequence[Shard], left: dict[str, Shard], of: int) -> bool:
         """Map the workers over shards, take what is finished out of `left`, and say whether Ray itself broke off."""
-        results = self._results(shards)
-        while True:
-            try:
-                result = next(results, None)
-            except Exception as error:  # a lost node shows in many ways; what it had is done in the next round
-                self._reasons.update({name: error_in_words(error) for name in left if name not in self._reasons})
-                return True
-            if result is None:
-                return False
-            shard = shards[result["number"]]
-            if result["wrong"]:
-                raise SpecError(result["reason"])
-            if result["reason"]:
-                self._reasons[shard.name] = result["reason"]
-                continue
-            self._parts.write(shard, result["part"])
-            del left[shard.name]
-            self._pace.count(len(shard.images))
-            self._workers.append(result["worker"])
-            done, workers = of - len(left), counted(len(set(self._workers)), "worker")
-            self._tell(self._pace.progress("ray", f"{done} of {of} shards, {workers}", done / of))
+        with closing(self._results(shards)) as results:  # or, stopped here, Ray's threads would outlive its shutdown
+            while True:
+                try:
+                    result = next(results, None)
+                except Exception as error:  # a lost node shows in many ways; what it had is done in the next round
+                    self._reasons.update({name: error_in_words(error) for name in left if name not in self._reasons})
+                    return True
+                if result is None:
+                    return False
+                self._take(shards[result["number"]], result, left, of)
 
-    def _results(self, shards: Sequence[Shard]) -> Iterator[dict[str, Any]]:
+    def _take(self, shard: Shard, result: dict[str, Any], left: dict[str, Shard], of: int) -> None:
+        """Write what a worker found and tell of it, or note why it found nothing."""
+        if result["wrong"]:
+            raise SpecError(result["reason"])
+        if result["reason"]:
+            self._reasons[shard.name] = result["reason"]
+            return
+        self._parts.write(shard, result["part"])
+        del left[shard.name]
+        self._pace.count(len(shard.images))
+        self._workers.append(result["worker"])
+        done, workers = of - len(left), counted(len(set(self._workers)), "worker")
+        self._tell(self._pace.progress("ray", f"{done} of {of} shards, {workers}", done / of))
+
+    def _results(self, shards: Sequence[Shard]) -> Generator[dict[str, Any], None, None]:
         from ray.data import ActorPoolStrategy, DataContext
         from ray.util.annotations import RayDeprecationWarning
 
@@ -174,8 +182,17 @@ class _Run:
                 max_restarts=-1,
                 max_task_retries=0,  # or a shard that kills its worker would do so for ever
             )
-        for block in found.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            yield from block.to_pylist()
+        others = set(threading.enumerate())
+        try:
+            with closing(
+                iter(found.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0))
+            ) as blocks:
+                for block in blocks:
+                    yield from block.to_pylist()
+        finally:  # a thread of Ray Data's that lets go of a block once Ray is shut down would end this process
+            end = time.monotonic() + THREAD_SECONDS
+            for thread in set(threading.enumerate()) - others:
+                thread.join(max(0.0, end - time.monotonic()))
 
 
 def _resources(ray: Any) -> list[dict[str, float]]:

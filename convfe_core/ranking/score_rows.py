@@ -30,7 +30,7 @@ from convfe_core.backbones.measured_cost import Cost, PeakMemory, time_batches
 from convfe_core.backbones.network import Network
 from convfe_core.backbones.precision import explain_kept, require_same_arithmetic
 from convfe_core.base.arrays import FloatArray
-from convfe_core.catalog.memory_need import require_room, worker_mb
+from convfe_core.catalog.memory_need import require_room, require_room_alone, worker_mb
 from convfe_core.catalog.specs import Spec, from_anywhere
 from convfe_core.datasets.boxed_photos import boxes_digest, open_boxed
 from convfe_core.datasets.boxes import Dataset
@@ -311,7 +311,7 @@ class RankJob:
             "options": replace(self.options, cost=False),
             "passes": {name: replace(one, spec=from_anywhere(one.spec)) for name, one in self.passes.items()},
             "bfloat16": self.bfloat16,
-            "make_room": require_room,
+            "make_room": require_room_alone,
             "costs": {},
             "comparison": comparison,
             "learned": self.learned,

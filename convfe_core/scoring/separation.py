@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.base.arrays import BoxArray, Values
-from convfe_core.datasets.boxes import ImageBoxes, box_areas, scale_boxes
+from convfe_core.base.arrays import BoxArray, FloatArray, Values
+from convfe_core.datasets.boxes import ImageBoxes, box_areas
 
 COMPARISONS = 64
 """Most other images that a map is compared with."""
@@ -85,10 +86,19 @@ def inside_mask(boxes: BoxArray, centres_y: Values, centres_x: Values) -> BoolAr
     (h, w) bool
     """
     boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    return _covered(*_spans(boxes, centres_y, centres_x))
+
+
+def _spans(boxes: BoxArray, centres_y: Values, centres_x: Values) -> tuple[FloatArray, FloatArray]:
+    """Which rows and which columns of cells each box has: (N, h) and (N, w) ones."""
     rows = (boxes[:, 1, None] <= centres_y) & (centres_y < boxes[:, 3, None])
     columns = (boxes[:, 0, None] <= centres_x) & (centres_x < boxes[:, 2, None])
-    # Boolean matrix product: a cell is inside when some box has its row and its column.
-    return (rows.T.astype(np.float32) @ columns.astype(np.float32)) > 0
+    return rows.astype(np.float32), columns.astype(np.float32)
+
+
+def _covered(rows: FloatArray, columns: FloatArray) -> BoolArray:
+    """(N, h), (N, w) -> (h, w): a cell is inside when some box has its row and its column."""
+    return (rows.T @ columns) > 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,8 +159,8 @@ class Comparison:
         values : (M, h, w) its maps
         centres_y, centres_x : (h,) and (w,) centres of the cells in image pixels
         """
-        masks = [inside_mask(boxes, centres_y, centres_x).ravel() for boxes in self._stretched(index)]
-        scores = aurocs(_cells(values, centres_y, centres_x), np.stack(masks))
+        masks = self._stretched(index).masks(centres_y, centres_x)
+        scores = aurocs(_cells(values, centres_y, centres_x), masks)
         return ImageScores(scores[:, 0], _mean_of_finite(scores[:, 1:]))
 
     def score_sizes(
@@ -171,22 +181,46 @@ class Comparison:
         """
         candidates = self._stretched(index)
         cells = _cells(values, centres_y, centres_x)
-        outside = np.stack([~inside_mask(boxes, centres_y, centres_x).ravel() for boxes in candidates])
-        sides = [box_cells(boxes, centres_y, centres_x) for boxes in candidates]
+        outside = ~candidates.masks(centres_y, centres_x)
+        sides = box_cells(candidates.boxes, centres_y, centres_x)
         separation = {}
         for group, (low, high) in SIZE_GROUPS.items():
-            chosen = [b[(low <= s) & (s < high)] for b, s in zip(candidates, sides, strict=True)]
-            inside = np.stack([inside_mask(boxes, centres_y, centres_x).ravel() for boxes in chosen])
+            inside = candidates.where((low <= sides) & (sides < high)).masks(centres_y, centres_x)
             scores = _aurocs_of_some(cells, inside, outside)
             separation[group] = scores[:, 0] - _mean_of_finite(scores[:, 1:])
         return separation
 
-    def _stretched(self, index: int) -> list[BoxArray]:
+    def _stretched(self, index: int) -> _BoxSets:
         """This image's boxes, then those of the images it is compared with in this image's frame."""
         own = self.images[index]
-        size = own.height, own.width
-        others = (self.images[k] for k in self.others(index))
-        return [own.boxes, *(scale_boxes(other.boxes, (other.height, other.width), size) for other in others)]
+        images = [own, *(self.images[k] for k in self.others(index))]
+        counts = [len(one.boxes) for one in images]
+        factors = np.array([[own.width / one.width, own.height / one.height] * 2 for one in images])
+        boxes = np.concatenate([one.boxes for one in images]) * np.repeat(factors, counts, axis=0)
+        return _BoxSets(boxes, np.cumsum([0, *counts]))
+
+
+@dataclass(frozen=True, eq=False)
+class _BoxSets:
+    """The boxes of several images, one set behind the other: images have few, and each step for itself takes longer.
+
+    Attributes
+    ----------
+    boxes : (N, 4) in pixels of one image
+    edges : (K + 1,) where each of K sets begins, and where the last one ends
+    """
+
+    boxes: BoxArray
+    edges: NDArray[np.int64]
+
+    def where(self, wanted: BoolArray) -> _BoxSets:
+        """The same sets with some of the boxes, (N,) bool."""
+        return _BoxSets(self.boxes[wanted], np.append(0, np.cumsum(wanted))[self.edges])
+
+    def masks(self, centres_y: Values, centres_x: Values) -> BoolArray:
+        """(K, h * w) `inside_mask` of each set."""
+        rows, columns = _spans(self.boxes, centres_y, centres_x)
+        return np.stack([_covered(rows[a:b], columns[a:b]).ravel() for a, b in pairwise(self.edges.tolist())])
 
 
 def _cells(values: NDArray[np.floating], centres_y: Values, centres_x: Values) -> Values:

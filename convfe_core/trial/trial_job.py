@@ -22,7 +22,7 @@ import pyarrow as pa
 from convfe_core.backbones.backbone import Backbone
 from convfe_core.backbones.precision import Precision, explain_kept, require_same_arithmetic
 from convfe_core.base.errors import AnnotationError
-from convfe_core.catalog.memory_need import require_room, worker_mb
+from convfe_core.catalog.memory_need import require_room, require_room_alone, worker_mb
 from convfe_core.catalog.specs import Spec, from_anywhere
 from convfe_core.datasets.boxed_photos import boxes_digest, open_boxed
 from convfe_core.datasets.boxes import Dataset, ImageBoxes
@@ -223,7 +223,7 @@ class TrialJob:
             "bfloat16": self.bfloat16,
             "features": None,
             "keep": False,
-            "make_room": require_room,
+            "make_room": require_room_alone,
         }
 
     @cached_property

@@ -35,6 +35,7 @@ from convfe_core.jobs.ray_cluster import package_versions
 from convfe_core.jobs.ray_engine import ATTEMPTS, LOST, RayEngine
 from convfe_core.jobs.ray_workers import Workers
 from convfe_core.maps.input_size import Size
+from convfe_core.ranking import score_rows
 from convfe_core.trial.detector import Recipe
 from convfe_core.trial.trial_job import TrialOptions
 from convfe_core.trial.trial_run import TrialRun
@@ -95,6 +96,10 @@ def test_every_shard_becomes_a_part_however_many_are_done_at_once(
     assert [one.step for one in told] == [one.share for one in told] == [n / 5 for n in range(1, 6)]
     assert told[-1].line.startswith("ray: 5 of 5 shards, ")
     assert told[-1].seconds_left == 0
+
+    told.clear()
+    assert RayEngine(workers=SMALL).finish(Squares(log), cut, parts, Pace(50), told.append) == {}
+    assert told == []
     assert attempts(log) == dict.fromkeys(range(5), 1)
 
 
@@ -145,9 +150,9 @@ def test_workers_that_fit_nowhere_are_refused(here: Any, log: Path, tmp_path: Pa
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty pictures with a box each, one of them cut short after its header."""
+    """Twenty pictures with a box each, one of them cut short after its header."""
     folder = tmp_path_factory.mktemp("set")
-    for name, data in patches(40).items():
+    for name, data in patches(20).items():
         (folder / name).write_bytes(data[: len(data) // 2] if name == "007.png" else data)
     return folder
 
@@ -163,43 +168,30 @@ def rank(*arguments: str, status: int = 0) -> dict[str, Any]:
     return found
 
 
-@pytest.fixture(scope="module")
-def local(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The numbers of a ranking in one process."""
-    folder = tmp_path_factory.mktemp("local")
-    return rank(str(dataset), "--parts", str(folder), str(folder / "local.json"))
-
-
-def test_a_ranking_from_and_to_an_object_store_is_the_local_one(
-    here: Any, bucket: str, dataset: Path, local: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_ranking_goes_on_without_what_is_missing_and_the_next_one_ends_with_the_local_numbers(
+    here: Any,
+    bucket: str,
+    dataset: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Pictures, boxes and parts each have an address of their own."""
+    """Pictures, boxes and parts have an address each in an object store; two backbones share their control.
+
+    The worker is killed in the middle of the last pass, and the weights are gone when the next one asks.
+    """
+    monkeypatch.setattr(shards_module, "SHARD_IMAGES", 5)
+    monkeypatch.setattr(score_rows, "CONTROL_SEEDS", (0,))  # one of three is enough to see
+    monkeypatch.setattr(ray_engine, "ATTEMPTS", 1)  # that there are three is seen above
+    weights = tmp_path / "own.weights.h5"
+    open_network(parse_spec("TinyMobileNet:untrained")).model.save_weights(weights)
+    own = f"TinyMobileNet:{weights}"
     pictures, boxes = {}, {}
     for path in dataset.iterdir():
         (pictures if path.suffix == ".png" else boxes)[path.name] = path.read_bytes()
     filled(f"{bucket}/set", pictures)
-    there = (f"{bucket}/set", "--boxes", filled(f"{bucket}/boxes", boxes), "--parts", f"{bucket}/ranking")
-    engine = ("--engine", "ray", "--workers", "1", "--worker-cpus", "1")
-    assert rank(*there, *engine, str(tmp_path / "ray.json")) == local
-    assert [one["file"] for one in local["dataset"]["skipped"]] == ["007.png"]
-    assert len(RemoteFolder(f"{bucket}/ranking").names()) == 8  # four passes, each with its probe
-    assert "ray: 4 of 4 shards, 1 worker, " in capsys.readouterr().err
-
-    assert rank(*there, *engine, str(tmp_path / "again.json")) == local
-    assert "ray: " not in capsys.readouterr().err
-
-
-def test_a_ranking_goes_on_without_what_is_missing_and_the_next_one_mends_it(
-    here: Any, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The worker is killed in the middle of the second backbone, and the weights are gone when the next one asks."""
-    monkeypatch.setattr(shards_module, "SHARD_IMAGES", 10)
-    monkeypatch.setattr(ray_engine, "ATTEMPTS", 1)  # that there are three is seen above
-    weights = tmp_path / "own.weights.h5"
-    open_network(parse_spec("TinyResNet")).model.save_weights(weights)
-    own = f"TinyResNet:{weights}"
-    call = (str(dataset), "--no-control", "--backbone", own)
-    engine = ("--parts", str(tmp_path / "parts"), "--engine", "ray", "--workers", "1", "--worker-cpus", "1")
+    there = (f"{bucket}/set", "--boxes", filled(f"{bucket}/boxes", boxes), "--backbone", own)
+    engine = ("--parts", f"{bucket}/ranking", "--engine", "ray", "--workers", "1", "--worker-cpus", "1")
     told: list[str] = []
 
     class Disturbing(ProgressLines):
@@ -207,43 +199,46 @@ def test_a_ranking_goes_on_without_what_is_missing_and_the_next_one_mends_it(
             super().__call__(progress)
             if progress.who == "ray":
                 told.append(progress.doing.split(",")[0])
-            if told[-1:] == ["5 of 8 shards"] and weights.exists():
+            if told[-1:] == ["9 of 12 shards"] and weights.exists():
                 weights.rename(tmp_path / "gone")
                 (worker,) = [one for one in psutil.Process().children(recursive=True) if "MapWorker" in one.name()]
                 worker.kill()
 
     monkeypatch.setattr(cli, "ProgressLines", Disturbing)
     report = tmp_path / "report.html"
-    first = rank(*call, *engine, "--html", str(report), str(tmp_path / "first.json"), status=1)
+    first = rank(*there, *engine, "--html", str(report), str(tmp_path / "first.json"), status=1)
     lost = len(first["missing"])
     assert 1 <= lost <= 3
     assert all(one["shard"].startswith(f"{own}, images ") for one in first["missing"])
     assert {one["spec"] for one in first["backbones"]} == {"TinyMobileNet", own}
-    assert first["dataset"]["usable"] <= 40 - 10 * lost
+    assert first["dataset"]["usable"] <= 20 - 5 * lost
     assert f"missing {first['missing'][0]['shard']}: " in report.read_text()
-    last = capsys.readouterr().err.splitlines()[-1]
+    said = capsys.readouterr().err
+    assert "ray: 3 of 3 shards, 1 worker, " in said  # the cell probes of three passes
+    last = said.splitlines()[-1]
     assert last.startswith(f"convfe: {lost} shard")
     assert first["missing"][0]["shard"] in last
 
     (tmp_path / "gone").rename(weights)
     told.clear()
-    second = rank(*call, *engine, str(tmp_path / "second.json"))
+    second = rank(*there, *engine, str(tmp_path / "second.json"))
     assert told == [f"{n + 1} of {lost} shards" for n in range(lost)]
-    assert second == rank(*call, str(tmp_path / "local.json"))
+    assert len(RemoteFolder(f"{bucket}/ranking").names()) == 3 * (1 + 4)
+    assert second == rank(str(dataset), "--backbone", own, str(tmp_path / "local.json"))
+    assert [one["file"] for one in second["dataset"]["skipped"]] == ["007.png"]
 
 
 @posix
-def test_ctrl_c_ends_a_run_with_every_process_of_it_and_the_next_call_goes_on(
-    dataset: Path, local: dict[str, Any], tmp_path: Path
-) -> None:
+def test_ctrl_c_ends_a_run_with_every_process_of_it_and_the_next_call_goes_on(dataset: Path, tmp_path: Path) -> None:
     """A cluster of a run's own; while it lasts, nobody without its token gets in. The next call needs no Ray."""
-    parts = tmp_path / "parts"
-    call = ["--engine", "ray", "--workers", "1", "--parts", str(parts)]
+    out, local = tmp_path / "out", tmp_path / "local"
+    parts = out / "parts"
+    call = ["maps", str(dataset), "--backbone", "TinyMobileNet", "--backbone", "TinyResNet", "--size", "96", "--out"]
     environment = {name: text for name, text in os.environ.items() if not name.startswith("RAY_")}
     code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # CI may ignore it
     code += "from convfe_core.cli.commands import main\nsys.exit(main(sys.argv[1:]))"
     run = subprocess.Popen(
-        [*PYTHON, "-c", code, "rank", str(dataset), "--backbone", "TinyMobileNet", "--size", "96", *call],
+        [*PYTHON, "-c", code, *call, str(out), "--engine", "ray", "--workers", "1"],
         cwd=ROOT,
         env={**environment, "HOME": str(tmp_path)},
         stdout=subprocess.PIPE,
@@ -276,9 +271,10 @@ def test_ctrl_c_ends_a_run_with_every_process_of_it_and_the_next_call_goes_on(
     assert refused.startswith(f"convfe: Expected to be let into the Ray cluster at {address}, got “ConnectionError")
 
     done = {path: path.stat().st_mtime_ns for path in parts.glob("*.parquet")}
-    assert 1 <= len(done) < 4
-    assert rank(str(dataset), "--parts", str(parts), str(tmp_path / "mended.json")) == local
+    assert len(done) == 1  # of the first backbone
+    assert [main([*call, str(folder)]) for folder in (out, local)] == [1, 1]
     assert {path: path.stat().st_mtime_ns for path in done} == done
+    assert_same(local, out, 2 * 2 * 19 + 1)
 
 
 def test_maps_are_the_local_ones(here: Any, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -370,7 +366,7 @@ def test_options_for_ray_alone_are_refused_for_the_local_engine(
 
 
 def test_a_trial_is_a_task_for_each_backbone_and_gives_the_local_numbers(here: Any, tmp_path: Path) -> None:
-    data = read_dataset(open_files(voc_folder(tmp_path, 6)))
+    data = read_dataset(open_files(voc_folder(tmp_path, 3)))
     specs = [parse_spec("TinyMobileNet"), parse_spec("TinyMobileNet:untrained")]
     options = TrialOptions(size=Size("64"), recipe=Recipe(width=8, groups=2, epochs=2))
     engines = LocalEngine(), RayEngine(workers=ONE)

@@ -283,7 +283,7 @@ def test_a_trial_says_beforehand_how_long_it_takes_and_then_shows_what_it_found(
     app.query_params["backbones"] = "TinyMobileNet"
     app.run()
     app.switch_page("pages/rank.py").run()
-    app.text_input(key="dataset_folder").set_value(str(voc_folder(tmp_path / "squares", images=6))).run()
+    app.text_input(key="dataset_folder").set_value(str(voc_folder(tmp_path / "squares", images=2))).run()
     app.toggle(key="rank_control").set_value(False)
     app.toggle(key="rank_probe").set_value(False)
     assert app.toggle(key="rank_trial").label == "Try a small detector, about 1 minute"
@@ -293,18 +293,18 @@ def test_a_trial_says_beforehand_how_long_it_takes_and_then_shows_what_it_found(
     assert app.dataframe[0].value["AP50"].notna().all()
     assert "TinyMobileNet, AP50 " in " ".join(charts(app))
     assert app.selectbox(key="trial-backbone").value == "TinyMobileNet"
-    assert any("trial on 6 images" in caption.value for caption in app.caption)
+    assert any("trial on 2 images" in caption.value for caption in app.caption)
 
     app.button(key="rank-extremes").click().run()
     app.switch_page("pages/compare.py").run()  # where the button leads, which AppTest forgets at the next run
     assert not app.get("image")
     app.toggle(key="detections").set_value(True).run()
     assert not app.exception
-    assert len(app.get("image")) == 6  # one backbone; the samples stay without
-    assert sum("had not seen this photograph" in caption.value for caption in app.caption) == 6
+    assert len(app.get("image")) == 2  # one backbone; the samples stay without
+    assert sum("had not seen this photograph" in caption.value for caption in app.caption) == 2
     drawn = {key: picture for key, (_, _, picture) in app.session_state.found.items()}
     app.toggle(key="smooth").set_value(False).run()
-    assert len(app.get("image")) == len(drawn) == 6
+    assert len(app.get("image")) == len(drawn) == 2
     assert all(app.session_state.found[key][2] is picture for key, picture in drawn.items())  # not drawn anew
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 
 from convfe_core.backbones.network import open_network
-from convfe_core.base.errors import AnnotationError, ConvfeError, MemoryLimitError, ModelFileError, SpecError
+from convfe_core.base.errors import AnnotationError, MemoryLimitError, ModelFileError, SpecError
 from convfe_core.base.pace import Progress
 from convfe_core.catalog.specs import Spec, parse_spec
 from convfe_core.cli.commands import main
@@ -91,9 +90,18 @@ def test_the_same_seed_gives_the_same_boxes_and_another_does_not(pair):
 
 
 @pytest.mark.slow
-def test_a_trained_backbone_is_tried_beside_its_control_and_an_untrained_one_alone(pair):
-    assert tried(pair, control=True).scores.control is not None
-    assert tried(pair, parse_spec(f"{SMALL}:untrained"), control=True).scores.control is None
+def test_a_trained_backbone_is_tried_beside_its_control_and_an_untrained_one_alone(pair, tmp_path):
+    """Others go on where one cannot be tried, and features are removed unless they are to be kept."""
+    broken = own_model(tmp_path, weight=np.nan)
+    run = TrialRun(pair, [broken, SPEC], QUICK, work=tmp_path / "a")
+    with pytest.raises(ModelFileError):
+        run.result(broken)
+    scores = run.result(SPEC).scores
+    assert (scores.images, scores.control is None) == (2, False)
+    assert not [*tmp_path.rglob("*.features")]
+    untrained = tried(pair, parse_spec(f"{SMALL}:untrained"), control=True, work=tmp_path / "b", keep_features=True)
+    assert untrained.scores.control is None
+    assert len([*tmp_path.rglob("*.features")]) == 1
 
 
 def test_a_run_that_was_killed_goes_on_with_the_fold_that_it_was_at(data, undisturbed, tmp_path):
@@ -118,31 +126,20 @@ def test_a_run_that_was_killed_goes_on_with_the_fold_that_it_was_at(data, undist
 
 
 @pytest.mark.slow
-def test_features_are_removed_unless_they_are_to_be_kept(pair, tmp_path):
-    tried(pair, work=tmp_path / "a")
-    assert not [*tmp_path.rglob("*.features")]
-    tried(pair, work=tmp_path / "b", keep_features=True)
-    assert len([*tmp_path.rglob("*.features")]) == 1
-
-
-@pytest.mark.slow
-def test_features_in_several_files_are_those_in_one(data, undisturbed, monkeypatch, tmp_path):
+def test_a_worker_elsewhere_with_features_in_several_files_computes_the_same_rows(
+    data, undisturbed, monkeypatch, tmp_path
+):
     monkeypatch.setattr(features, "IMAGES_A_FILE", 4)
-    found = tried(data, work=tmp_path, keep_features=True)
-    assert len([*tmp_path.rglob("*.features")]) == 3
-    assert match_detections(data.images, found.detections).marked.sum() == 11
-
-
-@pytest.mark.slow
-def test_a_worker_elsewhere_computes_the_same_rows(data, undisturbed):
     job = TrialJob(data, QUICK, {SMALL: Pass(SPEC)}, bfloat16=False)
     (shard,) = job.shards(job.passes[SMALL])
-    sent: TrialJob = pickle.loads(pickle.dumps(job))
+    sent: TrialJob = replace(pickle.loads(pickle.dumps(job)), features=tmp_path, keep=True)
     copy: Shard = pickle.loads(pickle.dumps(shard))
     rows = [row for _, some in sent.rows(sent.load(SMALL, lambda _phrase: None), copy, 0) for row in some]
+    assert len([*tmp_path.rglob("*.features")]) == 3
     by_place = sorted(zip(shard.images, rows, strict=True), key=lambda pair: pair[0].place)
     found = [np.frombuffer(row["found"], np.float32).reshape(-1, 5)[:, :4].tolist() for _, row in by_place]
     assert found == [one.boxes.tolist() for one in undisturbed.detections]
+    assert match_detections(data.images, undisturbed.detections).marked.sum() == 11
 
 
 def test_of_many_images_some_are_drawn_and_that_is_told(data):
@@ -212,15 +209,6 @@ def test_features_that_take_too_much_room_are_refused(data, monkeypatch):
 
 
 @pytest.mark.slow
-def test_other_backbones_go_on_where_one_cannot_be_tried(pair, tmp_path):
-    specs: Sequence[Spec] = [own_model(tmp_path, weight=np.nan), SPEC]
-    run = TrialRun(pair, specs, QUICK, control=False)
-    with pytest.raises(ConvfeError):
-        run.result(specs[0])
-    assert run.result(SPEC).scores.images == 2
-
-
-@pytest.mark.slow
 def test_a_backbone_is_tried_at_each_stage_and_at_all_added_up(pair):
     run = TrialRun(pair, [SPEC], QUICK, control=False)
     found = run.by_stage(SPEC)
@@ -267,7 +255,7 @@ def pieces_are(folder: Path, least: int) -> bool:
 @posix
 @pytest.mark.slow
 def test_a_ranking_with_a_trial_that_is_killed_ends_with_the_same_numbers(tmp_path):
-    where = voc_folder(tmp_path / "in", 10)
+    where = voc_folder(tmp_path / "in", 2)  # a fold each
 
     def arguments(name: str) -> list[str]:
         parts, report = tmp_path / f"{name}-parts", tmp_path / f"{name}.json"
@@ -275,9 +263,7 @@ def test_a_ranking_with_a_trial_that_is_killed_ends_with_the_same_numbers(tmp_pa
         return ["rank", str(where), *wanted, "--parts", str(parts), "--json", str(report)]
 
     assert main(arguments("quiet")) == 0
-    for folds_done in (1, 3):
-        enough = partial(pieces_are, tmp_path / "killed-parts", folds_done)
-        kill_when(enough, "-m", "convfe_core.cli", *arguments("killed"))
+    kill_when(partial(pieces_are, tmp_path / "killed-parts", 1), "-m", "convfe_core.cli", *arguments("killed"))
     assert main(arguments("killed")) == 0
     quiet, killed = (json.loads((tmp_path / f"{name}.json").read_bytes()) for name in ("quiet", "killed"))
     trials = [found["backbones"][0]["trial"] for found in (quiet, killed)]
