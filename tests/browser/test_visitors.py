@@ -128,7 +128,7 @@ def test_a_ranking_is_stopped_and_left_without_a_trace_and_no_name_is_obeyed(
 
 
 def test_the_stop_button_ends_a_visitors_first_run_and_the_next_change_works(page: Page, hosted: Server) -> None:
-    page.goto(hosted.address + LONG_WORK.replace("640", "608"))
+    page.goto(hosted.address + LONG_WORK.replace("640", "1024"))  # long enough to press a button meanwhile
     running(page)
     smooth = page.get_by_test_id("stSidebar").get_by_text("Smooth between cells")
     expect(smooth).to_be_visible(timeout=120_000)
