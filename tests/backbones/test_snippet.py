@@ -57,6 +57,7 @@ def picture(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_snippet_gives_the_maps_that_are_shown(picture: Path, tmp_path: Path) -> None:
     spec = parse_spec("TinyMobileNet")
     network = open_network(spec)

@@ -109,6 +109,7 @@ def test_a_package_that_is_not_installed_has_no_version() -> None:
 
 
 @posix
+@pytest.mark.slow
 def test_a_process_without_streams_writes_its_maps_all_the_same(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png(noise(64, 64)))
     out = tmp_path / "out"

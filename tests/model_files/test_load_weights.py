@@ -158,6 +158,7 @@ def test_imagenet_weights_are_the_ones_that_keras_loads(real_weights: Path, name
     assert_same_weights(model, theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 def test_efficientnet_sees_what_keras_own_imagenet_network_sees(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

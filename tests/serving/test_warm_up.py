@@ -1,5 +1,7 @@
 """TensorFlow is imported ahead of time, behind whatever somebody waits for."""
 
+import pytest
+
 from tests.support.children import python
 
 
@@ -22,6 +24,7 @@ print(ready, tensorflow_imported(), peak_mb(parse_spec("TinyResNet")) - to_come 
     assert _run(code).split() == ["True", "False", "True", "True"]
 
 
+@pytest.mark.slow
 def test_the_warm_up_imports_tensorflow_and_a_network_loaded_meanwhile_waits_for_it() -> None:
     code = """
 import sys, threading

@@ -174,6 +174,7 @@ def test_boxes_smaller_than_any_cell_are_told():
     assert any(note.startswith("trial: no cell belongs to 4 of 4 boxes (100%)") for note in found.notes)
 
 
+@pytest.mark.slow
 def test_features_that_float16_cannot_hold_give_what_larger_or_smaller_ones_do(pair, tmp_path):
     """Those of an untrained MobileNet are 1e-17."""
     import keras
