@@ -80,6 +80,22 @@ def sample_folder() -> Path:
     return Path(found.origin).parent / "data"
 
 
+def sample_bytes(sample: Sample) -> bytes:
+    """The file of a photograph of the gallery.
+
+    Raises
+    ------
+    ImageError : the installed scikit-image came without it
+    """
+    try:
+        return (sample_folder() / sample.file).read_bytes()
+    except OSError as error:
+        raise ImageError(
+            f"{sample.file}: expected it in scikit-image's data folder, got an installation without it; "
+            "install scikit-image again from its wheel."
+        ) from error
+
+
 def load_sample(name: str) -> Photo:
     """Read a photograph of the gallery.
 
@@ -91,11 +107,4 @@ def load_sample(name: str) -> Photo:
     if sample is None:
         known = ", ".join(sample.name for sample in SAMPLES)
         raise ImageError(f"Expected one of the samples {known}, got {name!r}.")
-    try:
-        data = (sample_folder() / sample.file).read_bytes()
-    except OSError as error:
-        raise ImageError(
-            f"{sample.file}: expected it in scikit-image's data folder, got an installation without it; "
-            "install scikit-image again from its wheel."
-        ) from error
-    return read_photo(data, sample.file)
+    return read_photo(sample_bytes(sample), sample.file)

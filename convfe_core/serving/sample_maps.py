@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import zipfile
+from contextlib import suppress
 from dataclasses import asdict
 from functools import cache, cached_property
 from importlib.metadata import version
@@ -17,7 +18,7 @@ from convfe_core.base.errors import ImageError
 from convfe_core.base.folders import write_whole
 from convfe_core.geometry.cell_geometry import CellGrid
 from convfe_core.maps.feature_maps import WITHOUT_BOXES, FeatureMaps
-from convfe_core.photos.gallery import SAMPLES, sample_folder
+from convfe_core.photos.gallery import SAMPLES, sample_bytes
 from convfe_core.photos.letterbox import Frame
 from convfe_core.serving.fault_log import LOGGER
 from convfe_core.serving.map_key import MapKey
@@ -51,12 +52,12 @@ class SampleMaps:
         except FileNotFoundError:
             return None
         except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-            LOGGER.warning("Kept maps of a sample could not be read: %s", error)
+            LOGGER.info("Kept maps of a sample could not be read: %s", error)
             return None
 
     def put(self, key: MapKey, maps: FeatureMaps) -> None:
         """Keep these maps if they are of the samples, and drop the oldest beyond `MOST_FILES`."""
-        if not self._is_usual(key) or maps.image != self._names[key.digest] or maps.probe is not None:
+        if not self._is_usual(key) or maps.image != self._names[key.digest]:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -76,11 +77,8 @@ class SampleMaps:
         """File names of the samples by the SHA-256 of their bytes."""
         found = {}
         for sample in SAMPLES:
-            try:
-                data = (sample_folder() / sample.file).read_bytes()
-            except (OSError, ImageError):  # the page says so
-                continue
-            found[hashlib.sha256(data).hexdigest()] = sample.file
+            with suppress(ImageError):  # the page that shows it says why it cannot
+                found[hashlib.sha256(sample_bytes(sample)).hexdigest()] = sample.file
         return found
 
     def _file(self, key: MapKey) -> Path:

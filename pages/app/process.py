@@ -30,7 +30,7 @@ def sample_maps() -> SampleMaps:
 
 @st.cache_resource(show_spinner=False)
 def _warming_up() -> threading.Timer:
-    """The process' one thread that imports TensorFlow; pages with maps have done so before it starts."""
+    """The process' one thread that imports TensorFlow, unless a page with maps has done so before it starts."""
     return start_warm_up()
 
 

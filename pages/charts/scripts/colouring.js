@@ -6,9 +6,10 @@
 
 import { plotlyAhead } from "./library.js";
 
+plotlyAhead(); // the rows will need it
+
 /** What Streamlit calls when the page is drawn, and again at other colours. */
 export default function tell({ data }) {
-  plotlyAhead(); // the rows will need it
   const said = JSON.stringify(data);
   if (window.convfeColouring?.said === said) return;
   window.convfeColouring = { said, ...data };

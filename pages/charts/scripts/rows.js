@@ -93,15 +93,23 @@ class Row {
   /** Show the pictures alone while Plotly's library is on its way, which takes a second or more. */
   sketch() {
     if (window.Plotly) return;
-    const { images } = paint(this.drawing, this.data.photo.axes, window.convfeColouring);
     this.sketched?.remove();
-    this.sketched = sketch(this.figure, this.drawing.layout, images, window.convfeColouring.smoothed);
+    this.sketched = sketch(this.figure, this.drawing.layout, this.pictures.images, window.convfeColouring.smoothed);
+  }
+
+  /** The row's pictures, painted once for a figure and its colours, whoever asks first. */
+  get pictures() {
+    const [figure, colours] = [this.drawing, window.convfeColouring];
+    if (this.painted?.figure !== figure || this.painted.colours !== colours) {
+      this.painted = { figure, colours, ...paint(figure, this.data.photo.axes, colours) };
+    }
+    return this.painted;
   }
 
   async draw() {
     const Plotly = await plotly();
     await coloured;
-    const { images, sources } = paint(this.drawing, this.data.photo.axes, window.convfeColouring);
+    const { images, sources } = this.pictures;
     if (this.drawn === this.drawing) await Plotly.relayout(this.chart, { images });
     else await this.drawFigure(Plotly, images);
     this.drawn = this.drawing;
