@@ -64,7 +64,7 @@ if held:
         },
     )
 else:
-    st.info("No backbone is loaded yet; Compare loads those you choose.", icon=":material/layers:")
+    st.info("No backbone is loaded yet; Compare loads one when its maps have to be computed.", icon=":material/layers:")
 
 st.caption(f"Backbones were loaded or run {MACHINE.passed:,} times since the server started.")
 
