@@ -37,9 +37,12 @@ def visiting(browser: Browser, address: str) -> Iterator[Page]:
     context.close()
 
 
-def running(page: Page) -> None:
-    """Wait until a pass is under way."""
-    expect(page.get_by_test_id("stProgress").get_by_text("image")).to_be_visible(timeout=120_000)
+PROGRESS = "word => document.querySelector('[data-testid=stProgress]')?.textContent.includes(word)"
+
+
+def running(page: Page, word: str = "image") -> None:
+    """Wait until a pass is under way. Asked at every frame, since a pass of six photographs takes about a second."""
+    page.wait_for_function(PROGRESS, arg=word, polling="raf", timeout=120_000)
 
 
 QUIET = """frames => {
@@ -128,8 +131,8 @@ def test_a_ranking_is_stopped_and_left_without_a_trace_and_no_name_is_obeyed(
 
 
 def test_the_stop_button_ends_a_visitors_first_run_and_the_next_change_works(page: Page, hosted: Server) -> None:
-    page.goto(hosted.address + LONG_WORK.replace("640", "1024"))  # long enough to press a button meanwhile
-    running(page)
+    page.goto(hosted.address + LONG_WORK.replace("DenseNet121", "DenseNet201"))
+    running(page, "loading")  # several seconds of building are ahead, enough to press a button
     smooth = page.get_by_test_id("stSidebar").get_by_text("Smooth between cells")
     expect(smooth).to_be_visible(timeout=120_000)
     page.get_by_role("button", name="Stop").click()
