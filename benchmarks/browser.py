@@ -220,7 +220,7 @@ def controls(browser: Browser, address: str, watch: Stopwatch) -> None:
         choose(page, "Colour map", "Inferno")
         watch.add("another colour map", waited(page, rows_shown(8, 3, differs)))
     settled(page)
-    highest = "(chart => chart.data.find(t => t.type === 'heatmap').zmax)"
+    highest = "(chart => chart.traces.find(t => t.type === 'heatmap').zmax)"
     with watch.counting("another scale", lambda: passes(browser, address)):
         choose(page, "Scale shared by", "Everything")
         watch.add("another scale", waited(page, rows_shown(8, 3, f"{highest}(chart) === {highest}(charts[0])")))

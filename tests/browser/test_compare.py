@@ -30,7 +30,7 @@ from tests.support.builders import noise, png
 CHART = ".js-plotly-plot"
 ONE_PHOTO = f"?samples={DEFAULT_SAMPLES[0]}"
 """What most tests open: a row takes a browser a second to draw."""
-HEATMAPS = """chart => chart.data.filter(trace => trace.type === 'heatmap')
+HEATMAPS = """chart => (chart.traces ?? chart.data).filter(trace => trace.type === 'heatmap')
     .map(trace => ({name: trace.name, low: trace.zmin, high: trace.zmax}))"""
 
 PICTURES = """all => all.map(one => [one.getAttribute('href'), one.getBoundingClientRect()])
@@ -54,8 +54,9 @@ def wait_for_maps(page: Page, names: list[str], row: int = 0) -> list[dict]:
     """The maps of a row once they are these: a row is drawn some time after the page has run."""
     page.wait_for_function(
         """([chart, row, names]) => {
-            const drawn = document.querySelectorAll(chart)[row]?.data?.filter(trace => trace.type === 'heatmap');
-            return JSON.stringify(drawn?.map(trace => trace.name)) === JSON.stringify(names); }""",
+            const drawn = document.querySelectorAll(chart)[row];
+            const maps = (drawn?.traces ?? drawn?.data)?.filter(trace => trace.type === 'heatmap');
+            return JSON.stringify(maps?.map(trace => trace.name)) === JSON.stringify(names); }""",
         arg=[CHART, row, names],
     )
     return heatmaps(page, row)
@@ -118,7 +119,7 @@ def test_a_cell_shows_its_value_and_an_uploaded_photograph_gets_its_row_and_anot
     page.get_by_role("option").filter(has_text="MobileNet-0.25:untrained").first.click()
     page.wait_for_function(
         f"document.querySelectorAll('{CHART}').length === 2 && [...document.querySelectorAll('{CHART}')]"
-        ".every(chart => chart.data?.filter(trace => trace.type === 'heatmap').length === 6)"
+        ".every(chart => chart.traces?.filter(trace => trace.type === 'heatmap').length === 6)"
     )
     assert heatmaps(page)[-1]["name"] == "MobileNet-0.25:untrained mean"
     expect(page).to_have_url(re.compile(r"MobileNet-0\.25"))
@@ -145,8 +146,8 @@ def test_a_map_has_the_colours_that_were_chosen_and_a_shared_scale_changes_them_
     choose(page, "Scale shared by", "This image")
     page.wait_for_function(
         f"""() => {{ const chart = document.querySelector('{CHART}');  // between two drawings there is none
-        if (!chart?.data) return false;
-        const traces = chart.data.filter(t => t.type === 'heatmap');
+        if (!chart?.traces) return false;
+        const traces = chart.traces.filter(t => t.type === 'heatmap');
         return traces[0].zmax === traces[2].zmax && traces[1].zmax === traces[3].zmax; }}"""
     )
     expect(page).to_have_url(re.compile(r"scale=This\+image"))
@@ -322,7 +323,7 @@ def test_presenting_hides_the_controls_and_goes_through_the_images(page: Page, s
     first = heatmaps(page)
     page.get_by_role("button", name=re.compile("next", re.I)).click()
     page.wait_for_function(
-        f"""low => {{ const found = document.querySelector('{CHART}')?.data?.find(t => t.type === 'heatmap');
+        f"""low => {{ const found = document.querySelector('{CHART}')?.traces?.find(t => t.type === 'heatmap');
         return found !== undefined && found.zmax !== low; }}""",
         arg=first[0]["high"],
     )

@@ -103,7 +103,7 @@ def test_an_onnx_file_stands_beside_others_at_the_stage_that_was_chosen_and_is_r
     choose(page, "Its layer", "C4: ")
     page.wait_for_function(
         f"""before => {{ const chart = document.querySelector('{CHART}');
-        const traces = chart?.data?.filter(trace => trace.type === 'heatmap') ?? [];
+        const traces = chart?.traces?.filter(trace => trace.type === 'heatmap') ?? [];
         return traces.length === 4 && traces[2].zmax !== before; }}""",
         arg=before[2]["high"],
     )

@@ -22,7 +22,7 @@ import { finer, unpacked } from "./maps.js";
  */
 export function paint(figure, photoAxes, colouring) {
   const { smoothed, opacity } = colouring;
-  const colours = unpacked(colouring.table);
+  const colours = Uint32Array.from(unpacked(colouring.table), opaque);
   const traces = figure.data.filter(({ type }) => type === "heatmap" || type === "image");
   const maps = traces.map((trace) => ({
     ...placed(smoothed && trace.type === "heatmap" ? { ...trace, ...finer(trace) } : trace, colours),
@@ -40,7 +40,7 @@ export function paint(figure, photoAxes, colouring) {
 function placed(trace, colours) {
   const { x0, dx, y0, dy, z, xaxis, yaxis } = trace;
   const [rows, columns] = [z.length, z[0].length];
-  const colourOf = trace.type === "heatmap" ? scaled(trace, colours) : (value) => value;
+  const colourOf = trace.type === "heatmap" ? scaled(trace, colours) : opaque;
   // Plotly lays a picture from its upper left corner; where cells run the other way it is turned.
   const [left, top] = [dx < 0, dy < 0];
   const cell = (k) => {
@@ -59,32 +59,35 @@ function placed(trace, colours) {
   };
 }
 
-/** What gives a value its colour on a scale; none where it is no number. */
+/** What gives a value its colour on a scale; it is clear where it is no number. */
 function scaled({ zmin, zmax }, colours) {
   const last = colours.length - 1;
   return (value) =>
     Number.isFinite(value)
       ? colours[Math.round(Math.max(0, Math.min(1, (value - zmin) / (zmax - zmin))) * last)]
-      : null;
+      : CLEAR;
+}
+
+const CLEAR = 0;
+
+/** A colour as the four bytes of a pixel in one number. */
+function opaque([red, green, blue]) {
+  return ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
 }
 
 const canvas = document.createElement("canvas");
 
 /**
  * A picture as a data address.
- * @param {(pixel: number) => number[] | null} colourOf of the pixels line by line; null where one is clear
+ * @param {(pixel: number) => number} colourOf of the pixels line by line
  */
 function uri(width, height, colourOf) {
   canvas.width = width;
   canvas.height = height;
   const pen = canvas.getContext("2d", { willReadFrequently: true });
   const picture = pen.createImageData(width, height);
-  for (let k = 0; k < width * height; k += 1) {
-    const colour = colourOf(k);
-    if (!colour) continue;
-    picture.data.set(colour, 4 * k);
-    picture.data[4 * k + 3] = 255;
-  }
+  const pixels = new Uint32Array(picture.data.buffer);
+  for (let k = 0; k < pixels.length; k += 1) pixels[k] = colourOf(k);
   pen.putImageData(picture, 0, 0);
   return canvas.toDataURL();
 }

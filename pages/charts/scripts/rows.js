@@ -113,6 +113,7 @@ class Row {
     if (this.drawn === this.drawing) await Plotly.relayout(this.chart, { images });
     else await this.drawFigure(Plotly, images);
     this.drawn = this.drawing;
+    this.chart.traces = this.drawing.data; // for who looks for the numbers of a drawn row
     this.sketched?.remove();
     this.chart.classList.toggle("convfe-cells", !window.convfeColouring.smoothed);
     for (const image of this.chart.querySelectorAll("image")) {
@@ -126,7 +127,7 @@ class Row {
     this.drawings += 1;
     await Plotly.react(
       this.chart,
-      traces.map((trace) => (trace.type === "scatter" ? trace : { ...trace, visible: false })), // these are pictures
+      traces.filter((trace) => trace.type === "scatter"), // maps are pictures, which Plotly need not read
       {
         ...layout,
         images,

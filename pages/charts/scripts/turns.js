@@ -31,8 +31,9 @@ export function withdraw(row) {
 
 async function next() {
   const end = performance.now() + TURN_MS;
+  const seen = [...waiting.keys()].filter(inSight); // asked once: after a drawing the browser must lay out the page for it
   while (waiting.size && performance.now() < end) {
-    const row = [...waiting.keys()].find(inSight) ?? waiting.keys().next().value;
+    const row = seen.find((one) => waiting.has(one)) ?? waiting.keys().next().value;
     const draw = waiting.get(row);
     waiting.delete(row);
     await draw().catch(reportError); // the others are drawn all the same
