@@ -1,8 +1,9 @@
-"""One network of every family, built once: where its cells lie, what its snippet finds, and what folding leaves alike.
+"""One network of every family, built once: where its cells lie, what its snippet finds, what folding leaves alike.
 
 The tests stand in the order in which they change its weights.
 """
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,12 @@ from convfe_core.backbones.backbone import freeze_network
 from convfe_core.backbones.network import KerasNetwork, open_network
 from convfe_core.base.errors import SpecError
 from convfe_core.catalog.architectures import Architecture
+from convfe_core.catalog.builders import build_layers
 from convfe_core.catalog.pixel_scaling import scale_pixels
 from convfe_core.catalog.specs import CATALOG, parse_spec
 from convfe_core.graph.taps import STAGES, resolve_tap, stage_taps
 from convfe_core.graph.tracing import trace_path
+from convfe_core.model_files.safety import check_config
 from tests.backbones.test_batch_norm_folding import randomised
 from tests.backbones.test_snippet import check_found, found_by, write_program
 
@@ -65,6 +68,21 @@ def test_every_stage_has_as_many_cells_as_its_output(network: KerasNetwork) -> N
     if architecture.family == "NASNet":
         with pytest.raises(SpecError, match="multiples of 32"):
             paths[-1].grid(331, 331)
+
+
+@pytest.mark.slow
+def test_every_layer_is_allowed_in_a_model_file(network: KerasNetwork) -> None:
+    import keras
+
+    described = keras.saving.serialize_keras_object(network.model)
+    check_config(json.loads(json.dumps(described)), network.label)  # as a file holds it
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["NASNet"], indirect=True)
+def test_layers_are_called_alike_in_every_build(network: KerasNetwork) -> None:
+    names = [layer.name for layer in build_layers(architecture_of(network)).layers]
+    assert [layer.name for layer in network.model.layers] == names
 
 
 @pytest.mark.slow

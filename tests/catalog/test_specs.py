@@ -94,9 +94,9 @@ def test_top_1_accuracies_are_percentages_and_grow_with_width() -> None:
         assert [a.top1 for a in sorted(widths, key=lambda a: a.width)] == sorted(a.top1 for a in widths)
 
 
-@pytest.mark.parametrize("name", ["MobileNetV3Small-0.75", pytest.param("NASNetMobile", marks=pytest.mark.slow)])
-def test_layers_are_called_alike_in_every_build(name: str) -> None:
-    architecture = CATALOG[name]
+def test_layers_are_called_alike_in_every_build() -> None:
+    """As are those of NASNet, which is built in two steps: see `tests/backbones/test_families.py`."""
+    architecture = CATALOG["MobileNetV3Small-0.75"]
     first = [layer.name for layer in build_layers(architecture).layers]
     assert [layer.name for layer in build_layers(architecture).layers] == first
 
