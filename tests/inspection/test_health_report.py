@@ -16,7 +16,8 @@ from convfe_core.maps.input_size import Size
 from convfe_core.photos.gallery import SAMPLES, load_sample
 from tests.user_models.test_open_model import saved, small_model
 
-SIZE = Size("own")
+SIZE = Size("160")
+"""Shows a planted defect as well as the photographs' own size, which is asked whether nothing is wrong."""
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def finding(report, name: str) -> str:
 
 
 def test_a_trained_network_is_healthy(trained, photos) -> None:
-    report = examine(trained, photos, SIZE)
+    report = examine(trained, photos, Size("own"))
     assert not is_bad(report)
     assert report.verdict == "Healthy over 4 images: all 11 checks passed."
     assert set(states(report).values()) == {"fine"}
@@ -158,9 +159,9 @@ def test_equal_depthwise_filters_are_a_fault_and_a_blur_is_none(trained, photos)
 
 
 def test_one_photograph_raises_no_false_alarm_and_a_copy_of_it_is_no_second_one(trained, photos) -> None:
-    one = examine(trained, photos[:1], SIZE)
+    one = examine(trained, photos[:1], Size("own"))
     assert one.verdict == "Healthy over 1 image: all 11 checks passed."
-    copied = examine(trained, [photos[0], replace(photos[0], name="copy.png", digest="e" * 64)], SIZE)
+    copied = examine(trained, [photos[0], replace(photos[0], name="copy.png", digest="e" * 64)], Size("own"))
     assert copied.verdict == one.verdict
 
 

@@ -14,7 +14,7 @@ from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.maps.input_size import Size
 from convfe_core.ranking.results import RankOptions
 
-SMALL, OTHER = "TinyMobileNet", "TinyResNet"
+SMALL, OTHER = "TinyResNet", "TinyMobileNet"
 QUICK = RankOptions(size=Size("96"), probe=False, control=False, cost=False)
 FULL = RankOptions(size=Size("96"))
 
