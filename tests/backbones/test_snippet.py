@@ -58,7 +58,7 @@ def check_found(found: dict[str, FloatArray], network: Network, picture: Path) -
 @pytest.mark.slow
 def test_a_snippet_gives_the_maps_that_are_shown(picture: Path, tmp_path: Path) -> None:
     """Of other kinds of networks it is seen in `test_families`."""
-    spec = parse_spec("TinyMobileNet")
+    spec = parse_spec("TinyResNet")
     network = open_network(spec)
     program = write_program(spec, network, tmp_path)
     environment = {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}

@@ -139,9 +139,9 @@ def test_photographs_at_an_address(bucket: str) -> None:
 
 def test_maps_go_from_one_address_to_another(bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
     photos = filled(f"{bucket}/in", {"a.png": png(noise(60, 40)), "broken.png": b"x"})
-    call = ["maps", photos, "--backbone", "TinyMobileNet", "--size", "64", "--out", f"{bucket}/maps"]
+    call = ["maps", photos, "--backbone", "TinyResNet", "--size", "64", "--out", f"{bucket}/maps"]
     assert main(call) == 1
-    assert RemoteFolder(f"{bucket}/maps").names() == {"a.TinyMobileNet.npz", "a.TinyMobileNet.png", "manifest.json"}
+    assert RemoteFolder(f"{bucket}/maps").names() == {"a.TinyResNet.npz", "a.TinyResNet.png", "manifest.json"}
     assert len(RemoteFolder(f"{bucket}/maps/parts").names()) == 1
     capsys.readouterr()
     assert main(call) == 1

@@ -31,7 +31,7 @@ def drawn():
 
 @pytest.fixture(scope="module")
 def network():
-    return open_network(Candidate.named("TinyMobileNet").spec)
+    return open_network(Candidate.named("TinyResNet").spec)
 
 
 @pytest.fixture(scope="module")

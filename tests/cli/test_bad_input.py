@@ -26,7 +26,7 @@ from tests.support.datasets import voc, zipped
 
 GOOD = [case for case in CASES if case.says is None]
 BAD = [case for case in CASES if case.says is not None]
-BACKBONE = "TinyMobileNet:untrained"
+BACKBONE = "TinyResNet:untrained"
 
 
 def assert_one_sentence(text: str, case: Case) -> None:

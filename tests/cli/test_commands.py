@@ -18,7 +18,7 @@ from tests.conftest import posix
 from tests.support.builders import noise, png
 from tests.support.children import python
 
-SMALL = "TinyMobileNet:untrained"
+SMALL = "TinyResNet:untrained"
 
 
 @pytest.fixture
@@ -50,8 +50,8 @@ def test_maps_writes_a_picture_and_arrays_for_each_image_and_backbone(picture: P
         "parts",
         "street.MobileNet-0.25_untrained.npz",
         "street.MobileNet-0.25_untrained.png",
-        "street.TinyMobileNet_untrained.npz",
-        "street.TinyMobileNet_untrained.png",
+        "street.TinyResNet_untrained.npz",
+        "street.TinyResNet_untrained.png",
     ]
     manifest = json.loads((out / "manifest.json").read_text())
     assert [entry["backbone"] for entry in manifest["maps"]] == [SMALL, "MobileNet-0.25:untrained"]
@@ -61,7 +61,7 @@ def test_maps_writes_a_picture_and_arrays_for_each_image_and_backbone(picture: P
 def test_the_arrays_are_the_maps_that_the_core_computes(picture: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert main(["maps", str(picture), "--backbone", SMALL, "--size", "160", "--out", str(out)]) == 0
-    with np.load(out / "street.TinyMobileNet_untrained.npz") as arrays:
+    with np.load(out / "street.TinyResNet_untrained.npz") as arrays:
         maps = next(extract_maps(load_backbone(parse_spec(SMALL)), [open_photo(picture)], Size("160")))
         np.testing.assert_array_equal(arrays["max"], maps.max)
         np.testing.assert_array_equal(arrays["mean"], maps.mean)
@@ -80,7 +80,7 @@ def test_pca_colours_have_one_basis_for_the_images_of_a_call(picture: Path, tmp_
     assert main(call) == 1
     known = extract_coloured(load_backbone(parse_spec(SMALL)), [open_photo(picture), open_photo(other)], Size("160"))
     for stem, maps in zip(("street", "other"), known, strict=True):
-        with np.load(out / f"{stem}.TinyMobileNet_untrained.npz") as arrays:
+        with np.load(out / f"{stem}.TinyResNet_untrained.npz") as arrays:
             assert arrays["pca"].dtype == np.uint8
             assert np.abs(arrays["pca"].astype(int) - maps.pca).max() <= 1
             np.testing.assert_allclose(arrays["mean"], maps.mean, rtol=1e-4, atol=1e-5)
@@ -105,7 +105,7 @@ def test_an_unreadable_image_is_one_line_and_the_others_come_out(
     lines = [line for line in capsys.readouterr().err.splitlines() if "broken.jpg" in line]
     assert len(lines) == 1
     assert "xpected" in lines[0]
-    assert (out / "street.TinyMobileNet_untrained.png").is_file()
+    assert (out / "street.TinyResNet_untrained.png").is_file()
     failed = json.loads((out / "manifest.json").read_text())["failed"]
     assert [Path(entry["image"]).name for entry in failed] == ["broken.jpg"]
 
@@ -130,7 +130,7 @@ def test_beside_a_path_without_a_file_the_others_come_out(
     assert main(["maps", str(tmp_path / "gone.png"), str(picture), "--backbone", SMALL, "--out", str(out)]) == 1
     lines = capsys.readouterr().err.splitlines()
     assert lines[:2] == [MISSING, f"{SMALL}: loading"]
-    assert (out / "street.TinyMobileNet_untrained.npz").is_file()
+    assert (out / "street.TinyResNet_untrained.npz").is_file()
 
 
 def test_images_of_one_name_in_two_folders_do_not_overwrite_each_other(picture: Path, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_names_that_some_file_systems_refuse_or_see_alike_come_out(tmp_path: Pat
     for seed, name in enumerate(names):
         (tmp_path / "in" / f"{name}.png").write_bytes(png(noise(64, 64, seed=seed)))
     out = tmp_path / "out"
-    assert main(["maps", str(tmp_path / "in"), "--backbone", "TinyMobileNet", "--out", str(out)]) == 0
+    assert main(["maps", str(tmp_path / "in"), "--backbone", "TinyResNet", "--out", str(out)]) == 0
     written = [entry["npz"] for entry in json.loads((out / "manifest.json").read_text("utf-8"))["maps"]]
     seen_alike = {unicodedata.normalize("NFC", name).casefold() for name in written}
     assert len(seen_alike) == len(list((tmp_path / "in").iterdir()))
@@ -255,7 +255,7 @@ def test_without_a_network_the_missing_weight_file_is_named(
     text = capsys.readouterr().err
     assert "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5" in text
     assert str(no_weights) in text
-    assert (out / "street.TinyMobileNet_untrained.npz").is_file()
+    assert (out / "street.TinyResNet_untrained.npz").is_file()
 
 
 def test_list_names_every_architecture_once(capsys: pytest.CaptureFixture[str]) -> None:

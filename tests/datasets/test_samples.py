@@ -13,7 +13,7 @@ from convfe_core.photos.gallery import SAMPLES, load_sample
 from convfe_core.ranking.sentence import FEWEST_IMAGES
 from tests.support.datasets import coco
 
-RANK = ["rank", "samples", "--backbone", "TinyMobileNet", "--no-probe", "--no-control"]
+RANK = ["rank", "samples", "--backbone", "TinyResNet", "--no-probe", "--no-control"]
 
 
 def test_every_box_lies_on_its_photograph_and_nothing_is_left_out() -> None:

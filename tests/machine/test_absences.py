@@ -113,10 +113,10 @@ def test_a_package_that_is_not_installed_has_no_version() -> None:
 def test_a_process_without_streams_writes_its_maps_all_the_same(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png(noise(64, 64)))
     out = tmp_path / "out"
-    call = ["convfe", "maps", str(tmp_path / "a.png"), "--backbone", "TinyMobileNet", "--out", str(out)]
+    call = ["convfe", "maps", str(tmp_path / "a.png"), "--backbone", "TinyResNet", "--out", str(out)]
     code = f"import sys; sys.argv = {call!r}; from convfe_core.cli.commands import main; sys.exit(main())"
     assert subprocess.run(["sh", "-c", 'exec "$0" "$@" >&- 2>&-', *PYTHON, "-c", code], cwd=ROOT).returncode == 0
-    assert (out / "a.TinyMobileNet.npz").is_file()
+    assert (out / "a.TinyResNet.npz").is_file()
 
 
 def test_a_terminal_that_lacks_characters_gets_others() -> None:
@@ -141,7 +141,7 @@ def test_a_keras_that_is_set_up_for_something_else_is_one_sentence(
 ) -> None:
     (tmp_path / "keras.json").write_text(config)
     (tmp_path / "a.png").write_bytes(png(noise(64, 64)))
-    call = ["convfe", "maps", str(tmp_path / "a.png"), "--backbone", "TinyMobileNet", "--out", str(tmp_path / "out")]
+    call = ["convfe", "maps", str(tmp_path / "a.png"), "--backbone", "TinyResNet", "--out", str(tmp_path / "out")]
     code = f"import sys; sys.argv = {call!r}; from convfe_core.cli.commands import main; sys.exit(main())"
     done = python("-c", code, status=1, env={**os.environ, "KERAS_HOME": str(tmp_path), **environ})
     assert sentence in done.stderr

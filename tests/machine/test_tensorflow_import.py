@@ -87,12 +87,12 @@ def test_the_command_line_asks_for_it_and_says_nothing_but_its_own_lines(tmp_pat
     Image.new("RGB", (64, 64), "teal").save(image)
     code = f"""
 from convfe_core.cli.commands import main
-sys.argv = ["convfe", "maps", {str(image)!r}, "--backbone", "TinyMobileNet", "--out", {str(out)!r}]
+sys.argv = ["convfe", "maps", {str(image)!r}, "--backbone", "TinyResNet", "--out", {str(out)!r}]
 print(main(), sorted(TAKEN_ALONG & set(sys.modules)))
 """
     done = finished(code)
     assert done.stdout.split() == ["0", "[]"]
     said = done.stderr.splitlines()
-    assert said[0] == "TinyMobileNet: loading"
-    assert all(line.startswith("TinyMobileNet: ") for line in said[:-1])
+    assert said[0] == "TinyResNet: loading"
+    assert all(line.startswith("TinyResNet: ") for line in said[:-1])
     assert said[-1] == f"1 map in {out}"

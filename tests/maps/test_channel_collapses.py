@@ -22,7 +22,7 @@ FEATURES[1, 2] = (3, 0, 1, 2)
 
 @pytest.fixture(scope="module")
 def tiny():
-    return EveryLayer(open_network(parse_spec("TinyMobileNet")))
+    return EveryLayer(open_network(parse_spec("TinyResNet")))
 
 
 def test_each_collapse_is_its_formula() -> None:
@@ -68,7 +68,7 @@ def test_stages_are_what_each_stage_gives_on_its_own(tiny) -> None:
     assert fields == sorted(fields)
     picture = photo(96, 128)
     for name, maps in zip(("C2", "C3", "C4"), stages.maps(picture, Size("128")), strict=True):
-        alone = next(extract_maps(load_backbone(parse_spec("TinyMobileNet"), name), [picture], Size("128")))
+        alone = next(extract_maps(load_backbone(parse_spec("TinyResNet"), name), [picture], Size("128")))
         assert maps.label.startswith(name)
         np.testing.assert_allclose(maps.max, alone.max, atol=1e-4)
         np.testing.assert_allclose(maps.mean, alone.mean, atol=1e-4)
@@ -77,7 +77,7 @@ def test_stages_are_what_each_stage_gives_on_its_own(tiny) -> None:
 def test_whole_features_collapse_to_the_maps(tiny) -> None:
     picture = photo(96, 128)
     (found,) = tiny.layer().whole(picture, Size("128"))
-    maps = next(extract_maps(load_backbone(parse_spec("TinyMobileNet")), [picture], Size("128")))
+    maps = next(extract_maps(load_backbone(parse_spec("TinyResNet")), [picture], Size("128")))
     np.testing.assert_allclose(found.components.max(-1), maps.max, atol=1e-4)
     np.testing.assert_allclose(found.components.mean(-1), maps.mean, atol=1e-4)
 

@@ -90,7 +90,7 @@ def test_to_go_on_after_a_window_gives_the_windows_that_would_have_come() -> Non
 
 
 def test_maps_come_in_the_order_of_their_photographs() -> None:
-    backbone = load_backbone(parse_spec("TinyMobileNet"))
+    backbone = load_backbone(parse_spec("TinyResNet"))
     mixed = [photo(*shape, seed) for seed, shape in enumerate([(96, 64), (64, 96), (96, 64), (80, 80), (64, 96)])]
     together = list(extract_maps(backbone, mixed, Size("96")))
     assert [maps.digest for maps in together] == [one.digest for one in mixed]

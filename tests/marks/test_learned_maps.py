@@ -30,7 +30,7 @@ from pages.marks.learned_maps import Learned
 from tests.marks.test_marks_page import BOXES, NAMES, PHOTOS, all_marks, mark, text
 from tests.support.apps import new_app, rows
 
-SMALL = "TinyMobileNet"
+SMALL = "TinyResNet"
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def all_marks() -> dict[str, ImageBoxes]:
 @pytest.fixture
 def app(no_weights: Path) -> AppTest:
     """Compare as a visitor without a network opens it, with one small backbone, ready to mark."""
-    app = new_app(backbones="TinyMobileNet", samples=NAMES).run()
+    app = new_app(backbones="TinyResNet", samples=NAMES).run()
     app.toggle(key="marking").set_value(True).run()
     assert not app.exception
     return app
@@ -73,7 +73,7 @@ def test_every_map_gets_its_number_at_once_and_no_backbone_runs(app: AppTest) ->
     passed = MACHINE.passed
     mark(app, {PHOTOS[0].digest: marks(PHOTOS[0], BOXES[0])})
     first = rows(app)[0]
-    assert set(first["notes"]) == {"TinyMobileNet max", "TinyMobileNet mean"}
+    assert set(first["notes"]) == {"TinyResNet max", "TinyResNet mean"}
     assert all(re.fullmatch(r"(AUROC )?0\.\d\d", note) for note in first["notes"].values())
     (best,) = first["outlined"]
     assert first["notes"][best] == max(first["notes"].values())
@@ -106,7 +106,7 @@ def test_marks_outlive_pages_and_photographs_that_are_put_away(app: AppTest) -> 
 
 def test_marks_belong_to_one_window(app: AppTest) -> None:
     mark(app, all_marks())
-    other = new_app(backbones="TinyMobileNet", samples=NAMES).run()
+    other = new_app(backbones="TinyResNet", samples=NAMES).run()
     assert "marks" not in other.session_state or not other.session_state["marks"]
     assert [row["boxes"] for row in rows(other)] == [[], [], []]
 

@@ -171,7 +171,7 @@ def test_features_that_are_all_alike_give_a_flat_map(features: NDArray[np.float3
 
 def test_each_photograph_gets_the_map_that_the_others_taught() -> None:
     """By features in memory and by a backbone that runs twice, where one photograph has no box."""
-    network = open_network(parse_spec("TinyMobileNet"))
+    network = open_network(parse_spec("TinyResNet"))
     backbone = freeze_network(network)
     whole = np.eye(backbone.channels, dtype=np.float32)
     box = np.array([[10.0, 20, 70, 80]])

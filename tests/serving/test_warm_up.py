@@ -43,11 +43,11 @@ def watch():
 
 watching = threading.Thread(target=watch)
 watching.start()
-label = BackbonePool(1000).get(parse_spec('TinyMobileNet')).label
+label = BackbonePool(1000).get(parse_spec('TinyResNet')).label
 watching.join()
 print(label)
 """
-    assert _run(code).split() == ["True", "True", "TinyMobileNet"]
+    assert _run(code).split() == ["True", "True", "TinyResNet"]
 
 
 def test_a_broken_tensorflow_raises_nothing() -> None:
