@@ -82,8 +82,9 @@ def test_a_visitor_who_leaves_in_mid_run_takes_no_thread_and_no_lock_along(
     browser: Browser, page: Page, hosted: Server
 ) -> None:
     with visiting(browser, hosted.address + LONG_WORK) as leaving:
-        running(leaving)
+        running(leaving, "loading")
         assert busy_threads(hosted) >= 1
+        running(leaving)
     page.goto(f"{hosted.address}/?backbones=TinyResNet")
     expect(page.locator(CHART)).to_have_count(3, timeout=120_000)
     idle(page)
@@ -116,14 +117,13 @@ def test_a_ranking_is_stopped_and_left_without_a_trace_and_no_name_is_obeyed(
         leaving.get_by_test_id("stFileUploader").locator("input[type=file]").first.set_input_files(archive)
         expect(leaving.get_by_text("40 images, 40 boxes, 1 class (VOC)")).to_be_visible(timeout=120_000)
         leaving.get_by_text("Not used: 1 file or box").click()
-        measuring = leaving.get_by_test_id("stProgress").get_by_text("measuring its cost")
         leaving.locator(".st-key-rank_start button").click()
-        expect(measuring).to_be_visible(timeout=120_000)
+        running(leaving, "measuring its cost")
         leaving.locator(".st-key-rank_stop button").click()
         expect(leaving.get_by_text("The run was stopped after 0 of 1 backbones")).to_be_visible(timeout=120_000)
         idle(leaving)
         leaving.locator(".st-key-rank_start button").click()
-        expect(measuring).to_be_visible(timeout=120_000)
+        running(leaving, "measuring its cost")
     assert no_busy_thread_survives(hosted)
     assert alerts == []
     page.goto(f"{hosted.address}/?backbones=TinyResNet&samples=gravel")
