@@ -10,7 +10,7 @@ from tests.support.apps import charts, open_page
 
 @pytest.fixture
 def app(no_weights: Path) -> AppTest:
-    return open_page("depth", backbones="TinyMobileNet")
+    return open_page("depth", backbones="TinyResNet")
 
 
 @pytest.mark.machine

@@ -22,7 +22,7 @@ from tests.user_models.test_open_model import saved, small_model
 
 @pytest.fixture
 def app(no_weights: Path) -> AppTest:
-    return new_app(backbones="TinyMobileNet", samples="chelsea")
+    return new_app(backbones="TinyResNet", samples="chelsea")
 
 
 def test_an_uploaded_model_gets_its_columns_and_its_scaling_and_layer_can_be_changed(
@@ -34,7 +34,7 @@ def test_an_uploaded_model_gets_its_columns_and_its_scaling_and_layer_can_be_cha
     app.file_uploader(key="model_files").upload("broken.h5", b"\x80 no model")
     app.run()
     assert not app.exception
-    assert all("mine max" in spec and "TinyMobileNet mean" in spec for spec in charts(app))
+    assert all("mine max" in spec and "TinyResNet mean" in spec for spec in charts(app))
     assert len(app.error) == 1
     assert "pickle" in app.error[0].value
     scaling = next(box for box in app.selectbox if box.label == "Its pixels")
@@ -58,7 +58,7 @@ def test_an_onnx_file_and_its_weights_are_uploaded_one_after_the_other(app: AppT
     app.file_uploader(key="model_files").upload("net.onnx.data", (tmp_path / "net.onnx.data").read_bytes()).run()
     assert not app.exception
     assert not app.error
-    assert all("net max" in spec and "TinyMobileNet mean" in spec for spec in charts(app))
+    assert all("net max" in spec and "TinyResNet mean" in spec for spec in charts(app))
     layer = next(box for box in app.selectbox if box.label == "Its layer")
     assert layer.options[:4] == ["relu3 (last)", "C1: relu1", "C2: relu2", "C3: relu3"]
     assert layer.options[4:] == ["relu3", "conv3", "relu2", "conv2", "relu1", "conv1"]

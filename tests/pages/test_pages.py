@@ -53,11 +53,11 @@ def test_choosing_another_backbone_adds_its_columns(app: AppTest) -> None:
 
 
 def test_a_link_reopens_samples_backbones_and_settings(app: AppTest) -> None:
-    app.query_params["backbones"] = "MobileNetV2-0.35:untrained"
+    app.query_params["backbones"] = "MobileNet-0.25:untrained"
     app.query_params["scale"] = "This image"
     app.run()
     assert not app.exception
-    assert all("MobileNetV2-0.35:untrained max" in spec and "TinyResNet" not in spec for spec in charts(app))
+    assert all("MobileNet-0.25:untrained max" in spec and "TinyResNet" not in spec for spec in charts(app))
     assert app.selectbox(key="scale").value == "image"
 
 
@@ -138,7 +138,7 @@ def test_another_size_computes_new_maps(app: AppTest) -> None:
 
 
 def test_an_earlier_stage_has_smaller_cells(app: AppTest) -> None:
-    app.query_params["backbones"] = "MobileNetV2-0.35:untrained"
+    app.query_params["backbones"] = "MobileNet-0.25:untrained"
     app.run()
     app.selectbox(key="tap").set_value("C3").run()
     assert not app.exception

@@ -54,7 +54,7 @@ def test_a_trial_says_beforehand_how_long_it_takes_and_then_shows_what_it_found(
     app: AppTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("CONVFE_HOSTED", "0")
-    app.query_params["backbones"] = "TinyMobileNet"
+    app.query_params["backbones"] = "TinyResNet"
     app.run()
     app.switch_page("pages/rank.py").run()
     app.text_input(key="dataset_folder").set_value(str(voc_folder(tmp_path / "squares", images=2))).run()
@@ -65,8 +65,8 @@ def test_a_trial_says_beforehand_how_long_it_takes_and_then_shows_what_it_found(
     app.button(key="rank_start").click().run()
     assert not app.exception
     assert app.dataframe[0].value["AP50"].notna().all()
-    assert "TinyMobileNet, AP50 " in " ".join(charts(app))
-    assert app.selectbox(key="trial-backbone").value == "TinyMobileNet"
+    assert "TinyResNet, AP50 " in " ".join(charts(app))
+    assert app.selectbox(key="trial-backbone").value == "TinyResNet"
     assert any("trial on 2 images" in caption.value for caption in app.caption)
 
     app.button(key="rank-extremes").click().run()
@@ -86,7 +86,7 @@ def test_a_trial_says_beforehand_how_long_it_takes_and_then_shows_what_it_found(
 def test_a_ranking_in_fast_arithmetic_says_so(app: AppTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CONVFE_HOSTED", "0")
     folder = voc_folder(tmp_path / "squares", images=4)
-    app.query_params["backbones"] = "TinyMobileNet"
+    app.query_params["backbones"] = "TinyResNet"
     app.run()
     app.switch_page("pages/rank.py").run()
     app.text_input(key="dataset_folder").set_value(str(folder)).run()

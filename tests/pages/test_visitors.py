@@ -92,7 +92,7 @@ def test_a_picture_with_too_many_pixels_is_refused(app: AppTest) -> None:
 def test_weights_that_cannot_be_had_are_told_without_the_servers_folders(
     app: AppTest, no_weights: Path, caplog: pytest.LogCaptureFixture, page: str
 ) -> None:
-    app.query_params["backbones"] = "TinyMobileNet,VGG16"
+    app.query_params["backbones"] = "TinyResNet,VGG16"
     app.run()
     if page != "compare":
         app.switch_page(f"pages/{page}.py").run()
