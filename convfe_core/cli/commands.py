@@ -173,8 +173,7 @@ def rank_backbones(options: argparse.Namespace) -> int:
     from convfe_core.machine.memory import settle
     from convfe_core.maps.input_size import parse_size
     from convfe_core.ranking.results import RankOptions
-    from convfe_core.ranking.run import RankRun
-    from convfe_core.ranking.score_rows import work_folder
+    from convfe_core.ranking.run import RankRun, work_folder
     from convfe_core.ranking.tables import skipped_in_words, to_text
     from convfe_core.reports.html_report import write_reports
     from convfe_core.trial.trial_job import TRIAL_IMAGES

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import astuple, replace
 from functools import cached_property, partial
 from pathlib import Path
+
+from platformdirs import user_cache_dir
 
 from convfe_core.backbones.measured_cost import Cost, warm_up
 from convfe_core.backbones.precision import computes_in_bfloat16
@@ -31,6 +37,8 @@ from convfe_core.scoring.kept_maps import unpacked_maps
 from convfe_core.scoring.separation import SIZE_GROUPS
 from convfe_core.trial.trial_job import TrialOptions
 from convfe_core.trial.trial_run import TrialRun, Tried
+
+MONTH_SECONDS = 30 * 24 * 3600
 
 
 class Stopped(Exception):  # noqa: N818 - a wish, not an error
@@ -255,3 +263,26 @@ class RankRun:
 
     def _say(self, spec: Spec, doing: str) -> None:
         self._tell(self._runs.pace.progress(shown(spec), doing))
+
+
+def work_folder(options: RankOptions, dataset: Dataset, specs: Sequence[Spec], cache: Path | None = None) -> Path:
+    """Where a run keeps its parts, the same for the same call; folders that were not used for a month are removed.
+
+    Where nothing can be written there it is a folder among the system's temporary ones, another one for each call.
+
+    Parameters
+    ----------
+    cache : the folder for such folders; None for the one that the system has for caches
+    """
+    root = (cache or Path(user_cache_dir("convfe"))) / "rank"
+    for old in root.glob("*") if root.is_dir() else ():
+        with suppress(FileNotFoundError):  # another run may just have removed its own
+            if time.time() - old.stat().st_mtime > MONTH_SECONDS:
+                shutil.rmtree(old, ignore_errors=True)
+    facts = [dataset.source.label, len(dataset.images), astuple(options), [spec.text for spec in specs]]
+    folder = root / hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:  # as for a user without a home, or in a container that must not write
+        return Path(tempfile.mkdtemp(prefix="convfe-rank-"))
+    return folder

@@ -7,29 +7,21 @@ options alone (see `convfe_core.jobs.shards`).
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import hashlib
-import json
-import shutil
-import tempfile
-import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import astuple, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from platformdirs import user_cache_dir
 
 from convfe_core.backbones.measured_cost import Cost, PeakMemory, time_batches
 from convfe_core.backbones.network import Network
 from convfe_core.backbones.precision import explain_kept, require_same_arithmetic
-from convfe_core.base.arrays import FloatArray
+from convfe_core.base.arrays import BoxArray, FloatArray
 from convfe_core.catalog.memory_need import require_room, require_room_alone, worker_mb
 from convfe_core.catalog.specs import Spec, from_anywhere
 from convfe_core.datasets.boxed_photos import boxes_digest, open_boxed
@@ -43,6 +35,7 @@ from convfe_core.maps.feature_maps import PROBE, REDUCTIONS
 from convfe_core.maps.input_size import frame_for
 from convfe_core.maps.map_diagnostics import Diagnostics, diagnose_map
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo
+from convfe_core.ranking.first_pass import FirstPass
 from convfe_core.ranking.results import CONTROL_SEEDS, RankOptions
 from convfe_core.scoring.box_probe import FOLDS, NO_PROBE, ProbePlan, plan_probe
 from convfe_core.scoring.cell_probe import TOO_FEW, CellProbe, FoldMoments, deal_folds, lack_of_room, no_probe
@@ -52,7 +45,6 @@ from convfe_core.scoring.separation import Comparison, box_cells, inside_mask
 
 DIAGNOSED = 200
 """About how many photographs' maps are put into numbers, and kept; means of more would not differ."""
-MONTH_SECONDS = 30 * 24 * 3600
 SCORED = (*REDUCTIONS, PROBE)
 """The maps that are scored: max, mean, and what the cell probe predicts."""
 NUMBERS = tuple(f.name for f in fields(Diagnostics) if f.name not in ("flat", "finite"))
@@ -109,6 +101,7 @@ class RankJob:
     make_room : called before a backbone is loaded; raises MemoryLimitError where it does not fit
     costs : filled with what the backbones cost that this process loads, if the options ask for it
     learned : by pass, what its cell probe learned; filled with what is learned in this process
+    first_passes : by pass, what a small data set gave while its probe learned; of one pass at most, until it is scored
     """
 
     dataset: Dataset
@@ -118,6 +111,7 @@ class RankJob:
     make_room: Callable[[Spec], None] = require_room
     costs: dict[str, Cost] = field(default_factory=dict)
     learned: dict[str, CellProbe] = field(default_factory=dict)
+    first_passes: dict[str, FirstPass] = field(default_factory=dict)
     schema = SCHEMA
 
     @cached_property
@@ -186,9 +180,14 @@ class RankJob:
     def rows(self, loaded: ScoringBackbone, shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
         """Learn from or score the photographs of a shard, window by window; see `convfe_core.jobs.shards.ComputeRows`.
 
-        What is learned cannot be taken up in the middle: photographs before `first` are run again, without a row.
+        What is learned cannot be taken up in the middle: photographs before `first` are run again, without a row. What
+        the probe of a small data set learned from is scored without being run again.
         """
         learns = shard.task == LEARNING
+        seen = None if learns else self.first_passes.pop(shard.backbone, None)
+        if seen is not None and first == 0 and seen.covers(shard.images):
+            yield len(shard.images), [self._row_of_first_pass(loaded, shard, image, seen) for image in shard.images]
+            return
         process = partial(self._learn if learns else self._score, loaded, shard)
 
         def decode(image: ShardImage, data: bytes) -> Photo:
@@ -198,6 +197,8 @@ class RankJob:
 
         readers = self.dataset.source.readers
         for after, rows in rows_of_shard(shard, 0 if learns else first, self._read, decode, process, readers):
+            if learns and shard.backbone in self.first_passes:
+                self.first_passes[shard.backbone].note_unreadable(shard.images[after - len(rows) : after], rows)
             if after > first:
                 yield after, rows
 
@@ -206,9 +207,13 @@ class RankJob:
     ) -> Generator[list[tuple[int, Row]], None, None]:
         lack = lack_of_room(loaded.channels)
         sums = FoldMoments(loaded.channels, self.folds) if lack is None else None
+        seen = FirstPass(len(self.places))
+        self.first_passes.clear()
+        self.first_passes[shard.backbone] = seen
 
         def take(k: int, scored: Scored) -> Row:
             place, maps = shard.images[k].place, scored.maps
+            seen.keep(place, scored)
             if sums is None or not np.isfinite(maps.mean).all():
                 return {}
             boxes = self.dataset.images[place].boxes
@@ -217,7 +222,8 @@ class RankJob:
 
         whole = loaded.no_directions if sums is None else loaded.all_directions
         window: list[tuple[int, Row]] = []
-        with closing(score_windows(loaded, photos, self.options.size, {}, whole, take)) as windows:
+        boxes = self._probed_boxes(shard) if seen.room else {}
+        with closing(score_windows(loaded, photos, self.options.size, boxes, whole, take)) as windows:
             for following in windows:
                 if window:
                     yield window
@@ -231,18 +237,35 @@ class RankJob:
     def _score(
         self, loaded: ScoringBackbone, shard: Shard, photos: Iterator[tuple[int, Photo]]
     ) -> Generator[list[tuple[int, Row]], None, None]:
-        control = self.passes[shard.backbone].seed is not None
-        boxes = {} if control else self.probe.boxes
-        wanted = {k: boxes[image.place] for k, image in enumerate(shard.images) if image.place in boxes}
-        learned = self.learned.get(shard.backbone)
-        directions = loaded.no_directions if learned is None or learned.reason else learned.directions
+        taught = shard.backbone in self.learned and not self.learned[shard.backbone].reason
+        directions = loaded.all_directions if taught else loaded.no_directions
 
         def keep(k: int, scored: Scored) -> Row:
-            place = shard.images[k].place
-            probe = learned.held_out(place, scored.components) if learned and not learned.reason else None
-            return self._row(loaded, place, scored, probe, control)
+            return self._scored_row(loaded, shard, shard.images[k].place, scored)
 
-        yield from score_windows(loaded, photos, self.options.size, wanted, directions, keep)
+        yield from score_windows(loaded, photos, self.options.size, self._probed_boxes(shard), directions, keep)
+
+    def _row_of_first_pass(self, loaded: ScoringBackbone, shard: Shard, image: ShardImage, seen: FirstPass) -> Row:
+        reason = seen.unreadable.get(image.place)
+        if reason is not None:
+            return {"reason": reason}
+        return self._scored_row(loaded, shard, image.place, seen.scored[image.place])
+
+    def _scored_row(self, loaded: ScoringBackbone, shard: Shard, place: int, scored: Scored) -> Row:
+        """The row of a photograph, whose components are its features where a cell probe learned."""
+        learned = self.learned.get(shard.backbone)
+        probe = None
+        if learned is not None and not learned.reason:
+            probe = learned.held_out(place, scored.components @ learned.directions)
+        return self._row(loaded, place, scored, probe, self._is_control(shard))
+
+    def _probed_boxes(self, shard: Shard) -> dict[int, BoxArray]:
+        """The boxes whose features the box probe wants, by the photograph's place in a shard; none of a control."""
+        boxes = {} if self._is_control(shard) else self.probe.boxes
+        return {k: boxes[image.place] for k, image in enumerate(shard.images) if image.place in boxes}
+
+    def _is_control(self, shard: Shard) -> bool:
+        return self.passes[shard.backbone].seed is not None
 
     def _load_with_cost(self, one: Pass, tell: Callable[[str], None]) -> ScoringBackbone:
         memory = PeakMemory()
@@ -315,6 +338,7 @@ class RankJob:
             "costs": {},
             "comparison": comparison,
             "learned": self.learned,
+            "first_passes": {},
             "folds": self.folds,
             "probe": ProbePlan(self.probe.boxes, {}),
             "diagnosed": self.diagnosed,
@@ -353,29 +377,6 @@ def learned_from(rows: Iterable[tuple[ShardImage, Row]]) -> CellProbe:
         if row["directions"] is not None:
             directions, reason = row["directions"], row["untaught"]
     return CellProbe(np.frombuffer(directions, np.float32).reshape(-1, FOLDS), folds, reason)
-
-
-def work_folder(options: RankOptions, dataset: Dataset, specs: Sequence[Spec], cache: Path | None = None) -> Path:
-    """Where a run keeps its parts, the same for the same call; folders that were not used for a month are removed.
-
-    Where nothing can be written there it is a folder among the system's temporary ones, another one for each call.
-
-    Parameters
-    ----------
-    cache : the folder for such folders; None for the one that the system has for caches
-    """
-    root = (cache or Path(user_cache_dir("convfe"))) / "rank"
-    for old in root.glob("*") if root.is_dir() else ():
-        with contextlib.suppress(FileNotFoundError):  # another run may just have removed its own
-            if time.time() - old.stat().st_mtime > MONTH_SECONDS:
-                shutil.rmtree(old, ignore_errors=True)
-    facts = [dataset.source.label, len(dataset.images), astuple(options), [spec.text for spec in specs]]
-    folder = root / hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:  # as for a user without a home, or in a container that must not write
-        return Path(tempfile.mkdtemp(prefix="convfe-rank-"))
-    return folder
 
 
 def _numbers(found: Diagnostics) -> list[float]:

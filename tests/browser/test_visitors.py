@@ -71,17 +71,21 @@ def no_busy_thread_survives(server: Server) -> bool:
 
 def test_a_visitor_who_leaves_in_mid_run_takes_no_thread_and_no_lock_along(hosted: Server) -> None:
     with visit(hosted.address) as leaving:
-        leaving.begin_page("compare", LONG_WORK, "image")
+        leaving.begin_page("compare", LONG_WORK)
+        leaving.wait_for_progress("loading")
         assert busy_threads(hosted) >= 1
+        leaving.wait_for_progress("image")
     assert len(look(hosted.address, "backbones=TinyResNet").rows) == 3
     assert no_busy_thread_survives(hosted)
 
 
 def test_a_visitor_who_leaves_while_waiting_for_another_leaves_the_queue(hosted: Server) -> None:
     with visit(hosted.address) as first:
-        first.begin_page("compare", LONG_WORK, "image")
+        first.begin_page("compare", LONG_WORK)
+        first.wait_for_progress("image")
         with visit(hosted.address) as second:
             second.begin_page("compare", LONG_WORK + "&backbones=VGG16:untrained")
+            second.wait_for_progress()
     assert no_busy_thread_survives(hosted)
 
 
@@ -105,14 +109,13 @@ def test_a_ranking_is_stopped_and_left_without_a_trace_and_no_name_is_obeyed(
     page.get_by_test_id("stFileUploader").locator("input[type=file]").first.set_input_files(archive)
     expect(page.get_by_text("40 images, 40 boxes, 1 class (VOC)")).to_be_visible(timeout=120_000)
     page.get_by_text("Not used: 1 file or box").click()
-    measuring = page.get_by_test_id("stProgress").get_by_text("measuring its cost")
     page.locator(".st-key-rank_start button").click()
-    expect(measuring).to_be_visible(timeout=120_000)
+    running(page, "measuring its cost")
     page.locator(".st-key-rank_stop button").click()
     expect(page.get_by_text("The run was stopped after 0 of 1 backbones")).to_be_visible(timeout=120_000)
     idle(page)
     page.locator(".st-key-rank_start button").click()
-    expect(measuring).to_be_visible(timeout=120_000)
+    running(page, "measuring its cost")
     page.goto("about:blank")
     page.remove_listener("dialog", obey)
     assert no_busy_thread_survives(hosted)
@@ -189,7 +192,8 @@ def test_an_upload_that_another_site_forged_is_refused(hosted: Server) -> None:
 
 def test_a_terminated_server_ends_in_the_middle_of_a_pass(tmp_path: Path) -> None:
     with serve(tmp_path, {"CONVFE_HOSTED": "1"}) as server, visit(server.address) as visitor:
-        visitor.begin_page("compare", LONG_WORK, "image")
+        visitor.begin_page("compare", LONG_WORK)
+        visitor.wait_for_progress("image")
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(60) in (0, -signal.SIGTERM)
     assert "Traceback" not in server.log.read_text()

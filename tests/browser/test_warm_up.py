@@ -58,7 +58,7 @@ def test_a_first_visitor_by_a_pages_address_gets_the_whole_app_and_the_server_co
 def test_a_server_that_is_stopped_while_it_imports_tensorflow_ends_in_order(tmp_path: Path) -> None:
     with serve(tmp_path) as server, visit(server.address) as visitor:
         need(Path(f"/proc/{server.process.pid}/maps").is_file(), "Linux, which lists what a process has loaded")
-        visitor.begin_page("compare", "")
+        visitor.begin_page("compare")
         while not holds_tensorflow(server):
             let_run(server.process)
         server.process.send_signal(signal.SIGTERM)

@@ -39,6 +39,7 @@ class Visit:
     def __init__(self, connection: ClientConnection, address: str) -> None:
         self._connection = connection
         self._address = address
+        self._under_way: Iterator[tuple[bytes, ForwardMsg]] = iter(())
         self.session = ""
         self.widgets: dict[str, str] = {}
         self.shown: dict[tuple[int, ...], Element] = {}
@@ -84,18 +85,25 @@ class Visit:
                 place.file_uploader_state_value.uploaded_file_info.add(name=file, size=len(content), file_id=identifier)
         return "".join(data.decode("utf-8", "replace") for data, _ in self._run(asked))
 
-    def begin_page(self, name: str, query: str, word: str = "") -> None:
-        """Open a page and go on as soon as a bar of progress says a word, or anything."""
-        for _, message in self._run(_request(name, query)):
+    def begin_page(self, name: str, query: str = "") -> None:
+        """Ask for a page and go on at once."""
+        self._under_way = self._run(_request(name, query))
+
+    def wait_for_progress(self, word: str = "") -> None:
+        """Go on once a bar of progress of the page that was begun says a word, or anything."""
+        for _, message in self._under_way:
             shown = message.delta.new_element
             if shown.HasField("progress") and word in shown.progress.text:
                 return
         raise AssertionError(f"the page was there before a bar said {word or 'anything'}")
 
     def _run(self, asked: BackMsg) -> Iterator[tuple[bytes, ForwardMsg]]:
-        """Ask for a run of a page, and yield what it sends until it has ended."""
+        """Ask for a run of a page, and return what it will send until it has ended."""
         self._connection.send(asked.SerializeToString())
         self.shown = {}
+        return self._until_the_end()
+
+    def _until_the_end(self) -> Iterator[tuple[bytes, ForwardMsg]]:
         ended = False
         while not ended:
             data = self._connection.recv(SECONDS)

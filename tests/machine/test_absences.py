@@ -30,7 +30,7 @@ from convfe_core.maps.extraction import extract_maps
 from convfe_core.maps.input_size import parse_size
 from convfe_core.photos.gallery import load_sample
 from convfe_core.ranking.results import RankOptions
-from convfe_core.ranking.score_rows import work_folder
+from convfe_core.ranking.run import work_folder
 from convfe_core.serving.backbone_pool import BackbonePool
 from tests.conftest import ROOT, posix
 from tests.support.builders import noise, png
