@@ -101,7 +101,7 @@ print(max(mb for images, mb in seen if images <= 150), max(mb for _, mb in seen)
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
     """Once 150 of 300 images are through, the others add less than 47 kB each: a picture takes 111 kB decoded.
 
-    So it is while the cell probe learns and while images are scored, where they are too many to be kept until then. What
+    So it is while the cell probe learns and while images are scored: they are too many to be kept until then. What
     comes after the last one takes room once: 50 MB, most of it for scikit-learn.
     """
     kinds = [png(noise(192, 192, seed=seed)) for seed in range(25)]
