@@ -119,7 +119,7 @@ def give_back(*, collect: bool = True) -> None:
 
     Parameters
     ----------
-    collect : collect garbage first; takes a tenth of a second once TensorFlow is loaded
+    collect : collect garbage first; takes .2 s where TensorFlow was imported without `keep_lean`
     """
     if collect:
         gc.collect()
@@ -167,8 +167,8 @@ _WHOLE_COLLECTIONS = _Occasions()
 def collect_soon(pause: float = COLLECTION_PAUSE_S) -> None:
     """Collect garbage and return memory in a moment, in another thread, unless that is about to be done already.
 
-    For a server that answers first: once TensorFlow is loaded a whole collection holds up every thread for .3 s, which
-    the visitor's next click would wait for. So most are of what was made since the last one.
+    For a server that answers first: a whole collection holds up every thread, for .3 s where TensorFlow was imported
+    without `keep_lean`, which the visitor's next click would wait for. So most are of what was made since the last one.
 
     Parameters
     ----------

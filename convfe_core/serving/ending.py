@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -29,3 +30,4 @@ def _end() -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
+    gc.freeze()  # Python's last collections would go through all of TensorFlow, for most of a second

@@ -85,7 +85,7 @@ def tab(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def page(tab: Page) -> Iterator[Page]:
-    """A visitor who has never been here, with a laptop's window. Scripts for every page are for a tab of one's own."""
+    """A visitor who has never been here, with a laptop's window. A script for every page stays: it may only count."""
     expect.set_options(timeout=60_000)
     yield tab
     tab.evaluate("() => { try { localStorage.clear(); sessionStorage.clear(); } catch { /* it opened no page */ } }")

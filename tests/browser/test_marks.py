@@ -100,27 +100,27 @@ def test_a_stranger_marks_three_samples_and_the_command_line_finds_the_same_s(
 
 
 @pytest.mark.slow
-def test_a_box_is_moved_and_deleted_by_keyboard_and_its_number_follows(page: Page, server: str) -> None:
+def test_a_box_is_moved_by_keyboard_outlives_a_change_of_page_and_is_deleted_and_its_number_follows(
+    page: Page, server: str
+) -> None:
     begin_to_mark(page, server, SAMPLES[0])
     drag(page, photographs(page).first, DRAGS[0][0])
-    notes = page.locator(".st-key-row-0 .convfe-note")
+    notes, boxes = page.locator(".st-key-row-0 .convfe-note"), page.locator(".st-key-row-0 .convfe-box")
     expect(notes).to_have_count(4)
     before = notes.all_text_contents()
     for _ in range(12):
         page.keyboard.press("Shift+ArrowRight")
     expect(notes.first).not_to_have_text(before[0])
-    page.keyboard.press("Delete")
-    expect(page.locator(".st-key-row-0 .convfe-box")).to_have_count(0)
-    expect(notes).to_have_count(0)
 
-
-@pytest.mark.slow
-def test_marks_outlive_a_change_of_page(page: Page, server: str) -> None:
-    begin_to_mark(page, server, SAMPLES[0])
-    drag(page, photographs(page).first, DRAGS[0][0])
     expect(page.get_by_text("1 photograph marked.")).to_be_visible()
     page.get_by_role("link", name="Rank").first.click()
     expect(page.get_by_role("heading", name="Rank")).to_be_visible()
     page.get_by_role("link", name="Compare").first.click()
     expect(page.get_by_text("1 photograph marked.")).to_be_visible()
-    expect(page.locator(".st-key-row-0 .convfe-box")).to_have_count(1)
+    expect(boxes).to_have_count(1)
+
+    idle(page)
+    boxes.focus()
+    page.keyboard.press("Delete")
+    expect(boxes).to_have_count(0)
+    expect(notes).to_have_count(0)

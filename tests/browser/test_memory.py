@@ -16,7 +16,7 @@ from convfe_core.catalog.specs import parse_spec
 from convfe_core.maps.extraction import extract_maps
 from convfe_core.maps.input_size import Size
 from convfe_core.photos.photo import read_photo
-from tests.browser.visitor_client import Visit, visit
+from tests.browser.visitor_client import Visit, look, visit
 from tests.conftest import SHARED, need
 from tests.support.builders import noise, png
 from tests.support.servers import Server, serve
@@ -40,13 +40,6 @@ def peak_mb(server: Server) -> float:
     found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
     assert found is not None
     return int(found.group(1)) / 1024
-
-
-def look(address: str, query: str) -> Visit:
-    """Open Compare as a new visitor, who leaves once it is there."""
-    with visit(address) as visitor:
-        visitor.open_page("compare", query)
-        return visitor
 
 
 def test_three_visitors_who_go_through_five_backbones_stay_under_one_and_a_half_gigabytes(

@@ -1,4 +1,7 @@
-"""Several visitors of one server: they leave in mid-run, stop, upload, and disturb nobody else."""
+"""Several visitors of one server: they leave in mid-run, stop, upload, and disturb nobody else.
+
+Whoever is there for the server alone comes without a browser.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,12 @@ import signal
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Dialog, Page, expect
 
+from tests.browser.visitor_client import look, visit
 from tests.support.builders import noise, png, voc_folder
 from tests.support.datasets import zipped
 from tests.support.servers import Server, let_run, serve
@@ -21,20 +23,9 @@ from tests.support.servers import Server, let_run, serve
 pytestmark = pytest.mark.slow
 
 CHART = ".js-plotly-plot"
-WORK = "/?samples=chelsea&samples=astronaut&samples=coffee&samples=rocket&samples=coins&samples=retina"
+WORK = "samples=chelsea&samples=astronaut&samples=coffee&samples=rocket&samples=coins&samples=retina"
 LONG_WORK = f"{WORK}&size=640&backbones=DenseNet121:untrained"
 LIMIT_S = 120
-
-
-@contextmanager
-def visiting(browser: Browser, address: str) -> Iterator[Page]:
-    """A visitor with a browser of their own, who closes it in the end."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    context.set_default_timeout(60_000)
-    page = context.new_page()
-    page.goto(address)
-    yield page
-    context.close()
 
 
 PROGRESS = "word => document.querySelector('[data-testid=stProgress]')?.textContent.includes(word)"
@@ -78,32 +69,28 @@ def no_busy_thread_survives(server: Server) -> bool:
     return False
 
 
-def test_a_visitor_who_leaves_in_mid_run_takes_no_thread_and_no_lock_along(
-    browser: Browser, page: Page, hosted: Server
-) -> None:
-    with visiting(browser, hosted.address + LONG_WORK) as leaving:
-        running(leaving, "loading")
+def test_a_visitor_who_leaves_in_mid_run_takes_no_thread_and_no_lock_along(hosted: Server) -> None:
+    with visit(hosted.address) as leaving:
+        leaving.begin_page("compare", LONG_WORK)
+        leaving.wait_for_progress("loading")
         assert busy_threads(hosted) >= 1
-        running(leaving)
-    page.goto(f"{hosted.address}/?backbones=TinyResNet")
-    expect(page.locator(CHART)).to_have_count(3, timeout=120_000)
-    idle(page)
+        leaving.wait_for_progress("image")
+    assert len(look(hosted.address, "backbones=TinyResNet").rows) == 3
     assert no_busy_thread_survives(hosted)
 
 
-def test_a_visitor_who_leaves_while_waiting_for_another_leaves_the_queue(
-    browser: Browser, page: Page, hosted: Server
-) -> None:
-    page.goto(hosted.address + LONG_WORK)
-    running(page)
-    with visiting(browser, hosted.address + LONG_WORK + "&backbones=VGG16:untrained") as second:
-        expect(second.get_by_test_id("stProgress").first).to_be_visible(timeout=120_000)
-    page.goto("about:blank")
+def test_a_visitor_who_leaves_while_waiting_for_another_leaves_the_queue(hosted: Server) -> None:
+    with visit(hosted.address) as first:
+        first.begin_page("compare", LONG_WORK)
+        first.wait_for_progress("image")
+        with visit(hosted.address) as second:
+            second.begin_page("compare", LONG_WORK + "&backbones=VGG16:untrained")
+            second.wait_for_progress()
     assert no_busy_thread_survives(hosted)
 
 
 def test_a_ranking_is_stopped_and_left_without_a_trace_and_no_name_is_obeyed(
-    browser: Browser, page: Page, hosted: Server, tmp_path: Path
+    page: Page, hosted: Server, tmp_path: Path
 ) -> None:
     markup = "<img src=x onerror=alert(1)>"
     archive = tmp_path / f"{markup}.zip"
@@ -112,38 +99,45 @@ def test_a_ranking_is_stopped_and_left_without_a_trace_and_no_name_is_obeyed(
     named = {f"{markup}{name}": data.replace(b"square", label) for name, data in files.items()}
     archive.write_bytes(zipped({**named, f"{markup}.xml": b"no XML"}))
     alerts: list[str] = []
-    with visiting(browser, f"{hosted.address}/rank?backbones=MobileNetV2-0.35:untrained&size=448") as leaving:
-        leaving.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
-        leaving.get_by_test_id("stFileUploader").locator("input[type=file]").first.set_input_files(archive)
-        expect(leaving.get_by_text("40 images, 40 boxes, 1 class (VOC)")).to_be_visible(timeout=120_000)
-        leaving.get_by_text("Not used: 1 file or box").click()
-        leaving.locator(".st-key-rank_start button").click()
-        running(leaving, "measuring its cost")
-        leaving.locator(".st-key-rank_stop button").click()
-        expect(leaving.get_by_text("The run was stopped after 0 of 1 backbones")).to_be_visible(timeout=120_000)
-        idle(leaving)
-        leaving.locator(".st-key-rank_start button").click()
-        running(leaving, "measuring its cost")
+
+    def obey(dialog: Dialog) -> None:
+        alerts.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", obey)
+    page.goto(f"{hosted.address}/rank?backbones=MobileNetV2-0.35:untrained&size=448")
+    page.get_by_test_id("stFileUploader").locator("input[type=file]").first.set_input_files(archive)
+    expect(page.get_by_text("40 images, 40 boxes, 1 class (VOC)")).to_be_visible(timeout=120_000)
+    page.get_by_text("Not used: 1 file or box").click()
+    page.locator(".st-key-rank_start button").click()
+    running(page, "measuring its cost")
+    page.locator(".st-key-rank_stop button").click()
+    expect(page.get_by_text("The run was stopped after 0 of 1 backbones")).to_be_visible(timeout=120_000)
+    idle(page)
+    page.locator(".st-key-rank_start button").click()
+    running(page, "measuring its cost")
+    page.goto("about:blank")
+    page.remove_listener("dialog", obey)
     assert no_busy_thread_survives(hosted)
     assert alerts == []
-    page.goto(f"{hosted.address}/?backbones=TinyResNet&samples=gravel")
-    expect(page.locator(CHART)).to_have_count(1, timeout=120_000)
+    assert len(look(hosted.address, "backbones=TinyResNet&samples=gravel").rows) == 1
 
 
 def test_the_stop_button_ends_a_visitors_first_run_and_the_next_change_works(page: Page, hosted: Server) -> None:
-    page.goto(hosted.address + LONG_WORK.replace("DenseNet121", "DenseNet201"))
+    page.goto(f"{hosted.address}/?samples=chelsea&backbones=DenseNet201:untrained")
     running(page, "loading")  # several seconds of building are ahead, enough to press a button
     smooth = page.get_by_test_id("stSidebar").get_by_text("Smooth between cells")
     expect(smooth).to_be_visible(timeout=120_000)
     page.get_by_role("button", name="Stop").click()
     idle(page)
     assert no_busy_thread_survives(hosted)
+    expect(page.locator(CHART)).to_have_count(0)
     smooth.click()
-    expect(page.locator(CHART)).to_have_count(6, timeout=120_000)
+    expect(page.locator(CHART)).to_have_count(1, timeout=120_000)
 
 
 def test_changes_in_the_middle_of_a_pass_end_with_what_was_asked_for_last(page: Page, hosted: Server) -> None:
-    page.goto(hosted.address + LONG_WORK)
+    page.goto(f"{hosted.address}/?{LONG_WORK}")
     for name in ("chelsea", "astronaut", "coffee", "rocket"):
         page.get_by_test_id("stSidebar").get_by_role("button", name=name, exact=True).click()
     expect(page.locator(CHART)).to_have_count(2, timeout=120_000)
@@ -152,24 +146,25 @@ def test_changes_in_the_middle_of_a_pass_end_with_what_was_asked_for_last(page: 
 
 
 def test_nobody_sees_what_another_visitor_uploaded_and_no_log_names_it(
-    browser: Browser, page: Page, hosted: Server, tmp_path: Path
+    page: Page, hosted: Server, tmp_path: Path
 ) -> None:
     good, bad = tmp_path / "aunt-mary.png", tmp_path / "uncle-bob.png"
     good.write_bytes(png(noise(120, 200)))
     bad.write_bytes(b"no picture")
-    address = f"{hosted.address}/?backbones=TinyResNet&samples=gravel"
-    page.goto(address)
-    with visiting(browser, address) as second:
-        for one in (page, second):
-            expect(one.locator(CHART)).to_have_count(1, timeout=120_000)
+    query = "backbones=TinyResNet&samples=gravel"
+    page.goto(f"{hosted.address}/?{query}")
+    with visit(hosted.address) as second:
+        second.open_page("compare", query)
+        assert len(second.rows) == 1
+        expect(page.locator(CHART)).to_have_count(1, timeout=120_000)
         page.get_by_test_id("stFileUploader").locator("input[type=file]").first.set_input_files([good, bad])
         expect(page.locator(CHART)).to_have_count(2, timeout=120_000)
         expect(page.locator(CHART).first).to_contain_text("aunt-mary.png")
         expect(page.get_by_test_id("stAlert")).to_contain_text("uncle-bob.png")
-        second.get_by_test_id("stSidebar").get_by_text("Smooth between cells").click()
-        idle(second)
-        expect(second.locator(CHART)).to_have_count(1)
-        assert "aunt-mary" not in second.content()
+        answer = second.open_page("compare", query)
+        assert len(second.rows) == 1
+        assert "aunt-mary" not in answer
+        assert "uncle-bob" not in answer
     log = hosted.log.read_text()
     assert "aunt-mary" not in log
     assert "uncle-bob" not in log
@@ -195,10 +190,10 @@ def test_an_upload_that_another_site_forged_is_refused(hosted: Server) -> None:
     assert refused.value.code == 403
 
 
-def test_a_terminated_server_ends_in_the_middle_of_a_pass(page: Page, tmp_path: Path) -> None:
-    with serve(tmp_path, {"CONVFE_HOSTED": "1"}) as server:
-        page.goto(server.address + LONG_WORK)
-        running(page)
+def test_a_terminated_server_ends_in_the_middle_of_a_pass(tmp_path: Path) -> None:
+    with serve(tmp_path, {"CONVFE_HOSTED": "1"}) as server, visit(server.address) as visitor:
+        visitor.begin_page("compare", LONG_WORK)
+        visitor.wait_for_progress("image")
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(60) in (0, -signal.SIGTERM)
     assert "Traceback" not in server.log.read_text()

@@ -1,12 +1,14 @@
 """A fresh server: its first visitor may come by any page's address, and it imports TensorFlow by itself."""
 
 import re
+import signal
 import time
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.visitor_client import visit
 from tests.conftest import need
 from tests.support.servers import Server, let_run, serve
 
@@ -53,11 +55,12 @@ def test_a_first_visitor_by_a_pages_address_gets_the_whole_app_and_the_server_co
         assert "Traceback" not in server.log.read_text()
 
 
-def test_a_server_that_is_stopped_while_it_imports_tensorflow_ends_in_order(page: Page, tmp_path: Path) -> None:
-    with serve(tmp_path) as server:
+def test_a_server_that_is_stopped_while_it_imports_tensorflow_ends_in_order(tmp_path: Path) -> None:
+    with serve(tmp_path) as server, visit(server.address) as visitor:
         need(Path(f"/proc/{server.process.pid}/maps").is_file(), "Linux, which lists what a process has loaded")
-        page.goto(server.address)
+        visitor.begin_page("compare")
         while not holds_tensorflow(server):
             let_run(server.process)
-    assert server.process.returncode == 0
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(60) == 0
     assert "Fatal Python error" not in server.log.read_text()

@@ -39,6 +39,7 @@ class Visit:
     def __init__(self, connection: ClientConnection, address: str) -> None:
         self._connection = connection
         self._address = address
+        self._under_way: Iterator[tuple[bytes, ForwardMsg]] = iter(())
         self.session = ""
         self.widgets: dict[str, str] = {}
         self.shown: dict[tuple[int, ...], Element] = {}
@@ -73,9 +74,7 @@ class Visit:
         chosen : values by the label of a choice that the page had when it was opened before, offered or not
         files : names and bytes by the label of a place for files that the page had then; they are uploaded before
         """
-        asked = BackMsg()
-        asked.rerun_script.page_name = name
-        asked.rerun_script.query_string = query
+        asked = _request(name, query)
         for label, value in (chosen or {}).items():
             asked.rerun_script.widget_states.widgets.add(id=self.widgets[label], string_value=value)
         for label, brought in (files or {}).items():
@@ -84,14 +83,32 @@ class Visit:
                 identifier = secrets.token_hex(8)
                 assert upload(self._address, self.session, content, name=file, identifier=identifier) == 204
                 place.file_uploader_state_value.uploaded_file_info.add(name=file, size=len(content), file_id=identifier)
+        return "".join(data.decode("utf-8", "replace") for data, _ in self._run(asked))
+
+    def begin_page(self, name: str, query: str = "") -> None:
+        """Ask for a page and go on at once."""
+        self._under_way = self._run(_request(name, query))
+
+    def wait_for_progress(self, word: str = "") -> None:
+        """Go on once a bar of progress of the page that was begun says a word, or anything."""
+        for _, message in self._under_way:
+            shown = message.delta.new_element
+            if shown.HasField("progress") and word in shown.progress.text:
+                return
+        raise AssertionError(f"the page was there before a bar said {word or 'anything'}")
+
+    def _run(self, asked: BackMsg) -> Iterator[tuple[bytes, ForwardMsg]]:
+        """Ask for a run of a page, and return what it will send until it has ended."""
         self._connection.send(asked.SerializeToString())
         self.shown = {}
-        seen = []
-        while True:
+        return self._until_the_end()
+
+    def _until_the_end(self) -> Iterator[tuple[bytes, ForwardMsg]]:
+        ended = False
+        while not ended:
             data = self._connection.recv(SECONDS)
             assert isinstance(data, bytes)
             message = ForwardMsg.FromString(data)
-            seen.append(data.decode("utf-8", "replace"))
             if message.delta.HasField("new_element"):
                 self.shown[tuple(message.metadata.delta_path)] = message.delta.new_element
             for kind in ("selectbox", "file_uploader"):
@@ -100,8 +117,16 @@ class Visit:
                     self.widgets[box.label] = box.id
             if message.HasField("new_session"):
                 self.session = message.new_session.initialize.session_id or self.session
-            if message.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY and message.HasField("script_finished"):
-                return "".join(seen)
+            ended = message.HasField("script_finished") and message.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY
+            yield data, message
+
+
+def _request(name: str, query: str) -> BackMsg:
+    """What a browser sends to open a page."""
+    asked = BackMsg()
+    asked.rerun_script.page_name = name
+    asked.rerun_script.query_string = query
+    return asked
 
 
 @contextmanager
@@ -116,8 +141,15 @@ def visit(address: str, headers: Mapping[str, str] | None = None) -> Iterator[Vi
     where = urlsplit(address)
     uri = f"ws://{extra.pop('Host', where.netloc)}/_stcore/stream"
     there = socket.create_connection((where.hostname, where.port), SECONDS)
-    with connect(uri, sock=there, additional_headers=extra, max_size=None) as connection:
+    with connect(uri, sock=there, additional_headers=extra, max_size=None, max_queue=None) as connection:
         yield Visit(connection, address)
+
+
+def look(address: str, query: str) -> Visit:
+    """Open Compare as a new visitor, who leaves once it is there."""
+    with visit(address) as visitor:
+        visitor.open_page("compare", query)
+        return visitor
 
 
 def upload(

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,8 @@ from convfe_core.jobs.ray_cluster import package_versions
 from convfe_core.jobs.ray_engine import ATTEMPTS, LOST, RayEngine
 from convfe_core.jobs.ray_workers import Workers
 from convfe_core.maps.input_size import Size
-from convfe_core.ranking import score_rows
+from convfe_core.ranking import results, score_rows
+from convfe_core.ranking.results import RankOptions
 from convfe_core.trial.detector import Recipe
 from convfe_core.trial.trial_job import TrialOptions
 from convfe_core.trial.trial_run import TrialRun
@@ -133,6 +135,7 @@ def test_a_worker_with_other_packages_computes_nothing(
     """What a machine that joins later would do: those that are there are asked before, see test_ray_cluster."""
     monkeypatch.setattr(ray_engine, "package_versions", lambda: {**package_versions(), "keras": "9.9"})
     monkeypatch.setattr(ray_engine, "ATTEMPTS", 1)  # that there are three is seen above
+    monkeypatch.setattr(results, "RankOptions", partial(RankOptions, cost=False))  # measured here: tests/ranking
     (reason,) = (
         RayEngine(workers=ONE).finish(Squares(log), shards(1), Parts(tmp_path, Squares.schema), Pace(10)).values()
     )
@@ -183,6 +186,7 @@ def test_a_ranking_goes_on_without_what_is_missing_and_the_next_one_ends_with_th
     monkeypatch.setattr(shards_module, "SHARD_IMAGES", 5)
     monkeypatch.setattr(score_rows, "CONTROL_SEEDS", (0,))  # one of three is enough to see
     monkeypatch.setattr(ray_engine, "ATTEMPTS", 1)  # that there are three is seen above
+    monkeypatch.setattr(results, "RankOptions", partial(RankOptions, cost=False))  # measured here: tests/ranking
     weights = tmp_path / "own.weights.h5"
     open_network(parse_spec("TinyMobileNet:untrained")).model.save_weights(weights)
     own = f"TinyMobileNet:{weights}"
@@ -228,12 +232,22 @@ def test_a_ranking_goes_on_without_what_is_missing_and_the_next_one_ends_with_th
     assert [one["file"] for one in second["dataset"]["skipped"]] == ["007.png"]
 
 
+@pytest.fixture
+def eight(dataset: Path, tmp_path: Path) -> Path:
+    """Eight of these pictures, the one that is cut short among them."""
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for path in sorted(dataset.glob("00[0-7].*")):
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
 @posix
-def test_ctrl_c_ends_a_run_with_every_process_of_it_and_the_next_call_goes_on(dataset: Path, tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_run_with_every_process_of_it_and_the_next_call_goes_on(eight: Path, tmp_path: Path) -> None:
     """A cluster of a run's own; while it lasts, nobody without its token gets in. The next call needs no Ray."""
     out, local = tmp_path / "out", tmp_path / "local"
     parts = out / "parts"
-    call = ["maps", str(dataset), "--backbone", "TinyMobileNet", "--backbone", "TinyResNet", "--size", "96", "--out"]
+    call = ["maps", str(eight), "--backbone", "TinyMobileNet", "--backbone", "TinyResNet", "--size", "96", "--out"]
     environment = {name: text for name, text in os.environ.items() if not name.startswith("RAY_")}
     code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # CI may ignore it
     code += "from convfe_core.cli.commands import main\nsys.exit(main(sys.argv[1:]))"
@@ -274,16 +288,13 @@ def test_ctrl_c_ends_a_run_with_every_process_of_it_and_the_next_call_goes_on(da
     assert len(done) == 1  # of the first backbone
     assert [main([*call, str(folder)]) for folder in (out, local)] == [1, 1]
     assert {path: path.stat().st_mtime_ns for path in done} == done
-    assert_same(local, out, 2 * 2 * 19 + 1)
+    assert_same(local, out, 2 * 2 * 7 + 1)
 
 
-def test_maps_are_the_local_ones(here: Any, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_maps_are_the_local_ones(here: Any, eight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A picture alone in its batch is, under EfficientNet, where TensorFlow's sums depend on its number of threads."""
     monkeypatch.chdir(tmp_path)  # relative paths must mean the same to the workers
-    (tmp_path / "set").mkdir()
-    for path in sorted(dataset.iterdir())[:16]:
-        (tmp_path / "set" / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "set" / "alone.png").write_bytes(png(noise(160, 160)))
+    (eight / "alone.png").write_bytes(png(noise(160, 160)))
     written(plain_network(), tmp_path / "own.onnx")
     backbones = "TinyMobileNet", "EfficientNetB0:untrained", "own=own.onnx"
     call = ["maps", "set", *(word for name in backbones for word in ("--backbone", name))]

@@ -17,7 +17,6 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from convfe_core.drawing.colour_maps import colour_table, colour_values
 from pages.charts.packing import packed_array
-from tests.browser.conftest import WINDOW
 from tests.browser.rows import row_page
 from tests.browser.rows.row_page import HEIGHT, LONGEST, STRIDES, WIDTH, maps_at
 from tests.support.servers import serve
@@ -26,11 +25,11 @@ PANELS = ["Coarse max", "Coarse mean", "Fine max", "Fine mean"]
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    expect.set_options(timeout=60_000)
+def address(tab: Page, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("row")
     with serve(folder, script=Path(row_page.__file__)) as server:
         yield server.address
+        tab.goto("about:blank")
     assert "Traceback" not in (folder / "log").read_text()
 
 
@@ -46,14 +45,13 @@ def row(page: Page, address: str) -> Page:
     return page
 
 
-@pytest.fixture(scope="module")
-def untouched(browser: Browser, address: str) -> Iterator[Page]:
-    """The row for tests that change nothing of it, in a window of its own: a tab behind another one is slow."""
-    context = browser.new_context(viewport=WINDOW)
-    page = context.new_page()
-    open_row(page, address)
-    yield page
-    context.close()
+@pytest.fixture
+def untouched(tab: Page, address: str) -> Page:
+    """The row for tests that change nothing of it: as the one before left it, or else opened."""
+    expect.set_options(timeout=60_000)
+    if not tab.url.startswith(address):
+        open_row(tab, address)
+    return tab
 
 
 def panel(page: Page, number: int) -> dict[str, float]:
@@ -206,6 +204,16 @@ def test_a_cell_without_a_number_is_clear_and_below_a_map_that_is_not_opaque_lie
 
 
 @pytest.mark.slow
+def test_remarks_of_python_stand_at_their_panels(untouched: Page) -> None:
+    expect(untouched.locator(".convfe-best")).to_have_count(1)
+    assert untouched.locator(".convfe-note").all_text_contents() == ["0.71", "0.93"]
+    best, frame = untouched.locator(".convfe-best").bounding_box(), panel(untouched, PANELS.index("Fine max") + 1)
+    assert best is not None
+    assert best["x"] == pytest.approx(frame["x"], abs=3)
+    assert best["width"] == pytest.approx(frame["width"], abs=6)
+
+
+@pytest.mark.slow
 def test_a_double_click_shows_the_whole_photograph_also_where_it_was_shown(row: Page) -> None:
     expect(row.locator(".convfe-cell").first).to_be_attached()
     before = row.evaluate(RANGES)
@@ -310,16 +318,6 @@ def test_boxes_are_made_moved_named_and_deleted_without_a_mouse_stay_with_other_
     expect(row.locator(".convfe-box")).to_have_count(2)
     expect(row.locator(".convfe-name").first).to_have_text("cat")
     expect(row.locator(".convfe-outline")).to_have_count(4)
-
-
-@pytest.mark.slow
-def test_remarks_of_python_stand_at_their_panels(untouched: Page) -> None:
-    expect(untouched.locator(".convfe-best")).to_have_count(1)
-    assert untouched.locator(".convfe-note").all_text_contents() == ["0.71", "0.93"]
-    best, frame = untouched.locator(".convfe-best").bounding_box(), panel(untouched, PANELS.index("Fine max") + 1)
-    assert best is not None
-    assert best["x"] == pytest.approx(frame["x"], abs=3)
-    assert best["width"] == pytest.approx(frame["width"], abs=6)
 
 
 @pytest.mark.slow
