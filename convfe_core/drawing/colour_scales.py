@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from convfe_core.base.arrays import FloatArray
 from convfe_core.maps.feature_maps import FeatureMaps, Limits, value_range
+from convfe_core.maps.map_diagnostics import average_ranks
 
 SCOPES = ("map", "image", "backbone", "all")
 
@@ -73,10 +74,7 @@ def percentiles(values: FloatArray) -> NDArray[np.float64]:
     result = np.full(values.shape, np.nan)
     finite = np.isfinite(values)
     if finite.any():
-        # scipy.stats.rankdata does the same, but importing it takes longer than the rest of a first page.
-        _, places, counts = np.unique(values[finite], return_inverse=True, return_counts=True)
-        ranks = np.cumsum(counts) - (counts - 1) / 2
-        result[finite] = ranks[places] / finite.sum() * 100
+        result[finite] = average_ranks(values[finite]) / finite.sum() * 100
     return result
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import gc
-import math
 import os
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -26,8 +23,6 @@ PROGRAM_MB = 440
 """Megabytes of TensorFlow's program files that must be in memory; the system can drop the rest, see `used_mb`."""
 
 COLLECTION_PAUSE_S = 1.0
-WHOLE_COLLECTION_S = 20.0
-"""A server goes through all objects no more often than that; in between through those alone that are young."""
 _COLLECTION_DUE, _COLLECTING = threading.Lock(), threading.RLock()
 
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
@@ -147,28 +142,10 @@ def collected_afterwards() -> Iterator[None]:
             give_back(collect=False)
 
 
-@dataclass
-class _Occasions:
-    """Tells when something that is done only now and then is due again."""
-
-    last: float = -math.inf
-
-    def is_due(self, seconds: float) -> bool:
-        """Whether so long has passed since it was due; then it counts as done now."""
-        now = time.monotonic()
-        due = now - self.last >= seconds
-        self.last = now if due else self.last
-        return due
-
-
-_WHOLE_COLLECTIONS = _Occasions()
-
-
 def collect_soon(pause: float = COLLECTION_PAUSE_S) -> None:
     """Collect garbage and return memory in a moment, in another thread, unless that is about to be done already.
 
-    For a server that answers first: a whole collection holds up every thread, for .3 s where TensorFlow was imported
-    without `keep_lean`, which the visitor's next click would wait for. So most are of what was made since the last one.
+    For a server that answers first: a collection holds up every thread, and to return memory takes a while.
 
     Parameters
     ----------
@@ -183,8 +160,7 @@ def collect_soon(pause: float = COLLECTION_PAUSE_S) -> None:
 def _collect() -> None:
     _COLLECTION_DUE.release()
     with _COLLECTING:  # Python skips a collection that is asked for during another one
-        gc.collect(2 if _WHOLE_COLLECTIONS.is_due(WHOLE_COLLECTION_S) else 1)
-        give_back(collect=False)
+        give_back()
 
 
 @cache

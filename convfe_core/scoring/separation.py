@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from convfe_core.base.arrays import BoxArray, FloatArray, Values
 from convfe_core.datasets.boxes import ImageBoxes, box_areas
+from convfe_core.maps.map_diagnostics import average_ranks
 
 COMPARISONS = 64
 """Most other images that a map is compared with."""
@@ -63,9 +64,9 @@ def aurocs(values: NDArray[np.floating], inside: BoolArray) -> Values:
     """
     if values.shape[1] != inside.shape[1]:
         raise ValueError(f"Expected masks of {values.shape[1]} cells. Received: {inside.shape[1]}")
-    from scipy.stats import rankdata  # takes longer to import than the rest of a page without boxes
-
-    ranks = rankdata(values, axis=1)
+    ranks = np.full(values.shape, np.nan)
+    for k in np.flatnonzero(~np.isnan(values).any(axis=1)):
+        ranks[k] = average_ranks(values[k])
     n_inside = inside.sum(axis=1)
     pairs = n_inside * (inside.shape[1] - n_inside)
     wins = ranks @ inside.T.astype(np.float64) - n_inside * (n_inside + 1) / 2

@@ -1,12 +1,10 @@
 import gc
 import threading
-import time
 import weakref
 from pathlib import Path
 
 import pytest
 
-from convfe_core.machine import memory
 from convfe_core.machine.memory import collect_soon, collected_afterwards, memory_limit_mb
 
 
@@ -54,30 +52,6 @@ def test_garbage_is_collected_a_moment_later_once_for_all_who_asked() -> None:
         assert again() is None
     finally:
         gc.callbacks.remove(count)
-        gc.enable()
-
-
-def test_old_garbage_waits_for_a_whole_collection_and_young_garbage_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "_WHOLE_COLLECTIONS", memory._Occasions(last=time.monotonic()))
-    gone = threading.Event()
-    old = Ring()
-    gc.collect()  # it has seen a whole collection
-    gc.disable()
-    try:
-        watched = weakref.ref(old)
-        del old
-        young = weakref.ref(Ring(), lambda _: gone.set())
-        collect_soon(pause=0)
-        assert gone.wait(30)
-        assert young() is None
-        assert watched() is not None
-        gone.clear()
-        again = weakref.ref(watched(), lambda _: gone.set())
-        monkeypatch.setattr(memory, "WHOLE_COLLECTION_S", 0.0)
-        collect_soon(pause=0)
-        assert gone.wait(30)
-        assert again() is None
-    finally:
         gc.enable()
 
 
