@@ -6,6 +6,7 @@
  */
 
 const TURN_MS = 24;
+const TURN_OUT_OF_SIGHT_MS = 48; // fewer turns, since the browser paints after each for as long as a row takes
 
 /** @type {Map<Element, () => Promise<void>>} */
 const waiting = new Map();
@@ -30,8 +31,8 @@ export function withdraw(row) {
 }
 
 async function next() {
-  const end = performance.now() + TURN_MS;
   const seen = [...waiting.keys()].filter(inSight); // asked once: after a drawing the browser must lay out the page for it
+  const end = performance.now() + (seen.length ? TURN_MS : TURN_OUT_OF_SIGHT_MS);
   while (waiting.size && performance.now() < end) {
     const row = seen.find((one) => waiting.has(one)) ?? waiting.keys().next().value;
     const draw = waiting.get(row);
