@@ -107,8 +107,8 @@ def freeze_imported(_five_hundreds: int) -> None:
     """Have garbage collections skip what is alive, again whenever hundreds of modules have been imported since.
 
     Each backbone that is loaded asks for two collections, and each of these went through all of TensorFlow, Streamlit
-    and pytest: about half of the processor time of a page's test. `convfe_core.machine.memory.settle` is the same for a
-    command.
+    and pytest: about half of the processor time of a page's test. `convfe_core.machine.tensorflow_import` does the
+    same once for programs of our own.
     """
     gc.collect()
     gc.freeze()

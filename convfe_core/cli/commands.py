@@ -20,7 +20,7 @@ from convfe_core.base.errors import ConvfeError, SpecError
 from convfe_core.base.pace import Progress
 from convfe_core.cli.options import REPORTS, make_parser
 from convfe_core.cli.progress_lines import DownloadProgress, ProgressLines
-from convfe_core.machine.tensorflow_import import keep_lean
+from convfe_core.machine.tensorflow_import import import_tensorflow, keep_lean
 
 if TYPE_CHECKING:
     from convfe_core.catalog.specs import Spec
@@ -170,7 +170,6 @@ def rank_backbones(options: argparse.Namespace) -> int:
     from convfe_core.backbones.precision import explain_precision, parse_precision
     from convfe_core.catalog.specs import choose_preprocessing, parse_spec
     from convfe_core.jobs.shards import missing_in_words
-    from convfe_core.machine.memory import settle
     from convfe_core.maps.input_size import parse_size
     from convfe_core.ranking.results import RankOptions
     from convfe_core.ranking.run import RankRun, work_folder
@@ -206,7 +205,7 @@ def rank_backbones(options: argparse.Namespace) -> int:
     lines = ProgressLines()
     dataset = _dataset(options, lines)
     work = options.parts or work_folder(settings, dataset, specs)
-    settle()
+    import_tensorflow(muted=True)
     result = RankRun(dataset, specs, settings, on_progress=lines, work=work, engine=engine).run()
     for line in skipped_in_words(result):
         print(f"convfe: {line}", file=sys.stderr)

@@ -22,7 +22,7 @@ from convfe_core.catalog.memory_need import worker_mb
 from convfe_core.catalog.specs import Spec
 from convfe_core.drawing.row_picture import row_png
 from convfe_core.jobs.shards import Row, Shard, ShardImage, remark, rows_of_shard
-from convfe_core.machine.memory import settle
+from convfe_core.machine.tensorflow_import import import_tensorflow
 from convfe_core.maps.extraction import extract_windows, require_cells
 from convfe_core.maps.feature_maps import REDUCTIONS, FeatureMaps
 from convfe_core.maps.input_size import Size
@@ -107,7 +107,7 @@ class MapsJob:
     def load(self, backbone: str, tell: Callable[[str], None]) -> Painting:
         """Load a backbone and find the basis of its colours; errors as in `load_backbone` and `fit_basis`."""
         require_same_arithmetic(self.precision, self.bfloat16)
-        settle()
+        import_tensorflow(muted=True)
         loaded = load_backbone(self.specs[backbone], self.tap, precision=self.precision)
         if not self.basis:
             return Painting(loaded, None)

@@ -8,13 +8,11 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
 import psutil
 
 from convfe_core.machine.c_library import c_function
-from convfe_core.machine.tensorflow_import import import_tensorflow
 
 SETTING = "CONVFE_MEMORY_MB"
 """Environment variable: the memory in megabytes that the whole process may use."""
@@ -161,17 +159,6 @@ def _collect() -> None:
     _COLLECTION_DUE.release()
     with _COLLECTING:  # Python skips a collection that is asked for during another one
         give_back()
-
-
-@cache
-def settle() -> None:
-    """Import TensorFlow and freeze what is alive: later garbage collections skip it and take a tenth of the time.
-
-    For processes of a single run: what is alive now is never collected. Nor is garbage, for which nobody looks first:
-    importing leaves none, and to go through the 286,788 objects that it makes takes .2 s.
-    """
-    import_tensorflow(muted=True)
-    gc.freeze()
 
 
 def _container_mb(path: Path) -> float | None:

@@ -197,7 +197,7 @@ class RankJob:
 
         readers = self.dataset.source.readers
         for after, rows in rows_of_shard(shard, 0 if learns else first, self._read, decode, process, readers):
-            if learns and shard.backbone in self.first_passes:
+            if learns:
                 self.first_passes[shard.backbone].note_unreadable(shard.images[after - len(rows) : after], rows)
             if after > first:
                 yield after, rows
@@ -237,8 +237,7 @@ class RankJob:
     def _score(
         self, loaded: ScoringBackbone, shard: Shard, photos: Iterator[tuple[int, Photo]]
     ) -> Generator[list[tuple[int, Row]], None, None]:
-        taught = shard.backbone in self.learned and not self.learned[shard.backbone].reason
-        directions = loaded.all_directions if taught else loaded.no_directions
+        directions = loaded.no_directions if self._taught(shard) is None else loaded.all_directions
 
         def keep(k: int, scored: Scored) -> Row:
             return self._scored_row(loaded, shard, shard.images[k].place, scored)
@@ -253,11 +252,14 @@ class RankJob:
 
     def _scored_row(self, loaded: ScoringBackbone, shard: Shard, place: int, scored: Scored) -> Row:
         """The row of a photograph, whose components are its features where a cell probe learned."""
-        learned = self.learned.get(shard.backbone)
-        probe = None
-        if learned is not None and not learned.reason:
-            probe = learned.held_out(place, scored.components @ learned.directions)
+        taught = self._taught(shard)
+        probe = None if taught is None else taught.held_out(place, scored.components @ taught.directions)
         return self._row(loaded, place, scored, probe, self._is_control(shard))
+
+    def _taught(self, shard: Shard) -> CellProbe | None:
+        """The cell probe of a shard's pass if it learned anything."""
+        learned = self.learned.get(shard.backbone)
+        return None if learned is None or learned.reason else learned
 
     def _probed_boxes(self, shard: Shard) -> dict[int, BoxArray]:
         """The boxes whose features the box probe wants, by the photograph's place in a shard; none of a control."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import threading
@@ -30,4 +29,3 @@ def _end() -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
-    gc.freeze()  # Python's last collections would go through all of TensorFlow, for most of a second

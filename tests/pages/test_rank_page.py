@@ -3,27 +3,22 @@
 from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from convfe_core.backbones.precision import Precision, bfloat16_unit, explain_precision
-from tests.support.apps import charts, new_app, rows
+from tests.support.apps import charts, open_page, rows
 from tests.support.builders import noise, png, voc_folder
 
 
-@pytest.fixture
-def app(no_weights: Path) -> AppTest:
-    """The app as a visitor without a network opens it."""
-    return new_app()
+@pytest.fixture(autouse=True)
+def own_machine(no_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A visitor's own machine, where folders may be read, without a network."""
+    monkeypatch.setenv("CONVFE_HOSTED", "0")
 
 
 @pytest.mark.machine
-def test_ranking_names_a_leader_and_shows_table_and_plots(
-    app: AppTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("CONVFE_HOSTED", "0")
+def test_ranking_names_a_leader_and_shows_table_and_plots(tmp_path: Path) -> None:
     folder = voc_folder(tmp_path / "squares", images=24)
-    app.run()
-    app.switch_page("pages/rank.py").run()
+    app = open_page("rank")
     assert "boxes" in app.info[0].value
     app.text_input(key="dataset_folder").set_value(str(folder)).run()
     app.toggle(key="rank_control").set_value(False).run()
@@ -50,13 +45,8 @@ def test_ranking_names_a_leader_and_shows_table_and_plots(
 
 
 @pytest.mark.slow
-def test_a_trial_says_beforehand_how_long_it_takes_and_then_shows_what_it_found(
-    app: AppTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("CONVFE_HOSTED", "0")
-    app.query_params["backbones"] = "TinyResNet"
-    app.run()
-    app.switch_page("pages/rank.py").run()
+def test_a_trial_says_beforehand_how_long_it_takes_and_then_shows_what_it_found(tmp_path: Path) -> None:
+    app = open_page("rank", backbones="TinyResNet")
     app.text_input(key="dataset_folder").set_value(str(voc_folder(tmp_path / "squares", images=2))).run()
     app.toggle(key="rank_control").set_value(False)
     app.toggle(key="rank_probe").set_value(False)
@@ -83,12 +73,9 @@ def test_a_trial_says_beforehand_how_long_it_takes_and_then_shows_what_it_found(
 
 
 @pytest.mark.slow
-def test_a_ranking_in_fast_arithmetic_says_so(app: AppTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("CONVFE_HOSTED", "0")
+def test_a_ranking_in_fast_arithmetic_says_so(tmp_path: Path) -> None:
     folder = voc_folder(tmp_path / "squares", images=4)
-    app.query_params["backbones"] = "TinyResNet"
-    app.run()
-    app.switch_page("pages/rank.py").run()
+    app = open_page("rank", backbones="TinyResNet")
     app.text_input(key="dataset_folder").set_value(str(folder)).run()
     app.toggle(key="rank_control").set_value(False)
     app.toggle(key="rank_probe").set_value(False)
@@ -102,25 +89,19 @@ def test_a_ranking_in_fast_arithmetic_says_so(app: AppTest, monkeypatch: pytest.
     assert app.session_state.ranked.options.precision == expected
 
 
-def test_a_folder_without_boxes_is_one_sentence(app: AppTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("CONVFE_HOSTED", "0")
+def test_a_folder_without_boxes_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "one.png").write_bytes(png(noise(64, 64)))
-    app.run()
-    app.switch_page("pages/rank.py").run()
+    app = open_page("rank")
     app.text_input(key="dataset_folder").set_value(str(tmp_path)).run()
     assert not app.exception
     assert len(app.error) == 1
     assert "VOC, YOLO or COCO" in app.error[0].value
 
 
-def test_what_was_decided_about_the_boxes_is_shown(
-    app: AppTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("CONVFE_HOSTED", "0")
+def test_what_was_decided_about_the_boxes_is_shown(tmp_path: Path) -> None:
     (tmp_path / "one.png").write_bytes(png(noise(64, 64)))
     (tmp_path / "one.txt").write_bytes(b"0 0.5 0.5 0.5 0.5 0.9")
-    app.run()
-    app.switch_page("pages/rank.py").run()
+    app = open_page("rank")
     app.text_input(key="dataset_folder").set_value(str(tmp_path)).run()
     assert not app.exception
     (shown,) = [caption.value for caption in app.caption if "label lines" in caption.value]
@@ -128,13 +109,9 @@ def test_what_was_decided_about_the_boxes_is_shown(
     assert "- label lines of 6 values read as boxes with a confidence or a track number (1 box)" in shown
 
 
-def test_uploaded_images_and_annotations_are_read_together_and_stay(
-    app: AppTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("CONVFE_HOSTED", "0")
+def test_uploaded_images_and_annotations_are_read_together_and_stay(tmp_path: Path) -> None:
     folder = voc_folder(tmp_path / "squares", images=3)
-    app.run()
-    app.switch_page("pages/rank.py").run()
+    app = open_page("rank")
     for path in sorted(folder.iterdir()):
         app.file_uploader(key="dataset_uploads").upload(path.name, path.read_bytes())
     app.run()

@@ -2,7 +2,7 @@
  * Whose turn it is to be drawn: rows in sight first, the others when the browser has time.
  *
  * A row takes some tens of milliseconds, or a few where only its colours change. The browser paints and answers the mouse
- * whenever a turn has lasted as long as a frame or two.
+ * whenever a turn has lasted as long as a frame or two, or three where nobody sees the rows.
  */
 
 const TURN_MS = 24;
@@ -31,7 +31,8 @@ export function withdraw(row) {
 }
 
 async function next() {
-  const seen = [...waiting.keys()].filter(inSight); // asked once: after a drawing the browser must lay out the page for it
+  // Asked once a turn: after a drawing the browser would lay out the page to answer.
+  const seen = [...waiting.keys()].filter(inSight);
   const end = performance.now() + (seen.length ? TURN_MS : TURN_OUT_OF_SIGHT_MS);
   while (waiting.size && performance.now() < end) {
     const row = seen.find((one) => waiting.has(one)) ?? waiting.keys().next().value;
