@@ -27,6 +27,7 @@ from convfe_core.base.model_runs import guarded
 from convfe_core.base.pace import LoadProgress, ignore_progress
 from convfe_core.catalog.memory_need import require_room
 from convfe_core.catalog.specs import Spec
+from convfe_core.engine.onnxruntime_pass import on_onnxruntime
 from convfe_core.photos.gallery import SAMPLES, load_sample
 from convfe_core.photos.letterbox import place_on_canvas, plan_frame
 
@@ -180,7 +181,7 @@ def freeze_maps(
         return kind(**known, precision=precision, _graph=graph, _more=more)
 
     layers = network.trace(network.reader([network.tensor], fold))
-    exact = frozen(layers)
+    exact = frozen(on_onnxruntime(layers))
     if not computes_in_bfloat16(precision):
         return exact
     if not network.takes_bfloat16:

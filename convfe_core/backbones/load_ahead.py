@@ -1,8 +1,8 @@
-"""Backbones loaded one after the other, the next one while the one before it runs."""
+"""Backbones loaded one after the other, the next ones while one runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Generic, TypeVar
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class LoadAhead(Generic[T]):
-    """Loads what is needed now, then on another thread what comes next, where memory has room for both.
+    """Loads what is needed now, then on another thread what comes next, one by one, where memory has room for it too.
 
     Building a network keeps one core busy for about a second. Weights that must be downloaded are not loaded
     ahead, because a run cannot be stopped meanwhile.
@@ -32,7 +32,7 @@ class LoadAhead(Generic[T]):
         self._specs = specs
         self._load = load
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="convfe-load")
-        self._coming: Future[T] | None = None
+        self._coming: dict[str, Future[T]] = {}
 
     def __enter__(self) -> LoadAhead[T]:
         return self
@@ -40,23 +40,29 @@ class LoadAhead(Generic[T]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._coming = None
+        self._coming.clear()
         self._thread.shutdown(cancel_futures=True)
 
-    def take(self, name: str, following: str | None) -> T:
-        """Return what `load` gives for a name, and begin with the following one; raises what `load` raises.
+    def take(self, name: str, following: Iterable[str] = ()) -> T:
+        """Return what `load` gives for a name, and begin with the following ones; raises what `load` raises.
 
         The caller must have dropped what was taken before.
 
         Parameters
         ----------
-        following : the name of the next call, if there is one
+        following : the names of the next calls, as many as may be in memory beside this one
         """
-        coming, self._coming = self._coming, None
+        coming = self._coming.pop(name, None)
         loaded = self._load(name) if coming is None else self._finish(coming, name)
-        if following is not None and _may_come_early(self._specs[following]):
-            self._coming = self._thread.submit(self._load, following)
+        for other in following:
+            if other not in self._coming:
+                self._coming[other] = self._thread.submit(self._load_early, other)
         return loaded
+
+    def _load_early(self, name: str) -> T:
+        if not _may_come_early(self._specs[name]):
+            raise MemoryLimitError(f"{name} waits for its turn")
+        return self._load(name)
 
     def _finish(self, coming: Future[T], name: str) -> T:
         try:

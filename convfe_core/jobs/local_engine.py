@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import groupby, pairwise
+from itertools import groupby
 from typing import Any
 
 from convfe_core.backbones.load_ahead import LoadAhead
@@ -15,6 +15,10 @@ from convfe_core.base.pace import Pace, Tell
 from convfe_core.catalog.specs import Spec
 from convfe_core.jobs.parts import Parts
 from convfe_core.jobs.shards import Job, Shard
+
+
+AHEAD = 2
+"""So many backbones may be loaded while another one runs: one that is small may have run before the next is there."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +62,13 @@ class LocalEngine:
             images[shard.backbone, shard.task] += len(shard.images)
         missing = {name: list(group) for name, group in groupby(parts.missing(shards), lambda one: one.backbone)}
         pace.skip(images.total() - sum(map(_images, missing.values())))
-        following = {name: other for name, other in pairwise(missing) if other in self.early}
+        names = [*missing]
         with LoadAhead(self.early, lambda name: job.load(name, partial(say, name))) as loader:
-            for name, left in missing.items():
+            for number, (name, left) in enumerate(missing.items(), start=1):
+                following = [other for other in names[number : number + AHEAD] if other in self.early]
                 say(name, "loading")
                 try:
-                    loaded = loader.take(name, following.get(name))
+                    loaded = loader.take(name, following)
                 except SpecError:
                     raise
                 except ConvfeError as error:

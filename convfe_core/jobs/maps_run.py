@@ -88,9 +88,9 @@ class MapsRun:
         if self.precision != "float32":
             self.say(f"{self.precision}: {explain_precision(self.precision)}")
         missing = parts.missing(shards)
-        small_first = sorted(shards, key=lambda shard: weights_mb(specs[shard.backbone]))  # large ones load meanwhile
+        large_first = sorted(shards, key=lambda shard: -weights_mb(specs[shard.backbone]))  # the others load meanwhile
         engine = self.engine or LocalEngine(early=specs)
-        errors = engine.finish(job, small_first, parts, Pace(len(images) * len(specs)), self.tell)
+        errors = engine.finish(job, large_first, parts, Pace(len(images) * len(specs)), self.tell)
         errors |= {shard.name: EngineError(NOT_HERE) for shard in self._forget_without_files(job, missing, parts)}
         self._tell_errors([(shard, errors[shard.name]) for shard in shards if shard.name in errors])
         written = self._write_manifest(job, [shard for shard in shards if shard.name not in errors], parts)

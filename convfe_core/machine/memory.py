@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from convfe_core.machine.c_library import c_function
+from convfe_core.machine.onnxruntime_setup import return_pool
 
 SETTING = "CONVFE_MEMORY_MB"
 """Environment variable: the memory in megabytes that the whole process may use."""
@@ -116,6 +117,7 @@ def give_back(*, collect: bool = True) -> None:
     """
     if collect:
         gc.collect()
+    return_pool()
     trim = c_function("malloc_trim")
     if trim is not None:
         trim(0)

@@ -38,9 +38,9 @@ def ahead(loads: Loads, *names: str) -> LoadAhead[str]:
 def test_the_next_is_loaded_before_it_is_asked_for() -> None:
     loads = Loads()
     with ahead(loads, *SMALL) as loader:
-        assert loader.take(*SMALL) == "TinyMobileNet loaded"
+        assert loader.take(SMALL[0], SMALL[1:]) == "TinyMobileNet loaded"
         assert loads.done["TinyResNet"].wait(LIMIT_S)
-        assert loader.take("TinyResNet", None) == "TinyResNet loaded"
+        assert loader.take("TinyResNet") == "TinyResNet loaded"
     assert loads.threads == {"TinyMobileNet": ["MainThread"], "TinyResNet": ["convfe-load"]}
 
 
@@ -48,8 +48,8 @@ def test_without_room_for_two_each_waits_for_its_turn(monkeypatch: pytest.Monkey
     monkeypatch.setenv(SETTING, "100")
     loads = Loads()
     with ahead(loads, *SMALL) as loader:
-        loader.take(*SMALL)
-        assert loader.take("TinyResNet", None) == "TinyResNet loaded"
+        loader.take(SMALL[0], SMALL[1:])
+        assert loader.take("TinyResNet") == "TinyResNet loaded"
     assert loads.threads["TinyResNet"] == ["MainThread"]
 
 
@@ -59,8 +59,8 @@ def test_a_download_waits_for_its_turn(
     monkeypatch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("empty")))
     loads = Loads()
     with ahead(loads, "TinyResNet", "VGG16") as loader:
-        loader.take("TinyResNet", "VGG16")
-        loader.take("VGG16", None)
+        loader.take("TinyResNet", ["VGG16"])
+        loader.take("VGG16")
     assert loads.threads["VGG16"] == ["MainThread"]
 
 
@@ -71,8 +71,8 @@ def test_what_found_no_room_ahead_is_tried_again_in_its_turn() -> None:
 
     loads = Loads(fail)
     with ahead(loads, *SMALL) as loader:
-        loader.take(*SMALL)
-        assert loader.take("TinyResNet", None) == "TinyResNet loaded"
+        loader.take(SMALL[0], SMALL[1:])
+        assert loader.take("TinyResNet") == "TinyResNet loaded"
     assert loads.threads["TinyResNet"] == ["convfe-load", "MainThread"]
 
 
@@ -82,6 +82,6 @@ def test_an_error_comes_in_its_turn() -> None:
             raise SpecError("no such layer")
 
     with ahead(Loads(fail), *SMALL) as loader:
-        assert loader.take(*SMALL) == "TinyMobileNet loaded"
+        assert loader.take(SMALL[0], SMALL[1:]) == "TinyMobileNet loaded"
         with pytest.raises(SpecError, match="no such layer"):
-            loader.take("TinyResNet", None)
+            loader.take("TinyResNet")

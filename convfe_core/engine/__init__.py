@@ -1,0 +1,1 @@
+"""A traced TensorFlow graph run by onnxruntime."""

@@ -1,0 +1,137 @@
+"""An ONNX graph while it is written, with maps in both orders of dimensions: TensorFlow's and onnxruntime's.
+
+TensorFlow has the channels last, (N, H, W, C), and onnxruntime computes convolutions with the channels first,
+(N, C, H, W). A map is turned only where an operation needs the other order, once for all that read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+CHANNELS_FIRST, CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
+MAP_RANK = 4
+WEIGHTS_FILE = "weights"
+LARGE_BYTES = 1 << 14
+_PAGE_BYTES = 1 << 12
+
+
+class UntranslatableError(Exception):
+    """An operation, or a setting of one, that has no translation here."""
+
+
+@dataclass(eq=False)
+class Value:
+    """What a TensorFlow tensor is in the ONNX graph; at least one of these is there.
+
+    Attributes
+    ----------
+    constant : its values, where they are known
+    last, first : its name with its dimensions as TensorFlow has them, and with the channels before the rows
+    """
+
+    constant: NDArray[Any] | None = None
+    last: str | None = None
+    first: str | None = None
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is a map that is there with its channels first."""
+        return self.first is not None
+
+
+class OnnxWriter:
+    """Nodes and constants of an ONNX graph, in the order in which they are written.
+
+    Parameters
+    ----------
+    folder : constants of more than `LARGE_BYTES` go into a file there at once, `WEIGHTS_FILE`, so that the weights of
+        a network are never in memory once more
+
+    Attributes
+    ----------
+    nodes, initializers : onnx.NodeProto and onnx.TensorProto
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.nodes: list[Any] = []
+        self.initializers: list[Any] = []
+        self._file = folder / WEIGHTS_FILE
+        self._number = 0
+
+    def add(self, operation: str, *inputs: str, **settings: Any) -> str:
+        """Write a node with one output, whose name is returned."""
+        from onnx import helper
+
+        name = self._new_name(operation)
+        self.nodes.append(helper.make_node(operation, inputs, [name], **settings))
+        return name
+
+    def constant(self, values: Any, kind: Any = None) -> str:
+        """Write a constant, whose name is returned."""
+        from onnx import numpy_helper
+
+        name = self._new_name("constant")
+        array = np.asarray(values, kind, order="C")
+        large = array.nbytes > LARGE_BYTES
+        self.initializers.append(self._beside(array, name) if large else numpy_helper.from_array(array, name))
+        return name
+
+    def numbers(self, *values: int) -> str:
+        """Write whole numbers as a row, such as axes or a shape."""
+        return self.constant(values, np.int64)
+
+    def last(self, value: Value) -> str:
+        """The name of a value with its dimensions as TensorFlow has them."""
+        if value.last is None:
+            value.last = (
+                self.constant(value.constant)
+                if value.constant is not None
+                else self.add("Transpose", str(value.first), perm=CHANNELS_LAST)
+            )
+        return value.last
+
+    def first(self, value: Value) -> str:
+        """The name of a map with its channels first, or of a constant that is joined to one by broadcasting."""
+        if value.first is None:
+            value.first = (
+                self.constant(channels_first(value.constant))
+                if value.constant is not None
+                else self.add("Transpose", str(value.last), perm=CHANNELS_FIRST)
+            )
+        return value.first
+
+    def _beside(self, array: NDArray[Any], name: str) -> Any:
+        """Write a constant into the file, at the beginning of a page of memory."""
+        from onnx import TensorProto, helper
+
+        with self._file.open("ab") as file:
+            file.write(bytes(-file.tell() % _PAGE_BYTES))
+            start = file.tell()
+            file.write(array.data)
+        kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+        found = TensorProto(name=name, dims=array.shape, data_type=kind, data_location=TensorProto.EXTERNAL)
+        for key, text in (("location", WEIGHTS_FILE), ("offset", str(start)), ("length", str(array.nbytes))):
+            found.external_data.add(key=key, value=text)
+        return found
+
+    def _new_name(self, kind: str) -> str:
+        self._number += 1
+        return f"{kind}_{self._number}"
+
+
+def channels_first(constant: NDArray[Any]) -> NDArray[Any]:
+    """A constant that is joined to maps (N, H, W, C) by broadcasting, for maps (N, C, H, W)."""
+    if constant.ndim == 0:
+        return constant
+    return constant.reshape((1,) * (MAP_RANK - constant.ndim) + constant.shape).transpose(CHANNELS_FIRST)
+
+
+def dimensions_first(axes: Sequence[int]) -> list[int]:
+    """Where dimensions of (N, H, W, C) stand in (N, C, H, W)."""
+    return [CHANNELS_FIRST.index(axis) for axis in axes]

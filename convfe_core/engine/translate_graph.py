@@ -1,0 +1,102 @@
+"""A traced TensorFlow graph as an ONNX model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convfe_core.engine.onnx_writer import CHANNELS_FIRST, OnnxWriter, UntranslatableError, Value
+from convfe_core.engine.operations import RULES, Call
+
+PICTURES = "pictures"
+"""Name of the model's one input."""
+OPSET, IR_VERSION = 18, 9
+"""Of ONNX 1.14, which every onnxruntime that is allowed here reads."""
+
+_RULES = {name: rule for names, rule in RULES.items() for name in names.split()}
+
+
+def translate_graph(graph: Any, folder: Path) -> bytes:
+    """Translate a traced function of pictures, with the weights that it holds.
+
+    Maps are computed with their channels first and turned only where an operation wants them otherwise. What comes out
+    has its dimensions as in TensorFlow.
+
+    Parameters
+    ----------
+    graph : tf.ConcreteFunction of one tensor, (N, H, W, C); its outputs are float32
+    folder : where large weights go, in a file that the model names
+
+    Returns
+    -------
+    an onnx.ModelProto, its input `PICTURES`, its outputs in the graph's order
+
+    Raises
+    ------
+    UntranslatableError : an operation, or a setting of one, that is not known here
+    OSError : the weights cannot be written
+    """
+    writer = OnnxWriter(folder)
+    picture, *held = graph.inputs
+    values = {picture.name: Value(first=writer.add("Transpose", PICTURES, perm=CHANNELS_FIRST))}
+    for tensor, weight in zip(held, graph.captured_inputs, strict=True):
+        values[tensor.name] = Value(constant=np.asarray(memoryview(weight)))  # which does not copy it
+    for operation in graph.graph.get_operations():
+        if operation.type != "Placeholder":
+            _translate(operation, values, writer)
+    # An output of its own for each tensor: two may be the same value.
+    outputs = [writer.add("Identity", writer.last(values[tensor.name])) for tensor in graph.outputs]
+    return _model(picture, writer, outputs)
+
+
+def _model(picture: Any, writer: OnnxWriter, outputs: Sequence[str]) -> bytes:
+    from onnx import TensorProto, helper
+
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(picture.dtype.as_numpy_dtype))
+    inside = helper.make_graph(
+        writer.nodes,
+        "network",
+        [helper.make_tensor_value_info(PICTURES, kind, [None, *picture.shape[1:]])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
+        writer.initializers,
+    )
+    opsets = [helper.make_opsetid("", OPSET)]
+    return bytes(helper.make_model(inside, opset_imports=opsets, ir_version=IR_VERSION).SerializeToString())
+
+
+def _translate(operation: Any, values: dict[str, Value], writer: OnnxWriter) -> None:
+    """Write one operation, and note what its outputs became."""
+    inputs = [values[tensor.name] for tensor in operation.inputs]
+    names = [tensor.name for tensor in operation.outputs]
+    if operation.type == "IdentityN":
+        values.update(zip(names, inputs, strict=True))
+        return
+    if len(names) != 1:
+        raise UntranslatableError(f"{operation.type}, which gives {len(names)} tensors")
+    constant = _constant(operation.outputs[0])
+    if constant is not None:
+        values[names[0]] = Value(constant=constant)
+    elif operation.type in _RULES:
+        values[names[0]] = _RULES[operation.type](Call(operation, inputs, writer))
+    else:
+        raise UntranslatableError(operation.type)
+
+
+def _constant(tensor: Any) -> NDArray[Any] | None:
+    """The values of a constant, or of a shape that TensorFlow can tell without running anything.
+
+    Whole numbers are as wide as ONNX wants shapes.
+    """
+    import tensorflow as tf
+
+    if tensor.op.type != "Const" and not tensor.dtype.is_integer:
+        return None
+    values = tf.get_static_value(tensor)
+    if values is None:
+        return None
+    values = np.asarray(values)
+    return values.astype(np.int64) if values.dtype == np.int32 else values

@@ -1,0 +1,63 @@
+"""onnxruntime as it is set up here: quiet, on as many threads as there are cores, with one pool of memory for all."""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from typing import Any
+
+from convfe_core.machine.processor import usable_cores
+
+_SHRINK = "memory.enable_memory_arena_shrinkage"
+
+
+def session_options() -> Any:
+    """The onnxruntime.SessionOptions of every session here.
+
+    What goes wrong in one is raised, not logged. Its threads sleep while they wait for each other, because whatever
+    else this process does needs the cores. Memory that a pass has used is kept for the next one of any session, until
+    `return_pool`: to take it anew each time made passes of eight images half as slow again.
+    """
+    import onnxruntime
+
+    _make_pool()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = usable_cores()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    return options
+
+
+def return_pool() -> None:
+    """Return to the C library what passes have used and no session needs now."""
+    if "onnxruntime" in sys.modules and _make_pool.cache_info().currsize:
+        import numpy as np
+        import onnxruntime
+
+        shrink = onnxruntime.RunOptions()
+        shrink.add_run_config_entry(_SHRINK, "cpu:0")
+        _smallest_session().run(None, {"x": np.zeros(1, np.float32)}, shrink)
+
+
+@cache
+def _make_pool() -> None:
+    """Have onnxruntime take memory for all sessions from one pool."""
+    import onnxruntime
+
+    kind, place = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, onnxruntime.OrtMemType.DEFAULT
+    onnxruntime.create_and_register_allocator(onnxruntime.OrtMemoryInfo("Cpu", kind, 0, place), None)
+
+
+@cache
+def _smallest_session() -> Any:
+    """A session that does nothing: onnxruntime returns memory at the end of a run alone."""
+    import onnxruntime
+    from onnx import TensorProto, helper
+
+    row = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "nothing", row[:1], row[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), session_options(), providers=["CPUExecutionProvider"]
+    )
