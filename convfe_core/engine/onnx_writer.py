@@ -41,8 +41,8 @@ class Value:
 
     @property
     def is_first(self) -> bool:
-        """Whether it is a map that is there with its channels first."""
-        return self.first is not None
+        """Whether it is a map that is there with its channels first; a constant is in either order what it is."""
+        return self.first is not None and self.constant is None
 
 
 class OnnxWriter:

@@ -44,13 +44,21 @@ def on_onnxruntime(graph: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _session_run(model: bytes, folder: str) -> Callable[[Any], list[Any]]:
-    """Load a model with the weights in a folder, which are not needed afterwards."""
+    """Load a model with the weights in a folder, which are not needed afterwards.
+
+    Raises
+    ------
+    UntranslatableError : onnxruntime does not take it, such as for an operation on numbers of another kind
+    """
     import onnxruntime
     import tensorflow as tf
 
     options = session_options()
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's have many classes and none in common
+        raise UntranslatableError(f"onnxruntime cannot load it: {error}") from error
 
     def run(pictures: Any) -> list[Any]:
         return [tf.constant(value) for value in session.run(None, {PICTURES: pictures.numpy()})]

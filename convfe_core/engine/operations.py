@@ -2,80 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from convfe_core.engine.onnx_writer import (
     CHANNELS_FIRST,
     CHANNELS_LAST,
     MAP_RANK,
-    OnnxWriter,
     UntranslatableError,
     Value,
     dimensions_first,
 )
-
-
-@dataclass(frozen=True, eq=False)
-class Call:
-    """One operation of a TensorFlow graph, to be written.
-
-    Attributes
-    ----------
-    operation : tf.Operation
-    inputs : what its inputs became, in their order
-    """
-
-    operation: Any
-    inputs: Sequence[Value]
-    writer: OnnxWriter
-
-    def setting(self, name: str) -> Any:
-        """An attribute of the operation, text as str."""
-        value = self.operation.get_attr(name)
-        return value.decode() if isinstance(value, bytes) else value
-
-    def known(self, position: int) -> NDArray[Any]:
-        """The values of an input that must be constant."""
-        values = self.inputs[position].constant
-        if values is None:
-            raise UntranslatableError(f"{self.operation.type} with an input that is no constant")
-        return values
-
-    def rank(self, position: int = 0) -> int:
-        """How many dimensions an input has."""
-        rank = self.operation.inputs[position].shape.rank
-        if rank is None:
-            raise UntranslatableError(f"{self.operation.type} of an unknown shape")
-        return int(rank)
-
-    def axes(self, position: int) -> list[int]:
-        """Dimensions of the first input, as a constant input names them, counted from the front."""
-        return [int(axis) % self.rank() for axis in np.ravel(self.known(position))]
-
-    @property
-    def on_maps(self) -> bool:
-        """Whether the inputs can be taken with the channels first: maps, one of them made so, and constants."""
-        given = [(value, self.rank(k)) for k, value in enumerate(self.inputs)]
-        return any(value.is_first for value, _ in given) and all(
-            value.constant is not None or rank in (0, MAP_RANK) for value, rank in given
-        )
-
-    def names(self) -> list[str]:
-        """The inputs in the order of dimensions that they are taken in."""
-        take = self.writer.first if self.on_maps else self.writer.last
-        return [take(value) if self.rank(k) else self.writer.last(value) for k, value in enumerate(self.inputs)]
-
-    def made(self, name: str) -> Value:
-        """A value in the order of dimensions that the inputs were taken in."""
-        return Value(first=name) if self.on_maps else Value(last=name)
-
-
-Rule = Callable[[Call], Value]
+from convfe_core.engine.operation_call import Call, Rule
+from convfe_core.engine.sliding_windows import (
+    translate_convolution,
+    translate_pooling,
+    translate_resizing,
+    translate_transposed_convolution,
+)
 
 
 def _cell_by_cell(*operations: str) -> Rule:
@@ -101,7 +44,8 @@ def _reshaped(call: Call) -> Value:
     if value.constant is not None and shape.is_fully_defined():
         return Value(constant=value.constant.reshape(shape))
     if call.operation.type == "Reshape":
-        return Value(last=call.writer.add("Reshape", call.writer.last(value), call.writer.last(call.inputs[1])))
+        names = map(call.writer.last, call.inputs)
+        return Value(last=call.writer.add("Reshape", *names, allowzero=1))
     if call.operation.type == "ExpandDims":
         axes = [int(axis) % (call.rank() + 1) for axis in np.ravel(call.known(1))]
         return Value(last=call.writer.add("Unsqueeze", call.writer.last(value), call.writer.numbers(*axes)))
@@ -112,8 +56,7 @@ def _reshaped(call: Call) -> Value:
 
 
 def _bias_add(call: Call) -> Value:
-    if call.setting("data_format") != "NHWC":
-        raise UntranslatableError("channels first")
+    call.require_channels_last()
     return call.made(call.writer.add("Add", *call.names()))
 
 
@@ -135,6 +78,27 @@ def _squared_difference(call: Call) -> Value:
     return call.made(call.writer.add("Mul", difference, difference))
 
 
+def _square(call: Call) -> Value:
+    (name,) = call.names()
+    return call.made(call.writer.add("Mul", name, name))
+
+
+def _expm1(call: Call) -> Value:
+    one = call.writer.constant(1, np.float32)
+    return call.made(call.writer.add("Sub", call.writer.add("Exp", *call.names()), one))
+
+
+def _zeros(call: Call) -> Value:
+    if call.operation.outputs[0].dtype.name != "float32":
+        raise UntranslatableError("zeros other than float32")
+    return call.made(call.writer.add("ConstantOfShape", call.writer.add("Shape", *call.names())))
+
+
+def _softmax(call: Call) -> Value:
+    axis = CHANNELS_FIRST.index(MAP_RANK - 1) if call.on_maps else -1
+    return call.made(call.writer.add(call.operation.type, *call.names(), axis=axis))
+
+
 def _erfc(call: Call) -> Value:
     one = call.writer.constant(1, np.float32)
     return call.made(call.writer.add("Sub", one, call.writer.add("Erf", *call.names())))
@@ -152,69 +116,6 @@ def _cast(call: Call) -> Value:
     if kind not in kinds:
         raise UntranslatableError(f"a cast to {kind}")
     return call.made(call.writer.add("Cast", *call.names(), to=kinds[kind]))
-
-
-def _window(call: Call, sizes: Sequence[int]) -> dict[str, Any]:
-    """Strides and margins of what slides over a map.
-
-    Parameters
-    ----------
-    sizes : of the window, down and across, its gaps counted
-    """
-    if call.setting("data_format") != "NHWC":
-        raise UntranslatableError("channels first")
-    padding, strides = call.setting("padding"), list(call.setting("strides"))[1:3]
-    if padding == "VALID":
-        return {"strides": strides}
-    if padding != "SAME":
-        raise UntranslatableError(f"padding {padding}")
-    if strides == [1, 1] and all(size % 2 for size in sizes):
-        return {"strides": strides, "pads": [size // 2 for size in sizes] * 2}
-    return {"strides": strides, "auto_pad": "SAME_UPPER"}
-
-
-def _convolution(call: Call) -> Value:
-    kernel = call.known(1)
-    rows, columns, taken, made = kernel.shape
-    dilations = list(call.setting("dilations"))[1:3]
-    window = _window(call, [(size - 1) * gap + 1 for size, gap in zip((rows, columns), dilations, strict=True)])
-    if call.operation.type == "DepthwiseConv2dNative":
-        groups = taken
-        weights = call.writer.constant(_turned(kernel, (2, 3, 0, 1)).reshape(taken * made, 1, rows, columns))
-    else:
-        channels = call.operation.inputs[0].shape[-1]
-        if channels is None:
-            raise UntranslatableError("a convolution of unknown channels")
-        groups = channels // taken
-        weights = call.writer.constant(_turned(kernel, (3, 2, 0, 1)))
-    picture = call.writer.first(call.inputs[0])
-    return Value(
-        first=call.writer.add(
-            "Conv",
-            picture,
-            weights,
-            group=groups,
-            kernel_shape=[rows, columns],
-            dilations=dilations,
-            **window,
-        )
-    )
-
-
-def _turned(kernel: NDArray[Any], order: Sequence[int]) -> NDArray[Any]:
-    """A kernel with its dimensions in another order, by TensorFlow, which takes a tenth of NumPy's time for it."""
-    import tensorflow as tf
-
-    return np.asarray(memoryview(tf.transpose(kernel, order)))
-
-
-def _pooling(call: Call) -> Value:
-    size = list(call.setting("ksize"))
-    if size[0] != 1 or size[3] != 1:
-        raise UntranslatableError("pooling over pictures or channels")
-    kind = "MaxPool" if call.operation.type == "MaxPool" else "AveragePool"
-    picture = call.writer.first(call.inputs[0])
-    return Value(first=call.writer.add(kind, picture, kernel_shape=size[1:3], **_window(call, size[1:3])))
 
 
 def _padding(call: Call) -> Value:
@@ -235,6 +136,8 @@ _REDUCTIONS = {"Mean": "ReduceMean", "Max": "ReduceMax", "Min": "ReduceMin", "Su
 def _reduction(call: Call) -> Value:
     axes, kept = call.axes(1), bool(call.setting("keep_dims"))
     value, kind = call.inputs[0], _REDUCTIONS[call.operation.type]
+    if not axes:  # which ONNX takes for all of them
+        return value
     turned = value.is_first and (kept or set(axes) in ({1, 2}, {3}, {1, 2, 3}))
     if turned:
         named = call.writer.numbers(*sorted(dimensions_first(axes)))
@@ -277,14 +180,18 @@ def _gathered(call: Call) -> Value:
 
 def _sliced(call: Call) -> Value:
     """``x[begin:end:stride]``; a dimension of which one value is taken goes."""
-    if call.setting("ellipsis_mask") or call.setting("new_axis_mask"):
+    if call.setting("new_axis_mask"):
         raise UntranslatableError("a slice with new dimensions")
     begins, ends, strides = (call.known(k).tolist() for k in (1, 2, 3))
     masks = [call.setting(f"{name}_mask") for name in ("begin", "end", "shrink_axis")]
     spans: list[tuple[int, int, int, int]] = []
     gone: list[int] = []
-    for axis, (begin, end, stride) in enumerate(zip(begins, ends, strides, strict=True)):
-        free_begin, free_end, single = (mask >> axis & 1 for mask in masks)
+    dots = call.setting("ellipsis_mask").bit_length() - 1
+    for k, (begin, end, stride) in enumerate(zip(begins, ends, strides, strict=True)):
+        if k == dots:
+            continue
+        axis = k if k < dots or dots < 0 else call.rank() - len(begins) + k
+        free_begin, free_end, single = (mask >> k & 1 for mask in masks)
         if stride <= 0:
             raise UntranslatableError("a slice that goes backwards")
         if single:
@@ -313,13 +220,22 @@ def _transposed(call: Call) -> Value:
 
 
 def _matrix_product(call: Call) -> Value:
-    names = [
-        call.writer.add("Transpose", call.writer.last(value), perm=[1, 0])
-        if call.setting(f"transpose_{side}")
-        else call.writer.last(value)
-        for value, side in zip(call.inputs, "ab", strict=True)
-    ]
+    sides = ("transpose_a", "transpose_b") if call.operation.type == "MatMul" else ("adj_x", "adj_y")
+    names = []
+    for k, (value, side) in enumerate(zip(call.inputs, sides, strict=True)):
+        *batch, rows, columns = range(call.rank(k))
+        name = call.writer.last(value)
+        names.append(call.writer.add("Transpose", name, perm=[*batch, columns, rows]) if call.setting(side) else name)
     return Value(last=call.writer.add("MatMul", *names))
+
+
+def _as_given(operation: str) -> Rule:
+    """One ONNX operation that takes the same inputs, in TensorFlow's order of dimensions."""
+
+    def rule(call: Call) -> Value:
+        return Value(last=call.writer.add(operation, *map(call.writer.last, call.inputs)))
+
+    return rule
 
 
 def _reversed(call: Call) -> Value:
@@ -337,36 +253,55 @@ RULES: dict[str, Rule] = {
     "Reshape Squeeze ExpandDims": _reshaped,
     "Abs": _cell_by_cell("Abs"),
     "AddV2 Add": _cell_by_cell("Add"),
+    "Elu": _cell_by_cell("Elu"),
     "Exp": _cell_by_cell("Exp"),
+    "Greater": _cell_by_cell("Greater"),
+    "GreaterEqual": _cell_by_cell("GreaterOrEqual"),
+    "Less": _cell_by_cell("Less"),
+    "LessEqual": _cell_by_cell("LessOrEqual"),
+    "Log": _cell_by_cell("Log"),
     "Maximum": _cell_by_cell("Max"),
     "Minimum": _cell_by_cell("Min"),
     "Mul": _cell_by_cell("Mul"),
     "Neg": _cell_by_cell("Neg"),
+    "Pow": _cell_by_cell("Pow"),
     "RealDiv": _cell_by_cell("Div"),
     "Relu": _cell_by_cell("Relu"),
     "Rsqrt": _cell_by_cell("Sqrt", "Reciprocal"),
+    "SelectV2": _cell_by_cell("Where"),
+    "Selu": _cell_by_cell("Selu"),
     "Sigmoid": _cell_by_cell("Sigmoid"),
     "Softplus": _cell_by_cell("Softplus"),
+    "Softsign": _cell_by_cell("Softsign"),
     "Sqrt": _cell_by_cell("Sqrt"),
     "Sub": _cell_by_cell("Sub"),
     "Tanh": _cell_by_cell("Tanh"),
     "AddN": _sum,
     "BiasAdd": _bias_add,
     "Erfc": _erfc,
+    "Expm1": _expm1,
     "LeakyRelu": _leaky_relu,
+    "LogSoftmax Softmax": _softmax,
     "Relu6": _relu6,
+    "Square": _square,
     "SquaredDifference": _squared_difference,
+    "ZerosLike": _zeros,
     "Cast": _cast,
-    "Conv2D DepthwiseConv2dNative": _convolution,
-    "AvgPool MaxPool": _pooling,
+    "Conv2D DepthwiseConv2dNative": translate_convolution,
+    "Conv2DBackpropInput": translate_transposed_convolution,
+    "AvgPool MaxPool": translate_pooling,
+    "ResizeBilinear ResizeNearestNeighbor": translate_resizing,
     "Pad PadV2": _padding,
     "Max Mean Min Prod Sum": _reduction,
+    "BatchMatMulV2 MatMul": _matrix_product,
+    "BroadcastTo": _as_given("Expand"),
     "ConcatV2": _concatenation,
     "GatherV2": _gathered,
-    "MatMul": _matrix_product,
     "Pack": _packed,
     "ReverseV2": _reversed,
     "Shape": _shape,
     "StridedSlice": _sliced,
+    "Tile": _as_given("Tile"),
     "Transpose": _transposed,
 }
+"""By names of TensorFlow's operations, one or several."""

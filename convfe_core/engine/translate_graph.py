@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.engine.onnx_writer import CHANNELS_FIRST, OnnxWriter, UntranslatableError, Value
-from convfe_core.engine.operations import RULES, Call
+from convfe_core.engine.operation_call import Call
+from convfe_core.engine.operations import RULES
 
 PICTURES = "pictures"
 """Name of the model's one input."""
@@ -44,7 +45,7 @@ def translate_graph(graph: Any, folder: Path) -> bytes:
     picture, *held = graph.inputs
     values = {picture.name: Value(first=writer.add("Transpose", PICTURES, perm=CHANNELS_FIRST))}
     for tensor, weight in zip(held, graph.captured_inputs, strict=True):
-        values[tensor.name] = Value(constant=np.asarray(memoryview(weight)))  # which does not copy it
+        values[tensor.name] = Value(constant=_weight(weight))
     for operation in graph.graph.get_operations():
         if operation.type != "Placeholder":
             _translate(operation, values, writer)
@@ -87,16 +88,28 @@ def _translate(operation: Any, values: dict[str, Value], writer: OnnxWriter) -> 
 
 
 def _constant(tensor: Any) -> NDArray[Any] | None:
-    """The values of a constant, or of a shape that TensorFlow can tell without running anything.
-
-    Whole numbers are as wide as ONNX wants shapes.
-    """
+    """The values of a constant, or of a shape that TensorFlow can tell without running anything."""
     import tensorflow as tf
 
     if tensor.op.type != "Const" and not tensor.dtype.is_integer:
         return None
+    _require_known_kind(tensor.dtype)
     values = tf.get_static_value(tensor)
-    if values is None:
-        return None
-    values = np.asarray(values)
+    return None if values is None else _widened(np.asarray(values))
+
+
+def _weight(tensor: Any) -> NDArray[Any]:
+    """The values of what a graph holds, not copied."""
+    _require_known_kind(tensor.dtype)
+    return _widened(np.asarray(memoryview(tensor)))
+
+
+def _require_known_kind(kind: Any) -> None:
+    """Refuse the values of a tf.DType other than float32, whole numbers and truth."""
+    if kind.name != "float32" and not kind.is_integer and not kind.is_bool:
+        raise UntranslatableError(f"values that are {kind.name}")
+
+
+def _widened(values: NDArray[Any]) -> NDArray[Any]:
+    """Whole numbers as wide as ONNX wants shapes."""
     return values.astype(np.int64) if values.dtype == np.int32 else values

@@ -1,0 +1,48 @@
+"""A TensorFlow function of pictures, computed by TensorFlow and by onnxruntime from its translation."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convfe_core.engine.onnxruntime_pass import on_onnxruntime
+from convfe_core.engine.translate_graph import translate_graph
+
+
+def traced(function: Callable[..., Any], channels: int = 3, kind: str = "float32") -> Any:
+    """A function of pictures of any number and size, traced."""
+    import tensorflow as tf
+
+    signature = [tf.TensorSpec((None, None, None, channels), kind)]
+    return tf.function(function, signature, autograph=False).get_concrete_function()
+
+
+def translate(graph: Any) -> None:
+    """Translate a graph for what that may raise."""
+    with tempfile.TemporaryDirectory() as folder:
+        translate_graph(graph, Path(folder))
+
+
+def both(graph: Any, pictures: NDArray[Any]) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+    """Each output as TensorFlow and as onnxruntime computes it."""
+    import tensorflow as tf
+
+    run = on_onnxruntime(graph)
+    assert run is not graph, "TensorFlow would run this graph"
+    batch = tf.constant(pictures)
+    pairs = zip(tf.nest.flatten(graph(batch)), run(batch), strict=True)
+    return [(expected.numpy(), found.numpy()) for expected, found in pairs]
+
+
+def check_alike(graph: Any, pictures: NDArray[Any]) -> None:
+    """Both compute the same, up to rounding that is small beside the largest value."""
+    for expected, found in both(graph, pictures):
+        assert found.dtype == expected.dtype
+        assert found.shape == expected.shape
+        finite = np.abs(expected[np.isfinite(expected)])
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6 * max(1, finite.max(initial=0)))
