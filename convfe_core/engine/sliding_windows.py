@@ -88,20 +88,12 @@ def translate_resizing(call: Call) -> Value:
         raise UntranslatableError(f"{call.operation.type} from the corners of pixels")
     if call.operation.inputs[0].dtype.name != "float32":
         raise UntranslatableError("resizing of other than float32")
-    mode = {"mode": "linear"} if call.operation.type == "ResizeBilinear" else {"mode": "nearest"}
-    return Value(
-        first=call.writer.add(
-            "Resize",
-            call.writer.first(call.inputs[0]),
-            "",
-            "",
-            call.writer.last(call.inputs[1]),
-            axes=[2, 3],
-            coordinate_transformation_mode="half_pixel",
-            nearest_mode="round_prefer_ceil",
-            **mode,
-        )
-    )
+    writer = call.writer
+    maps = writer.first(call.inputs[0])
+    size = writer.add("Concat", writer.add("Shape", maps, end=2), writer.last(call.inputs[1]), axis=0)
+    settings = {"coordinate_transformation_mode": "half_pixel", "nearest_mode": "round_prefer_ceil"}
+    mode = "linear" if call.operation.type == "ResizeBilinear" else "nearest"
+    return Value(first=writer.add("Resize", maps, "", "", size, mode=mode, **settings))
 
 
 def _window(call: Call, sizes: Sequence[int], gaps: Sequence[int] = (1, 1)) -> dict[str, Any]:
