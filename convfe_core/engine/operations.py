@@ -204,8 +204,8 @@ def _sliced(call: Call) -> Value:
     found = call.writer.first(value) if turned else call.writer.last(value)
     if spans:
         axes, starts, stops, steps = zip(*spans, strict=True)
-        axes = dimensions_first(axes) if turned else axes
-        found = call.writer.add("Slice", found, *(call.writer.numbers(*row) for row in (starts, stops, axes, steps)))
+        rows = (starts, stops, dimensions_first(axes) if turned else axes, steps)
+        found = call.writer.add("Slice", found, *(call.writer.numbers(*row) for row in rows))
     if gone:
         found = call.writer.add("Squeeze", found, call.writer.numbers(*gone))
     return Value(first=found) if turned else Value(last=found)

@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from convfe_core.engine.onnx_writer import UntranslatableError
+from convfe_core.engine.onnxruntime_pass import on_onnxruntime
 from convfe_core.engine.operations import RULES
 from tests.engine.translated import Pair, both, check_alike, check_pair, traced, translate
 
@@ -247,18 +248,38 @@ def test_windows_of_all_sizes_strides_and_paddings(channels: int) -> None:
     check(slid, channels, ((1, 13, 10), (3, 8, 9)))
 
 
+GAPS = list(product(((2, 2), (3, 3), (4, 3)), ((2, 2), (3, 1), (3, 3))))
+"""Sizes of windows, and steps from one of their cells to the next."""
+
+
+def with_gaps(weights: np.ndarray, gaps: tuple[int, int]) -> np.ndarray:
+    """The kernel that does the same without gaps: it has zeros there."""
+    rows, columns = ((size - 1) * gap + 1 for size, gap in zip(weights.shape, gaps, strict=False))
+    spread = np.zeros((rows, columns, *weights.shape[2:]), np.float32)
+    spread[:: gaps[0], :: gaps[1]] = weights
+    return spread
+
+
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
-def test_windows_with_gaps(padding: str) -> None:
-    def slid(x: Any) -> Any:
+@pytest.mark.parametrize("kind", ["Conv2D", "DepthwiseConv2dNative"])
+def test_windows_with_gaps(padding: str, kind: str) -> None:
+    """Beside kernels with zeros: TensorFlow has no depthwise convolution with gaps on every machine."""
+
+    def slid(x: Any, *, spread: bool) -> Any:
         found = []
-        for size, gaps in product(((2, 2), (3, 3), (4, 3)), ((2, 2), (3, 1), (3, 3))):
-            settings = {"strides": [1, 1, 1, 1], "padding": padding, "dilations": [1, *gaps, 1]}
-            found.append(tf.raw_ops.Conv2D(input=x, filter=kernel(*size, 8, 16), **settings))
-            if gaps[0] == gaps[1]:
-                found.append(tf.raw_ops.DepthwiseConv2dNative(input=x, filter=kernel(*size, 8, 2), **settings))
+        for size, gaps in GAPS:
+            weights = kernel(*size, 8, 3)
+            settings = (
+                {"filter": with_gaps(weights, gaps)} if spread else {"filter": weights, "dilations": [1, *gaps, 1]}
+            )
+            convolution = getattr(tf.raw_ops, kind)
+            found.append(convolution(input=x, strides=[1, 1, 1, 1], padding=padding, **settings))
         return found
 
-    check(slid, 8, ((2, 13, 12),))
+    pictures = tf.constant(numbers(2, 13, 12, 8))
+    run = on_onnxruntime(traced(partial(slid, spread=False), 8))
+    for expected, found in zip(slid(pictures, spread=True), run(pictures), strict=True):
+        check_pair(expected.numpy(), found.numpy())
 
 
 @pytest.mark.parametrize("groups", [1, 2, 4, 8])
