@@ -66,11 +66,15 @@ class OnnxWriter:
 
     def add(self, operation: str, *inputs: str, **settings: Any) -> str:
         """Write a node with one output, whose name is returned."""
+        return self.add_several(1, operation, *inputs, **settings)[0]
+
+    def add_several(self, outputs: int, operation: str, *inputs: str, **settings: Any) -> list[str]:
+        """Write a node with several outputs, whose names are returned."""
         from onnx import helper
 
-        name = self._new_name(operation)
-        self.nodes.append(helper.make_node(operation, inputs, [name], **settings))
-        return name
+        names = [self._new_name(operation) for _ in range(outputs)]
+        self.nodes.append(helper.make_node(operation, inputs, names, **settings))
+        return names
 
     def constant(self, values: Any, kind: Any = None) -> str:
         """Write a constant, whose name is returned."""

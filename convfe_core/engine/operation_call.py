@@ -72,4 +72,5 @@ class Call:
         return Value(first=name) if self.on_maps else Value(last=name)
 
 
-Rule = Callable[[Call], Value]
+Rule = Callable[[Call], Value | list[Value]]
+"""Writes a call, and returns what its output became, or its several outputs."""

@@ -38,6 +38,10 @@ def _same(call: Call) -> Value:
     return call.inputs[0]
 
 
+def _all_same(call: Call) -> list[Value]:
+    return list(call.inputs)
+
+
 def _reshaped(call: Call) -> Value:
     """Another shape; of constants at once."""
     value, shape = call.inputs[0], call.operation.outputs[0].shape
@@ -157,6 +161,20 @@ def _concatenation(call: Call) -> Value:
     return Value(last=call.writer.add("Concat", *map(call.writer.last, values), axis=axis))
 
 
+def _split(call: Call) -> list[Value]:
+    """As many equal parts as there are outputs."""
+    value, parts = call.inputs[1], call.setting("num_split")
+    axis, turned = int(call.known(0)) % call.rank(1), value.is_first
+    whole = call.writer.first(value) if turned else call.writer.last(value)
+    settings = {"axis": dimensions_first([axis])[0] if turned else axis, "num_outputs": parts}
+    names = call.writer.add_several(parts, "Split", whole, **settings)
+    return [Value(first=name) if turned else Value(last=name) for name in names]
+
+
+def _einsum(call: Call) -> Value:
+    return Value(last=call.writer.add("Einsum", *map(call.writer.last, call.inputs), equation=call.setting("equation")))
+
+
 def _shape(call: Call) -> Value:
     value = call.inputs[0]
     if not value.is_first:
@@ -250,6 +268,7 @@ def _reversed(call: Call) -> Value:
 
 RULES: dict[str, Rule] = {
     "Identity StopGradient": _same,
+    "IdentityN": _all_same,
     "Reshape Squeeze ExpandDims": _reshaped,
     "Abs": _cell_by_cell("Abs"),
     "AddV2 Add": _cell_by_cell("Add"),
@@ -296,10 +315,12 @@ RULES: dict[str, Rule] = {
     "BatchMatMulV2 MatMul": _matrix_product,
     "BroadcastTo": _as_given("Expand"),
     "ConcatV2": _concatenation,
+    "Einsum": _einsum,
     "GatherV2": _gathered,
     "Pack": _packed,
     "ReverseV2": _reversed,
     "Shape": _shape,
+    "Split": _split,
     "StridedSlice": _sliced,
     "Tile": _as_given("Tile"),
     "Transpose": _transposed,

@@ -18,6 +18,7 @@ PICTURES = "pictures"
 OPSET, IR_VERSION = 18, 9
 """Of ONNX 1.14, which every onnxruntime that is allowed here reads."""
 
+_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _RULES = {name: rule for names, rule in RULES.items() for name in names.split()}
 
 
@@ -46,9 +47,7 @@ def translate_graph(graph: Any, folder: Path) -> bytes:
     values = {picture.name: Value(first=writer.add("Transpose", PICTURES, perm=CHANNELS_FIRST))}
     for tensor, weight in zip(held, graph.captured_inputs, strict=True):
         values[tensor.name] = Value(constant=_weight(weight))
-    for operation in graph.graph.get_operations():
-        if operation.type != "Placeholder":
-            _translate(operation, values, writer)
+    _translate_all(graph.graph, values, writer)
     # An output of its own for each tensor: two may be the same value.
     outputs = [writer.add("Identity", writer.last(values[tensor.name])) for tensor in graph.outputs]
     return _model(picture, writer, outputs)
@@ -69,22 +68,34 @@ def _model(picture: Any, writer: OnnxWriter, outputs: Sequence[str]) -> bytes:
     return bytes(helper.make_model(inside, opset_imports=opsets, ir_version=IR_VERSION).SerializeToString())
 
 
-def _translate(operation: Any, values: dict[str, Value], writer: OnnxWriter) -> None:
-    """Write one operation, and note what its outputs became."""
-    inputs = [values[tensor.name] for tensor in operation.inputs]
-    names = [tensor.name for tensor in operation.outputs]
-    if operation.type == "IdentityN":
-        values.update(zip(names, inputs, strict=True))
-        return
-    if len(names) != 1:
-        raise UntranslatableError(f"{operation.type}, which gives {len(names)} tensors")
-    constant = _constant(operation.outputs[0])
+def _translate_all(graph: Any, values: dict[str, Value], writer: OnnxWriter) -> None:
+    """Write the operations of a tf.Graph, and note what each of its tensors became, by its name."""
+    for operation in graph.get_operations():
+        if operation.type != "Placeholder":
+            inputs = [values[tensor.name] for tensor in operation.inputs]
+            outputs = _translate(operation, inputs, writer)
+            values.update(zip((tensor.name for tensor in operation.outputs), outputs, strict=True))
+
+
+def _translate(operation: Any, inputs: Sequence[Value], writer: OnnxWriter) -> Sequence[Value]:
+    """Write one operation; what its outputs became is returned."""
+    if operation.type in _CALLS:
+        return _translate_function(operation, inputs, writer)
+    constant = _constant(operation.outputs[0]) if len(operation.outputs) == 1 else None
     if constant is not None:
-        values[names[0]] = Value(constant=constant)
-    elif operation.type in _RULES:
-        values[names[0]] = _RULES[operation.type](Call(operation, inputs, writer))
-    else:
+        return [Value(constant=constant)]
+    if operation.type not in _RULES:
         raise UntranslatableError(operation.type)
+    found = _RULES[operation.type](Call(operation, inputs, writer))
+    return found if isinstance(found, list) else [found]
+
+
+def _translate_function(call: Any, inputs: Sequence[Value], writer: OnnxWriter) -> Sequence[Value]:
+    """Write what a graph calls as a function, such as Keras' convolutions in groups, where it is called."""
+    function = call.graph._get_function(call.get_attr("f").name).graph
+    values = {tensor.name: value for tensor, value in zip(function.inputs, inputs, strict=True)}
+    _translate_all(function, values, writer)
+    return [values[tensor.name] for tensor in function.outputs]
 
 
 def _constant(tensor: Any) -> NDArray[Any] | None:
