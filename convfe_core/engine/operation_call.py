@@ -13,7 +13,7 @@ from convfe_core.engine.onnx_writer import MAP_RANK, OnnxWriter, UntranslatableE
 
 
 @dataclass(frozen=True, eq=False)
-class Call:
+class OperationCall:
     """One operation of a TensorFlow graph, to be written.
 
     Attributes
@@ -72,5 +72,5 @@ class Call:
         return Value(first=name) if self.on_maps else Value(last=name)
 
 
-Rule = Callable[[Call], Value | list[Value]]
+OperationRule = Callable[[OperationCall], Value | list[Value]]
 """Writes a call, and returns what its output became, or its several outputs."""

@@ -12,7 +12,7 @@ from convfe_core.engine.onnx_writer import (
     Value,
     dimensions_first,
 )
-from convfe_core.engine.operation_call import Call, Rule
+from convfe_core.engine.operation_call import OperationCall, OperationRule
 from convfe_core.engine.sliding_windows import (
     translate_convolution,
     translate_pooling,
@@ -21,10 +21,10 @@ from convfe_core.engine.sliding_windows import (
 )
 
 
-def _cell_by_cell(*operations: str) -> Rule:
+def _cell_by_cell(*operations: str) -> OperationRule:
     """One ONNX operation after the other, the first one with all inputs."""
 
-    def rule(call: Call) -> Value:
+    def rule(call: OperationCall) -> Value:
         name, *others = operations
         found = call.writer.add(name, *call.names())
         for other in others:
@@ -34,15 +34,15 @@ def _cell_by_cell(*operations: str) -> Rule:
     return rule
 
 
-def _same(call: Call) -> Value:
+def _same(call: OperationCall) -> Value:
     return call.inputs[0]
 
 
-def _all_same(call: Call) -> list[Value]:
+def _all_same(call: OperationCall) -> list[Value]:
     return list(call.inputs)
 
 
-def _reshaped(call: Call) -> Value:
+def _reshaped(call: OperationCall) -> Value:
     """Another shape; of constants at once."""
     value, shape = call.inputs[0], call.operation.outputs[0].shape
     if value.constant is not None and shape.is_fully_defined():
@@ -59,17 +59,17 @@ def _reshaped(call: Call) -> Value:
     return Value(last=call.writer.add("Squeeze", call.writer.last(value), call.writer.numbers(*axes)))
 
 
-def _bias_add(call: Call) -> Value:
+def _bias_add(call: OperationCall) -> Value:
     call.require_channels_last()
     return call.made(call.writer.add("Add", *call.names()))
 
 
-def _relu6(call: Call) -> Value:
+def _relu6(call: OperationCall) -> Value:
     limits = (call.writer.constant(limit, np.float32) for limit in (0, 6))
     return call.made(call.writer.add("Clip", *call.names(), *limits))
 
 
-def _sum(call: Call) -> Value:
+def _sum(call: OperationCall) -> Value:
     """A sum of tensors of one shape."""
     first, *others = call.names()
     for other in others:
@@ -77,42 +77,42 @@ def _sum(call: Call) -> Value:
     return call.made(first)
 
 
-def _squared_difference(call: Call) -> Value:
+def _squared_difference(call: OperationCall) -> Value:
     difference = call.writer.add("Sub", *call.names())
     return call.made(call.writer.add("Mul", difference, difference))
 
 
-def _square(call: Call) -> Value:
+def _square(call: OperationCall) -> Value:
     (name,) = call.names()
     return call.made(call.writer.add("Mul", name, name))
 
 
-def _expm1(call: Call) -> Value:
+def _expm1(call: OperationCall) -> Value:
     one = call.writer.constant(1, np.float32)
     return call.made(call.writer.add("Sub", call.writer.add("Exp", *call.names()), one))
 
 
-def _zeros(call: Call) -> Value:
+def _zeros(call: OperationCall) -> Value:
     if call.operation.outputs[0].dtype.name != "float32":
         raise UntranslatableError("zeros other than float32")
     return call.made(call.writer.add("ConstantOfShape", call.writer.add("Shape", *call.names())))
 
 
-def _softmax(call: Call) -> Value:
+def _softmax(call: OperationCall) -> Value:
     axis = CHANNELS_FIRST.index(MAP_RANK - 1) if call.on_maps else -1
     return call.made(call.writer.add(call.operation.type, *call.names(), axis=axis))
 
 
-def _erfc(call: Call) -> Value:
+def _erfc(call: OperationCall) -> Value:
     one = call.writer.constant(1, np.float32)
     return call.made(call.writer.add("Sub", one, call.writer.add("Erf", *call.names())))
 
 
-def _leaky_relu(call: Call) -> Value:
+def _leaky_relu(call: OperationCall) -> Value:
     return call.made(call.writer.add("LeakyRelu", *call.names(), alpha=call.setting("alpha")))
 
 
-def _cast(call: Call) -> Value:
+def _cast(call: OperationCall) -> Value:
     from onnx import TensorProto
 
     kinds = {"float32": TensorProto.FLOAT, "int32": TensorProto.INT64, "int64": TensorProto.INT64}
@@ -122,7 +122,7 @@ def _cast(call: Call) -> Value:
     return call.made(call.writer.add("Cast", *call.names(), to=kinds[kind]))
 
 
-def _padding(call: Call) -> Value:
+def _padding(call: OperationCall) -> Value:
     widths = call.known(1)
     fill = float(call.known(2)) if call.operation.type == "PadV2" else 0.0
     turned = call.inputs[0].is_first
@@ -137,7 +137,7 @@ def _padding(call: Call) -> Value:
 _REDUCTIONS = {"Mean": "ReduceMean", "Max": "ReduceMax", "Min": "ReduceMin", "Sum": "ReduceSum", "Prod": "ReduceProd"}
 
 
-def _reduction(call: Call) -> Value:
+def _reduction(call: OperationCall) -> Value:
     axes, kept = call.axes(1), bool(call.setting("keep_dims"))
     value, kind = call.inputs[0], _REDUCTIONS[call.operation.type]
     if not axes:  # which ONNX takes for all of them
@@ -150,7 +150,7 @@ def _reduction(call: Call) -> Value:
     return Value(last=call.writer.add(kind, call.writer.last(value), call.writer.numbers(*axes), keepdims=int(kept)))
 
 
-def _concatenation(call: Call) -> Value:
+def _concatenation(call: OperationCall) -> Value:
     *values, axis_value = call.inputs
     if axis_value.constant is None:
         raise UntranslatableError("a concatenation along an unknown dimension")
@@ -161,7 +161,7 @@ def _concatenation(call: Call) -> Value:
     return Value(last=call.writer.add("Concat", *map(call.writer.last, values), axis=axis))
 
 
-def _split(call: Call) -> list[Value]:
+def _split(call: OperationCall) -> list[Value]:
     """As many equal parts as there are outputs."""
     value, parts = call.inputs[1], call.setting("num_split")
     axis, turned = int(call.known(0)) % call.rank(1), value.is_first
@@ -171,11 +171,11 @@ def _split(call: Call) -> list[Value]:
     return [Value(first=name) if turned else Value(last=name) for name in names]
 
 
-def _einsum(call: Call) -> Value:
+def _einsum(call: OperationCall) -> Value:
     return Value(last=call.writer.add("Einsum", *map(call.writer.last, call.inputs), equation=call.setting("equation")))
 
 
-def _shape(call: Call) -> Value:
+def _shape(call: OperationCall) -> Value:
     value = call.inputs[0]
     if not value.is_first:
         return Value(last=call.writer.add("Shape", call.writer.last(value)))
@@ -183,20 +183,20 @@ def _shape(call: Call) -> Value:
     return Value(last=call.writer.add("Gather", shape, call.writer.numbers(*CHANNELS_LAST)))
 
 
-def _packed(call: Call) -> Value:
+def _packed(call: OperationCall) -> Value:
     axis = call.setting("axis")
     parts = [call.writer.add("Unsqueeze", call.writer.last(value), call.writer.numbers(axis)) for value in call.inputs]
     return Value(last=call.writer.add("Concat", *parts, axis=axis))
 
 
-def _gathered(call: Call) -> Value:
+def _gathered(call: OperationCall) -> Value:
     if call.setting("batch_dims"):
         raise UntranslatableError("GatherV2 within a batch")
     axis = int(call.known(2))
     return Value(last=call.writer.add("Gather", *map(call.writer.last, call.inputs[:2]), axis=axis))
 
 
-def _sliced(call: Call) -> Value:
+def _sliced(call: OperationCall) -> Value:
     """``x[begin:end:stride]``; a dimension of which one value is taken goes."""
     if call.setting("new_axis_mask"):
         raise UntranslatableError("a slice with new dimensions")
@@ -232,12 +232,12 @@ def _sliced(call: Call) -> Value:
 _FAR = 2**31 - 1
 
 
-def _transposed(call: Call) -> Value:
+def _transposed(call: OperationCall) -> Value:
     order = [int(axis) for axis in call.known(1)]
     return Value(last=call.writer.add("Transpose", call.writer.last(call.inputs[0]), perm=order))
 
 
-def _matrix_product(call: Call) -> Value:
+def _matrix_product(call: OperationCall) -> Value:
     sides = ("transpose_a", "transpose_b") if call.operation.type == "MatMul" else ("adj_x", "adj_y")
     names = []
     for k, (value, side) in enumerate(zip(call.inputs, sides, strict=True)):
@@ -247,16 +247,16 @@ def _matrix_product(call: Call) -> Value:
     return Value(last=call.writer.add("MatMul", *names))
 
 
-def _as_given(operation: str) -> Rule:
+def _as_given(operation: str) -> OperationRule:
     """One ONNX operation that takes the same inputs, in TensorFlow's order of dimensions."""
 
-    def rule(call: Call) -> Value:
+    def rule(call: OperationCall) -> Value:
         return Value(last=call.writer.add(operation, *map(call.writer.last, call.inputs)))
 
     return rule
 
 
-def _reversed(call: Call) -> Value:
+def _reversed(call: OperationCall) -> Value:
     axes, value = call.axes(1), call.inputs[0]
     turned = value.is_first
     found = call.writer.first(value) if turned else call.writer.last(value)
@@ -266,7 +266,7 @@ def _reversed(call: Call) -> Value:
     return Value(first=found) if turned else Value(last=found)
 
 
-RULES: dict[str, Rule] = {
+RULES: dict[str, OperationRule] = {
     "Identity StopGradient": _same,
     "IdentityN": _all_same,
     "Reshape Squeeze ExpandDims": _reshaped,

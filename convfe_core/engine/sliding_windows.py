@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.engine.onnx_writer import UntranslatableError, Value
-from convfe_core.engine.operation_call import Call
+from convfe_core.engine.operation_call import OperationCall
 
 
-def translate_convolution(call: Call) -> Value:
+def translate_convolution(call: OperationCall) -> Value:
     """A convolution, whole, in groups or of each channel by itself."""
     kernel = call.known(1)
     rows, columns, taken, made = kernel.shape
@@ -39,7 +39,7 @@ def translate_convolution(call: Call) -> Value:
     )
 
 
-def translate_transposed_convolution(call: Call) -> Value:
+def translate_transposed_convolution(call: OperationCall) -> Value:
     """What the gradient of a convolution does: each cell is spread over a window, of a map whose size is given.
 
     Without margins that map has ``(cells - 1) * stride + window`` cells down or across. Where it should have fewer, a
@@ -72,7 +72,7 @@ def translate_transposed_convolution(call: Call) -> Value:
     return Value(first=writer.add("Slice", padded, start, stop, writer.numbers(2, 3)))
 
 
-def translate_pooling(call: Call) -> Value:
+def translate_pooling(call: OperationCall) -> Value:
     """The maximum or the mean of a window; margins count in neither."""
     size = list(call.setting("ksize"))
     if size[0] != 1 or size[3] != 1:
@@ -82,7 +82,7 @@ def translate_pooling(call: Call) -> Value:
     return Value(first=call.writer.add(kind, call.writer.first(call.inputs[0]), kernel_shape=size[1:3], **window))
 
 
-def translate_resizing(call: Call) -> Value:
+def translate_resizing(call: OperationCall) -> Value:
     """Maps of another size, from pixels whose centres lie half a pixel from their edges."""
     if not call.setting("half_pixel_centers") or call.setting("align_corners"):
         raise UntranslatableError(f"{call.operation.type} from the corners of pixels")
@@ -96,7 +96,7 @@ def translate_resizing(call: Call) -> Value:
     return Value(first=writer.add("Resize", maps, "", "", size, mode=mode, **settings))
 
 
-def _window(call: Call, sizes: Sequence[int], gaps: Sequence[int] = (1, 1)) -> dict[str, Any]:
+def _window(call: OperationCall, sizes: Sequence[int], gaps: Sequence[int] = (1, 1)) -> dict[str, Any]:
     """Strides and margins of a window.
 
     Parameters

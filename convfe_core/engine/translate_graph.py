@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.engine.onnx_writer import CHANNELS_FIRST, OnnxWriter, UntranslatableError, Value
-from convfe_core.engine.operation_call import Call
+from convfe_core.engine.operation_call import OperationCall
 from convfe_core.engine.operations import RULES
 
 PICTURES = "pictures"
@@ -86,7 +86,7 @@ def _translate(operation: Any, inputs: Sequence[Value], writer: OnnxWriter) -> S
         return [Value(constant=constant)]
     if operation.type not in _RULES:
         raise UntranslatableError(operation.type)
-    found = _RULES[operation.type](Call(operation, inputs, writer))
+    found = _RULES[operation.type](OperationCall(operation, inputs, writer))
     return found if isinstance(found, list) else [found]
 
 
