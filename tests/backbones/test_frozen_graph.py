@@ -1,3 +1,9 @@
+"""Traced graphs, and what TensorFlow keeps of them."""
+
+import gc
+import weakref
+
+from convfe_core.backbones.frozen_graph import trace
 
 
 def test_a_graph_with_silu_is_gone_once_it_is_dropped() -> None:
