@@ -21,6 +21,7 @@ WINGS = (
     "annotations",
     "datasets",
     "onnx_models",
+    "engine",
     "user_models",
     "backbones",
     "maps",

@@ -157,9 +157,8 @@ st.markdown(
 
 st.subheader("How to bring yours from PyTorch", anchor=False)
 st.write(
-    'Export it to ONNX and open the file under **Your own model**; this needs `pip install -e ".[onnx]"` here, and '
-    "nothing of PyTorch. Where PyTorch is, its exporter needs `pip install onnx onnxscript`. Where it writes a second "
-    "file, give both."
+    "Export it to ONNX and open the file under **Your own model**; nothing of PyTorch is needed here. Where PyTorch "
+    "is, its exporter needs `pip install onnx onnxscript`. Where it writes a second file, give both."
 )
 for title, words, command in EXPORTS:
     st.markdown(f"**{title}**: {words}")

@@ -1,10 +1,11 @@
-"""What another engine would save `convfe maps`, and what it costs; in processor time, which others do not change.
+"""What each engine takes of `convfe maps`, and what it costs; in processor time, which others do not change.
 
     python -m benchmarks.forward.engines [--backbone ResNet50 ...] [--rounds 7]
 
 Batches are those in which `convfe maps --size native` runs photographs of about 640 x 480. Making ready is what each
-engine needs from an open network to its first maps: for ours freezing and the first pass, for others the export
-besides. A package is imported in a process of its own; its size is that of its files, without what it needs besides.
+engine needs from an open network to its first maps: for ours tracing, translating and the first pass, for TensorFlow
+all but the translation, for others the export by Keras. A package is imported in a process of its own; its size is that
+of its files, without what it needs besides.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.forward.runtimes import ONNXRUNTIME, OPENVINO, OURS, Contest, Way
+from benchmarks.forward.__main__ import BACKBONES
+from benchmarks.forward.runtimes import ONNXRUNTIME, OPENVINO, OURS, TENSORFLOW, Contest, Way, on_tensorflow
 from benchmarks.machine import ROUNDS, describe_machine
 from benchmarks.records import Run, TableRow, keep, markdown
 from convfe_core.backbones.backbone import freeze_and_run
 from convfe_core.backbones.network import open_network
 from convfe_core.catalog.specs import parse_spec
 
-BACKBONES = ("ResNet50", "MobileNetV2-1.0", "EfficientNetB0")
 BATCH = (2, 192, 224, 3)
 PASSES = 4
 """Passes of one measurement: the clock of a process is coarse."""
@@ -77,9 +78,12 @@ def compare(name: str, rounds: int) -> list[TableRow]:
         contest.network  # noqa: B018 - opened before anything is timed
         making = {
             OURS[0]: ready(OURS[0], ours),
-            ONNXRUNTIME: ready(ONNXRUNTIME, lambda: contest._onnxruntime(pixels)),
-            OPENVINO: ready(OPENVINO, lambda: contest._openvino(pixels)),
+            TENSORFLOW: ready(TENSORFLOW, lambda: on_tensorflow(contest.network, batch)),
         }
+        exporting = processor_seconds(lambda: contest._onnx_file)
+        if contest._onnx_file is not None:
+            making[ONNXRUNTIME] = exporting + ready(ONNXRUNTIME, lambda: contest._onnxruntime(pixels))
+        making[OPENVINO] = ready(OPENVINO, lambda: contest._openvino(pixels))
         taken: dict[str, list[float]] = {title: [] for title in ways}
         for _ in range(rounds):
             for title, way in ways.items():

@@ -1,7 +1,8 @@
 """One network by every runtime that a user could have picked, each as a function without arguments that runs a batch.
 
 Other runtimes get every advantage: the network as Keras exports it for them, for one fixed size of input, with the
-reductions inside the graph, and pixels that are scaled already. All use as many threads as this process has cores.
+reductions inside the graph, and pixels that are scaled already. TensorFlow runs the graph that ours is translated from.
+All use as many threads as this process has cores.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.machine import seconds
-from convfe_core.backbones.backbone import load_backbone
-from convfe_core.backbones.network import open_network
+from convfe_core.backbones.backbone import load_backbone, reduce_features
+from convfe_core.backbones.network import KerasNetwork, open_network
 from convfe_core.backbones.precision import PRECISIONS
 from convfe_core.catalog.pixel_scaling import scale_pixels
 from convfe_core.catalog.specs import parse_spec
@@ -27,9 +28,27 @@ Maps = tuple[NDArray[np.float32], NDArray[np.float32]]
 Way = Callable[[], Maps]
 """Runs a batch and returns its max and mean maps, (N, h, w) each."""
 
-PREDICT, ONNXRUNTIME, OPENVINO = "predict", "onnxruntime", "OpenVINO"
+PREDICT, TENSORFLOW, ONNXRUNTIME, OPENVINO = "predict", "TensorFlow", "onnxruntime", "OpenVINO"
 OURS = tuple(f"ours, {precision}" for precision in PRECISIONS)
-OTHERS = (PREDICT, ONNXRUNTIME, OPENVINO)
+OTHERS = (PREDICT, TENSORFLOW, ONNXRUNTIME, OPENVINO)
+
+
+def on_tensorflow(network: KerasNetwork, batch: NDArray[np.uint8]) -> Way:
+    """Our folded graph with its reductions, as TensorFlow runs it."""
+    import tensorflow as tf
+
+    read = network.reader([network.tensor])
+
+    def reduce(pixels: Any) -> Any:
+        return reduce_features(read(pixels)[0], network.no_directions)[:2]
+
+    graph = network.trace(reduce)
+
+    def run() -> Maps:
+        maximum, mean = graph(tf.constant(batch))
+        return maximum.numpy(), mean.numpy()
+
+    return run
 
 
 @dataclass(frozen=True)
@@ -75,7 +94,7 @@ class Contest:
     def ways(self, batch: NDArray[np.uint8]) -> dict[str, Way]:
         """Every way to run a batch, (N, H, W, 3)."""
         pixels = self._scaled(batch)
-        ways: dict[str, Way] = {PREDICT: self._predict(pixels)}
+        ways: dict[str, Way] = {PREDICT: self._predict(pixels), TENSORFLOW: on_tensorflow(self.network, batch)}
         if self._onnx_file is not None:
             ways[ONNXRUNTIME] = self._onnxruntime(pixels)
         ways[OPENVINO] = self._openvino(pixels)

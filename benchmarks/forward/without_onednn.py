@@ -1,4 +1,4 @@
-"""float32 with oneDNN, as this process has it, and without, in another process that takes its turn in every round.
+"""TensorFlow in float32 with oneDNN, as this process has it, and without, in another one that takes its turn.
 
     python -m benchmarks.forward.without_onednn [--backbone VGG16 ...] [--rounds 7]
 
@@ -19,13 +19,13 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from statistics import median
-from typing import Any
 
 import numpy as np
 
+from benchmarks.forward.runtimes import Way, on_tensorflow
 from benchmarks.machine import ROUNDS, describe_machine, seconds
 from benchmarks.records import Run, TableRow, keep, markdown
-from convfe_core.backbones.backbone import Backbone, load_backbone
+from convfe_core.backbones.network import open_network
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.machine.memory import tensor_memory
 from convfe_core.machine.onednn import SETTING
@@ -50,16 +50,15 @@ def switch_off() -> None:
 
 def round_of_float32(name: str) -> Float32Round:
     """Time one batch in this process, whatever it has."""
-    backbone, images = _loaded(name)
-    return Float32Round(seconds(lambda: backbone.reduce(images)) * 1e3 / BATCH, tensor_memory() is not None)
+    return Float32Round(seconds(_loaded(name)) * 1e3 / BATCH, tensor_memory() is not None)
 
 
 @cache
-def _loaded(name: str) -> tuple[Backbone, Any]:
+def _loaded(name: str) -> Way:
     images = np.random.default_rng(0).integers(0, 256, (BATCH, SIDE, SIDE, 3), dtype=np.uint8)
-    backbone = load_backbone(parse_spec(f"{name}:untrained"))
-    backbone.reduce(images)
-    return backbone, images
+    run = on_tensorflow(open_network(parse_spec(f"{name}:untrained")), images)
+    run()
+    return run
 
 
 def compare(name: str, rounds: int, other: ProcessPoolExecutor) -> TableRow:

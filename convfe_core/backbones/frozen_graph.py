@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from numpy.typing import NDArray
@@ -36,13 +37,31 @@ def trace(function: Callable[..., Any], signature: list[Any], *, by_size: bool =
     any_size = None in signature[0].shape[1:3]
     if by_size and any_size:
         return GraphsBySize(function, signature)
-    with BUILDING:
+    with BUILDING, _without_gradients():
         try:
             return tf.function(function, signature, autograph=False).get_concrete_function()
         except Exception:  # Keras and TensorFlow raise many kinds for a size that is not known yet
             if not any_size:
                 raise
             return GraphsBySize(function, signature)
+
+
+@contextmanager
+def _without_gradients() -> Iterator[None]:
+    """Have TensorFlow forget the gradients of its own making that are noted while a graph is traced.
+
+    A traced SiLU notes one, under a name of its own, and for ever: with it the whole graph and its weights would stay
+    in memory. Nobody asks for gradients of a traced graph here.
+    """
+    from tensorflow.python.framework import ops
+
+    noted = ops.gradient_registry._registry  # there is no public way
+    known = set(noted)
+    try:
+        yield
+    finally:
+        for name in noted.keys() - known:
+            del noted[name]
 
 
 def run_graph(graph: Callable[..., Any], *arrays: NDArray[Any]) -> list[NDArray[Any]]:

@@ -17,7 +17,7 @@ from convfe_core.machine.memory import give_back, used_mb
 from convfe_core.machine.tensorflow_import import import_tensorflow
 
 BATCHES = (1, 8)
-SECONDS = 1.5
+SECONDS = 0.6
 """How long one batch size is timed."""
 FEWEST_RUNS, MOST_RUNS = 5, 50
 _WARM_UPS = 2

@@ -311,7 +311,7 @@ def open_network(
     WeightsError : weights missing, damaged or of another architecture
     DownloadError : weights that could not be fetched
     ModelFileError : a model file that cannot or must not be opened
-    SettingError : Keras is set up for something else than TensorFlow, or a package is missing that ONNX files need
+    SettingError : Keras is set up for something else than TensorFlow
     """
     if spec.in_onnx:
         from convfe_core.backbones.onnx_network import open_onnx_network

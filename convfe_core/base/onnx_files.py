@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import zipfile
 from pathlib import Path
-
-from convfe_core.base.errors import SettingError
 
 ONNX = ".onnx"
 _DATA = (".onnx.data", ".onnx_data")
@@ -41,17 +38,3 @@ def with_onnx_data(path: Path) -> list[Path]:
         return [path, *sorted(beside)]
     except OSError:
         return [path]
-
-
-def require_onnx() -> None:
-    """Make sure that onnx and onnxruntime are there, without importing them.
-
-    Raises
-    ------
-    SettingError : says how to install them
-    """
-    missing = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise SettingError(
-            f'Expected {" and ".join(missing)} for an ONNX file; install the extra: pip install -e ".[onnx]"'
-        )

@@ -206,7 +206,7 @@ def rank_backbones(options: argparse.Namespace) -> int:
     dataset = _dataset(options, lines)
     work = options.parts or work_folder(settings, dataset, specs)
     import_tensorflow(muted=True)
-    result = RankRun(dataset, specs, settings, on_progress=lines, work=work, engine=engine).run()
+    result = RankRun(dataset, specs, settings, on_progress=lines, work=work, engine=engine, alone=True).run()
     for line in skipped_in_words(result):
         print(f"convfe: {line}", file=sys.stderr)
     print(to_text(result))

@@ -14,13 +14,20 @@ from typing import Any
 
 from convfe_core.engine.onnx_writer import UntranslatableError
 from convfe_core.engine.translate_graph import PICTURES, translate_graph
+from convfe_core.machine.memory import room_mb
 from convfe_core.machine.onnxruntime_setup import session_options
+
+_MB_BESIDE, _TIMES_WEIGHTS = 60.0, 2.2
+"""Megabytes at their highest while a session is made: ResNet152 (223 MB) took 622 where TensorFlow alone took 346,
+EfficientNetB7 (245 MB) 940 and 606."""
 
 _log = logging.getLogger(__name__)
 
 
 def on_onnxruntime(graph: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function of pictures run by onnxruntime; as it is, where that cannot run it or TensorFlow has a GPU.
+    """The same function of pictures run by onnxruntime, where that can run it and there is room, and no GPU.
+
+    Otherwise the function stays as it is: it is TensorFlow's.
 
     Parameters
     ----------
@@ -32,7 +39,7 @@ def on_onnxruntime(graph: Callable[..., Any]) -> Callable[..., Any]:
     """
     import tensorflow as tf
 
-    if not hasattr(graph, "captured_inputs") or tf.config.list_physical_devices("GPU"):
+    if not hasattr(graph, "captured_inputs") or tf.config.list_physical_devices("GPU") or not _has_room(graph):
         return graph
     try:
         # Where a system cannot delete a file that onnxruntime reads, it stays until somebody clears temporary files.
@@ -41,6 +48,12 @@ def on_onnxruntime(graph: Callable[..., Any]) -> Callable[..., Any]:
     except (UntranslatableError, OSError) as error:
         _log.info("TensorFlow runs %s: %s", getattr(graph, "name", "a graph"), error)
         return graph
+
+
+def _has_room(graph: Any) -> bool:
+    """Whether the weights fit into memory twice more: as they are read from the file, and as they are computed with."""
+    weights = sum(weight.shape.num_elements() * weight.dtype.size for weight in graph.captured_inputs)
+    return bool(_MB_BESIDE + _TIMES_WEIGHTS * weights / 2**20 <= room_mb())
 
 
 def _session_run(model: bytes, folder: str) -> Callable[[Any], list[Any]]:

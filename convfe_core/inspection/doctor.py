@@ -232,8 +232,7 @@ def _weights(topic: str) -> Finding:
 
 def _onnx(topic: str) -> Finding:
     versions = {name: installed_version(name) for name in ("onnx", "onnxruntime")}
-    found = None if NOT_INSTALLED in versions.values() else ", ".join(map(" ".join, versions.items()))
-    return _optional(topic, found, "a model in ONNX", 'pip install "convfe[onnx]"')
+    return Finding(topic, ", ".join(map(" ".join, versions.items())))
 
 
 def _ray(topic: str) -> Finding:

@@ -16,7 +16,6 @@ from convfe_core.catalog.specs import Spec
 from convfe_core.jobs.parts import Parts
 from convfe_core.jobs.shards import Job, Shard
 
-
 AHEAD = 2
 """So many backbones may be loaded while another one runs: one that is small may have run before the next is there."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 from convfe_core.backbones.network import Loaded, Network, load_as
@@ -45,19 +45,22 @@ class Pass:
         tap: str,
         make_room: Callable[[Spec], None],
         tell: Callable[[str], None],
+        *,
+        alone: bool = False,
     ) -> Loaded:
         """Load the network as what is made of it; a control's on the very cells of its backbone.
 
         Its weights are fetched first, while others may compute; then it waits until nobody else of this process loads
-        or runs anything. Arguments and errors as in `convfe_core.backbones.network.load_as`.
+        or runs anything, unless it is `alone`. Others and errors as in `convfe_core.backbones.network.load_as`.
         """
+        turn = nullcontext() if alone else my_turn(tell)
 
         def report(phrase: str, _share: float | None) -> None:
             tell(phrase)
 
         if self.seed is None:
             weight_path(self.spec, report)
-            with my_turn(tell):
+            with turn:
                 return load_as(make, self.spec, tap, make_room=make_room, on_progress=report)
 
         def make_control(network: Network) -> Loaded:
@@ -65,7 +68,7 @@ class Pass:
             return make(replace(network, path=path))
 
         control = control_of(self.spec)  # room is made in the name of the backbone, which people know
-        with my_turn(tell):
+        with turn:
             return load_as(make_control, control, tap, seed=self.seed, make_room=lambda _control: make_room(self.spec))
 
 

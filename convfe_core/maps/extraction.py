@@ -176,9 +176,10 @@ def sized_windows(
 ) -> Generator[list[Batch[Key]], None, None]:
     """Put photographs into batches, sized as the network receives them, one window ahead of the caller.
 
-    A window is a run of consecutive photographs. Within it, those whose canvases have the same shape share batches,
-    because TensorFlow prepares every layer anew for each shape, which takes longer than to run it. Where a window ends
-    depends on its own photographs alone, so that a run which resumes after any window gets the same windows as before.
+    A window is a run of consecutive photographs. Within it, those whose canvases have the same shape share batches:
+    where TensorFlow runs a network, it prepares every layer anew for each shape, which takes longer than to run it.
+    Where a window ends depends on its own photographs alone, so that a run which resumes after any window gets the same
+    windows as before.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.base.errors import ModelFileError
-from convfe_core.base.onnx_files import ONNX, is_onnx_member, require_onnx
+from convfe_core.base.onnx_files import ONNX, is_onnx_member
 from convfe_core.model_files.safety import check_archive
 from convfe_core.model_files.saved_model_folder import extract
 from convfe_core.onnx_models.safety import MOST_BYTES, check_operations, data_file, data_range
@@ -135,9 +135,7 @@ def open_onnx(path: Path) -> OnnxGraph:
     Raises
     ------
     ModelFileError : one sentence that says what was expected and what came
-    SettingError : onnx or onnxruntime is not installed
     """
-    require_onnx()
     with _model_file(path) as file:
         model = _parse(file, path.name)
         check_operations(model, path.name)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from convfe_core.base.arrays import FloatArray
 from convfe_core.base.errors import ModelFileError
+from convfe_core.machine.onnxruntime_setup import session_options
 from convfe_core.onnx_models.opening import OnnxGraph, Picture
 from convfe_core.onnx_models.taps import OnnxMap, OnnxMaps
 
@@ -30,8 +31,7 @@ class OnnxRun:
 
         self._picture, self._maps, self._wanted = graph.picture, maps, tuple(wanted)
         self._names = list(dict.fromkeys(one.name for one in wanted))
-        options = _quiet_options()
-        options.enable_cpu_mem_arena = False  # which keeps what the largest picture so far took
+        options = session_options()
         part, self._beside = _pruned(graph, maps.before(self._names), self._names)
         if self._beside:
             options.add_external_initializers(list(self._beside), list(self._beside.values()))
@@ -136,12 +136,3 @@ def _providers() -> list[str]:
 
     wanted = "CUDAExecutionProvider", "CPUExecutionProvider"
     return [name for name in wanted if name in onnxruntime.get_available_providers()]
-
-
-def _quiet_options() -> Any:
-    """Options of a session that says nothing: what goes wrong in it is raised."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    return options

@@ -13,13 +13,14 @@ from convfe_core.base.arrays import FloatArray, Values
 from convfe_core.base.errors import EngineError, Skipped
 from convfe_core.base.pace import Pace, Tell, tell_nobody
 from convfe_core.jobs.parts import InMemory, Parts
-from convfe_core.jobs.shards import Engine, Row, Shard
+from convfe_core.jobs.shards import Engine, Row, Shard, ShardImage
 from convfe_core.jobs.weight_pass import Pass
 from convfe_core.maps.feature_maps import REDUCTIONS
 from convfe_core.maps.map_diagnostics import Diagnostics
-from convfe_core.ranking.score_rows import LEARNING, NUMBERS, SCORED, RankJob, learned_from
+from convfe_core.ranking.score_rows import LEARNING, NUMBERS, SCORED, RankJob
 from convfe_core.ranking.verdict import MapScores
-from convfe_core.scoring.box_probe import ProbeResult, probe_boxes
+from convfe_core.scoring.box_probe import FOLDS, ProbeResult, probe_boxes
+from convfe_core.scoring.cell_probe import TOO_FEW, CellProbe
 from convfe_core.scoring.separation import SIZE_GROUPS
 
 
@@ -112,6 +113,18 @@ class PassRuns:
         for shard in learning:
             if shard.name not in unfinished:
                 self._job.learned[shard.backbone] = learned_from(self._parts.rows(shard))
+
+
+def learned_from(rows: Iterable[tuple[ShardImage, Row]]) -> CellProbe:
+    """What a cell probe learned, from the rows of the shard in which it did."""
+    folds: dict[int, int] = {}
+    directions, reason = b"", TOO_FEW
+    for image, row in rows:
+        if row["fold"] is not None:
+            folds[image.place] = row["fold"]
+        if row["directions"] is not None:
+            directions, reason = row["directions"], row["untaught"]
+    return CellProbe(np.frombuffer(directions, np.float32).reshape(-1, FOLDS), folds, reason)
 
 
 class PassScores:

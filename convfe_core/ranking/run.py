@@ -21,7 +21,7 @@ from convfe_core.base.errors import AnnotationError, ConvfeError, EngineError, S
 from convfe_core.base.folders import Folder
 from convfe_core.base.pace import Progress, Tell, tell_nobody
 from convfe_core.catalog.memory_need import require_room
-from convfe_core.catalog.specs import Spec, find_architecture, require_different_labels
+from convfe_core.catalog.specs import Spec, control_of, find_architecture, require_different_labels
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.jobs.local_engine import LocalEngine
 from convfe_core.jobs.parts import Parts
@@ -60,6 +60,7 @@ class RankRun:
     engine : computes the parts; None for this process
     make_room : called before a backbone is loaded here; raises MemoryLimitError where it does not fit
     explain : says in a sentence why a backbone could not be ranked
+    alone : nobody else computes in this process: controls are loaded while others run
     """
 
     def __init__(
@@ -74,6 +75,8 @@ class RankRun:
         engine: Engine | None = None,
         make_room: Callable[[Spec], None] = require_room,
         explain: Callable[[ConvfeError], str] = str,
+        *,
+        alone: bool = False,
     ) -> None:
         self.dataset = dataset
         self.specs = tuple(dict.fromkeys(specs))
@@ -91,9 +94,10 @@ class RankRun:
         self._passes = {spec: passes_of(spec, options) for spec in self.specs}
         every = [one for passes in self._passes.values() for one in passes]
         by_name = {one.name: one for one in every}
-        self._job = RankJob(dataset, options, by_name, computes_in_bfloat16(options.precision), make_room)
-        engine = engine or LocalEngine()
-        self._open = partial(PassRuns, self._job, every, engine, Parts(work, SCHEMA), tell, clock)
+        self._job = RankJob(dataset, options, by_name, computes_in_bfloat16(options.precision), make_room, alone)
+        controls = {one.name: control_of(one.spec) for one in every if one.seed is not None and alone}
+        local, parts = LocalEngine(early=controls), Parts(work, SCHEMA)
+        self._open = partial(PassRuns, self._job, every, engine or local, parts, tell, clock)
         self._trial: TrialRun | None = None
         if options.trial:
             tried = TrialOptions(options.size, options.tap, options.precision, options.seed, options.trial_images)
@@ -186,8 +190,7 @@ class RankRun:
 
     def _run_backbone(self, spec: Spec) -> None:
         if not self._runs.elsewhere:
-            for one in self._passes[spec]:  # where the first cannot be loaded, the others need not be tried
-                self._runs.finish([one])
+            self._runs.finish(self._passes[spec])
         self.results.append(self._result(spec))
         self._runs.spend(self._passes[spec][0])
 

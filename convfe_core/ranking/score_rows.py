@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
@@ -22,6 +22,7 @@ from convfe_core.backbones.measured_cost import Cost, PeakMemory, time_batches
 from convfe_core.backbones.network import Network
 from convfe_core.backbones.precision import explain_kept, require_same_arithmetic
 from convfe_core.base.arrays import BoxArray, FloatArray
+from convfe_core.base.errors import ConvfeError
 from convfe_core.catalog.memory_need import require_room, require_room_alone, worker_mb
 from convfe_core.catalog.specs import Spec, from_anywhere
 from convfe_core.datasets.boxed_photos import boxes_digest, open_boxed
@@ -35,10 +36,10 @@ from convfe_core.maps.feature_maps import PROBE, REDUCTIONS
 from convfe_core.maps.input_size import frame_for
 from convfe_core.maps.map_diagnostics import Diagnostics, diagnose_map
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo
-from convfe_core.ranking.first_pass import FirstPass
+from convfe_core.ranking.first_pass import FirstPass, KeptPhotos
 from convfe_core.ranking.results import CONTROL_SEEDS, RankOptions
-from convfe_core.scoring.box_probe import FOLDS, NO_PROBE, ProbePlan, plan_probe
-from convfe_core.scoring.cell_probe import TOO_FEW, CellProbe, FoldMoments, deal_folds, lack_of_room, no_probe
+from convfe_core.scoring.box_probe import NO_PROBE, ProbePlan, plan_probe
+from convfe_core.scoring.cell_probe import CellProbe, FoldMoments, deal_folds, lack_of_room, no_probe
 from convfe_core.scoring.kept_maps import KEPT, packed_maps
 from convfe_core.scoring.scoring_graph import Scored, ScoringBackbone, freeze_for_scoring, score_windows
 from convfe_core.scoring.separation import Comparison, box_cells, inside_mask
@@ -99,9 +100,12 @@ class RankJob:
     passes : by name, as shards name them
     bfloat16 : whether the machine that asks computes in it; all must
     make_room : called before a backbone is loaded; raises MemoryLimitError where it does not fit
+    alone : nobody else computes in this process, so that a control need not wait for its turn to be loaded
     costs : filled with what the backbones cost that this process loads, if the options ask for it
     learned : by pass, what its cell probe learned; filled with what is learned in this process
     first_passes : by pass, what a small data set gave while its probe learned; of one pass at most, until it is scored
+    photos : of a small data set, which are decoded once for all passes
+    failed : backbones that cannot be loaded here, and why; their controls need not be tried
     """
 
     dataset: Dataset
@@ -109,9 +113,12 @@ class RankJob:
     passes: Mapping[str, Pass]
     bfloat16: bool
     make_room: Callable[[Spec], None] = require_room
+    alone: bool = False
     costs: dict[str, Cost] = field(default_factory=dict)
     learned: dict[str, CellProbe] = field(default_factory=dict)
     first_passes: dict[str, FirstPass] = field(default_factory=dict)
+    photos: KeptPhotos = field(default_factory=KeptPhotos)
+    failed: dict[Spec, ConvfeError] = field(default_factory=dict)
     schema = SCHEMA
 
     @cached_property
@@ -162,10 +169,17 @@ class RankJob:
         """Load the weights of a pass, errors as in `convfe_core.backbones.backbone.open_network`."""
         one, options = self.passes[backbone], self.options
         require_same_arithmetic(options.precision, self.bfloat16)
-        if one.seed is None and options.cost:
-            return self._load_with_cost(one, tell)
+        if one.spec in self.failed:
+            raise self.failed[one.spec]
         make = partial(freeze_for_scoring, precision=options.precision, fold="spend")
-        return one.load(make, options.tap, self.make_room, tell)
+        try:
+            if one.seed is None and options.cost:
+                return self._load_with_cost(one, tell)
+            return one.load(make, options.tap, self.make_room, tell, alone=self.alone)
+        except ConvfeError as error:
+            if one.seed is None:
+                self.failed[one.spec] = error
+            raise
 
     def cost(self, one: Pass, tell: Callable[[str], None]) -> Cost | None:
         """What a backbone costs here, measured unless it is known; None unless the options ask for it."""
@@ -191,7 +205,8 @@ class RankJob:
         process = partial(self._learn if learns else self._score, loaded, shard)
 
         def decode(image: ShardImage, data: bytes) -> Photo:
-            photo = open_boxed(self.dataset.images[image.place], image.path, data)
+            boxed = self.dataset.images[image.place]
+            photo = self.photos.get(image.place, partial(open_boxed, boxed, image.path, data))
             require_cells(loaded, photo, self.options.size)
             return photo
 
@@ -337,7 +352,10 @@ class RankJob:
             "passes": {name: replace(one, spec=from_anywhere(one.spec)) for name, one in self.passes.items()},
             "bfloat16": self.bfloat16,
             "make_room": require_room_alone,
+            "alone": True,
             "costs": {},
+            "photos": KeptPhotos(),
+            "failed": {},
             "comparison": comparison,
             "learned": self.learned,
             "first_passes": {},
@@ -367,18 +385,6 @@ class RankJob:
             "reduction": options.reduction,
             "seed": options.seed,
         }
-
-
-def learned_from(rows: Iterable[tuple[ShardImage, Row]]) -> CellProbe:
-    """What a cell probe learned, from the rows of the shard in which it did."""
-    folds: dict[int, int] = {}
-    directions, reason = b"", TOO_FEW
-    for image, row in rows:
-        if row["fold"] is not None:
-            folds[image.place] = row["fold"]
-        if row["directions"] is not None:
-            directions, reason = row["directions"], row["untaught"]
-    return CellProbe(np.frombuffer(directions, np.float32).reshape(-1, FOLDS), folds, reason)
 
 
 def _numbers(found: Diagnostics) -> list[float]:

@@ -344,30 +344,7 @@ def test_the_program_to_take_along_lays_out_tokens(tmp_path):
     np.testing.assert_allclose(found, np.asarray(network.features(pixels)), rtol=1e-5, atol=1e-6)
 
 
-_WITHOUT = """
-import sys
-sys.modules["onnxruntime"] = None
-from importlib.machinery import ModuleSpec
-import importlib.util
-find = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *more: None if name == "onnxruntime" else find(name, *more)
-from pathlib import Path
-from convfe_core.base.errors import SettingError
-from convfe_core.onnx_models.opening import open_onnx
-try:
-    open_onnx(Path(sys.argv[1]))
-except SettingError as error:
-    print(error)
-"""
-
-
-def test_without_the_extra_one_sentence_names_the_command(tmp_path):
-    path = written(plain_network(), tmp_path / "m.onnx")
-    run = python("-c", _WITHOUT, path)
-    assert run.stdout == ('Expected onnxruntime for an ONNX file; install the extra: pip install -e ".[onnx]"\n')
-
-
-def test_onnx_is_imported_only_where_an_onnx_file_is_opened():
+def test_onnx_is_imported_only_where_a_network_is_loaded():
     script = (
         "import json, sys; import convfe_core.backbones.backbone, convfe_core.user_models.model_card; "
         "print(json.dumps([name for name in sys.modules if name.split('.')[0] in ('onnx', 'onnxruntime')]))"

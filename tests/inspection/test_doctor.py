@@ -44,7 +44,6 @@ def test_what_is_missing_comes_with_what_to_do(tmp_path: Path, monkeypatch: pyte
     found = by_topic(Doctor())
     assert found["Chromium"].advice == "apt-get install chromium"
     assert found["Graphviz"].advice.startswith("apt-get install graphviz")
-    assert found["ONNX"].advice == 'pip install "convfe[onnx]"'
     assert found["Ray"].advice == 'pip install "convfe[ray]"'
     assert found["Memory"].found.startswith("500 MB may be used (set by CONVFE_MEMORY_MB)")
     assert found["Memory"].advice.startswith("give it 1,000 MB or more")

@@ -21,9 +21,10 @@ from convfe_core.jobs.parts import shard_table
 from convfe_core.jobs.weight_pass import Pass
 from convfe_core.maps import extraction
 from convfe_core.maps.input_size import Size
+from convfe_core.ranking.passes import learned_from
 from convfe_core.ranking.results import RankOptions, RankResult
 from convfe_core.ranking.run import RankRun, work_folder
-from convfe_core.ranking.score_rows import SCHEMA, RankJob, learned_from
+from convfe_core.ranking.score_rows import SCHEMA, RankJob
 from convfe_core.ranking.tables import to_json
 from convfe_core.scoring.scoring_graph import freeze_for_scoring
 from tests.conftest import posix
