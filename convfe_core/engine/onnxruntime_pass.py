@@ -74,6 +74,15 @@ def _session_run(model: bytes, folder: str) -> Callable[[Any], list[Any]]:
         raise UntranslatableError(f"onnxruntime cannot load it: {error}") from error
 
     def run(pictures: Any) -> list[Any]:
-        return [tf.constant(value) for value in session.run(None, {PICTURES: pictures.numpy()})]
+        try:
+            found = session.run(None, {PICTURES: pictures.numpy()})
+        except Exception as error:
+            raise ValueError(_reason_of(error)) from error
+        return [tf.constant(value) for value in found]
 
     return run
+
+
+def _reason_of(error: Exception) -> str:
+    """What onnxruntime says at the end, behind the places in its program where it was found."""
+    return str(error).rpartition("Status Message: ")[2].rpartition(" was false. ")[2].strip()

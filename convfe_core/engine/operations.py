@@ -190,10 +190,11 @@ def _packed(call: OperationCall) -> Value:
 
 
 def _gathered(call: OperationCall) -> Value:
+    """Values at known places: of computed ones onnxruntime would take -1 for the last, where TensorFlow fails."""
     if call.setting("batch_dims"):
         raise UntranslatableError("GatherV2 within a batch")
-    axis = int(call.known(2))
-    return Value(last=call.writer.add("Gather", *map(call.writer.last, call.inputs[:2]), axis=axis))
+    places = call.writer.constant(call.known(1))
+    return Value(last=call.writer.add("Gather", call.writer.last(call.inputs[0]), places, axis=int(call.known(2))))
 
 
 def _sliced(call: OperationCall) -> Value:

@@ -405,6 +405,7 @@ REFUSED: dict[str, Function] = {
     "zeros that are whole": lambda x: x + tf.cast(tf.zeros_like(tf.cast(x, tf.int32)), tf.float32),
     "dimensions of one that are not named": lambda x: tf.squeeze(x),
     "a choice within a batch": lambda x: tf.gather(x, tf.cast(x[:, :, 0, 0], tf.int32), axis=1, batch_dims=1),
+    "a choice that is computed": lambda x: tf.gather(x, tf.cast(x[0, 0, 0], tf.int32), axis=3),
     "a concatenation along an unknown dimension": lambda x: tf.raw_ops.ConcatV2(
         values=[x, x], axis=tf.cast(tf.reduce_mean(x), tf.int32)
     ),
