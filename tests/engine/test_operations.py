@@ -432,8 +432,10 @@ def test_whole_weights_are_as_wide_as_shapes() -> None:
     check_alike(traced(lambda x: x * tf.cast(weight + tf.shape(x)[1], tf.float32)), numbers(2, 4, 4, 3))
 
 
+JUMPS = ("Cast", "Cast to int64", "Greater", "GreaterEqual", "Less", "LessEqual", "Sqrt")
+"""Where a value that is rounded otherwise gives quite another one."""
 LINKS: list[Function] = [
-    *CELL_BY_CELL.values(),
+    *(function for name, function in CELL_BY_CELL.items() if name not in JUMPS),
     *(REARRANGED[name] for name in ("Pad", "ReverseV2", "ReverseV2 rows", "StridedSlice strides", "Reshape constant")),
     *(JOINED[name] for name in ("vector", "a computed number", "a computed vector", "a map that was not computed")),
     lambda x: tf.nn.conv2d(x, kernel(3, 3, 8, 8), 2, "SAME"),
@@ -461,7 +463,7 @@ def test_operations_drawn_at_random_one_after_the_other(seed: int) -> None:
             values.append(4.0 * tf.tanh(tf.pad(value, [[0, 0], [4, 4], [4, 4], [0, 0]]) / 4.0)[:, 1:13, 2:14])
         return values[1:]
 
-    check_alike(traced(chain, 8), numbers(2, 12, 12, 8, seed=seed))
+    check_alike(traced(chain, 8), numbers(2, 12, 12, 8, seed=seed), rounding=1e-5)
 
 
 def test_every_rule_is_tried() -> None:

@@ -42,15 +42,15 @@ def both(graph: Any, pictures: NDArray[Any]) -> list[Pair]:
     return [(expected.numpy(), found.numpy()) for expected, found in pairs]
 
 
-def check_pair(expected: NDArray[Any], found: NDArray[Any]) -> None:
-    """Two arrays are equal up to rounding that is small beside their largest value."""
+def check_pair(expected: NDArray[Any], found: NDArray[Any], rounding: float = 1e-6) -> None:
+    """Two arrays are equal up to rounding, which may be this share of their largest value."""
     assert found.dtype == expected.dtype
     assert found.shape == expected.shape
     largest = np.abs(expected[np.isfinite(expected)]).max(initial=1)
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6 * largest)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=rounding * largest)
 
 
-def check_alike(graph: Any, pictures: NDArray[Any]) -> None:
-    """Both compute the same."""
+def check_alike(graph: Any, pictures: NDArray[Any], rounding: float = 1e-6) -> None:
+    """Both compute the same; see `check_pair`."""
     for pair in both(graph, pictures):
-        check_pair(*pair)
+        check_pair(*pair, rounding)
