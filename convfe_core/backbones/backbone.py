@@ -113,6 +113,17 @@ def reduce_features(features: Any, directions: Any) -> tuple[Any, Any, Any]:
     return tf.reduce_max(features, axis=-1), tf.reduce_mean(features, axis=-1), projection
 
 
+def _with_maps(layers: Callable[..., Any]) -> Callable[[Any], tuple[Any, Any, Any]]:
+    """What layers give, and besides its max and mean over channels, so that these take no graph of their own."""
+    import tensorflow as tf
+
+    def run(pixels: Any) -> tuple[Any, Any, Any]:
+        (features,) = layers(pixels)
+        return features, tf.reduce_max(features, axis=-1), tf.reduce_mean(features, axis=-1)
+
+    return run
+
+
 def _is_identity(matrix: Any) -> Any:
     """Whether a matrix changes nothing. To see that takes far less than the product, and often a network's layers."""
     import tensorflow as tf
@@ -170,18 +181,23 @@ def freeze_maps(
     others : tensorflow.TensorSpec of what the graph takes besides pixels and directions
     more : gives these for batches of which only the maps, or the time, are wanted
     """
+    import tensorflow as tf
+
     reduced = _reduction(network.channels, further, tuple(others))
 
     def frozen(layers: Callable[..., Any]) -> Frozen:
-        def graph(pixels: Any, *rest: Any) -> Any:
-            return reduced(*layers(pixels), *rest)
+        def graph(pixels: Any, directions: Any, *rest: Any) -> Any:
+            features, *maps = layers(pixels)
+            if maps and not rest and directions.shape[1] == 0:
+                return *maps, np.zeros((*maps[0].shape, 0), np.float32)
+            return reduced(tf.convert_to_tensor(features), directions, *rest)
 
         known = {one.name: getattr(network, one.name) for one in fields(Described) if one.init}
         graph = guarded(graph, network.label, network.own)
         return kind(**known, precision=precision, _graph=graph, _more=more)
 
     layers = network.trace(network.reader([network.tensor], fold))
-    exact = frozen(on_onnxruntime(layers))
+    exact = frozen(on_onnxruntime(network.trace(_with_maps(layers))))
     if not computes_in_bfloat16(precision):
         return exact
     if not network.takes_bfloat16:

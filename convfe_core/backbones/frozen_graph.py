@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.machine.machine_queue import BUILDING
@@ -68,7 +69,7 @@ def run_graph(graph: Callable[..., Any], *arrays: NDArray[Any]) -> list[NDArray[
     """Run a graph from arrays to arrays."""
     import tensorflow as tf
 
-    return [value.numpy() for value in tf.nest.flatten(graph(*map(tf.constant, arrays)))]
+    return [np.asarray(value) for value in tf.nest.flatten(graph(*map(tf.constant, arrays)))]
 
 
 class GraphsBySize:

@@ -33,11 +33,13 @@ class Value:
     ----------
     constant : its values, where they are known
     last, first : its name with its dimensions as TensorFlow has them, and with the channels before the rows
+    scaled : the map that it is a multiple of, and the (C,) factors of the channels; for most values none
     """
 
     constant: NDArray[Any] | None = None
     last: str | None = None
     first: str | None = None
+    scaled: tuple[Value, NDArray[Any]] | None = None
 
     @property
     def is_first(self) -> bool:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from convfe_core.engine.onnx_writer import UntranslatableError
 from convfe_core.engine.translate_graph import PICTURES, translate_graph
 from convfe_core.machine.memory import room_mb
@@ -35,7 +37,7 @@ def on_onnxruntime(graph: Callable[..., Any]) -> Callable[..., Any]:
 
     Returns
     -------
-    a function of a batch, equal up to rounding
+    a function of a batch, a tensor, equal up to rounding; onnxruntime's gives arrays
     """
     import tensorflow as tf
 
@@ -56,7 +58,7 @@ def _has_room(graph: Any) -> bool:
     return bool(_MB_BESIDE + _TIMES_WEIGHTS * weights / 2**20 <= room_mb())
 
 
-def _session_run(model: bytes, folder: str) -> Callable[[Any], list[Any]]:
+def _session_run(model: bytes, folder: str) -> Callable[[Any], list[NDArray[Any]]]:
     """Load a model with the weights in a folder, which are not needed afterwards.
 
     Raises
@@ -64,7 +66,6 @@ def _session_run(model: bytes, folder: str) -> Callable[[Any], list[Any]]:
     UntranslatableError : onnxruntime does not take it, such as for an operation on numbers of another kind
     """
     import onnxruntime
-    import tensorflow as tf
 
     options = session_options()
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
@@ -73,12 +74,12 @@ def _session_run(model: bytes, folder: str) -> Callable[[Any], list[Any]]:
     except Exception as error:  # onnxruntime's have many classes and none in common
         raise UntranslatableError(f"onnxruntime cannot load it: {error}") from error
 
-    def run(pictures: Any) -> list[Any]:
+    def run(pictures: Any) -> list[NDArray[Any]]:
         try:
             found = session.run(None, {PICTURES: pictures.numpy()})
         except Exception as error:
             raise ValueError(_reason_of(error)) from error
-        return [tf.constant(value) for value in found]
+        return list(found)
 
     return run
 

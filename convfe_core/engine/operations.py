@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from convfe_core.engine.onnx_writer import (
     CHANNELS_FIRST,
@@ -57,6 +60,37 @@ def _reshaped(call: OperationCall) -> Value:
     if not axes:
         raise UntranslatableError("Squeeze of dimensions that are not named")
     return Value(last=call.writer.add("Squeeze", call.writer.last(value), call.writer.numbers(*axes)))
+
+
+def _product(call: OperationCall) -> Value:
+    made = call.made(call.writer.add("Mul", *call.names()))
+    made.scaled = _map_and_channels(call)
+    return made
+
+
+def _added(call: OperationCall) -> Value:
+    """A sum; with the product before it a normalisation, where each channel has a factor and a summand.
+
+    onnxruntime keeps maps in blocks of channels from one operation to the next through a normalisation, and turns them
+    back for a product or a sum with other numbers.
+    """
+    found = _map_and_channels(call)
+    if found is None or found[0].scaled is None:
+        return call.made(call.writer.add("Add", *call.names()))
+    (given, factors), summands = found[0].scaled, found[1]
+    rest = (np.zeros_like(factors), np.ones_like(factors))
+    numbers = (call.writer.constant(row) for row in (factors, summands, *rest))
+    return Value(first=call.writer.add("BatchNormalization", call.writer.first(given), *numbers, epsilon=0.0))
+
+
+def _map_and_channels(call: OperationCall) -> tuple[Value, NDArray[Any]] | None:
+    """The two inputs, if they are a map with its channels first and as many numbers as it has channels."""
+    if not call.on_maps or len({tensor.shape[-1] for tensor in call.operation.inputs if tensor.shape.rank}) != 1:
+        return None
+    for one, other in (call.inputs, call.inputs[::-1]):
+        if one.constant is None and other.constant is not None and other.constant.ndim == 1:
+            return one, other.constant
+    return None
 
 
 def _bias_add(call: OperationCall) -> Value:
@@ -272,7 +306,7 @@ RULES: dict[str, OperationRule] = {
     "IdentityN": _all_same,
     "Reshape Squeeze ExpandDims": _reshaped,
     "Abs": _cell_by_cell("Abs"),
-    "AddV2 Add": _cell_by_cell("Add"),
+    "AddV2 Add": _added,
     "Elu": _cell_by_cell("Elu"),
     "Exp": _cell_by_cell("Exp"),
     "Greater": _cell_by_cell("Greater"),
@@ -282,7 +316,7 @@ RULES: dict[str, OperationRule] = {
     "Log": _cell_by_cell("Log"),
     "Maximum": _cell_by_cell("Max"),
     "Minimum": _cell_by_cell("Min"),
-    "Mul": _cell_by_cell("Mul"),
+    "Mul": _product,
     "Neg": _cell_by_cell("Neg"),
     "Pow": _cell_by_cell("Pow"),
     "RealDiv": _cell_by_cell("Div"),

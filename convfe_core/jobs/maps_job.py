@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from convfe_core.base.wording import file_name, file_stem
 from convfe_core.catalog.memory_need import worker_mb
 from convfe_core.catalog.specs import Spec
 from convfe_core.drawing.row_picture import row_png
-from convfe_core.jobs.shards import Row, Shard, ShardImage, remark, rows_of_shard
+from convfe_core.jobs.shards import KeptPhotos, Row, Shard, ShardImage, remark, rows_of_shard
 from convfe_core.machine.tensorflow_import import import_tensorflow
 from convfe_core.maps.extraction import extract_windows, require_cells
 from convfe_core.maps.feature_maps import REDUCTIONS, FeatureMaps
@@ -82,6 +82,7 @@ class MapsJob:
     bfloat16 : whether the machine that asks computes in it; all must
     reductions : what is drawn, of `convfe_core.maps.feature_maps.WITHOUT_BOXES`
     basis : the images that PCA colours are of; none without
+    photos : of a small run, decoded once for all backbones
     """
 
     specs: Mapping[str, Spec]
@@ -93,6 +94,7 @@ class MapsJob:
     bfloat16: bool
     reductions: tuple[str, ...] = REDUCTIONS
     basis: tuple[ShardImage, ...] = ()
+    photos: KeptPhotos = field(default_factory=KeptPhotos)
     schema = SCHEMA
 
     @property
@@ -129,9 +131,17 @@ class MapsJob:
         ------
         ImageError : there is none, or none that the backbone makes a map of
         """
-        photo = read_photo(data, file_name(image.path))
+        photo = self.photos.get(image.place, lambda: read_photo(data, file_name(image.path)))
         require_cells(backbone, photo, self.size)
         return photo
+
+    def decode_early(self, images: Iterable[ShardImage]) -> None:
+        """Decode photographs of this machine until there are too many to be kept."""
+        for image in images:
+            if self.photos.full or is_address(image.path):
+                return
+            with suppress(ImageError):  # which is said in its turn
+                self.photos.get(image.place, partial(read_photo, self.read(image), file_name(image.path)))
 
     def rows(self, loaded: Painting, shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
         """Write the files of a shard window by window; see `convfe_core.jobs.shards.ComputeRows`."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,9 +89,12 @@ class MapsRun:
         if self.precision != "float32":
             self.say(f"{self.precision}: {explain_precision(self.precision)}")
         missing = parts.missing(shards)
-        large_first = sorted(shards, key=lambda shard: -weights_mb(specs[shard.backbone]))  # the others load meanwhile
+        order = _loading_order(specs)
+        in_order = sorted(shards, key=lambda shard: order.index(shard.backbone))
+        if self.engine is None:  # while TensorFlow is imported and the first backbone loaded, on one core
+            threading.Thread(target=job.decode_early, args=(missing[0].images if missing else (),), daemon=True).start()
         engine = self.engine or LocalEngine(early=specs)
-        errors = engine.finish(job, large_first, parts, Pace(len(images) * len(specs)), self.tell)
+        errors = engine.finish(job, in_order, parts, Pace(len(images) * len(specs)), self.tell)
         errors |= {shard.name: EngineError(NOT_HERE) for shard in self._forget_without_files(job, missing, parts)}
         self._tell_errors([(shard, errors[shard.name]) for shard in shards if shard.name in errors])
         written = self._write_manifest(job, [shard for shard in shards if shard.name not in errors], parts)
@@ -215,6 +219,12 @@ class MapsRun:
                     record["note"] = row["note"]
                     self._say_once(f"{display_name(path)}: {row['note']}.")
                 yield _json(record, indent=None)
+
+
+def _loading_order(specs: Mapping[str, Spec]) -> list[str]:
+    """The smallest backbone first, so that something runs soon, then the largest: the others are loaded meanwhile."""
+    smallest, *others = sorted(specs, key=lambda name: weights_mb(specs[name]))
+    return [smallest, *reversed(others)]
 
 
 def _pictures(where: Path | str, tell: Callable[[str], None]) -> dict[str, str]:

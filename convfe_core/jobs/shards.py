@@ -19,6 +19,7 @@ from convfe_core.base.background import map_ahead
 from convfe_core.base.errors import AnnotationError, ConvfeError, ImageError, Skipped
 from convfe_core.base.pace import Pace, Tell
 from convfe_core.base.wording import file_stem
+from convfe_core.machine.memory import room_mb
 from convfe_core.photos.photo import Photo
 
 if TYPE_CHECKING:
@@ -108,6 +109,49 @@ def cut_shards(
             digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
             shards.append(Shard(backbone, number, members, digest, task))
     return shards
+
+
+KEPT_MB = 128.0
+"""So much a run keeps at most of what it would compute again, and no more than a quarter of the memory that is left."""
+
+
+def room_bytes() -> float:
+    """Bytes that may be kept now."""
+    return min(KEPT_MB, room_mb() / 4) * 2**20
+
+
+class KeptPhotos:
+    """The photographs of a small run as they were decoded; of one whose photographs are more than may be kept, none.
+
+    It can be shared between threads. Other processes get none of them.
+    """
+
+    def __init__(self) -> None:
+        self._photos: dict[int, Photo] = {}
+        self._bytes_left = room_bytes()
+
+    @property
+    def full(self) -> bool:
+        """Whether they were too many, so that nothing is kept any more."""
+        return self._bytes_left < 0
+
+    def get(self, place: int, decode: Callable[[], Photo]) -> Photo:
+        """The photograph at a place in the request, decoded unless it was kept; what `decode` raises is raised."""
+        photo = self._photos.get(place)
+        if photo is None:
+            photo = decode()
+            self._keep(place, photo)
+        return photo
+
+    def _keep(self, place: int, photo: Photo) -> None:
+        self._bytes_left -= photo.pixels.nbytes
+        if self.full:
+            self._photos.clear()
+        else:
+            self._photos[place] = photo
+
+    def __reduce__(self) -> tuple[type[KeptPhotos], tuple[()]]:
+        return KeptPhotos, ()
 
 
 class Job(Protocol):

@@ -2,43 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from convfe_core.jobs.shards import SHARD_IMAGES, Row, ShardImage
-from convfe_core.machine.memory import room_mb
-from convfe_core.photos.photo import Photo
+from convfe_core.jobs.shards import SHARD_IMAGES, Row, ShardImage, room_bytes
 from convfe_core.scoring.scoring_graph import Scored
 
 MOST_IMAGES = SHARD_IMAGES
 """Of larger data sets nothing is kept, so that memory does not grow with them, and all of a kept one is one shard."""
-MOST_MB = 128.0
-
-
-class KeptPhotos:
-    """Photographs of a small data set as they were decoded, of a larger one none.
-
-    It can be shared between threads.
-    """
-
-    def __init__(self) -> None:
-        self._photos: dict[int, Photo] = {}
-        self._bytes_left = _room_bytes()
-
-    def get(self, place: int, decode: Callable[[], Photo]) -> Photo:
-        """The photograph at a place in the data set, decoded unless it was kept; what `decode` raises is raised."""
-        photo = self._photos.get(place)
-        if photo is None:
-            photo = decode()
-            self._keep(place, photo)
-        return photo
-
-    def _keep(self, place: int, photo: Photo) -> None:
-        self._bytes_left -= photo.pixels.nbytes
-        if self._bytes_left >= 0:
-            self._photos[place] = photo
-        else:
-            self._photos.clear()
 
 
 class FirstPass:
@@ -59,7 +30,7 @@ class FirstPass:
         self.scored: dict[int, Scored] = {}
         self.unreadable: dict[int, str] = {}
         self.room = images <= MOST_IMAGES
-        self._bytes_left = _room_bytes()
+        self._bytes_left = room_bytes()
 
     def keep(self, place: int, scored: Scored) -> None:
         """Keep a photograph, or if there is no more room let go of all."""
@@ -79,7 +50,3 @@ class FirstPass:
     def covers(self, images: Iterable[ShardImage]) -> bool:
         """Whether everything is known of these photographs."""
         return self.room and all(one.place in self.scored or one.place in self.unreadable for one in images)
-
-
-def _room_bytes() -> float:
-    return min(MOST_MB, room_mb() / 4) * 2**20

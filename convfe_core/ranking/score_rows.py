@@ -28,7 +28,7 @@ from convfe_core.catalog.specs import Spec, from_anywhere
 from convfe_core.datasets.boxed_photos import boxes_digest, open_boxed
 from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.packed_boxes import PackedBoxes
-from convfe_core.jobs.shards import Row, Shard, ShardImage, cut_shards, remark, rows_of_shard
+from convfe_core.jobs.shards import KeptPhotos, Row, Shard, ShardImage, cut_shards, remark, rows_of_shard
 from convfe_core.jobs.weight_pass import Pass, my_turn, shown
 from convfe_core.machine.versions import installed_version
 from convfe_core.maps.extraction import cells_on_photo, require_cells
@@ -36,7 +36,7 @@ from convfe_core.maps.feature_maps import PROBE, REDUCTIONS
 from convfe_core.maps.input_size import frame_for
 from convfe_core.maps.map_diagnostics import Diagnostics, diagnose_map
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo
-from convfe_core.ranking.first_pass import FirstPass, KeptPhotos
+from convfe_core.ranking.first_pass import FirstPass
 from convfe_core.ranking.results import CONTROL_SEEDS, RankOptions
 from convfe_core.scoring.box_probe import NO_PROBE, ProbePlan, plan_probe
 from convfe_core.scoring.cell_probe import CellProbe, FoldMoments, deal_folds, lack_of_room, no_probe
@@ -354,7 +354,7 @@ class RankJob:
             "make_room": require_room_alone,
             "alone": True,
             "costs": {},
-            "photos": KeptPhotos(),
+            "photos": self.photos,
             "failed": {},
             "comparison": comparison,
             "learned": self.learned,

@@ -291,7 +291,7 @@ def test_windows_with_gaps(padding: str, kind: str) -> None:
     pictures = tf.constant(numbers(2, 13, 12, 8))
     run = on_onnxruntime(traced(partial(slid, spread=False), 8))
     for expected, found in zip(slid(pictures, spread=True), run(pictures), strict=True):
-        check_pair(expected.numpy(), found.numpy())
+        check_pair(expected.numpy(), found)
 
 
 @pytest.mark.parametrize("groups", [1, 2, 4, 8])
@@ -474,3 +474,21 @@ def test_every_rule_is_tried() -> None:
     apart = {"Conv2D", "Conv2DBackpropInput", "DepthwiseConv2dNative", "AvgPool", "MaxPool", "ResizeBilinear"}
     apart |= {"ResizeNearestNeighbor", "Prod"}
     assert {name for names in RULES for name in names.split()} <= tried | apart
+
+
+def scaled_and_shifted(x: Any, factors: np.ndarray, summands: np.ndarray) -> Any:
+    y = tf.nn.conv2d(x, kernel(3, 3, 3, 16), 1, "SAME")
+    product = y * factors
+    return tf.nn.relu(product + summands), summands + product, product
+
+
+@pytest.mark.parametrize("shapes", [((16,), (16,)), ((1,), (16,)), ((16,), (1,)), ((1, 1, 1, 16), (16,)), ((), ())])
+def test_factors_and_summands_of_channels_are_one_normalisation(
+    shapes: tuple[tuple[int, ...], tuple[int, ...]],
+) -> None:
+    factors, summands = (numbers(*shape, seed=seed) for seed, shape in enumerate(shapes))
+    check(lambda x: scaled_and_shifted(x, factors, summands))
+
+
+def test_a_single_channel_that_is_multiplied_becomes_several() -> None:
+    check(lambda x: x[..., :1] * numbers(5) + numbers(5, seed=3))

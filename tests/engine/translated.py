@@ -39,7 +39,7 @@ def both(graph: Any, pictures: NDArray[Any]) -> list[Pair]:
     assert run is not graph, "TensorFlow would run this graph"
     batch = tf.constant(pictures)
     pairs = zip(tf.nest.flatten(graph(batch)), run(batch), strict=True)
-    return [(expected.numpy(), found.numpy()) for expected, found in pairs]
+    return [(expected.numpy(), found) for expected, found in pairs]
 
 
 def check_pair(expected: NDArray[Any], found: NDArray[Any], rounding: float = 1e-6) -> None:

@@ -12,12 +12,12 @@ from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.geometry.cell_geometry import CellGrid
 from convfe_core.jobs.parts import shard_table
-from convfe_core.jobs.shards import Shard, ShardImage
+from convfe_core.jobs.shards import KEPT_MB, Shard, ShardImage
 from convfe_core.jobs.weight_pass import Pass
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.maps.input_size import Size
 from convfe_core.photos.letterbox import plan_frame
-from convfe_core.ranking.first_pass import MOST_IMAGES, MOST_MB, FirstPass
+from convfe_core.ranking.first_pass import MOST_IMAGES, FirstPass
 from convfe_core.ranking.results import RankOptions
 from convfe_core.ranking.score_rows import SCHEMA, RankJob
 from convfe_core.scoring.scoring_graph import Scored, ScoringBackbone, freeze_for_scoring
@@ -91,7 +91,7 @@ def test_nothing_is_kept_of_more_photographs_than_a_shard_holds() -> None:
 def test_all_is_let_go_once_features_take_too_much_memory() -> None:
     seen = FirstPass(2)
     seen.keep(0, scored(np.ones((1, 1, 8), np.float32)))
-    huge = np.broadcast_to(np.float32(0), (1, 1, int(MOST_MB * 2**20 / 4)))  # says so, and takes four bytes
+    huge = np.broadcast_to(np.float32(0), (1, 1, int(KEPT_MB * 2**20 / 4)))  # says so, and takes four bytes
     seen.keep(1, scored(huge))
     assert not seen.scored
     seen.keep(1, scored(np.ones((1, 1, 8), np.float32)))
