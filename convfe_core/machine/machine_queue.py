@@ -64,6 +64,25 @@ class Gate:
                 self._queue.remove(me)
                 self._changed.notify_all()
 
+    @contextmanager
+    def if_free(self) -> Iterator[bool]:
+        """Say whether nobody else holds it or waits for it, and if so hold it as long as the ``with`` block lasts."""
+        me = threading.get_ident()
+        if self._inside(me):
+            yield True
+            return
+        with self._changed:
+            free = not self._queue
+            if free:
+                self._queue.append(me)
+        try:
+            yield free
+        finally:
+            if free:
+                with self._changed:
+                    self._queue.remove(me)
+                    self._changed.notify_all()
+
     def close(self, patience_s: float) -> bool:
         """Let nobody in any more, not even those who wait; say whether whoever was inside has left.
 

@@ -6,6 +6,7 @@ import sys
 from functools import cache
 from typing import Any
 
+from convfe_core.machine.machine_queue import MACHINE
 from convfe_core.machine.processor import usable_cores
 
 _SHRINK = "memory.enable_memory_arena_shrinkage"
@@ -30,14 +31,21 @@ def session_options() -> Any:
 
 
 def return_pool() -> None:
-    """Return to the C library what passes have used and no session needs now."""
-    if "onnxruntime" in sys.modules and _make_pool.cache_info().currsize:
-        import numpy as np
-        import onnxruntime
+    """Return to the C library what passes have used and no session needs now; not while somebody else computes.
 
-        shrink = onnxruntime.RunOptions()
-        shrink.add_run_config_entry(_SHRINK, "cpu:0")
-        _smallest_session().run(None, {"x": np.zeros(1, np.float32)}, shrink)
+    That takes a pass of its own, and Python aborts if it ends while a thread is inside onnxruntime: the end of a server
+    waits for who holds `MACHINE`, and for nobody else.
+    """
+    if "onnxruntime" not in sys.modules or not _make_pool.cache_info().currsize:
+        return
+    import numpy as np
+    import onnxruntime
+
+    shrink = onnxruntime.RunOptions()
+    shrink.add_run_config_entry(_SHRINK, "cpu:0")
+    with MACHINE.if_free() as free:
+        if free:
+            _smallest_session().run(None, {"x": np.zeros(1, np.float32)}, shrink)
 
 
 @cache

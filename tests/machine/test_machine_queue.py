@@ -137,3 +137,28 @@ def test_a_closed_gate_lets_nobody_in_once_who_was_inside_has_left() -> None:
     later.join()
     assert given_up.is_set()
     assert gate.close(patience_s=0)
+
+
+def test_who_does_not_wait_gets_in_only_where_nobody_is() -> None:
+    gate, found = Gate(), []
+
+    def look() -> None:
+        with gate.if_free() as free:
+            found.append(free)
+
+    def look_elsewhere() -> bool:
+        thread = threading.Thread(target=look)
+        thread.start()
+        thread.join(LIMIT_S)
+        return bool(found.pop())
+
+    assert look_elsewhere()
+    with gate.passing():
+        assert not look_elsewhere()
+        look()
+        assert found.pop()
+    with gate.if_free():
+        assert not look_elsewhere()
+    assert gate.waiting == 0
+    assert gate.close(1)
+    assert not look_elsewhere()
