@@ -35,8 +35,8 @@ BFLOAT16_SHIFT, BFLOAT16_SAMPLES = 0.015, 3
 """``fast`` stays with float32 where it would move the maps of this many sample photographs, on average over their
 cells, by more than this share of their range."""
 
-REDUCTIONS = 16
-"""Graphs that reduce features are kept for so many numbers of channels."""
+PROJECTIONS = 16
+"""Graphs that project features are kept for so many numbers of channels."""
 
 More = Callable[[PixelArray], tuple[Any, ...]]
 """Takes a batch, (N, H, W, 3) uint8, and returns what a frozen graph takes for it beside pixels and directions."""
@@ -103,23 +103,33 @@ def reduce_features(features: Any, directions: Any) -> tuple[Any, Any, Any]:
     max and mean over channels, (N, h, w), and the cells' components along the directions, (N, h, w, k). For these a
     feature that is no number counts as 0, or it would spread over all of them; where one is, the mean is none either
     """
+    return *_collapse(features), _project(features, directions)
+
+
+def _collapse(features: Any) -> tuple[Any, Any]:
+    """Max and mean over channels."""
+    import tensorflow as tf
+
+    return tf.reduce_max(features, axis=-1), tf.reduce_mean(features, axis=-1)
+
+
+def _project(features: Any, directions: Any) -> Any:
+    """The cells' components along the directions."""
     import tensorflow as tf
 
     def project() -> Any:
         finite = tf.where(tf.math.is_finite(features), features, 0.0)
         return tf.cond(_is_identity(directions), lambda: finite, lambda: tf.tensordot(finite, directions, 1))
 
-    projection = tf.cond(tf.shape(directions)[1] > 0, project, lambda: features[..., :0])
-    return tf.reduce_max(features, axis=-1), tf.reduce_mean(features, axis=-1), projection
+    return tf.cond(tf.shape(directions)[1] > 0, project, lambda: features[..., :0])
 
 
 def _with_maps(layers: Callable[..., Any]) -> Callable[[Any], tuple[Any, Any, Any]]:
-    """What layers give, and besides its max and mean over channels, so that these take no graph of their own."""
-    import tensorflow as tf
+    """What layers give, and the maps of it."""
 
     def run(pixels: Any) -> tuple[Any, Any, Any]:
         (features,) = layers(pixels)
-        return features, tf.reduce_max(features, axis=-1), tf.reduce_mean(features, axis=-1)
+        return features, *_collapse(features)
 
     return run
 
@@ -132,19 +142,20 @@ def _is_identity(matrix: Any) -> Any:
     return tf.cond(rows == columns, lambda: tf.reduce_all(matrix == tf.eye(rows)), lambda: False)
 
 
-@lru_cache(maxsize=REDUCTIONS)
-def _reduction(channels: int, further: Callable[..., tuple[Any, ...]], others: tuple[Any, ...]) -> Callable[..., Any]:
-    """The traced graph that reduces features; it has no weights, so that networks with as many channels share it.
+@lru_cache(maxsize=PROJECTIONS)
+def _projection(channels: int, further: Callable[..., tuple[Any, ...]], others: tuple[Any, ...]) -> Callable[..., Any]:
+    """The traced graph of what else features are reduced to; without weights, so that networks with as many channels
+    share it.
 
     To trace and optimise it anew took an eighth of the time that it takes to load TinyResNet.
     """
     import tensorflow as tf
 
-    def reduce(features: Any, directions: Any, *rest: Any) -> tuple[Any, ...]:
-        return (*reduce_features(features, directions), *further(features, *rest))
+    def project(features: Any, directions: Any, *rest: Any) -> tuple[Any, ...]:
+        return _project(features, directions), *further(features, *rest)
 
     graph: Callable[..., Any] = trace(
-        reduce, [tf.TensorSpec((None, None, None, channels)), tf.TensorSpec((channels, None)), *others]
+        project, [tf.TensorSpec((None, None, None, channels)), tf.TensorSpec((channels, None)), *others]
     )
     return graph
 
@@ -183,14 +194,14 @@ def freeze_maps(
     """
     import tensorflow as tf
 
-    reduced = _reduction(network.channels, further, tuple(others))
+    projected = _projection(network.channels, further, tuple(others))
 
     def frozen(layers: Callable[..., Any]) -> Frozen:
         def graph(pixels: Any, directions: Any, *rest: Any) -> Any:
-            features, *maps = layers(pixels)
-            if maps and not rest and directions.shape[1] == 0:
-                return *maps, np.zeros((*maps[0].shape, 0), np.float32)
-            return reduced(tf.convert_to_tensor(features), directions, *rest)
+            features, maximum, mean = layers(pixels)
+            if directions.shape[1] == 0 and not rest:  # which TensorFlow would take longer for than for a small network
+                return maximum, mean, features[..., :0]
+            return maximum, mean, *projected(tf.convert_to_tensor(features), directions, *rest)
 
         known = {one.name: getattr(network, one.name) for one in fields(Described) if one.init}
         graph = guarded(graph, network.label, network.own)
@@ -202,7 +213,7 @@ def freeze_maps(
         return exact
     if not network.takes_bfloat16:
         return replace(exact, precision="float32")
-    fast = frozen(in_bfloat16(layers))
+    fast = frozen(_with_maps(in_bfloat16(layers)))
     return fast if _alike(exact, fast) else replace(exact, precision="float32")
 
 

@@ -5,27 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from convfe_core.engine.onnx_writer import UntranslatableError, Value
 from convfe_core.engine.operation_call import OperationCall
 
 
 def translate_convolution(call: OperationCall) -> Value:
     """A convolution, whole, in groups or of each channel by itself."""
-    kernel = call.known(1)
-    rows, columns, taken, made = kernel.shape
+    rows, columns, taken, made = call.known(1).shape
     dilations = list(call.setting("dilations"))[1:3]
     if call.operation.type == "DepthwiseConv2dNative":
         groups = taken
-        weights = call.writer.constant(_turned(kernel, (2, 3, 0, 1)).reshape(taken * made, 1, rows, columns))
+        weights = call.writer.kernel(call.inputs[1], (2, 3, 0, 1), (taken * made, 1, rows, columns))
     else:
         channels = call.operation.inputs[0].shape[-1]
         if channels is None:
             raise UntranslatableError("a convolution of unknown channels")
         groups = channels // taken
-        weights = call.writer.constant(_turned(kernel, (3, 2, 0, 1)))
+        weights = call.writer.kernel(call.inputs[1], (3, 2, 0, 1))
     return Value(
         first=call.writer.add(
             "Conv",
@@ -56,7 +52,7 @@ def translate_transposed_convolution(call: OperationCall) -> Value:
     whole = writer.add(
         "ConvTranspose",
         writer.first(call.inputs[2]),
-        writer.constant(_turned(kernel, (3, 2, 0, 1))),
+        writer.kernel(call.inputs[1], (3, 2, 0, 1)),
         kernel_shape=list(kernel.shape[:2]),
         strides=list(call.setting("strides"))[1:3],
     )
@@ -117,10 +113,3 @@ def _window(call: OperationCall, sizes: Sequence[int], gaps: Sequence[int] = (1,
     if set(gaps) != {1} or any(size < stride for size, stride in zip(sizes, strides, strict=True)):
         raise UntranslatableError(f"a window of {sizes} with strides {strides} and gaps {gaps}")
     return {"strides": strides, "auto_pad": "SAME_UPPER"}
-
-
-def _turned(kernel: NDArray[Any], order: Sequence[int]) -> NDArray[Any]:
-    """A kernel with its dimensions in another order, by TensorFlow, which takes a tenth of NumPy's time for it."""
-    import tensorflow as tf
-
-    return np.asarray(memoryview(tf.transpose(kernel, order)))

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from convfe_core.engine.onnx_writer import CHANNELS_FIRST, OnnxWriter, UntranslatableError, Value
 from convfe_core.engine.operation_call import OperationCall
 from convfe_core.engine.operations import RULES
+from convfe_core.machine.onnxruntime_setup import IR_VERSION, OPSET
 
 PICTURES = "pictures"
 """Name of the model's one input."""
-OPSET, IR_VERSION = 18, 9
-"""Of ONNX 1.14, which every onnxruntime that is allowed here reads."""
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _RULES = {name: rule for names, rule in RULES.items() for name in names.split()}

@@ -232,7 +232,8 @@ def _weights(topic: str) -> Finding:
 
 def _onnx(topic: str) -> Finding:
     versions = {name: installed_version(name) for name in ("onnx", "onnxruntime")}
-    return Finding(topic, ", ".join(map(" ".join, versions.items())))
+    missing = NOT_INSTALLED in versions.values()
+    return Finding(topic, ", ".join(map(" ".join, versions.items())), "pip install -e ." if missing else "")
 
 
 def _ray(topic: str) -> Finding:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -123,12 +124,14 @@ def room_bytes() -> float:
 class KeptPhotos:
     """The photographs of a small run as they were decoded; of one whose photographs are more than may be kept, none.
 
-    It can be shared between threads. Other processes get none of them.
+    It can be shared between threads, of which one decodes at a time, so that none does what another one is doing. Other
+    processes get none of them.
     """
 
     def __init__(self) -> None:
         self._photos: dict[int, Photo] = {}
         self._bytes_left = room_bytes()
+        self._decoding = threading.Lock()
 
     @property
     def full(self) -> bool:
@@ -137,10 +140,11 @@ class KeptPhotos:
 
     def get(self, place: int, decode: Callable[[], Photo]) -> Photo:
         """The photograph at a place in the request, decoded unless it was kept; what `decode` raises is raised."""
-        photo = self._photos.get(place)
-        if photo is None:
-            photo = decode()
-            self._keep(place, photo)
+        with self._decoding:
+            photo = self._photos.get(place)
+            if photo is None:
+                photo = decode()
+                self._keep(place, photo)
         return photo
 
     def _keep(self, place: int, photo: Photo) -> None:

@@ -9,6 +9,9 @@ from typing import Any
 from convfe_core.machine.machine_queue import MACHINE
 from convfe_core.machine.processor import usable_cores
 
+OPSET, IR_VERSION = 18, 9
+"""Of ONNX 1.14, which every onnxruntime that is allowed here reads."""
+
 _SHRINK = "memory.enable_memory_arena_shrinkage"
 
 
@@ -65,7 +68,7 @@ def _smallest_session() -> Any:
 
     row = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy"]
     graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "nothing", row[:1], row[1:])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     return onnxruntime.InferenceSession(
         model.SerializeToString(), session_options(), providers=["CPUExecutionProvider"]
     )

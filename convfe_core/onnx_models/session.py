@@ -117,13 +117,26 @@ def _pruned(graph: OnnxGraph, nodes: Sequence[Any], outputs: Sequence[str]) -> t
             continue
         (values,) = graph.arrays([name])
         beside[name] = OrtValue.ortvalue_from_numpy(values)
-        named = part.graph.initializer.add(name=name, dims=weight.dims, data_type=weight.data_type)
-        named.data_location = onnx.TensorProto.EXTERNAL
-        for key, text in (("location", "beside"), ("offset", "0"), ("length", str(values.nbytes))):
-            named.external_data.add(key=key, value=text)
+        part.graph.initializer.append(weight_beside(name, values))
     part.graph.node.extend(nodes)
     part.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
     return bytes(part.SerializeToString()), beside
+
+
+def weight_beside(name: str, values: NDArray[Any], file: str = "memory", start: int = 0) -> Any:
+    """The onnx.TensorProto of a weight that is not in the model itself.
+
+    Parameters
+    ----------
+    file, start : where its bytes are; any name where onnxruntime is given them by the weight's name
+    """
+    from onnx import TensorProto, helper
+
+    kind = helper.np_dtype_to_tensor_dtype(values.dtype)
+    found = TensorProto(name=name, dims=values.shape, data_type=kind, data_location=TensorProto.EXTERNAL)
+    for key, text in (("location", file), ("offset", str(start)), ("length", str(values.nbytes))):
+        found.external_data.add(key=key, value=text)
+    return found
 
 
 _SMALL = 1 << 14

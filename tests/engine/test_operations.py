@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache, partial
 from itertools import product
 from typing import Any
@@ -11,32 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from convfe_core.engine.onnx_writer import UntranslatableError
-from convfe_core.engine.onnxruntime_pass import on_onnxruntime
 from convfe_core.engine.operations import RULES
-from tests.engine.translated import Pair, both, check_alike, check_pair, traced, translate
-
-Function = Callable[[Any], Any]
-"""Takes float32 maps (N, H, W, C)."""
-
-SIZES = ((1, 13, 10), (3, 6, 7))
-"""Of the batches, odd and even."""
-
-
-def numbers(*shape: int, seed: int = 0) -> np.ndarray:
-    """float32 from a normal distribution."""
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
-
-
-def kernel(*shape: int) -> np.ndarray:
-    """A kernel that keeps the size of values."""
-    return numbers(*shape) / np.float32(np.sqrt(np.prod(shape[:-1])))
-
-
-def check(function: Function, channels: int = 3, sizes: tuple[tuple[int, int, int], ...] = SIZES) -> None:
-    graph = traced(function, channels)
-    for size in sizes:
-        check_alike(graph, numbers(*size, channels, seed=1))
+from tests.engine.translated import SIZES, Function, Pair, both, check, check_alike, check_pair, kernel, numbers, traced
 
 
 def squeeze_and_excite(x: Any, *, keep: bool) -> Any:
@@ -230,104 +205,6 @@ def test_reductions_along_all_dimensions_kept_or_not(kind: str) -> None:
     check(lambda x: reduced(x[..., :1]), 8)
 
 
-WINDOWS = list(product(((1, 1), (2, 2), (3, 3), (4, 4), (2, 5), (7, 1)), ((1, 1), (2, 2), (1, 2)), ("SAME", "VALID")))
-"""Sizes, strides and padding."""
-
-
-def possible(size: tuple[int, int], strides: tuple[int, int], padding: str) -> bool:
-    """Whether a window is translated: with margins it is at least as large as its stride, or has one cell."""
-    return padding == "VALID" or size == (1, 1) or all(a >= b for a, b in zip(size, strides, strict=True))
-
-
-@pytest.mark.parametrize("channels", [3, 16])
-def test_windows_of_all_sizes_strides_and_paddings(channels: int) -> None:
-    """One graph for all of them: a session for each took most of the time."""
-
-    def slid(x: Any) -> Any:
-        found = []
-        for size, strides, padding in WINDOWS:
-            if not possible(size, strides, padding):
-                continue
-            found += [
-                tf.nn.conv2d(x, kernel(*size, channels, 8), strides, padding),
-                tf.nn.max_pool2d(x, size, strides, padding),
-                tf.nn.avg_pool2d(x, size, strides, padding),
-            ]
-            if strides[0] == strides[1]:
-                found.append(tf.nn.depthwise_conv2d(x, kernel(*size, channels, 2), (1, *strides, 1), padding))
-        return found
-
-    check(slid, channels, ((1, 13, 10), (3, 8, 9)))
-
-
-GAPS = list(product(((2, 2), (3, 3), (4, 3)), ((2, 2), (3, 1), (3, 3))))
-"""Sizes of windows, and steps from one of their cells to the next."""
-
-
-def with_gaps(weights: np.ndarray, gaps: tuple[int, int]) -> np.ndarray:
-    """The kernel that does the same without gaps: it has zeros there."""
-    rows, columns = ((size - 1) * gap + 1 for size, gap in zip(weights.shape, gaps, strict=False))
-    spread = np.zeros((rows, columns, *weights.shape[2:]), np.float32)
-    spread[:: gaps[0], :: gaps[1]] = weights
-    return spread
-
-
-@pytest.mark.parametrize("padding", ["SAME", "VALID"])
-@pytest.mark.parametrize("kind", ["Conv2D", "DepthwiseConv2dNative"])
-def test_windows_with_gaps(padding: str, kind: str) -> None:
-    """Beside kernels with zeros: TensorFlow has no depthwise convolution with gaps on every machine."""
-
-    def slid(x: Any, *, spread: bool) -> Any:
-        found = []
-        for size, gaps in GAPS:
-            weights = kernel(*size, 8, 3)
-            settings = (
-                {"filter": with_gaps(weights, gaps)} if spread else {"filter": weights, "dilations": [1, *gaps, 1]}
-            )
-            convolution = getattr(tf.raw_ops, kind)
-            found.append(convolution(input=x, strides=[1, 1, 1, 1], padding=padding, **settings))
-        return found
-
-    pictures = tf.constant(numbers(2, 13, 12, 8))
-    run = on_onnxruntime(traced(partial(slid, spread=False), 8))
-    for expected, found in zip(slid(pictures, spread=True), run(pictures), strict=True):
-        check_pair(expected.numpy(), found)
-
-
-@pytest.mark.parametrize("groups", [1, 2, 4, 8])
-def test_convolutions_in_groups(groups: int) -> None:
-    check(lambda x: tf.nn.conv2d(x, kernel(3, 3, 8 // groups, 16), 1, "SAME"), 8)
-
-
-@pytest.mark.parametrize("made", [1, 2, 3])
-def test_depthwise_convolutions_that_make_several_channels_of_each(made: int) -> None:
-    check(lambda x: tf.nn.depthwise_conv2d(x, kernel(3, 3, 8, made), (1, 2, 2, 1), "SAME"), 8)
-
-
-@pytest.mark.parametrize("padding", ["SAME", "VALID"])
-def test_transposed_convolutions_to_every_size_that_a_convolution_would_take_back(padding: str) -> None:
-    def spread(x: Any) -> Any:
-        count, rows, columns = (tf.shape(x)[k] for k in range(3))
-        found = []
-        for size, stride in product((1, 2, 3, 4, 5), (1, 2, 3)):
-            least = 1 if padding == "SAME" else size
-            for more in range(least, least + stride):
-                wanted = tf.stack([count, (rows - 1) * stride + more, (columns - 1) * stride + more, 5])
-                found.append(tf.nn.conv2d_transpose(x, kernel(size, size, 5, 8), wanted, stride, padding))
-        return found
-
-    check(spread, 8, ((2, 4, 5), (1, 1, 3)))
-
-
-def test_maps_resized() -> None:
-    check(lambda x: [tf.image.resize(x, size) for size in ((12, 14), (7, 5), (3, 20))], 8)
-    check(lambda x: [tf.image.resize(x, 2 * tf.shape(x)[1:3]), tf.image.resize(x, 3 * tf.shape(x)[1:3])], 8)
-
-
-def test_maps_resized_to_nearest_neighbours() -> None:
-    check(lambda x: [tf.image.resize(x, size, "nearest") for size in ((26, 20), (6, 7), (4, 15))], 8)
-
-
 @pytest.mark.parametrize(("left", "right"), list(product((True, False), repeat=2)))
 def test_matrices_turned_or_not(left: bool, right: bool) -> None:
     def multiplied(x: Any) -> Any:
@@ -370,63 +247,6 @@ def test_what_is_no_number_stays_so_or_spreads_as_it_does_in_tensorflow() -> Non
     check_alike(traced(lambda x: [operation(x) for operation in operations], 8), pictures)
 
 
-ONES = np.ones((1, 1, 3, 4), np.float32)
-REFUSED: dict[str, Function] = {
-    "an operation that is not known": lambda x: tf.sin(x),
-    "one of several outputs": lambda x: tf.math.top_k(x, 2)[0],
-    "explicit padding": lambda x: tf.nn.conv2d(x, ONES, 1, [[0, 0], [1, 1], [1, 1], [0, 0]]),
-    "channels first": lambda x: tf.nn.conv2d(tf.transpose(x, (0, 3, 1, 2)), ONES, 1, "SAME", "NCHW"),
-    "pooling of channels first": lambda x: tf.raw_ops.MaxPool(
-        input=tf.transpose(x, (0, 3, 1, 2)),
-        ksize=[1, 1, 2, 2],
-        strides=[1, 1, 1, 1],
-        padding="SAME",
-        data_format="NCHW",
-    ),
-    "a bias of channels first": lambda x: tf.raw_ops.BiasAdd(
-        value=tf.transpose(x, (0, 3, 1, 2)), bias=numbers(3), data_format="NCHW"
-    ),
-    "a kernel that is computed": lambda x: tf.nn.conv2d(x, ONES * tf.reduce_mean(x), 1, "SAME"),
-    "pooling over channels": lambda x: tf.nn.max_pool(x, [1, 1, 1, 3], [1, 1, 1, 3], "SAME"),
-    "a window below its stride": lambda x: tf.nn.max_pool2d(x, 2, 3, "SAME"),
-    "gaps and strides": lambda x: tf.raw_ops.Conv2D(
-        input=x, filter=np.ones((3, 3, 3, 4), np.float32), strides=[1, 2, 2, 1], padding="SAME", dilations=[1, 2, 2, 1]
-    ),
-    "a transposed convolution with margins of its own": lambda x: tf.nn.conv2d_transpose(
-        x, np.ones((3, 3, 4, 3), np.float32), (1, 4, 4, 4), 1, [[0, 0], [1, 1], [1, 1], [0, 0]]
-    ),
-    "resizing from corners": lambda x: tf.compat.v1.image.resize_bilinear(x, (4, 4)),
-    "resizing with corners on corners": lambda x: tf.compat.v1.image.resize_nearest_neighbor(x, (4, 4), True),
-    "a new dimension in a slice": lambda x: x[:, tf.newaxis, 1:],
-    "a slice backwards": lambda x: x[:, ::-1],
-    "a slice to where is computed": lambda x: x[:, : tf.shape(x)[2]],
-    "a cast to half": lambda x: tf.cast(tf.cast(x, tf.float16), tf.float32),
-    "a constant in half": lambda x: x + tf.cast(tf.constant([1.0], tf.bfloat16), tf.float32),
-    "zeros that are whole": lambda x: x + tf.cast(tf.zeros_like(tf.cast(x, tf.int32)), tf.float32),
-    "dimensions of one that are not named": lambda x: tf.squeeze(x),
-    "a choice within a batch": lambda x: tf.gather(x, tf.cast(x[:, :, 0, 0], tf.int32), axis=1, batch_dims=1),
-    "a choice that is computed": lambda x: tf.gather(x, tf.cast(x[0, 0, 0], tf.int32), axis=3),
-    "a concatenation along an unknown dimension": lambda x: tf.raw_ops.ConcatV2(
-        values=[x, x], axis=tf.cast(tf.reduce_mean(x), tf.int32)
-    ),
-    "an unknown number of dimensions": lambda x: tf.reshape(x, tf.shape(x)[: tf.shape(x)[0]]) + 1.0,
-    "unknown channels": lambda x: tf.nn.conv2d(tf.tile(x, (1, 1, 1, tf.shape(x)[0])), ONES, 1, "SAME"),
-}
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_a_setting_without_a_translation_is_refused(name: str) -> None:
-    with pytest.raises(UntranslatableError):
-        translate(traced(REFUSED[name]))
-
-
-@pytest.mark.parametrize("kind", ["bfloat16", "float16", "float64", "resource"])
-def test_weights_of_another_kind_are_refused(kind: str) -> None:
-    weight = tf.Variable([1.0]) if kind == "resource" else tf.ones(1, kind)
-    with pytest.raises(UntranslatableError, match=f"values that are {kind}"):
-        translate(traced(lambda x: x + tf.cast(weight, tf.float32)))
-
-
 def test_whole_weights_are_as_wide_as_shapes() -> None:
     weight = tf.constant(np.arange(3, dtype=np.int32))
     check_alike(traced(lambda x: x * tf.cast(weight + tf.shape(x)[1], tf.float32)), numbers(2, 4, 4, 3))
@@ -467,7 +287,7 @@ def test_operations_drawn_at_random_one_after_the_other(seed: int) -> None:
 
 
 def test_every_rule_is_tried() -> None:
-    """The graphs of this file hold every operation that has a rule."""
+    """The graphs of this file, and what slides a window in the next, hold every operation that has a rule."""
     functions = [*CELL_BY_CELL.values(), *REARRANGED.values(), *JOINED.values(), partial(attention, turned=True)]
     graphs = [traced(function, 8).graph for function in functions]
     tried = {operation.type for graph in graphs for operation in graph.get_operations()}

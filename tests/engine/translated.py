@@ -15,6 +15,8 @@ from convfe_core.engine.translate_graph import translate_graph
 
 Pair = tuple[NDArray[Any], NDArray[Any]]
 """What TensorFlow computes, and onnxruntime."""
+Function = Callable[[Any], Any]
+"""Takes float32 maps (N, H, W, C)."""
 
 
 def traced(function: Callable[..., Any], channels: int = 3, kind: str = "float32") -> Any:
@@ -54,3 +56,23 @@ def check_alike(graph: Any, pictures: NDArray[Any], rounding: float = 1e-6) -> N
     """Both compute the same; see `check_pair`."""
     for pair in both(graph, pictures):
         check_pair(*pair, rounding)
+
+
+SIZES = ((1, 13, 10), (3, 6, 7))
+"""Of the batches, odd and even."""
+
+
+def numbers(*shape: int, seed: int = 0) -> np.ndarray:
+    """float32 from a normal distribution."""
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def kernel(*shape: int) -> np.ndarray:
+    """A kernel that keeps the size of values."""
+    return numbers(*shape) / np.float32(np.sqrt(np.prod(shape[:-1])))
+
+
+def check(function: Function, channels: int = 3, sizes: tuple[tuple[int, int, int], ...] = SIZES) -> None:
+    graph = traced(function, channels)
+    for size in sizes:
+        check_alike(graph, numbers(*size, channels, seed=1))
