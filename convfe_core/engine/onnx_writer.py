@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.onnx_models.session import weight_beside
+
+if TYPE_CHECKING:
+    from convfe_core.engine.operation_call import OperationCall
 
 CHANNELS_FIRST, CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 MAP_RANK = 4
@@ -35,14 +38,14 @@ class Value:
     ----------
     constant : its values, where they are known
     last, first : its name with its dimensions as TensorFlow has them, and with the channels before the rows
-    scaled : the map that it is a multiple of, and the (C,) factors of the channels; for most values none
+    call : the operation that it came from; none for what a graph is given
     kernels : names of it as a kernel, by the order of its dimensions
     """
 
     constant: NDArray[Any] | None = None
     last: str | None = None
     first: str | None = None
-    scaled: tuple[Value, NDArray[Any]] | None = None
+    call: OperationCall | None = None
     kernels: dict[tuple[int, ...], str] = field(default_factory=dict)
 
     @property
@@ -131,6 +134,16 @@ class OnnxWriter:
                 else self.add("Transpose", str(value.last), perm=CHANNELS_FIRST)
             )
         return value.first
+
+    def drop_unread(self, outputs: Sequence[str]) -> None:
+        """Leave out nodes and constants that no output needs; onnxruntime would compute them."""
+        read, needed = set(outputs), []
+        for node in reversed(self.nodes):
+            if not read.isdisjoint(node.output):
+                read.update(node.input)
+                needed.append(node)
+        self.nodes = needed[::-1]
+        self.initializers = [constant for constant in self.initializers if constant.name in read]
 
     def _beside(self, array: NDArray[Any], name: str) -> Any:
         """Write a constant into the file, at the beginning of a page of memory."""

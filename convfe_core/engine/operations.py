@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from convfe_core.engine.composed_layers import (
+    composed,
+    dense,
+    factors_and_summands,
+    gelu,
+    layer_normalisation,
+)
 from convfe_core.engine.onnx_writer import (
     CHANNELS_FIRST,
     CHANNELS_LAST,
@@ -60,37 +64,6 @@ def _reshaped(call: OperationCall) -> Value:
     if not axes:
         raise UntranslatableError("Squeeze of dimensions that are not named")
     return Value(last=call.writer.add("Squeeze", call.writer.last(value), call.writer.numbers(*axes)))
-
-
-def _product(call: OperationCall) -> Value:
-    made = call.made(call.writer.add("Mul", *call.names()))
-    made.scaled = _map_and_channels(call)
-    return made
-
-
-def _added(call: OperationCall) -> Value:
-    """A sum; with the product before it a normalisation, where each channel has a factor and a summand.
-
-    onnxruntime keeps maps in blocks of channels from one operation to the next through a normalisation, and turns them
-    back for a product or a sum with other numbers.
-    """
-    found = _map_and_channels(call)
-    if found is None or found[0].scaled is None:
-        return call.made(call.writer.add("Add", *call.names()))
-    (given, factors), summands = found[0].scaled, found[1]
-    rest = (np.zeros_like(factors), np.ones_like(factors))
-    numbers = (call.writer.constant(row) for row in (factors, summands, *rest))
-    return Value(first=call.writer.add("BatchNormalization", call.writer.first(given), *numbers, epsilon=0.0))
-
-
-def _map_and_channels(call: OperationCall) -> tuple[Value, NDArray[Any]] | None:
-    """The two inputs, if they are a map with its channels first and as many numbers as it has channels."""
-    if not call.on_maps or len({tensor.shape[-1] for tensor in call.operation.inputs if tensor.shape.rank}) != 1:
-        return None
-    for one, other in (call.inputs, call.inputs[::-1]):
-        if one.constant is None and other.constant is not None and other.constant.ndim == 1:
-            return one, other.constant
-    return None
 
 
 def _bias_add(call: OperationCall) -> Value:
@@ -269,6 +242,8 @@ _FAR = 2**31 - 1
 
 def _transposed(call: OperationCall) -> Value:
     order = [int(axis) for axis in call.known(1)]
+    if order == sorted(order):
+        return call.inputs[0]
     return Value(last=call.writer.add("Transpose", call.writer.last(call.inputs[0]), perm=order))
 
 
@@ -304,9 +279,10 @@ def _reversed(call: OperationCall) -> Value:
 RULES: dict[str, OperationRule] = {
     "Identity StopGradient": _same,
     "IdentityN": _all_same,
-    "Reshape Squeeze ExpandDims": _reshaped,
+    "Reshape": composed(dense, otherwise=_reshaped),
+    "Squeeze ExpandDims": _reshaped,
     "Abs": _cell_by_cell("Abs"),
-    "AddV2 Add": _added,
+    "AddV2 Add": composed(layer_normalisation, factors_and_summands, otherwise=_cell_by_cell("Add")),
     "Elu": _cell_by_cell("Elu"),
     "Exp": _cell_by_cell("Exp"),
     "Greater": _cell_by_cell("Greater"),
@@ -316,7 +292,7 @@ RULES: dict[str, OperationRule] = {
     "Log": _cell_by_cell("Log"),
     "Maximum": _cell_by_cell("Max"),
     "Minimum": _cell_by_cell("Min"),
-    "Mul": _product,
+    "Mul": composed(gelu, otherwise=_cell_by_cell("Mul")),
     "Neg": _cell_by_cell("Neg"),
     "Pow": _cell_by_cell("Pow"),
     "RealDiv": _cell_by_cell("Div"),

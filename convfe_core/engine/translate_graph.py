@@ -49,6 +49,7 @@ def translate_graph(graph: Any, folder: Path) -> bytes:
     _translate_all(graph.graph, values, writer)
     # An output of its own for each tensor: two may be the same value.
     outputs = [writer.add("Identity", writer.last(values[tensor.name])) for tensor in graph.outputs]
+    writer.drop_unread(outputs)
     return _model(picture, writer, outputs)
 
 
@@ -85,8 +86,13 @@ def _translate(operation: Any, inputs: Sequence[Value], writer: OnnxWriter) -> S
         return [Value(constant=constant)]
     if operation.type not in _RULES:
         raise UntranslatableError(operation.type)
-    found = _RULES[operation.type](OperationCall(operation, inputs, writer))
-    return found if isinstance(found, list) else [found]
+    call = OperationCall(operation, inputs, writer)
+    found = _RULES[operation.type](call)
+    outputs = found if isinstance(found, list) else [found]
+    for value in outputs:
+        if value not in inputs:  # as it is for what changes nothing
+            value.call = call
+    return outputs
 
 
 def _translate_function(call: Any, inputs: Sequence[Value], writer: OnnxWriter) -> Sequence[Value]:
