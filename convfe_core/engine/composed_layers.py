@@ -7,8 +7,7 @@ and left out of the model. A graph that only resembles a layer is translated ope
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,73 +15,25 @@ from numpy.typing import NDArray
 
 from convfe_core.engine.onnx_writer import Value
 from convfe_core.engine.operation_call import OperationCall, OperationRule
+from convfe_core.engine.operation_pattern import SUM, Made, matches
 
-Layer = Callable[[OperationCall], Value | None]
+ComposedLayer = Callable[[OperationCall], Value | None]
 """Writes the layer that an operation is the last one of; None where it is not."""
 
 
-def composed(*layers: Layer, otherwise: OperationRule) -> OperationRule:
-    """The first of these layers that an operation ends, or what it is by itself."""
+def composed(*layers: ComposedLayer, otherwise: OperationRule) -> OperationRule:
+    """The first of these layers that an operation is the last one of, or what it is by itself."""
 
     def rule(call: OperationCall) -> Value | list[Value]:
-        found = (layer(call) for layer in layers)
-        return next((value for value in found if value is not None), None) or otherwise(call)
+        for layer in layers:
+            if (found := layer(call)) is not None:
+                return found
+        return otherwise(call)
 
     return rule
 
 
-@dataclass(frozen=True)
-class _Made:
-    """A value by the operation that made it.
-
-    Parameters
-    ----------
-    types : names of TensorFlow's operations, one or several
-    inputs : what each was made by, or a name for any value; what has one name is one value
-    name : of this value
-    """
-
-    types: str
-    inputs: tuple[_Made | str, ...]
-    name: str = ""
-
-
-_Found = dict[str, Value]
-"""Values by their names in a pattern."""
-_SUM, _COMMUTATIVE = "Add AddV2", ("Add", "AddV2", "Mul", "SquaredDifference")
-
-
-def _matches(pattern: _Made, call: OperationCall, found: _Found | None = None) -> Iterator[_Found]:
-    """Every way to read an operation as a pattern, with the values that have names in it."""
-    if call.operation.type not in pattern.types.split() or len(call.inputs) != len(pattern.inputs):
-        return
-    orders = [call.inputs, call.inputs[::-1]] if call.operation.type in _COMMUTATIVE else [call.inputs]
-    for inputs in orders:
-        ways = [found or {}]
-        for part, value in zip(pattern.inputs, inputs, strict=True):
-            ways = [more for way in ways for more in _values(part, value, way)]
-        yield from ways
-
-
-def _values(part: _Made | str, value: Value, found: _Found) -> Iterator[_Found]:
-    """Every way to read a value as a part of a pattern, beside what was found before."""
-    name = part if isinstance(part, str) else part.name
-    if name and found.get(name, value) is not value:
-        return
-    named = {**found, name: value} if name else found
-    if isinstance(part, str) or name in found:
-        yield named
-    elif value.call is not None:
-        yield from _matches(part, value.call, named)
-
-
-def _origin(value: Value) -> OperationCall:
-    """The operation that a value came from that was found by it."""
-    assert value.call is not None
-    return value.call
-
-
-_FACTORS_AND_SUMMANDS = _Made(_SUM, (_Made("Mul", ("x", "factors"), "product"), "summands"))
+_FACTORS_AND_SUMMANDS = Made(SUM, (Made("Mul", ("x", "factors"), "product"), "summands"))
 
 
 def factors_and_summands(call: OperationCall) -> Value | None:
@@ -91,10 +42,11 @@ def factors_and_summands(call: OperationCall) -> Value | None:
     onnxruntime keeps maps in blocks of channels from one operation to the next through a normalisation, and turns them
     back for a product or a sum with other numbers.
     """
-    for found in _matches(_FACTORS_AND_SUMMANDS, call):
+    for found in matches(_FACTORS_AND_SUMMANDS, call):
         factors, summands = found["factors"].constant, found["summands"].constant
-        rows = all(numbers is not None and numbers.ndim == 1 for numbers in (factors, summands))
-        if rows and _keeps_channels(call) and _keeps_channels(_origin(found["product"])):
+        if factors is None or summands is None or not factors.ndim == summands.ndim == 1:
+            continue
+        if _keeps_channels(call) and _keeps_channels(found.call("product")):
             rest = (np.zeros_like(factors), np.ones_like(factors))
             numbers = (call.writer.constant(row) for row in (factors, summands, *rest))
             maps = call.writer.first(found["x"])
@@ -107,46 +59,55 @@ def _keeps_channels(call: OperationCall) -> bool:
     return call.on_maps and len({tensor.shape[-1] for tensor in call.operation.inputs if tensor.shape.rank}) == 1
 
 
-_MEAN = _Made("Mean", ("x", "mean axes"), "mean")
-_VARIANCE = _Made("Mean", (_Made("SquaredDifference", ("x", _MEAN)), "variance axes"), "variance")
-_ROOT = _Made("Rsqrt", (_Made(_SUM, (_VARIANCE, "epsilon")),))
+_MEAN = Made("Mean", ("x", "axes of the mean"), "mean")
+_VARIANCE = Made("Mean", (Made("SquaredDifference", ("x", _MEAN)), "axes of the variance"), "variance")
+_INVERSE = Made("Rsqrt", (Made(SUM, (_VARIANCE, "epsilon")),))
 
 
-def _normalisations() -> Iterator[_Made]:
-    """``x * f + (shift - mean * f)`` with ``f = scale / sqrt(variance + epsilon)``, with or without scale and shift."""
-    for factor in (replace(_ROOT, name="f"), _Made("Mul", (_ROOT, "scale"), "f")):
-        negative = _Made("Mul", (_Made("Neg", (_MEAN,)), factor))
-        shifted = _Made(_SUM, (negative, "shift"))
-        subtracted = _Made("Sub", ("shift", _Made("Mul", (_MEAN, factor))))  # as tf.nn.batch_normalization has it
-        for rest in (shifted, negative, subtracted):
-            yield _Made(_SUM, (_Made("Mul", ("x", factor)), rest))
+def _normalisations() -> Iterator[Made]:
+    """``x * factor + (shift - mean * factor)`` with ``factor = scale / sqrt(variance + epsilon)``.
+
+    Without scale or shift Keras leaves their operations out; tf.nn.batch_normalization writes the difference as one.
+    """
+    for factor in (replace(_INVERSE, name="factor"), Made("Mul", (_INVERSE, "scale"), "factor")):
+        negative = Made("Mul", (Made("Neg", (_MEAN,)), factor))
+        difference = Made("Sub", ("shift", Made("Mul", (_MEAN, factor))))
+        for rest in (Made(SUM, (negative, "shift")), negative, difference):
+            yield Made(SUM, (Made("Mul", ("x", factor)), rest))
 
 
 _NORMALISATIONS = tuple(_normalisations())
+_ONE, _ZERO = Value(constant=np.ones(1, np.float32)), Value(constant=np.zeros(1, np.float32))
 
 
 def layer_normalisation(call: OperationCall) -> Value | None:
     """What ``keras.layers.LayerNormalization`` does along the last dimension (arXiv 1607.06450)."""
-    for found in (each for pattern in _NORMALISATIONS for each in _matches(pattern, call)):
-        means = [_origin(found[name]) for name in ("mean", "variance")]
-        rank, channels = means[0].rank(), means[0].operation.inputs[0].shape[-1]
-        epsilon = _row(found["epsilon"], 1, rank)
-        rows = [_row(found.get(name, default), channels, rank) for name, default in (("scale", _ONE), ("shift", _ZERO))]
-        of_channels = all(mean.axes(1) == [rank - 1] and mean.setting("keep_dims") for mean in means)
-        if of_channels and epsilon is not None and not any(row is None for row in rows):
-            name = call.writer.last(found["x"])
-            if not _is_exact():
-                name = call.writer.add("Sub", name, call.writer.last(found["mean"]))
-            names = (name, *map(call.writer.constant, rows))
-            return Value(last=call.writer.add("LayerNormalization", *names, epsilon=float(epsilon[0])))
+    for found in (each for pattern in _NORMALISATIONS for each in matches(pattern, call)):
+        if not all(_is_mean_of_last(found.call(name)) for name in ("mean", "variance")):
+            continue
+        mean = found.call("mean")
+        channels = mean.operation.inputs[0].shape[-1]
+        scale = _row(found.get("scale", _ONE), channels, mean.rank())
+        shift = _row(found.get("shift", _ZERO), channels, mean.rank())
+        epsilon = _row(found["epsilon"], 1, mean.rank())
+        if scale is None or shift is None or epsilon is None:
+            continue
+        writer = call.writer
+        given = writer.last(found["x"])
+        if not _subtracts_the_mean_first():
+            given = writer.add("Sub", given, writer.last(found["mean"]))
+        names = (given, writer.constant(scale), writer.constant(shift))
+        return Value(last=writer.add("LayerNormalization", *names, epsilon=float(epsilon[0])))
     return None
 
 
-_ONE, _ZERO = Value(constant=np.float32(1)), Value(constant=np.float32(0))
+def _is_mean_of_last(call: OperationCall) -> bool:
+    """Whether a mean is along the last dimension, which stays."""
+    return call.axes(1) == [call.rank() - 1] and bool(call.setting("keep_dims"))
 
 
 def _row(value: Value, channels: int | None, rank: int) -> NDArray[np.float32] | None:
-    """A constant as one number for each channel, if that is what it is beside a value of so many dimensions."""
+    """A constant as one number for each channel of a value of so many dimensions, if that is what it is for it."""
     numbers = value.constant
     if numbers is None or channels is None or numbers.ndim > rank:
         return None
@@ -154,57 +115,56 @@ def _row(value: Value, channels: int | None, rank: int) -> NDArray[np.float32] |
     return np.broadcast_to(numbers.ravel(), channels) if numbers.size == last and last in (1, channels) else None
 
 
-@cache
-def _is_exact() -> bool:
-    """Whether onnxruntime's LayerNormalization subtracts the mean before it squares, as TensorFlow's graph does.
+def _subtracts_the_mean_first() -> bool:
+    """Whether onnxruntime's LayerNormalization finds the variance as TensorFlow's graph does.
 
-    Older ones subtract the mean's square from the mean of the squares: of maps around 100 that differ by 1 they were
-    wrong by a hundredth, and around 10,000 they gave no number.
+    Old ones take the mean's square from the mean of the squares. With 1.21 maps around 100 that differ by 1 were wrong
+    by a hundredth, and those around 10,000 were no numbers; 1.27 is the oldest that was seen to do better.
     """
     import onnxruntime
 
     return tuple(map(int, onnxruntime.__version__.split(".")[:2])) >= (1, 27)
 
 
-_GELU = _Made("Mul", (_Made("Mul", ("half", "x")), _Made("Erfc", (_Made("Mul", (_Made("Neg", ("x",)), "root")),))))
+_GELU = Made("Mul", (Made("Mul", ("half", "x")), Made("Erfc", (Made("Mul", (Made("Neg", ("x",)), "root")),))))
 
 
 def gelu(call: OperationCall) -> Value | None:
-    """``x / 2 * erfc(-x / sqrt(2))`` (arXiv 1606.08415), in the operations that onnxruntime joins to one, bias and all."""
-    for found in _matches(_GELU, call):
-        if _are(found["half"], np.float32(0.5)) and _are(found["root"], np.float32(np.sqrt(0.5))):
-            writer, first = call.writer, found["x"].is_first
-            x = writer.first(found["x"]) if first else writer.last(found["x"])
+    """``x / 2 * erfc(-x / sqrt(2))`` (arXiv 1606.08415), in the five operations that onnxruntime knows and joins."""
+    for found in matches(_GELU, call):
+        if _is(found["half"], np.float32(0.5)) and _is(found["root"], np.float32(np.sqrt(0.5))):
+            writer, turned = call.writer, found["x"].is_first
+            x = writer.first(found["x"]) if turned else writer.last(found["x"])
             root, one, half = (writer.constant(number, np.float32) for number in (np.sqrt(2), 1, 0.5))
-            above = writer.add("Add", writer.add("Erf", writer.add("Div", x, root)), one)
-            name = writer.add("Mul", writer.add("Mul", x, above), half)
-            return Value(first=name) if first else Value(last=name)
+            share = writer.add("Add", writer.add("Erf", writer.add("Div", x, root)), one)
+            made = writer.add("Mul", writer.add("Mul", x, share), half)
+            return Value(first=made) if turned else Value(last=made)
     return None
 
 
-_CELLS = _Made("Reshape", ("x", "cells shape"), "cells")
-_SHAPE = _Made("ConcatV2", (_Made("GatherV2", (_Made("Shape", ("x",)), "places", "gathered axis")), "made", "axis"))
-_DENSE = _Made("Reshape", (_Made("MatMul", (_CELLS, "weights"), "product"), _SHAPE))
+_CELLS = Made("Reshape", ("x", "shape of the cells"), "cells")
+_SHAPE = Made("ConcatV2", (Made("GatherV2", (Made("Shape", ("x",)), "kept", "dimension")), "made", "axis"))
+_DENSE = Made("Reshape", (Made("MatMul", (_CELLS, "weights"), "product"), _SHAPE))
 
 
 def dense(call: OperationCall) -> Value | None:
-    """A product of the last dimension with a matrix, for which TensorFlow makes one row of each cell and back.
+    """A product of the last dimension with a matrix, for which TensorFlow makes all cells one column, and back.
 
-    onnxruntime does that by itself, without a dozen operations on shapes.
+    onnxruntime does that by itself, without the dozen operations on shapes.
     """
-    for found in _matches(_DENSE, call):
-        multiplied, cells, weights = _origin(found["product"]), _origin(found["cells"]), found["weights"].constant
-        turned = multiplied.setting("transpose_a") or multiplied.setting("transpose_b")
-        if weights is None or turned or cells.operation.outputs[0].shape.rank != 2:
+    for found in matches(_DENSE, call):
+        cells, weights = found.call("cells"), found["weights"].constant
+        if weights is None or any(found.call("product").setting(name) for name in ("transpose_a", "transpose_b")):
             continue
         taken, made = weights.shape
-        same_cells = _are(found["places"], range(cells.rank() - 1)) and _are(found["made"], [made])
-        if same_cells and _are(found["gathered axis"], 0) and cells.operation.inputs[0].shape[-1] == taken:
-            names = map(call.writer.last, (found["x"], found["weights"]))
+        in_columns = cells.operation.inputs[0].shape[-1] == taken
+        in_place = _is(found["kept"], range(cells.rank() - 1)) and _is(found["dimension"], 0)
+        if in_columns and in_place and _is(found["made"], [made]):
+            names = (call.writer.last(found[name]) for name in ("x", "weights"))
             return Value(last=call.writer.add("MatMul", *names))
     return None
 
 
-def _are(value: Value, numbers: Any) -> bool:
+def _is(value: Value, numbers: Any) -> bool:
     """Whether a value is known to be these numbers."""
     return value.constant is not None and np.array_equal(value.constant, numbers)

@@ -56,11 +56,22 @@ class OperationCall:
 
     @property
     def on_maps(self) -> bool:
-        """Whether the inputs can be taken with the channels first: maps, one of them made so, and constants."""
+        """Whether the inputs can be taken with the channels first: maps, one of them made so, and constants.
+
+        Not where that would turn a whole map. To turn the others instead costs less: where onnxruntime leaves its
+        blocks of channels after a convolution, and comes back to them before the next, it takes either order.
+        """
         given = [(value, self.rank(k)) for k, value in enumerate(self.inputs)]
-        return any(value.is_first for value, _ in given) and all(
-            rank <= MAP_RANK if value.constant is not None else rank in (0, MAP_RANK) for value, rank in given
+        return (
+            any(value.is_first for value, _ in given)
+            and all(rank <= MAP_RANK if value.constant is not None else rank in (0, MAP_RANK) for value, rank in given)
+            and not any(self._is_whole_map(k) and value.first is None for k, value in enumerate(self.inputs))
         )
+
+    def _is_whole_map(self, position: int) -> bool:
+        """Whether an input is a computed map, of more than one cell as far as TensorFlow knows."""
+        shape = self.operation.inputs[position].shape
+        return self.inputs[position].constant is None and len(shape) == MAP_RANK and shape[1:3].as_list() != [1, 1]
 
     def names(self) -> list[str]:
         """The inputs in the order of dimensions that they are taken in."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,13 @@ def traced(function: Callable[..., Any], channels: int = 3, kind: str = "float32
     return tf.function(function, signature, autograph=False).get_concrete_function()
 
 
-def translate(graph: Any) -> None:
-    """Translate a graph for what that may raise."""
+def translate(graph: Any) -> Counter[str]:
+    """Translate a graph; how many nodes of each kind that gives."""
+    import onnx
+
     with tempfile.TemporaryDirectory() as folder:
-        translate_graph(graph, Path(folder))
+        model = onnx.load_model_from_string(translate_graph(graph, Path(folder)))
+    return Counter(node.op_type for node in model.graph.node)
 
 
 def both(graph: Any, pictures: NDArray[Any]) -> list[Pair]:
