@@ -95,7 +95,7 @@ def layer_normalisation(call: OperationCall) -> Value | None:
         writer = call.writer
         given = writer.last(found["x"])
         if not _subtracts_the_mean_first():
-            given = writer.add("Sub", given, writer.last(found["mean"]))
+            given = writer.add("Sub", given, writer.add("ReduceMean", given, writer.numbers(-1)))
         names = (given, writer.constant(scale), writer.constant(shift))
         return Value(last=writer.add("LayerNormalization", *names, epsilon=float(epsilon[0])))
     return None
