@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from convfe_core.engine.onnx_writer import Value
 from convfe_core.engine.operation_call import OperationCall, OperationRule
-from convfe_core.engine.operation_pattern import SUM, Made, matches
+from convfe_core.engine.operation_pattern import SUM, Pattern, matches
 
 ComposedLayer = Callable[[OperationCall], Value | None]
 """Writes the layer that an operation is the last one of; None where it is not."""
@@ -33,7 +33,7 @@ def composed(*layers: ComposedLayer, otherwise: OperationRule) -> OperationRule:
     return rule
 
 
-_FACTORS_AND_SUMMANDS = Made(SUM, (Made("Mul", ("x", "factors"), "product"), "summands"))
+_FACTORS_AND_SUMMANDS = Pattern(SUM, (Pattern("Mul", ("x", "factors"), "product"), "summands"))
 
 
 def factors_and_summands(call: OperationCall) -> Value | None:
@@ -59,21 +59,21 @@ def _keeps_channels(call: OperationCall) -> bool:
     return call.on_maps and len({tensor.shape[-1] for tensor in call.operation.inputs if tensor.shape.rank}) == 1
 
 
-_MEAN = Made("Mean", ("x", "axes of the mean"), "mean")
-_VARIANCE = Made("Mean", (Made("SquaredDifference", ("x", _MEAN)), "axes of the variance"), "variance")
-_INVERSE = Made("Rsqrt", (Made(SUM, (_VARIANCE, "epsilon")),))
+_MEAN = Pattern("Mean", ("x", "axes of the mean"), "mean")
+_VARIANCE = Pattern("Mean", (Pattern("SquaredDifference", ("x", _MEAN)), "axes of the variance"), "variance")
+_INVERSE = Pattern("Rsqrt", (Pattern(SUM, (_VARIANCE, "epsilon")),))
 
 
-def _normalisations() -> Iterator[Made]:
+def _normalisations() -> Iterator[Pattern]:
     """``x * factor + (shift - mean * factor)`` with ``factor = scale / sqrt(variance + epsilon)``.
 
     Without scale or shift Keras leaves their operations out; tf.nn.batch_normalization writes the difference as one.
     """
-    for factor in (replace(_INVERSE, name="factor"), Made("Mul", (_INVERSE, "scale"), "factor")):
-        negative = Made("Mul", (Made("Neg", (_MEAN,)), factor))
-        difference = Made("Sub", ("shift", Made("Mul", (_MEAN, factor))))
-        for rest in (Made(SUM, (negative, "shift")), negative, difference):
-            yield Made(SUM, (Made("Mul", ("x", factor)), rest))
+    for factor in (replace(_INVERSE, name="factor"), Pattern("Mul", (_INVERSE, "scale"), "factor")):
+        negative = Pattern("Mul", (Pattern("Neg", (_MEAN,)), factor))
+        difference = Pattern("Sub", ("shift", Pattern("Mul", (_MEAN, factor))))
+        for rest in (Pattern(SUM, (negative, "shift")), negative, difference):
+            yield Pattern(SUM, (Pattern("Mul", ("x", factor)), rest))
 
 
 _NORMALISATIONS = tuple(_normalisations())
@@ -126,7 +126,9 @@ def _subtracts_the_mean_first() -> bool:
     return tuple(map(int, onnxruntime.__version__.split(".")[:2])) >= (1, 27)
 
 
-_GELU = Made("Mul", (Made("Mul", ("half", "x")), Made("Erfc", (Made("Mul", (Made("Neg", ("x",)), "root")),))))
+_GELU = Pattern(
+    "Mul", (Pattern("Mul", ("half", "x")), Pattern("Erfc", (Pattern("Mul", (Pattern("Neg", ("x",)), "root")),)))
+)
 
 
 def gelu(call: OperationCall) -> Value | None:
@@ -142,9 +144,9 @@ def gelu(call: OperationCall) -> Value | None:
     return None
 
 
-_CELLS = Made("Reshape", ("x", "shape of the cells"), "cells")
-_SHAPE = Made("ConcatV2", (Made("GatherV2", (Made("Shape", ("x",)), "kept", "dimension")), "made", "axis"))
-_DENSE = Made("Reshape", (Made("MatMul", (_CELLS, "weights"), "product"), _SHAPE))
+_CELLS = Pattern("Reshape", ("x", "shape of the cells"), "cells")
+_SHAPE = Pattern("ConcatV2", (Pattern("GatherV2", (Pattern("Shape", ("x",)), "kept", "dimension")), "made", "axis"))
+_DENSE = Pattern("Reshape", (Pattern("MatMul", (_CELLS, "weights"), "product"), _SHAPE))
 
 
 def dense(call: OperationCall) -> Value | None:

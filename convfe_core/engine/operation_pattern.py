@@ -13,7 +13,7 @@ _COMMUTATIVE = ("Add", "AddV2", "Mul", "SquaredDifference")
 
 
 @dataclass(frozen=True)
-class Made:
+class Pattern:
     """A value by the operation that made it.
 
     Attributes
@@ -24,12 +24,12 @@ class Made:
     """
 
     types: str
-    inputs: tuple[Made | str, ...]
+    inputs: tuple[Pattern | str, ...]
     name: str = ""
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class PatternMatch:
     """What the names of a pattern stand for."""
 
     values: dict[str, Value]
@@ -47,20 +47,20 @@ class Found:
         assert call is not None
         return call
 
-    def named(self, name: str, value: Value) -> Found | None:
+    def named(self, name: str, value: Value) -> PatternMatch | None:
         """The same with one more name, or none where it stands for another value."""
         if not name:
             return self
         known = self.values.get(name, value)
-        return Found({**self.values, name: value}) if known is value else None
+        return PatternMatch({**self.values, name: value}) if known is value else None
 
 
-def matches(pattern: Made, call: OperationCall) -> Iterator[Found]:
+def matches(pattern: Pattern, call: OperationCall) -> Iterator[PatternMatch]:
     """Every way to read an operation as the last one of a pattern."""
-    return _match_operation(pattern, call, Found({}))
+    return _match_operation(pattern, call, PatternMatch({}))
 
 
-def _match_operation(pattern: Made, call: OperationCall, found: Found) -> Iterator[Found]:
+def _match_operation(pattern: Pattern, call: OperationCall, found: PatternMatch) -> Iterator[PatternMatch]:
     if call.operation.type not in pattern.types.split() or len(call.inputs) != len(pattern.inputs):
         return
     yield from _match_inputs(pattern.inputs, call.inputs, found)
@@ -68,7 +68,9 @@ def _match_operation(pattern: Made, call: OperationCall, found: Found) -> Iterat
         yield from _match_inputs(pattern.inputs, call.inputs[::-1], found)
 
 
-def _match_inputs(parts: Sequence[Made | str], values: Sequence[Value], found: Found) -> Iterator[Found]:
+def _match_inputs(
+    parts: Sequence[Pattern | str], values: Sequence[Value], found: PatternMatch
+) -> Iterator[PatternMatch]:
     if not parts:
         yield found
         return
@@ -76,7 +78,7 @@ def _match_inputs(parts: Sequence[Made | str], values: Sequence[Value], found: F
         yield from _match_inputs(parts[1:], values[1:], more)
 
 
-def _match_value(part: Made | str, value: Value, found: Found) -> Iterator[Found]:
+def _match_value(part: Pattern | str, value: Value, found: PatternMatch) -> Iterator[PatternMatch]:
     more = found.named(part if isinstance(part, str) else part.name, value)
     if more is None:
         return
