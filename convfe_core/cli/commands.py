@@ -205,8 +205,10 @@ def rank_backbones(options: argparse.Namespace) -> int:
     lines = ProgressLines()
     dataset = _dataset(options, lines)
     work = options.parts or work_folder(settings, dataset, specs)
-    import_tensorflow(muted=True)
-    result = RankRun(dataset, specs, settings, on_progress=lines, work=work, engine=engine, alone=True).run()
+    run = RankRun(dataset, specs, settings, on_progress=lines, work=work, engine=engine, alone=True)
+    with run.decoding():  # on the core that the import leaves free
+        import_tensorflow(muted=True)
+    result = run.run()
     for line in skipped_in_words(result):
         print(f"convfe: {line}", file=sys.stderr)
     print(to_text(result))
