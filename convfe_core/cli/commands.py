@@ -20,7 +20,7 @@ from convfe_core.base.errors import ConvfeError, SpecError
 from convfe_core.base.pace import Progress
 from convfe_core.cli.options import REPORTS, make_parser
 from convfe_core.cli.progress_lines import DownloadProgress, ProgressLines
-from convfe_core.machine.tensorflow_import import import_tensorflow, keep_lean
+from convfe_core.machine.tensorflow_import import import_tensorflow, keep_lean, load_library_early
 
 if TYPE_CHECKING:
     from convfe_core.catalog.specs import Spec
@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
     alone = arguments is None and getattr(options, "engine", "local") == "local"
     keep_lean(pandas=not alone)
+    if alone and options.command in ("maps", "rank"):
+        load_library_early()
     try:
         status = RUNS[options.command](options)
         sys.stdout.flush()  # here, where a reader that has gone is no traceback
