@@ -5,12 +5,11 @@ from __future__ import annotations
 import ctypes
 import gc
 import importlib.util
-import io
 import os
 import sys
 import threading
 from collections.abc import Iterator, Set
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
@@ -77,14 +76,17 @@ def load_library_early() -> None:
     spec = importlib.util.find_spec("tensorflow")
     folders = () if spec is None else spec.submodule_search_locations or ()
     libraries = [path for folder in folders for path in Path(folder).glob(_LIBRARY)]
-    if libraries and _loading is None:
-        _loading = threading.Thread(target=_load_muted, args=(libraries[0],), name="convfe-library")
-        _loading.start()
+    if not libraries or _loading is not None:
+        return
+    muted = ExitStack()
+    muted.enter_context(_without_stderr())  # here, or a line that is being printed would be cut
 
+    def load() -> None:
+        with muted, suppress(OSError):  # who imports it says what is wrong with it
+            ctypes.CDLL(str(libraries[0]))
 
-def _load_muted(library: Path) -> None:
-    with _without_stderr(), suppress(OSError):  # who imports it says what is wrong with it
-        ctypes.CDLL(str(library))
+    _loading = threading.Thread(target=load, name="convfe-library")
+    _loading.start()
 
 
 def import_tensorflow(*, muted: bool = False) -> None:
@@ -146,12 +148,12 @@ def _without_stderr() -> Iterator[None]:
     except OSError:
         yield
         return
-    usual = sys.stderr
-    if isinstance(usual, io.TextIOWrapper) and usual.fileno() == _STDERR:
+    usual = stream = sys.stderr
+    if usual is not None and usual is sys.__stderr__:
         usual.flush()
-        beside = os.dup(kept)  # left open for good: another thread may have taken the stream to print to
-        sys.stderr = io.TextIOWrapper(io.FileIO(beside, "wb"), usual.encoding, usual.errors, write_through=True)
-    ours = sys.stderr
+        # Left open for good: another thread may have taken it to print to.
+        stream = open(os.dup(kept), "w", buffering=1, encoding=usual.encoding, errors=usual.errors)  # noqa: SIM115, PTH123
+        sys.stderr = stream
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), _STDERR)
     try:
@@ -159,7 +161,7 @@ def _without_stderr() -> Iterator[None]:
     finally:
         os.dup2(kept, _STDERR)
         os.close(kept)
-        if sys.stderr is ours:
+        if sys.stderr is stream:
             sys.stderr = usual
 
 

@@ -10,7 +10,9 @@ from tests.support.children import python
 
 FIRST = """
 import sys
-from convfe_core.machine.tensorflow_import import TAKEN_ALONG, import_tensorflow, keep_lean, keep_session, load_library_early
+from convfe_core.machine.tensorflow_import import (
+    TAKEN_ALONG, import_tensorflow, keep_lean, keep_session, load_library_early
+)
 """
 
 
