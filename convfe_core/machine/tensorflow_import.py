@@ -148,8 +148,9 @@ def _without_stderr() -> Iterator[None]:
     except OSError:
         yield
         return
-    usual = stream = sys.stderr
-    if usual is not None and usual is sys.__stderr__:
+    before = stream = sys.stderr
+    usual = sys.__stderr__
+    if usual is not None and before is usual:
         usual.flush()
         # Left open for good: another thread may have taken it to print to.
         stream = open(os.dup(kept), "w", buffering=1, encoding=usual.encoding, errors=usual.errors)  # noqa: SIM115, PTH123
@@ -162,7 +163,7 @@ def _without_stderr() -> Iterator[None]:
         os.dup2(kept, _STDERR)
         os.close(kept)
         if sys.stderr is stream:
-            sys.stderr = usual
+            sys.stderr = before
 
 
 @contextmanager
