@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.machine import seconds
-from convfe_core.backbones.backbone import load_backbone, reduce_features
+from convfe_core.backbones.backbone import collapse_channels, load_backbone
 from convfe_core.backbones.network import KerasNetwork, open_network
 from convfe_core.backbones.precision import PRECISIONS
 from convfe_core.catalog.pixel_scaling import scale_pixels
@@ -40,7 +40,7 @@ def on_tensorflow(network: KerasNetwork, batch: NDArray[np.uint8]) -> Way:
     read = network.reader([network.tensor])
 
     def reduce(pixels: Any) -> Any:
-        return reduce_features(read(pixels)[0], network.no_directions)[:2]
+        return collapse_channels(read(pixels)[0])
 
     graph = network.trace(reduce)
 

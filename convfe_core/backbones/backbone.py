@@ -6,15 +6,15 @@ TensorFlow is imported inside the functions here.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
-from functools import lru_cache, partial
+from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.backbones.batch_norm_folding import Fold
-from convfe_core.backbones.frozen_graph import in_bfloat16, run_graph, trace
+from convfe_core.backbones.frozen_graph import in_bfloat16
 from convfe_core.backbones.network import (
     UNTRAINED_SEED,
     Described,
@@ -35,17 +35,6 @@ BFLOAT16_SHIFT, BFLOAT16_SAMPLES = 0.015, 3
 """``fast`` stays with float32 where it would move the maps of this many sample photographs, on average over their
 cells, by more than this share of their range."""
 
-PROJECTIONS = 16
-"""Graphs that project features are kept for so many numbers of channels."""
-
-More = Callable[[PixelArray], tuple[Any, ...]]
-"""Takes a batch, (N, H, W, 3) uint8, and returns what a frozen graph takes for it beside pixels and directions."""
-
-
-def nothing_more(_batch: PixelArray) -> tuple[Any, ...]:
-    """What a graph takes that takes nothing more."""
-    return ()
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FrozenNetwork(Described):
@@ -57,26 +46,26 @@ class FrozenNetwork(Described):
     """
 
     precision: Precision
-    _graph: Callable[..., Any]
-    _more: More = nothing_more
+    _graph: Callable[[PixelArray], Sequence[Any]]
 
-    def run(self, batch: PixelArray, directions: FloatArray, *more: NDArray[Any]) -> list[NDArray[Any]]:
+    def run(self, batch: PixelArray, directions: FloatArray) -> list[NDArray[Any]]:
         """Run one batch.
 
         Parameters
         ----------
         batch : (N, H, W, 3) uint8 RGB
-        directions : (C, k) float32; `no_directions` where no projection is wanted, `all_directions` for the features
+        directions : as of `project_features`
 
         Returns
         -------
-        maps and projection as of `reduce_features`, then what else the graph gives
+        max and mean over channels, (N, h, w), and the projection, (N, h, w, k)
         """
-        return run_graph(self._graph, batch, directions, *more)
+        features, maximum, mean = self._graph(batch)
+        return [np.asarray(maximum), np.asarray(mean), project_features(features, mean, directions)]
 
     def run_blank(self, batch: PixelArray) -> list[NDArray[Any]]:
         """Run one batch, (N, H, W, 3), for its maps or its time alone."""
-        return self.run(batch, self.no_directions, *self._more(batch))
+        return self.run(batch, self.no_directions)
 
 
 class Backbone(FrozenNetwork):
@@ -91,73 +80,49 @@ class Backbone(FrozenNetwork):
 Frozen = TypeVar("Frozen", bound=FrozenNetwork)
 
 
-def reduce_features(features: Any, directions: Any) -> tuple[Any, Any, Any]:
-    """Reduce (N, h, w, C) features, so that they need not leave the graph.
-
-    Parameters
-    ----------
-    directions : (C, k) float32
-
-    Returns
-    -------
-    max and mean over channels, (N, h, w), and the cells' components along the directions, (N, h, w, k). For these a
-    feature that is no number counts as 0, or it would spread over all of them; where one is, the mean is none either
-    """
-    return *_collapse(features), _project(features, directions)
-
-
-def _collapse(features: Any) -> tuple[Any, Any]:
-    """Max and mean over channels."""
+def collapse_channels(features: Any) -> tuple[Any, Any]:
+    """Max and mean over channels of (N, h, w, C) features: tensors (N, h, w), computed inside a network's graph."""
     import tensorflow as tf
 
     return tf.reduce_max(features, axis=-1), tf.reduce_mean(features, axis=-1)
 
 
-def _project(features: Any, directions: Any) -> Any:
-    """The cells' components along the directions."""
-    import tensorflow as tf
+def with_maps(layers: Callable[[Any], Sequence[Any]]) -> Callable[[Any], list[Any]]:
+    """What layers give, each (N, h, w, C) followed by its two maps."""
 
-    def project() -> Any:
-        finite = tf.where(tf.math.is_finite(features), features, 0.0)
-        return tf.cond(_is_identity(directions), lambda: finite, lambda: tf.tensordot(finite, directions, 1))
-
-    return tf.cond(tf.shape(directions)[1] > 0, project, lambda: features[..., :0])
-
-
-def _with_maps(layers: Callable[..., Any]) -> Callable[[Any], tuple[Any, Any, Any]]:
-    """What layers give, and the maps of it."""
-
-    def run(pixels: Any) -> tuple[Any, Any, Any]:
-        (features,) = layers(pixels)
-        return features, *_collapse(features)
+    def run(pixels: Any) -> list[Any]:
+        return [value for features in layers(pixels) for value in (features, *collapse_channels(features))]
 
     return run
 
 
-def _is_identity(matrix: Any) -> Any:
-    """Whether a matrix changes nothing. To see that takes far less than the product, and often a network's layers."""
-    import tensorflow as tf
+def project_features(features: Any, mean: Any, directions: FloatArray) -> NDArray[Any]:
+    """Find the cells' components along some directions.
 
-    rows, columns = tf.unstack(tf.shape(matrix))
-    return tf.cond(rows == columns, lambda: tf.reduce_all(matrix == tf.eye(rows)), lambda: False)
+    A feature that is no number counts as 0, or it would spread over all of them.
 
+    Parameters
+    ----------
+    features : (N, h, w, C), an array or a tensor
+    mean : (N, h, w) over channels, which is no number either where one of the features is none
+    directions : (C, k) float32; with the identity the components are the features themselves, not copied
 
-@lru_cache(maxsize=PROJECTIONS)
-def _projection(channels: int, further: Callable[..., tuple[Any, ...]], others: tuple[Any, ...]) -> Callable[..., Any]:
-    """The traced graph of what else features are reduced to; without weights, so that networks with as many channels
-    share it.
-
-    To trace and optimise it anew took an eighth of the time that it takes to load TinyResNet.
+    Returns
+    -------
+    (N, h, w, k) float32
     """
-    import tensorflow as tf
+    if not directions.shape[1]:  # features of a GPU are not even fetched then
+        return np.empty((*mean.shape, 0), np.float32)
+    found = np.asarray(features)
+    if not np.isfinite(mean).all():
+        found = np.where(np.isfinite(found), found, np.float32(0))
+    return found if _is_identity(directions) else found @ directions
 
-    def project(features: Any, directions: Any, *rest: Any) -> tuple[Any, ...]:
-        return _project(features, directions), *further(features, *rest)
 
-    graph: Callable[..., Any] = trace(
-        project, [tf.TensorSpec((None, None, None, channels)), tf.TensorSpec((channels, None)), *others]
-    )
-    return graph
+def _is_identity(matrix: FloatArray) -> bool:
+    """Whether a matrix changes nothing. To see that takes far less than the product, and often a network's layers."""
+    rows, columns = matrix.shape
+    return rows == columns == np.count_nonzero(matrix) and bool((matrix.diagonal() == 1).all())
 
 
 def freeze_network(network: Network, precision: Precision = "float32", fold: Fold = "copy") -> Backbone:
@@ -165,16 +130,8 @@ def freeze_network(network: Network, precision: Precision = "float32", fold: Fol
     return freeze_maps(Backbone, network, precision, fold)
 
 
-def freeze_maps(
-    kind: type[Frozen],
-    network: Network,
-    precision: Precision,
-    fold: Fold,
-    further: Callable[..., tuple[Any, ...]] = nothing_more,
-    others: Sequence[Any] = (),
-    more: More = nothing_more,
-) -> Frozen:
-    """Freeze a network together with the reduction of its features.
+def freeze_maps(kind: type[Frozen], network: Network, precision: Precision, fold: Fold) -> Frozen:
+    """Freeze a network together with the collapse of its channels.
 
     The graph takes any batch, height and width, so it is traced once however many sizes of image follow.
 
@@ -187,34 +144,18 @@ def freeze_maps(
     ----------
     kind : of what is returned
     fold : ``spend`` where the network is not used again, which halves the memory that this takes
-    further : takes (N, h, w, C) features and what `others` describes; what it returns comes after that of
-        `reduce_features`. A function that lasts, since its graph is kept
-    others : tensorflow.TensorSpec of what the graph takes besides pixels and directions
-    more : gives these for batches of which only the maps, or the time, are wanted
     """
-    import tensorflow as tf
 
-    projected = _projection(network.channels, further, tuple(others))
-
-    def frozen(layers: Callable[..., Any]) -> Frozen:
-        def graph(pixels: Any, directions: Any, *rest: Any) -> Any:
-            features, maximum, mean = layers(pixels)
-            if directions.shape[1] == 0 and not rest:  # which TensorFlow would take longer for than for a small network
-                return maximum, mean, features[..., :0]
-            return maximum, mean, *projected(tf.convert_to_tensor(features), directions, *rest)
-
+    def frozen(graph: Callable[[PixelArray], Sequence[Any]], precision: Precision) -> Frozen:
         known = {one.name: getattr(network, one.name) for one in fields(Described) if one.init}
-        graph = guarded(graph, network.label, network.own)
-        return kind(**known, precision=precision, _graph=graph, _more=more)
+        return kind(**known, precision=precision, _graph=guarded(graph, network.label, network.own))
 
     layers = network.trace(network.reader([network.tensor], fold))
-    exact = frozen(on_onnxruntime(network.trace(_with_maps(layers))))
-    if not computes_in_bfloat16(precision):
+    exact = frozen(on_onnxruntime(network.trace(with_maps(layers))), "float32")
+    if not computes_in_bfloat16(precision) or not network.takes_bfloat16:
         return exact
-    if not network.takes_bfloat16:
-        return replace(exact, precision="float32")
-    fast = frozen(_with_maps(in_bfloat16(layers)))
-    return fast if _alike(exact, fast) else replace(exact, precision="float32")
+    fast = frozen(with_maps(in_bfloat16(layers)), precision)
+    return fast if _alike(exact, fast) else exact
 
 
 def _alike(exact: FrozenNetwork, fast: FrozenNetwork) -> bool:
@@ -241,7 +182,7 @@ def load_backbone(
 ) -> Backbone:
     """Open a network, freeze it and run it once; arguments and errors as in `load_as` and `freeze_network`."""
     make = partial(freeze_and_run, precision=precision)
-    return load_as(make, spec, tap, seed=seed, make_room=make_room, on_progress=on_progress)
+    return load_as(make, spec, tap, seed=seed, make_room=make_room, on_progress=on_progress, variables=False)
 
 
 def freeze_and_run(network: Network, precision: Precision) -> Backbone:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -22,7 +23,7 @@ from convfe_core.base.arrays import FloatArray, PixelArray
 from convfe_core.base.model_runs import about_model, guarded
 from convfe_core.base.pace import LoadProgress, ignore_progress
 from convfe_core.catalog.architectures import Architecture
-from convfe_core.catalog.builders import build_model
+from convfe_core.catalog.builders import build_model, weights_beside
 from convfe_core.catalog.memory_need import require_room
 from convfe_core.catalog.pixel_scaling import scale_pixels, to_grey
 from convfe_core.catalog.specs import Preprocessing, Spec, find_architecture
@@ -229,7 +230,13 @@ class KerasNetwork(Network):
     """A network that is a Keras model; `tensor` is one of its KerasTensors.
 
     The model is built for input (None, None, None, 3), or of another size where `fixed` says so.
+
+    Attributes
+    ----------
+    weights_beside : where the model's variables have no values, the keras.StatelessScope that has them
     """
+
+    weights_beside: Any = None
 
     def at(self, layer: str) -> Self:
         with BUILDING:
@@ -264,7 +271,8 @@ class KerasNetwork(Network):
         return norm_misfits(self.model, pictures)
 
     def runner(self, wanted: list[Any], fold: Fold) -> Callable[[Any], list[Any]]:
-        return fold_model(self.model, wanted, fold)
+        with self.weights_beside or nullcontext():
+            return fold_model(self.model, wanted, fold)
 
 
 def load_as(
@@ -275,6 +283,7 @@ def load_as(
     seed: int = UNTRAINED_SEED,
     make_room: Callable[[Spec], None] = require_room,
     on_progress: LoadProgress = ignore_progress,
+    variables: bool = True,
 ) -> Loaded:
     """Load a network as what is made of it, such as a frozen graph; every way of loading one goes through here.
 
@@ -286,7 +295,7 @@ def load_as(
     """
     make_room(spec)
     with collected_afterwards():  # Keras models are full of reference cycles, which hold their variables
-        return make(open_network(spec, tap, seed=seed, on_progress=on_progress))
+        return make(open_network(spec, tap, seed=seed, on_progress=on_progress, variables=variables))
 
 
 def open_network(
@@ -295,6 +304,7 @@ def open_network(
     *,
     seed: int = UNTRAINED_SEED,
     on_progress: LoadProgress = ignore_progress,
+    variables: bool = True,
 ) -> Network:
     """Build the architecture that a spec names, or open its model file, and find the tapped layer.
 
@@ -304,6 +314,8 @@ def open_network(
     tap : ``auto``, ``output`` or a layer's name
     seed : for ``untrained`` weights; the same seed gives the same weights
     on_progress : told what is happening
+    variables : False where the network is only run: the weights of a Keras model of the catalog are tensors beside it
+        then, which takes half the time to build it, and the model can be neither called nor saved
 
     Raises
     ------
@@ -319,10 +331,10 @@ def open_network(
         on_progress("opening", None)
         import_tensorflow()
         return open_onnx_network(spec, tap, seed)
-    return _open_keras(spec, tap, seed, on_progress)
+    return _open_keras(spec, tap, seed, on_progress, variables)
 
 
-def _open_keras(spec: Spec, tap: str, seed: int, on_progress: LoadProgress) -> KerasNetwork:
+def _open_keras(spec: Spec, tap: str, seed: int, on_progress: LoadProgress, variables: bool) -> KerasNetwork:
     architecture = None if spec.own else find_architecture(spec.name)
     file = weight_path(spec, on_progress)
     on_progress("opening" if spec.own else "loading", None)
@@ -332,7 +344,12 @@ def _open_keras(spec: Spec, tap: str, seed: int, on_progress: LoadProgress) -> K
         import keras
 
         keras.utils.set_random_seed(seed)
-        model, known = _open_model_file(spec, trained) if architecture is None else _build(spec, architecture, file)
+        beside = None if variables or architecture is None else weights_beside()
+        if architecture is None:
+            model, known = _open_model_file(spec, trained)
+        else:
+            with beside or nullcontext():
+                model, known = _build(spec, architecture, file)
         tensor, found = resolve_tap(model, architecture, spec.layer if tap == "auto" else tap)
         path = trace_path(model, tensor)
         return KerasNetwork(
@@ -343,6 +360,7 @@ def _open_keras(spec: Spec, tap: str, seed: int, on_progress: LoadProgress) -> K
             megabytes=int(model.count_params()) * _FLOAT_BYTES / 2**20,
             activation_bytes=values_per_pixel(model) * _FLOAT_BYTES,
             model=model,
+            weights_beside=beside,
             tensor=tensor,
             colours=int(model.inputs[0].shape[-1]),
             by_size=any(type(layer).__name__ in _MUST_KNOW_SIZE for layer in model.layers),

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from convfe_core.catalog.architectures import Architecture
 
@@ -34,6 +34,16 @@ def without_weights(make: Callable[[], Made]) -> Made:
         return thread.submit(make_here).result()
 
 
+def weights_beside() -> keras.StatelessScope:
+    """A scope for building a model and reading its weights in, after which it has their values and the model has none.
+
+    Whoever wants them enters it again. Until one is assigned it is what the layer would begin with.
+    """
+    import keras
+
+    return keras.StatelessScope(initialize_variables=False)
+
+
 def build_layers(architecture: Architecture) -> keras.Model:
     """What `build_model` builds, `without_weights`."""
     return without_weights(lambda: build_model(architecture))
@@ -50,11 +60,11 @@ def build_model(architecture: Architecture) -> keras.Model:
     keras.Model
         Input (n, H, W, 3) of any H and W, output (n, h, w, C).
     """
-    if architecture.weight_file is None:
-        from convfe_core.catalog.builtin_networks import BUILTIN_BUILDERS
+    with _set_aside("object_name_uids", defaultdict(int)), _set_aside("uninitialized_variables", []):
+        if architecture.weight_file is None:
+            from convfe_core.catalog.builtin_networks import BUILTIN_BUILDERS
 
-        return BUILTIN_BUILDERS[architecture.name]()
-    with _layers_numbered_from_one():
+            return BUILTIN_BUILDERS[architecture.name]()
         return _build_from_keras(architecture)
 
 
@@ -75,13 +85,17 @@ def _build_from_keras(architecture: Architecture) -> keras.Model:
 
 
 @contextmanager
-def _layers_numbered_from_one() -> Iterator[None]:
-    """Set this thread's count of layer names aside, which Keras offers no public way to do."""
+def _set_aside(name: str, fresh: Any) -> Iterator[None]:
+    """Have Keras begin anew with something that it keeps for each thread, for which there is no public way.
+
+    ``object_name_uids`` counts layers by the names that they are given, and ``uninitialized_variables`` are those that
+    it would give values to when next it can, with the memory that this takes.
+    """
     from keras.src.backend.common import global_state
 
-    counts = global_state.get_global_attribute("object_name_uids")
-    global_state.set_global_attribute("object_name_uids", defaultdict(int))
+    kept = global_state.get_global_attribute(name)
+    global_state.set_global_attribute(name, fresh)
     try:
         yield
     finally:
-        global_state.set_global_attribute("object_name_uids", counts)
+        global_state.set_global_attribute(name, kept)

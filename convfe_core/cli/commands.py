@@ -20,7 +20,7 @@ from convfe_core.base.errors import ConvfeError, SpecError
 from convfe_core.base.pace import Progress
 from convfe_core.cli.options import REPORTS, make_parser
 from convfe_core.cli.progress_lines import DownloadProgress, ProgressLines
-from convfe_core.machine.tensorflow_import import import_tensorflow, keep_lean
+from convfe_core.machine.tensorflow_import import import_tensorflow, keep_lean, load_library_early
 
 if TYPE_CHECKING:
     from convfe_core.catalog.specs import Spec
@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
     alone = arguments is None and getattr(options, "engine", "local") == "local"
     keep_lean(pandas=not alone)
+    if alone and options.command in ("maps", "rank"):
+        load_library_early()
     try:
         status = RUNS[options.command](options)
         sys.stdout.flush()  # here, where a reader that has gone is no traceback
@@ -205,8 +207,10 @@ def rank_backbones(options: argparse.Namespace) -> int:
     lines = ProgressLines()
     dataset = _dataset(options, lines)
     work = options.parts or work_folder(settings, dataset, specs)
-    import_tensorflow(muted=True)
-    result = RankRun(dataset, specs, settings, on_progress=lines, work=work, engine=engine, alone=True).run()
+    run = RankRun(dataset, specs, settings, on_progress=lines, work=work, engine=engine, alone=True)
+    with run.decoding():  # on the core that the import leaves free
+        import_tensorflow(muted=True)
+    result = run.run()
     for line in skipped_in_words(result):
         print(f"convfe: {line}", file=sys.stderr)
     print(to_text(result))

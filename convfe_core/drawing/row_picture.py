@@ -71,7 +71,7 @@ def row_png(
     title = _shortened(photo.name, sheet.title, sheet.size[0] - 2 * sheet.margin)
     pen.text((sheet.margin, sheet.margin), title, _INK, sheet.title, anchor="la")
     _head(pen, sheet, sheet.margin, 1, "input", f"{photo.width} x {photo.height} pixels")
-    picture.paste(Image.fromarray(photo.pixels).resize(sheet.panel, Image.Resampling.BICUBIC), sheet.corner(0))
+    picture.paste(Image.fromarray(photo.resized(*sheet.panel, Image.Resampling.BICUBIC)), sheet.corner(0))
 
     column = 1
     for one in maps:

@@ -93,10 +93,7 @@ def layer_normalisation(call: OperationCall) -> Value | None:
         if scale is None or shift is None or epsilon is None:
             continue
         writer = call.writer
-        given = writer.last(found["x"])
-        if not _subtracts_the_mean_first():
-            given = writer.add("Sub", given, writer.add("ReduceMean", given, writer.numbers(-1)))
-        names = (given, writer.constant(scale), writer.constant(shift))
+        names = (writer.last(found["x"]), writer.constant(scale), writer.constant(shift))
         return Value(last=writer.add("LayerNormalization", *names, epsilon=float(epsilon[0])))
     return None
 
@@ -113,17 +110,6 @@ def _row(value: Value, channels: int | None, rank: int) -> NDArray[np.float32] |
         return None
     last = numbers.shape[-1] if numbers.ndim else 1
     return np.broadcast_to(numbers.ravel(), channels) if numbers.size == last and last in (1, channels) else None
-
-
-def _subtracts_the_mean_first() -> bool:
-    """Whether onnxruntime's LayerNormalization finds the variance as TensorFlow's graph does.
-
-    Old ones take the mean's square from the mean of the squares. With 1.21 maps around 100 that differ by 1 were wrong
-    by a hundredth, and those around 10,000 were no numbers; 1.27 is the oldest that was seen to do better.
-    """
-    import onnxruntime
-
-    return tuple(map(int, onnxruntime.__version__.split(".")[:2])) >= (1, 27)
 
 
 _GELU = Pattern(

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.engine.onnx_writer import UntranslatableError
@@ -40,7 +41,7 @@ def on_onnxruntime(graph: Callable[..., Any]) -> Callable[..., Any]:
 
     Returns
     -------
-    a function of a batch, a tensor, equal up to rounding; onnxruntime's gives arrays
+    a function of a batch, an array or a tensor, equal up to rounding; onnxruntime's gives arrays
     """
     import tensorflow as tf
 
@@ -81,7 +82,7 @@ def _session_run(model: bytes, folder: str) -> Callable[[Any], list[NDArray[Any]
 
     def run(pictures: Any) -> list[NDArray[Any]]:
         try:
-            found = session.run(None, {PICTURES: pictures.numpy()})
+            found = session.run(None, {PICTURES: np.asarray(pictures)})
         except Exception as error:
             raise ValueError(_reason_of(error)) from error
         return list(found)

@@ -11,7 +11,7 @@ import json
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
@@ -20,7 +20,7 @@ from convfe_core.base.background import map_ahead
 from convfe_core.base.errors import AnnotationError, ConvfeError, ImageError, Skipped
 from convfe_core.base.pace import Pace, Tell
 from convfe_core.base.wording import file_stem
-from convfe_core.machine.memory import room_mb
+from convfe_core.machine.memory import RoomToKeep
 from convfe_core.photos.photo import Photo
 
 if TYPE_CHECKING:
@@ -112,47 +112,34 @@ def cut_shards(
     return shards
 
 
-KEPT_MB = 128.0
-"""So much a run keeps at most of what it would compute again, and no more than a quarter of the memory that is left."""
-
-
-def room_bytes() -> float:
-    """Bytes that may be kept now."""
-    return min(KEPT_MB, room_mb() / 4) * 2**20
-
-
 class KeptPhotos:
     """The photographs of a small run as they were decoded; of one whose photographs are more than may be kept, none.
 
-    It can be shared between threads, of which one decodes at a time, so that none does what another one is doing. Other
-    processes get none of them.
+    Where there is room they keep the sizes that they are resized to, too. It can be shared between threads, of which
+    one decodes at a time, so that none does what another one is doing. Other processes get none of them.
+
+    Attributes
+    ----------
+    full : whether they were too many, so that nothing is kept any more
     """
 
     def __init__(self) -> None:
+        self.full = False
         self._photos: dict[int, Photo] = {}
-        self._bytes_left = room_bytes()
+        self._room = RoomToKeep()
         self._decoding = threading.Lock()
-
-    @property
-    def full(self) -> bool:
-        """Whether they were too many, so that nothing is kept any more."""
-        return self._bytes_left < 0
 
     def get(self, place: int, decode: Callable[[], Photo]) -> Photo:
         """The photograph at a place in the request, decoded unless it was kept; what `decode` raises is raised."""
         with self._decoding:
-            photo = self._photos.get(place)
-            if photo is None:
-                photo = decode()
-                self._keep(place, photo)
-        return photo
+            return self._photos.get(place) or self._kept(place, decode())
 
-    def _keep(self, place: int, photo: Photo) -> None:
-        self._bytes_left -= photo.pixels.nbytes
+    def _kept(self, place: int, photo: Photo) -> Photo:
+        self.full = self.full or not self._room.take(photo.pixels.nbytes)
         if self.full:
             self._photos.clear()
-        else:
-            self._photos[place] = photo
+            return photo
+        return self._photos.setdefault(place, replace(photo, room=self._room))
 
     def __reduce__(self) -> tuple[type[KeptPhotos], tuple[()]]:
         return KeptPhotos, ()

@@ -61,7 +61,7 @@ class Pass:
         if self.seed is None:
             weight_path(self.spec, report)
             with turn:
-                return load_as(make, self.spec, tap, make_room=make_room, on_progress=report)
+                return load_as(make, self.spec, tap, make_room=make_room, on_progress=report, variables=False)
 
         def make_control(network: Network) -> Loaded:
             path = network.path.centred(*network.native_input) if self.spec.trained else network.path
@@ -69,7 +69,14 @@ class Pass:
 
         control = control_of(self.spec)  # room is made in the name of the backbone, which people know
         with turn:
-            return load_as(make_control, control, tap, seed=self.seed, make_room=lambda _control: make_room(self.spec))
+            return load_as(
+                make_control,
+                control,
+                tap,
+                seed=self.seed,
+                make_room=lambda _control: make_room(self.spec),
+                variables=False,
+            )
 
 
 @contextmanager

@@ -21,6 +21,9 @@ SETTING = "CONVFE_MEMORY_MB"
 PROGRAM_MB = 440
 """Megabytes of TensorFlow's program files that must be in memory; the system can drop the rest, see `used_mb`."""
 
+KEPT_MB = 128.0
+"""Most megabytes that one `RoomToKeep` has."""
+
 COLLECTION_PAUSE_S = 1.0
 _COLLECTION_DUE, _COLLECTING = threading.Lock(), threading.RLock()
 
@@ -106,6 +109,25 @@ def tensor_memory() -> dict[str, int] | None:
         return dict(tf.config.experimental.get_memory_info("CPU:0"))
     except (ValueError, RuntimeError):
         return None
+
+
+class RoomToKeep:
+    """Memory for what a run keeps so as not to compute it again; it can be shared between threads.
+
+    It is `KEPT_MB` at most, and no more than a quarter of the memory that is left when it is made.
+    """
+
+    def __init__(self) -> None:
+        self._bytes_left = min(KEPT_MB, room_mb() / 4) * 2**20
+        self._lock = threading.Lock()
+
+    def take(self, count: int) -> bool:
+        """Whether so many bytes more may be kept; if so they are counted."""
+        with self._lock:
+            enough = count <= self._bytes_left
+            if enough:
+                self._bytes_left -= count
+            return enough
 
 
 def give_back(*, collect: bool = True) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import importlib.util
 import os
 import sys
 import threading
 from collections.abc import Iterator, Set
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ TAKEN_ALONG = frozenset({"matplotlib", "pandas", "scipy", "sklearn"})
 
 _STDERR = 2
 _ARENAS, _M_ARENA_MAX = 2, -8  # the latter from malloc.h
+_LIBRARY = "libtensorflow_cc.*"
+_loading: threading.Thread | None = None
 _lean = False
 _session_kept = False
 
@@ -62,6 +66,29 @@ def keep_lean(*, pandas: bool = True) -> None:
         mallopt(_M_ARENA_MAX, _ARENAS)
 
 
+def load_library_early() -> None:
+    """Begin to load TensorFlow's library in a thread, muted as in `import_tensorflow`, which waits for it.
+
+    For programs that have other modules to import first: .4 of the 1.7 s that importing TensorFlow takes need nothing
+    of the interpreter (on two cores of Linux).
+    """
+    global _loading
+    spec = importlib.util.find_spec("tensorflow")
+    folders = () if spec is None else spec.submodule_search_locations or ()
+    libraries = [path for folder in folders for path in Path(folder).glob(_LIBRARY)]
+    if not libraries or _loading is not None:
+        return
+    muted = ExitStack()
+    muted.enter_context(_without_stderr())  # here, or a line that is being printed would be cut
+
+    def load() -> None:
+        with muted, suppress(OSError):  # who imports it says what is wrong with it
+            ctypes.CDLL(str(libraries[0]))
+
+    _loading = threading.Thread(target=load, name="convfe-library")
+    _loading.start()
+
+
 def import_tensorflow(*, muted: bool = False) -> None:
     """Import TensorFlow and Keras, without their conveniences after `keep_lean`.
 
@@ -70,14 +97,15 @@ def import_tensorflow(*, muted: bool = False) -> None:
 
     Parameters
     ----------
-    muted : drop what is written to standard error meanwhile, by this or another thread: TensorFlow's libraries log
-        before they can be told not to
+    muted : drop what libraries write to standard error meanwhile: TensorFlow's log before they can be told not to
 
     Raises
     ------
     SettingError : Keras is set up for something else than TensorFlow's usual tensors
     """
     _check_backend(os.environ.get("KERAS_BACKEND", "tensorflow"))
+    if _loading is not None:
+        _loading.join()
     first, collecting = "tensorflow" not in sys.modules, gc.isenabled()
     gc.disable()
     try:
@@ -111,14 +139,22 @@ def _check_backend(backend: str) -> None:
 
 @contextmanager
 def _without_stderr() -> Iterator[None]:
-    """Send the process' standard error nowhere, that of its libraries too; a process without one has nothing to do."""
+    """Send what libraries write to the process' standard error nowhere; what Python prints there still comes out.
+
+    A process without standard error has nothing to do.
+    """
     try:
         kept = os.dup(_STDERR)
     except OSError:
         yield
         return
-    if sys.stderr is not None:
-        sys.stderr.flush()
+    before = stream = sys.stderr
+    usual = sys.__stderr__
+    if usual is not None and before is usual:
+        usual.flush()
+        # Left open for good: another thread may have taken it to print to.
+        stream = open(os.dup(kept), "w", buffering=1, encoding=usual.encoding, errors=usual.errors)  # noqa: SIM115, PTH123
+        sys.stderr = stream
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), _STDERR)
     try:
@@ -126,6 +162,8 @@ def _without_stderr() -> Iterator[None]:
     finally:
         os.dup2(kept, _STDERR)
         os.close(kept)
+        if sys.stderr is stream:
+            sys.stderr = before
 
 
 @contextmanager

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from convfe_core.backbones.backbone import reduce_features
-from convfe_core.backbones.frozen_graph import run_graph
+import numpy as np
+from numpy.typing import NDArray
+
+from convfe_core.backbones.backbone import project_features, with_maps
 from convfe_core.backbones.network import Network
-from convfe_core.base.arrays import FloatArray
+from convfe_core.base.arrays import FloatArray, PixelArray
 from convfe_core.machine.machine_queue import BUILDING
 from convfe_core.maps.extraction import Projected, project_on_photo, run_windows
 from convfe_core.maps.feature_maps import FeatureMaps
@@ -49,13 +51,23 @@ class LayerReader:
             self.layers[0],
             [(None, photo)],
             size,
-            lambda batch: run_graph(self._graph, batch.canvases, *directions),
+            lambda batch: self._run(batch.canvases, directions),
             lambda one, values: [
                 project_on_photo(one, layer, *values[3 * number : 3 * number + 3])
                 for number, layer in enumerate(self.layers)
             ],
         )
         return found
+
+    def _run(self, batch: PixelArray, directions: Sequence[FloatArray]) -> list[NDArray[Any]]:
+        """Maximum, mean and projection of the first layer, of the second, and so on."""
+        values = iter(self._graph(batch))
+        by_layer = zip(zip(values, values, values, strict=True), directions, strict=True)
+        return [
+            np.asarray(value)
+            for (features, maximum, mean), wanted in by_layer
+            for value in (maximum, mean, project_features(features, mean, wanted))
+        ]
 
 
 def read_layers(layers: Sequence[Network]) -> LayerReader:
@@ -65,16 +77,9 @@ def read_layers(layers: Sequence[Network]) -> LayerReader:
     ----------
     layers : one network, looked at in different places
     """
-    import tensorflow as tf
-
     network = layers[0]
     read = network.reader([layer.tensor for layer in layers], "none")
-
-    def reduce_layers(pixels: Any, *directions: Any) -> list[Any]:
-        return [reduce_features(*one) for one in zip(read(pixels), directions, strict=True)]
-
-    takes = (tf.TensorSpec((layer.channels, None)) for layer in layers)
-    return LayerReader(tuple(layers), network.freeze(reduce_layers, *takes))
+    return LayerReader(tuple(layers), network.freeze(with_maps(read)))
 
 
 @dataclass(frozen=True, eq=False)

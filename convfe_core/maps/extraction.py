@@ -238,7 +238,7 @@ class Projected:
 def project_on_photo(
     one: Member[Key], network: Described, maximum: FloatArray, mean: FloatArray, projection: FloatArray
 ) -> Projected:
-    """Keep the cells whose centre lies on a photograph, of one photograph's part of what `reduce_features` returns."""
+    """Keep the cells whose centre lies on a photograph, of its part of what `FrozenNetwork.run` returns."""
     maps = maps_on_photo(one.photo, one.frame, network, maximum, mean)
     return Projected(maps, projection[: maps.grid.rows, : maps.grid.columns])
 

@@ -102,12 +102,9 @@ def place_on_canvas(photo: Photo, frame: Frame) -> PixelArray:
             f"Expected a frame for {photo.height} x {photo.width} pixels. "
             f"Received: frame for {frame.image_height} x {frame.image_width}"
         )
-    content = photo.pixels
-    if (frame.content_height, frame.content_width) != (photo.height, photo.width):
-        size = (frame.content_width, frame.content_height)
-        content = np.asarray(Image.fromarray(photo.pixels).resize(size, Image.Resampling.BILINEAR))
+    content = photo.resized(frame.content_width, frame.content_height, Image.Resampling.BILINEAR)
     below, right = frame.input_height - frame.content_height, frame.input_width - frame.content_width
-    return np.pad(content, ((0, below), (0, right), (0, 0)), mode="edge")
+    return np.pad(content, ((0, below), (0, right), (0, 0)), mode="edge") if below or right else content
 
 
 def reduce_photo(photo: Photo, longest_side: float) -> Photo:

@@ -9,15 +9,17 @@ import hashlib
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from convfe_core.base.arrays import PixelArray
 from convfe_core.base.errors import ImageError
 from convfe_core.base.folders import is_address, known_folder, split_address
 from convfe_core.base.wording import display_name, file_name
+from convfe_core.machine.memory import RoomToKeep
 from convfe_core.photos.decoding import upright_rgb
 from convfe_core.photos.image_header import Header, look
 from convfe_core.photos.picture_formats import FORMATS_IN_WORDS, formats_for
@@ -60,6 +62,7 @@ class Photo:
     digest : SHA-256 of the file's bytes, hex; two photographs of one name differ in it
     note : what of the file is not shown, such as further pages; nothing for most
     reduced_from : (height, width) in the file, if the photograph was reduced since
+    room : for the sizes that it is resized to, where it will be resized again and again
     """
 
     name: str
@@ -67,6 +70,8 @@ class Photo:
     digest: str
     note: str = ""
     reduced_from: tuple[int, int] | None = None
+    room: RoomToKeep | None = None
+    _resized: dict[tuple[int, int, Image.Resampling], PixelArray] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def height(self) -> int:
@@ -82,6 +87,22 @@ class Photo:
     def file_size(self) -> tuple[int, int]:
         """(height, width) of the upright photograph in its file."""
         return self.reduced_from or (self.height, self.width)
+
+    def resized(self, width: int, height: int, how: Image.Resampling) -> PixelArray:
+        """The photograph in another size, (height, width, 3) uint8, read-only; its own pixels where that is its size.
+
+        Parameters
+        ----------
+        how : Pillow's filter
+        """
+        if (height, width) == (self.height, self.width):
+            return self.pixels
+        found = self._resized.get((width, height, how))
+        if found is None:
+            found = np.asarray(Image.fromarray(self.pixels).resize((width, height), how))
+            if self.room is not None and self.room.take(found.nbytes):
+                self._resized[width, height, how] = found
+        return found
 
 
 def read_photo(data: bytes, name: str, limits: ImageLimits = DEFAULT_LIMITS) -> Photo:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from convfe_core.jobs.shards import SHARD_IMAGES, Row, ShardImage, room_bytes
+from convfe_core.jobs.shards import SHARD_IMAGES, Row, ShardImage
+from convfe_core.machine.memory import RoomToKeep
 from convfe_core.scoring.scoring_graph import Scored
 
 MOST_IMAGES = SHARD_IMAGES
@@ -30,12 +31,11 @@ class FirstPass:
         self.scored: dict[int, Scored] = {}
         self.unreadable: dict[int, str] = {}
         self.room = images <= MOST_IMAGES
-        self._bytes_left = room_bytes()
+        self._memory = RoomToKeep()
 
     def keep(self, place: int, scored: Scored) -> None:
         """Keep a photograph, or if there is no more room let go of all."""
-        self._bytes_left -= scored.components.nbytes
-        self.room = self.room and self._bytes_left >= 0
+        self.room = self.room and self._memory.take(scored.components.nbytes)
         if self.room:
             self.scored[place] = replace(scored, components=scored.components.copy())
         else:

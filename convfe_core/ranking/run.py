@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, replace
 from functools import cached_property, partial
@@ -145,6 +146,15 @@ class RankRun:
         if self._errors and not self.results:
             raise next(iter(self._errors.values()))
         return self.finish()
+
+    @contextmanager
+    def decoding(self) -> Iterator[None]:
+        """Decode the photographs of a small data set in a thread meanwhile, which has ended when the block has."""
+        with ThreadPoolExecutor(1, thread_name_prefix="convfe-decode") as thread:
+            decoded = None if self._runs.elsewhere else thread.submit(self._job.decode_early)
+            yield
+        if decoded is not None:
+            decoded.result()
 
     def finish(self) -> RankResult:
         """Rank the backbones that are finished.

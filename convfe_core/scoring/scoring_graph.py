@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.backbones.backbone import FrozenNetwork, freeze_maps
+from convfe_core.backbones.backbone import FrozenNetwork, freeze_maps, project_features
 from convfe_core.backbones.batch_norm_folding import Fold
 from convfe_core.backbones.network import Network
 from convfe_core.backbones.precision import Precision
@@ -42,38 +42,44 @@ class Scored:
 
 
 class ScoringBackbone(FrozenNetwork):
-    """A frozen network that also averages its features over boxes.
+    """A frozen network that also averages its features over boxes."""
 
-    Beside pixels and directions `run` takes the (B, N, h) and (B, N, w) weights of `convfe_core.scoring.roi_align`;
-    after maps and projection it returns (B, N, C) averages and the (B,) share of dead channels.
-    """
+    def score(self, batch: PixelArray, directions: FloatArray, rows: Float32, columns: Float32) -> list[NDArray[Any]]:
+        """Run one batch of B photographs, and average its features over N boxes of each.
+
+        Parameters
+        ----------
+        batch, directions : as of `run`
+        rows, columns : (B, N, h) and (B, N, w) weights of `convfe_core.scoring.roi_align`
+
+        Returns
+        -------
+        what `run` returns, the (B, N, C) averages, and the (B,) share of dead channels
+        """
+        features, maximum, mean = map(np.asarray, self._graph(batch))
+        averages, dead = _average(features, rows, columns), _dead_share(features)
+        return [maximum, mean, project_features(features, mean, directions), averages, dead]
 
 
 def freeze_for_scoring(network: Network, precision: Precision = "float32", fold: Fold = "copy") -> ScoringBackbone:
     """Turn a network into a graph that scores photographs; see `convfe_core.backbones.backbone.freeze_network`."""
-    import tensorflow as tf
-
-    weights = [tf.TensorSpec((None, None, None), tf.float32) for _ in ("rows", "columns")]
-
-    def without_boxes(batch: PixelArray) -> tuple[Any, ...]:
-        grid, count = network.grid(*batch.shape[1:3]), len(batch)
-        return np.zeros((count, 1, grid.rows), np.float32), np.zeros((count, 1, grid.columns), np.float32)
-
-    return freeze_maps(ScoringBackbone, network, precision, fold, _average, weights, without_boxes)
+    return freeze_maps(ScoringBackbone, network, precision, fold)
 
 
-def _average(features: Any, rows: Any, columns: Any) -> tuple[Any, Any]:
-    """(B, h, w, C) features -> their (B, N, C) averages over boxes, and the (B,) share of dead channels."""
-    import tensorflow as tf
-
-    shape = tf.shape(features)
-    count, boxes, channels = shape[0], tf.shape(rows)[1], features.shape[-1]
+def _average(features: Float32, rows: Float32, columns: Float32) -> Float32:
+    """(B, h, w, C) features -> their (B, N, C) averages over boxes."""
+    count, height, width, channels = features.shape
     # (B, N, h) x (B, h, w * C), then (B, N, 1, w) x (B, N, w, C): never more than N rows of the map at once.
-    by_row = tf.matmul(rows, tf.reshape(features, (count, shape[1], shape[2] * channels)))
-    by_row = tf.reshape(by_row, (count, boxes, shape[2], channels))
-    averages = tf.matmul(columns[:, :, None, :], by_row)[:, :, 0]
-    alive = tf.reduce_any(features != 0, axis=(1, 2))
-    return averages, 1 - tf.reduce_mean(tf.cast(alive, tf.float32), axis=-1)
+    by_row = rows @ features.reshape(count, height, width * channels)
+    found: Float32 = (columns[:, :, None, :] @ by_row.reshape(count, -1, width, channels))[:, :, 0]
+    return found
+
+
+def _dead_share(features: Float32) -> Float32:
+    """(B, h, w, C) features -> the (B,) share of the channels that are 0 on every cell, 0..1."""
+    dead = ~(features != 0).any(axis=(1, 2))
+    share: Float32 = dead.mean(axis=-1, dtype=np.float32)
+    return share
 
 
 def score_windows(
@@ -96,7 +102,7 @@ def score_windows(
     """
 
     def run(batch: Batch[int]) -> list[NDArray[Any]]:
-        return backbone.run(batch.canvases, directions, *_stack_weights(backbone, batch.members, boxes))
+        return backbone.score(batch.canvases, directions, *_stack_weights(backbone, batch.members, boxes))
 
     def reduce(one: Member[int], values: list[NDArray[Any]]) -> tuple[int, Result]:
         *projected, averages, dead = values

@@ -154,7 +154,8 @@ class BackbonePool:
             import_tensorflow()  # or the first backbone would be charged for it
             before = used_mb()
 
-        network = load_as(make, key.spec, key.tap, make_room=make_room, on_progress=tell)
+        variables = key.kind is not Backbone
+        network = load_as(make, key.spec, key.tap, make_room=make_room, on_progress=tell, variables=variables)
         megabytes = max(used_mb() - before, network.megabytes)
         tap, precision = EVERY_LAYER, key.precision
         if isinstance(network, Backbone):

@@ -1,11 +1,12 @@
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
 
-from convfe_core.backbones.backbone import load_backbone
+from convfe_core.backbones.backbone import freeze_network, load_backbone
 from convfe_core.backbones.frozen_graph import trace
-from convfe_core.backbones.network import open_network
+from convfe_core.backbones.network import load_as, open_network
 from convfe_core.base.errors import SpecError, WeightsError
 from convfe_core.catalog.specs import find_architecture, parse_spec
 from convfe_core.maps.extraction import extract_maps
@@ -142,3 +143,27 @@ def test_a_pool_loads_once_for_many_threads() -> None:
         thread.join()
     assert len(found) == 4
     assert len({id(backbone) for backbone in found}) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["MobileNet-0.25:untrained", "EfficientNetB0:untrained", "TinyResNet", "TinyMobileNet"]
+)
+def test_maps_are_the_same_whether_or_not_the_weights_are_variables(name: str) -> None:
+    spec, batch = parse_spec(name), noise(96, 64)[None]
+    plain, lean = (
+        load_as(partial(freeze_network, fold="spend"), spec, seed=3, variables=variables) for variables in (True, False)
+    )
+    for expected, found in zip(plain.reduce(batch), lean.reduce(batch), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert np.ptp(expected) > 0
+
+
+def test_a_network_that_is_only_run_never_has_variables() -> None:
+    import keras
+
+    network = open_network(parse_spec(SMALL), variables=False)
+    with keras.StatelessScope():  # at whose end Keras gives values to all variables that it knows to have none
+        pass
+    assert network.model.variables
+    assert all(variable._value is None for variable in network.model.variables)
+    assert network.count_params() == open_network(parse_spec(SMALL)).count_params()

@@ -57,7 +57,7 @@ def test_a_layer_normalisation_is_one_node_and_gives_what_plain_keras_gives(
     graph = traced_model(model)
     found = translate(graph)
     assert found["LayerNormalization"] == 1
-    assert not {"Mul", "Neg", "Sqrt", "Reciprocal"} & set(found)
+    assert not {"ReduceMean", "Sub", "Mul", "Neg", "Sqrt", "Reciprocal"} & set(found)
 
     pictures = numbers(2, 8, 6, 3)
     ((_, values),) = both(graph, pictures)
@@ -116,13 +116,8 @@ def test_what_resembles_a_layer_normalisation_is_translated_operation_by_operati
     check_alike(graph, numbers(2, 18, 17, 3), rounding=1e-5)
 
 
-@pytest.mark.parametrize("version", ["", "1.21.1"])
-def test_a_layer_normalisation_of_maps_far_from_zero(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Old versions of onnxruntime give no numbers for these unless the mean is subtracted first."""
-    import onnxruntime
-
-    if version:
-        monkeypatch.setattr(onnxruntime, "__version__", version)
+def test_a_layer_normalisation_of_maps_far_from_zero() -> None:
+    """A variance that is the mean of squares less the mean's square would be no number for these."""
     factors, summands = numbers(CHANNELS), numbers(CHANNELS, seed=2)
     for mean, rounding in ((0, 1e-6), (100, 1e-5), (10_000, 2e-3)):
         pictures = mean + numbers(2, 5, 6, CHANNELS, seed=1)

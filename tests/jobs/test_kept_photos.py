@@ -12,7 +12,8 @@ from convfe_core.base.folders import open_folder
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.jobs.maps_job import MapsJob
 from convfe_core.jobs.maps_run import _loading_order
-from convfe_core.jobs.shards import KEPT_MB, KeptPhotos, ShardImage
+from convfe_core.jobs.shards import KeptPhotos, ShardImage
+from convfe_core.machine.memory import KEPT_MB
 from convfe_core.maps.input_size import Size
 from convfe_core.photos.photo import Photo
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from convfe_core.machine import memory
 from convfe_core.machine.memory import collect_soon, collected_afterwards, memory_limit_mb
 
 
@@ -69,3 +70,19 @@ def test_a_block_that_fails_leaves_no_garbage_either_and_the_collector_rests_mea
         fail()
     assert seen[0]() is None
     assert gc.isenabled()
+
+
+def test_no_more_is_kept_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "KEPT_MB", 10 / 2**20)
+    room = memory.RoomToKeep()
+    assert room.take(6)
+    assert not room.take(5)
+    assert room.take(4)
+    assert not room.take(1)
+
+
+def test_a_quarter_of_the_memory_that_is_left_may_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "room_mb", lambda: 40 / 2**20)
+    room = memory.RoomToKeep()
+    assert room.take(10)
+    assert not room.take(1)

@@ -10,7 +10,9 @@ from tests.support.children import python
 
 FIRST = """
 import sys
-from convfe_core.machine.tensorflow_import import TAKEN_ALONG, import_tensorflow, keep_lean, keep_session
+from convfe_core.machine.tensorflow_import import (
+    TAKEN_ALONG, import_tensorflow, keep_lean, keep_session, load_library_early
+)
 """
 
 
@@ -96,3 +98,23 @@ print(main(), sorted(TAKEN_ALONG & set(sys.modules)))
     assert said[0] == "TinyResNet: loading"
     assert all(line.startswith("TinyResNet: ") for line in said[:-1])
     assert said[-1] == f"1 map in {out}"
+
+
+def test_the_library_that_is_loaded_early_is_silent_and_what_python_prints_meanwhile_is_not_lost() -> None:
+    done = finished("""
+keep_lean()
+load_library_early()
+print("loading", file=sys.stderr)
+import_tensorflow(muted=True)
+print("loaded", file=sys.stderr)
+import tensorflow
+print(int(tensorflow.add(1, 2)))
+""")
+    assert done.stderr.split() == ["loading", "loaded"]
+    assert done.stdout.split() == ["3"]
+
+
+def test_a_tensorflow_without_that_library_is_imported_as_ever(tmp_path: Path) -> None:
+    (tmp_path / "tensorflow.py").write_text("version = 'none'")
+    code = f"sys.path.insert(0, {str(tmp_path)!r})\nload_library_early()\nimport tensorflow\nprint(tensorflow.version)"
+    assert run(code) == ["none"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,10 @@ from PIL import Image
 
 from convfe_core.base.errors import ImageError
 from convfe_core.base.wording import display_name
-from convfe_core.photos.photo import ImageLimits, open_photo, read_photo
-from tests.support.builders import RED, WHITE, corners, encode
+from convfe_core.machine import memory
+from convfe_core.machine.memory import RoomToKeep
+from convfe_core.photos.photo import ImageLimits, Photo, open_photo, read_photo
+from tests.support.builders import RED, WHITE, corners, encode, noise
 
 # --- every format and mode ----------------------------------------------------------------------------------
 
@@ -255,3 +258,23 @@ def test_what_cannot_be_read_from_disk_is_named(tmp_path: Path) -> None:
         open_photo(tmp_path / ("x" * 300 + ".png"))
     with pytest.raises(ImageError, match="expected a readable file, got “not a valid path”"):
         open_photo("nul\0byte.png")
+
+
+def test_a_size_that_a_photograph_was_resized_to_is_kept_while_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "KEPT_MB", 60 * 40 * 3 / 2**20)
+    plain = Photo("noise", noise(120, 80), "")
+    kept = replace(plain, room=RoomToKeep())
+    first = kept.resized(40, 60, Image.Resampling.BILINEAR)
+    assert kept.resized(40, 60, Image.Resampling.BILINEAR) is first
+    assert kept.resized(40, 59, Image.Resampling.BILINEAR) is not kept.resized(40, 59, Image.Resampling.BILINEAR)
+    assert plain.resized(40, 60, Image.Resampling.BILINEAR) is not plain.resized(40, 60, Image.Resampling.BILINEAR)
+    assert kept.resized(80, 120, Image.Resampling.BICUBIC) is kept.pixels
+    expected = Image.fromarray(plain.pixels).resize((40, 60), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(first, expected)
+    assert not first.flags.writeable
+
+
+def test_filters_are_told_apart() -> None:
+    kept = Photo("noise", noise(120, 80), "", room=RoomToKeep())
+    smooth, sharp = (kept.resized(40, 60, how) for how in (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC))
+    assert not np.array_equal(smooth, sharp)

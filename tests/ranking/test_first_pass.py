@@ -12,8 +12,9 @@ from convfe_core.datasets.boxes import Dataset
 from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.geometry.cell_geometry import CellGrid
 from convfe_core.jobs.parts import shard_table
-from convfe_core.jobs.shards import KEPT_MB, Shard, ShardImage
+from convfe_core.jobs.shards import Shard, ShardImage
 from convfe_core.jobs.weight_pass import Pass
+from convfe_core.machine.memory import KEPT_MB
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.maps.input_size import Size
 from convfe_core.photos.letterbox import plan_frame

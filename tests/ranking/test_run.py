@@ -15,11 +15,15 @@ from convfe_core.backbones.network import open_network
 from convfe_core.base.errors import ConvfeError, SpecError
 from convfe_core.base.file_sets import open_files
 from convfe_core.catalog.specs import Spec, parse_spec
+from convfe_core.datasets.boxed_photos import open_boxed
+from convfe_core.datasets.boxes import ImageBoxes
 from convfe_core.datasets.read_dataset import read_dataset
 from convfe_core.jobs.local_engine import LocalEngine
 from convfe_core.jobs.shards import Job
 from convfe_core.machine.machine_queue import MACHINE
 from convfe_core.maps.input_size import Size
+from convfe_core.photos.photo import Photo
+from convfe_core.ranking import score_rows
 from convfe_core.ranking.results import RankOptions, RankResult
 from convfe_core.ranking.run import RankRun
 from convfe_core.ranking.tables import skipped_in_words, to_json, to_text
@@ -211,3 +215,23 @@ def test_separation_agrees_with_an_independent_computation(name: str, shared: Pa
         assert found.control is not None
         assert found.control.value == pytest.approx(control, abs=0.03)
         assert ranked.beats_control
+
+
+def test_photographs_are_decoded_once_and_before_a_backbone_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[str] = []
+
+    def noted(image: ImageBoxes, path: str, data: bytes) -> Photo:
+        decoded.append(path)
+        return open_boxed(image, path, data)
+
+    monkeypatch.setattr(score_rows, "open_boxed", noted)
+    files = patches(4)
+    files["001.png"] = files["001.png"][:-30]
+    ranking = RankRun(dataset(files), [parse_spec(SMALL)], QUICK)
+    with ranking.decoding():
+        pass
+    names = ["000.png", "002.png", "003.png"]
+    assert sorted(name for name in decoded if name != "001.png") == names
+    result = ranking.run()
+    assert sorted(name for name in decoded if name != "001.png") == names
+    assert [one.file for one in result.skipped] == ["001.png"]
