@@ -130,24 +130,23 @@ def gelu(call: OperationCall) -> Value | None:
     return None
 
 
-_CELLS = Pattern("Reshape", ("x", "shape of the cells"), "cells")
-_SHAPE = Pattern("ConcatV2", (Pattern("GatherV2", (Pattern("Shape", ("x",)), "kept", "dimension")), "made", "axis"))
-_DENSE = Pattern("Reshape", (Pattern("MatMul", (_CELLS, "weights"), "product"), _SHAPE))
+_COLUMN = Pattern("Reshape", ("x", "shape of the column"), "column")
+_SHAPE = Pattern("ConcatV2", (Pattern("GatherV2", (Pattern("Shape", ("x",)), "kept", "axis")), "made", "axis of both"))
+_DENSE = Pattern("Reshape", (Pattern("MatMul", (_COLUMN, "weights"), "product"), _SHAPE))
 
 
 def dense(call: OperationCall) -> Value | None:
-    """A product of the last dimension with a matrix, for which TensorFlow makes all cells one column, and back.
+    """A product of the last dimension with a matrix, for which TensorFlow makes one column of all cells, and back.
 
     onnxruntime does that by itself, without the dozen operations on shapes.
     """
     for found in matches(_DENSE, call):
-        cells, weights = found.call("cells"), found["weights"].constant
+        weights = found["weights"].constant
         if weights is None or any(found.call("product").setting(name) for name in ("transpose_a", "transpose_b")):
             continue
-        taken, made = weights.shape
-        in_columns = cells.operation.inputs[0].shape[-1] == taken
-        in_place = _is(found["kept"], range(cells.rank() - 1)) and _is(found["dimension"], 0)
-        if in_columns and in_place and _is(found["made"], [made]):
+        places = range(found.call("column").rank() - 1)
+        # As many cells as before, each with what the matrix makes: it took a cell's whole last dimension, not a part.
+        if _is(found["kept"], places) and _is(found["made"], [weights.shape[1]]):
             names = (call.writer.last(found[name]) for name in ("x", "weights"))
             return Value(last=call.writer.add("MatMul", *names))
     return None

@@ -64,11 +64,9 @@ def test_a_layer_normalisation_is_one_node_and_gives_what_plain_keras_gives(
     check_pair(np.asarray(model(pictures, training=False)), values)
 
 
-def normalised(
-    maps: Any, axes: tuple[int, ...] = (-1,), epsilon: Any = 1e-3, *, keep: bool = True, **changed: Function
-) -> Any:
+def normalised(maps: Any, axes: tuple[int, ...] = (-1,), epsilon: Any = 1e-3, **changed: Function) -> Any:
     """Layer normalisation as tf.nn writes it, with some of its parts changed."""
-    mean, variance = tf.nn.moments(maps, axes, keepdims=keep)
+    mean, variance = tf.nn.moments(maps, axes, keepdims=True)
     parts = {"x": maps, "mean": mean, "variance": variance}
     parts |= {"scale": numbers(CHANNELS), "offset": numbers(CHANNELS, seed=2)}
     parts |= {name: change(maps) for name, change in changed.items()}
@@ -84,25 +82,29 @@ def test_numbers_of_a_layer_normalisation_are_joined_to_its_channels(scale: np.n
     assert translate(traced(lambda x: normalised(maps_of(x), scale=lambda _: scale)))["LayerNormalization"] == 1
 
 
+def normalised_by_columns(square: Any) -> Any:
+    """Mean and variance of each row of a square, taken for those of its columns."""
+    mean = tf.reduce_mean(square, -1)
+    variance = tf.reduce_mean(tf.math.squared_difference(square, mean), -1)
+    return tf.nn.batch_normalization(square, mean, variance, numbers(CHANNELS), numbers(CHANNELS, seed=2), 1e-3)
+
+
 SIMILAR: dict[str, Function] = {
     "along the rows": lambda x: normalised(x, axes=(1,)),
     "along rows and columns": lambda x: normalised(x, axes=(1, 2)),
     "along all but pictures": lambda x: normalised(x, axes=(1, 2, 3)),
-    "dimensions that go": lambda x: normalised(x[0, 0, :CHANNELS], keep=False),
+    "dimensions that go": lambda x: normalised_by_columns(x[0, 0, :CHANNELS]),
     "another mean": lambda x: normalised(x, mean=lambda x: tf.reduce_mean(x * x, -1, keepdims=True)),
     "the mean along another dimension": lambda x: normalised(x, mean=lambda x: tf.reduce_mean(x, 1, keepdims=True)),
     "another variance": lambda x: normalised(x, variance=lambda x: tf.reduce_mean(x * x, -1, keepdims=True)),
     "of something else": lambda x: normalised(x, x=lambda x: tf.nn.relu(x)),
-    "a scale for each row": lambda x: normalised(x[:, :6], scale=lambda _: numbers(6, 1, 1)),
+    "a scale for each row": lambda x: normalised(x[:, :CHANNELS], scale=lambda _: numbers(CHANNELS, 1, 1)),
     "a scale for each picture": lambda x: normalised(x[:2], scale=lambda _: numbers(2, 1, 1, 1)),
     "a scale that is computed": lambda x: normalised(x, scale=lambda x: tf.reduce_max(x, [0, 1, 2])),
     "a shift of more dimensions": lambda x: normalised(x, offset=lambda _: numbers(1, 1, 1, 1, CHANNELS)),
     "an epsilon for each channel": lambda x: normalised(x, epsilon=np.abs(numbers(CHANNELS))),
     "an epsilon that is computed": lambda x: normalised(x, epsilon=tf.reduce_max(tf.abs(x))),
     "one channel that becomes several": lambda x: normalised(x[..., :1]),
-    "two means that are one": lambda x: (lambda m: x * m + (numbers(CHANNELS) - m * m))(
-        tf.reduce_mean(x, -1, keepdims=True)
-    ),
 }
 
 
@@ -189,9 +191,10 @@ def by_hand(
 ) -> Any:
     """A dense layer as TensorFlow composes it, or with one thing changed."""
     taken = CHANNELS // parts
-    weights = numbers(6, taken) if turned else numbers(taken, 6)
+    made = taken if turned else 6
+    weights = numbers(taken, made)
     product = tf.matmul(tf.reshape(x, (-1, taken)), weights, transpose_b=turned)
-    return tf.reshape(product, tf.concat([tf.gather(tf.shape(like(x)), order), [6 * parts]], 0))
+    return tf.reshape(product, tf.concat([tf.gather(tf.shape(like(x)), order), [made * parts]], 0))
 
 
 NOT_DENSE: dict[str, Function] = {
