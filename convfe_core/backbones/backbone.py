@@ -150,9 +150,11 @@ def freeze_maps(kind: type[Frozen], network: Network, precision: Precision, fold
         known = {one.name: getattr(network, one.name) for one in fields(Described) if one.init}
         return kind(**known, precision=precision, _graph=guarded(graph, network.label, network.own))
 
+    bfloat16 = computes_in_bfloat16(precision)
+
     layers = network.trace(network.reader([network.tensor], fold))
-    exact = frozen(on_onnxruntime(network.trace(with_maps(layers))), "float32")
-    if not computes_in_bfloat16(precision) or not network.takes_bfloat16:
+    exact = frozen(on_onnxruntime(network.trace(with_maps(layers))), "float32" if bfloat16 else precision)
+    if not bfloat16 or not network.takes_bfloat16:
         return exact
     fast = frozen(with_maps(in_bfloat16(layers)), precision)
     return fast if _alike(exact, fast) else exact

@@ -22,8 +22,9 @@ def session_options() -> Any:
     """The onnxruntime.SessionOptions of every session here.
 
     What goes wrong in one is raised, not logged. Its threads wait for each other busily for `SPIN_US`, as long as most
-    waits between two layers last, and then sleep, because whatever else this process does needs the cores. Memory that a pass has used is kept for the next one of any session, until
-    `return_pool`: to take it anew each time made passes of eight images half as slow again.
+    waits between two layers last, and then sleep, because whatever else this process does needs the cores. Memory that
+    a pass has used is kept for the next one of any session, until `return_pool`: to take it anew each time made passes
+    of eight images half as slow again.
     """
     import onnxruntime
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import tempfile
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
 
 from convfe_core.base.errors import DownloadError, SpecError, WeightsError
+from convfe_core.base.folders import file_stamp
 from convfe_core.base.pace import LoadProgress, ignore_progress
 from convfe_core.catalog.architectures import Architecture, WeightFile
 from convfe_core.catalog.specs import Spec, find_architecture
@@ -169,7 +171,13 @@ def _damage(path: Path, architecture: Architecture) -> str | None:
     """Say in a phrase why a file cannot be the architecture's ImageNet weights; None if it is fine.
 
     Where Keras has no hash, the file must be readable and hold the right count of numbers, such as weights can be.
+    A file that has not changed is looked through once.
     """
+    return _damage_as_it_is(path, file_stamp(path), architecture)
+
+
+@lru_cache(maxsize=256)
+def _damage_as_it_is(path: Path, _stamp: str, architecture: Architecture) -> str | None:
     file = architecture.weight_file
     if file is not None and file.digest is not None:
         algorithm = "sha256" if len(file.digest) == 64 else "md5"
