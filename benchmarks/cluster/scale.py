@@ -4,9 +4,10 @@
 
 What a worker computes and how long it takes to start come from what ``benchmarks.cluster`` measured on this kind of
 machine, or on that of ``--measured``. What Ray does for a shard is measured here, on a cluster of two nodes on this
-machine, with one worker: shards without work say how long the head is busy, shards that wait how long it takes to
-notice their end. Then four workers run shards that wait for as long as the simulation draws, and both should be done
-at the same time. Waiting needs no processor, so that two cores can be any number of workers.
+machine. Shards without work say how long the head is busy with one; shards that all wait as long, on four workers, how
+long it takes to notice their end: where several run, Ray waits a tenth of a second for all of them. Then four workers
+run shards that wait for as long as the simulation draws, and both should be done at the same time. Waiting needs no
+processor, so that two cores can be any number of workers.
 """
 
 from __future__ import annotations
@@ -78,8 +79,9 @@ def check() -> tuple[Dispatch, list[TableRow]]:
             cluster.add_node(**node)
         ray.init(cluster.address, log_to_driver=False, logging_level=logging.ERROR)
         hand_out = _each(run_on_two_nodes([0.0] * SHARDS_OF_CHECK, 1))
-        alone = _each(run_on_two_nodes([SECONDS_OF_CHECK] * (SHARDS_OF_CHECK // WORKERS_OF_CHECK), 1))
-        dispatch = Dispatch(hand_out, max(0.0, alone - SECONDS_OF_CHECK - hand_out))
+        even = run_on_two_nodes([SECONDS_OF_CHECK] * (SHARDS_OF_CHECK // 2), WORKERS_OF_CHECK)
+        each = _each(even[WORKERS_OF_CHECK - 1 :]) * WORKERS_OF_CHECK
+        dispatch = Dispatch(hand_out, max(0.0, each - SECONDS_OF_CHECK - hand_out))
         seconds = uneven(Random(0), SHARDS_OF_CHECK, SECONDS_OF_CHECK, 5 * SPREAD)
         measured = run_on_two_nodes(seconds, WORKERS_OF_CHECK)
     finally:

@@ -5,8 +5,9 @@
 Each network is run by `predict` and two reductions in NumPy, as the notebook does it; by TensorFlow on the graph that
 ours is translated from; by onnxruntime and OpenVINO on what Keras exports for them; and by us, in float32 and in
 ``fast``. Rounds take all of them in turn, and the largest convolution and matrix product that the machine computes, so
-that whatever else the machine does hits all alike. Times are medians with half the distance of their quartiles, ratios
-medians of each round's ratio. See `benchmarks.forward.runtimes` for how each is set up.
+that whatever else the machine does hits all alike; a turn is as many passes as fit into a tenth of a second. Times are
+medians with half the distance of their quartiles, ratios medians of each round's ratio. See
+`benchmarks.forward.runtimes` for how each is set up.
 
 ``ONEDNN_MAX_CPU_ISA=AVX2`` shows TensorFlow and OpenVINO, which compute with oneDNN, on a processor that has no more.
 onnxruntime, and with it ours in float32, has kernels of its own, which do not obey it.
@@ -38,7 +39,9 @@ BACKBONES = ("VGG16", "ResNet50", "MobileNetV2-1.0", "EfficientNetB0", "DenseNet
 SIZES = (224, 320)
 BATCHES = (1, 8)
 PAUSE = 0.05
-"""Seconds before each pass, until threads of the runtime before it have gone to sleep."""
+"""Seconds before each turn, until threads of the runtime before it have gone to sleep."""
+TURN = 0.1
+"""Seconds that a turn lasts about, one pass after the other; one pass at least."""
 CLOSE = 1e-3
 """Maps of float32 differ by no more than this share of their range."""
 TITLE = "milliseconds per image"
@@ -51,12 +54,12 @@ def compete(contest: Contest, size: int, batch: int, peaks: Mapping[str, Work], 
     require_alike({name: run() for name, run in ways.items()})
     everything: dict[str, Callable[[], Any]] = {**ways, **{name: work.run for name, work in peaks.items()}}
     times: dict[str, list[float]] = {name: [] for name in everything}
-    for number in range(rounds + 1):
+    for run in everything.values():
+        run()
+    passes = {name: max(1, round(TURN / _after_a_pause(run, 1))) for name, run in everything.items()}
+    for _ in range(rounds):
         for name, run in everything.items():
-            time.sleep(PAUSE)
-            took = seconds(run)
-            if number:  # the first round warms up
-                times[name].append(took)
+            times[name].append(_after_a_pause(run, passes[name]))
     gflop = contest.network.count_flops(size, size) * batch / 1e9
     exact = times[OURS[0]]
     rates = {name: [work.gflop / took for took in times[name]] for name, work in peaks.items()}
@@ -68,6 +71,12 @@ def compete(contest: Contest, size: int, batch: int, peaks: Mapping[str, Work], 
         **{f"of the {name}": f"{_ratio([gflop / took for took in exact], rates[name]):.0%}" for name in peaks},
         **{f"{name}, GFLOP/s": round(median(rates[name])) for name in peaks},
     }
+
+
+def _after_a_pause(run: Callable[[], Any], passes: int) -> float:
+    """Seconds a pass."""
+    time.sleep(PAUSE)
+    return seconds(lambda: [run() for _ in range(passes)]) / passes
 
 
 def _noise(batch: int, size: int) -> NDArray[np.uint8]:
