@@ -19,7 +19,7 @@ T = TypeVar("T")
 class LoadAhead(Generic[T]):
     """Loads what is needed now, then on another thread what comes next, one by one, where memory has room for it too.
 
-    Building a network keeps one core busy for about a second. Weights that must be downloaded are not loaded
+    Loading a network keeps one core busy for half a second or more. Weights that must be downloaded are not loaded
     ahead, because a run cannot be stopped meanwhile.
 
     Parameters

@@ -104,15 +104,9 @@ def time_batches(
 
 
 class PeakMemory:
-    """Watches how much memory the process uses while a block runs, see `convfe_core.machine.memory.used_mb`.
-
-    Attributes
-    ----------
-    added_mb : the most that was seen in the block less what was used at its start
-    """
+    """Watches how much memory the process uses while a block runs, see `convfe_core.machine.memory.used_mb`."""
 
     def __init__(self) -> None:
-        self.added_mb = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._start = self._peak = 0.0
@@ -128,7 +122,12 @@ class PeakMemory:
     ) -> None:
         self._stop.set()
         self._thread.join()
-        self.added_mb = max(self._peak, used_mb()) - self._start
+        self._peak = max(self._peak, used_mb())
+
+    @property
+    def added_mb(self) -> float:
+        """The most that was seen in the block so far, less what was used at its start."""
+        return self._peak - self._start
 
     def _watch(self) -> None:
         while not self._stop.wait(_SAMPLE_SECONDS):
