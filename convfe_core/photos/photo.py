@@ -62,7 +62,7 @@ class Photo:
     digest : SHA-256 of the file's bytes, hex; two photographs of one name differ in it
     note : what of the file is not shown, such as further pages; nothing for most
     reduced_from : (height, width) in the file, if the photograph was reduced since
-    room : for the sizes that it is resized to, where it will be resized again and again
+    room : for the smaller sizes that it is resized to, where it will be resized again and again
     """
 
     name: str
@@ -100,7 +100,8 @@ class Photo:
         found = self._resized.get((width, height, how))
         if found is None:
             found = np.asarray(Image.fromarray(self.pixels).resize((width, height), how))
-            if self.room is not None and self.room.take(found.nbytes):
+            smaller = found.nbytes < self.pixels.nbytes
+            if smaller and self.room is not None and self.room.take(found.nbytes):
                 self._resized[width, height, how] = found
         return found
 

@@ -274,6 +274,12 @@ def test_a_size_that_a_photograph_was_resized_to_is_kept_while_there_is_room(mon
     assert not first.flags.writeable
 
 
+def test_a_size_that_takes_more_than_the_photograph_is_not_kept() -> None:
+    kept = Photo("noise", noise(120, 80), "", room=RoomToKeep())
+    larger = [kept.resized(160, 240, Image.Resampling.BICUBIC) for _ in range(2)]
+    assert larger[0] is not larger[1]
+
+
 def test_filters_are_told_apart() -> None:
     kept = Photo("noise", noise(120, 80), "", room=RoomToKeep())
     smooth, sharp = (kept.resized(40, 60, how) for how in (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC))
