@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -209,7 +208,7 @@ def test_a_ranking_goes_on_without_what_is_missing_and_the_next_one_ends_with_th
                 workers = [one for one in psutil.Process().children(recursive=True) if "MapWorker" in one.name()]
                 assert workers
                 for worker in workers:  # that of the cell probes may not have ended yet
-                    with suppress(psutil.NoSuchProcess):
+                    with contextlib.suppress(psutil.NoSuchProcess):
                         worker.kill()
 
     monkeypatch.setattr(cli, "ProgressLines", Disturbing)
