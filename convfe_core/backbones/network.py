@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -233,10 +233,10 @@ class KerasNetwork(Network):
 
     Attributes
     ----------
-    weights_beside : where the model's variables have no values, the keras.StatelessScope that has them
+    weights_beside : entered to reach its weights: the keras.StatelessScope that has them, where its variables do not
     """
 
-    weights_beside: Any = None
+    weights_beside: AbstractContextManager[Any] = field(default_factory=nullcontext)
 
     def at(self, layer: str) -> Self:
         with BUILDING:
@@ -271,7 +271,7 @@ class KerasNetwork(Network):
         return norm_misfits(self.model, pictures)
 
     def runner(self, wanted: list[Any], fold: Fold) -> Callable[[Any], list[Any]]:
-        with self.weights_beside or nullcontext():
+        with self.weights_beside:
             return fold_model(self.model, wanted, fold)
 
 
@@ -344,12 +344,9 @@ def _open_keras(spec: Spec, tap: str, seed: int, on_progress: LoadProgress, vari
         import keras
 
         keras.utils.set_random_seed(seed)
-        beside = None if variables or architecture is None else weights_beside()
-        if architecture is None:
-            model, known = _open_model_file(spec, trained)
-        else:
-            with beside or nullcontext():
-                model, known = _build(spec, architecture, file)
+        beside = nullcontext() if variables or spec.own else weights_beside()
+        with beside:
+            model, known = _open_model_file(spec, trained) if architecture is None else _build(spec, architecture, file)
         tensor, found = resolve_tap(model, architecture, spec.layer if tap == "auto" else tap)
         path = trace_path(model, tensor)
         return KerasNetwork(

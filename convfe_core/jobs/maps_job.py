@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 
 import pyarrow as pa
@@ -131,17 +132,17 @@ class MapsJob:
         ------
         ImageError : there is none, or none that the backbone makes a map of
         """
-        photo = self.photos.get(image.place, lambda: read_photo(data, file_name(image.path)))
+        photo = self._decoded(image, data)
         require_cells(backbone, photo, self.size)
         return photo
 
     def decode_early(self, images: Iterable[ShardImage]) -> None:
         """Decode photographs of this machine until there are too many to be kept."""
-        for image in images:
-            if self.photos.full or is_address(image.path):
-                return
-            with suppress(ImageError):  # which is said in its turn
-                self.photos.get(image.place, partial(read_photo, self.read(image), file_name(image.path)))
+        here = takewhile(lambda image: not is_address(image.path), images)
+        self.photos.decode_early(here, lambda image: self._decoded(image, self.read(image)))
+
+    def _decoded(self, image: ShardImage, data: bytes) -> Photo:
+        return self.photos.get(image.place, lambda: read_photo(data, file_name(image.path)))
 
     def rows(self, loaded: Painting, shard: Shard, first: int) -> Iterator[tuple[int, list[Row]]]:
         """Write the files of a shard window by window; see `convfe_core.jobs.shards.ComputeRows`."""

@@ -10,7 +10,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -133,6 +133,14 @@ class KeptPhotos:
         """The photograph at a place in the request, decoded unless it was kept; what `decode` raises is raised."""
         with self._decoding:
             return self._photos.get(place) or self._kept(place, decode())
+
+    def decode_early(self, images: Iterable[ShardImage], decode: Callable[[ShardImage], Photo]) -> None:
+        """Decode photographs that `decode` gets here, until there are too many; what is wrong is said in its turn."""
+        for image in images:
+            if self.full:
+                return
+            with suppress(ImageError, AnnotationError):
+                decode(image)
 
     def _kept(self, place: int, photo: Photo) -> Photo:
         self.full = self.full or not self._room.take(photo.pixels.nbytes)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
 from typing import Any
@@ -22,7 +22,7 @@ from convfe_core.backbones.measured_cost import Cost, PeakMemory, time_batches
 from convfe_core.backbones.network import Network
 from convfe_core.backbones.precision import explain_kept, require_same_arithmetic
 from convfe_core.base.arrays import BoxArray, FloatArray
-from convfe_core.base.errors import AnnotationError, ConvfeError, ImageError
+from convfe_core.base.errors import ConvfeError
 from convfe_core.catalog.memory_need import require_room, require_room_alone, worker_mb
 from convfe_core.catalog.specs import Spec, from_anywhere
 from convfe_core.datasets.boxed_photos import boxes_digest, open_boxed
@@ -310,13 +310,8 @@ class RankJob:
 
     def decode_early(self) -> None:
         """Decode photographs of this machine until there are too many to be kept."""
-        if self.dataset.source.readers > 1:
-            return
-        for image in self._images:
-            if self.photos.full:
-                return
-            with suppress(ImageError, AnnotationError):  # which is said in its turn
-                self._photo(image, self._read(image))
+        if self.dataset.source.readers == 1:
+            self.photos.decode_early(self._images, lambda image: self._photo(image, self._read(image)))
 
     def _read(self, image: ShardImage) -> bytes:
         return self.dataset.source.read(image.path, DEFAULT_LIMITS.max_bytes)
