@@ -60,8 +60,7 @@ class FrozenNetwork(Described):
         -------
         max and mean over channels, (N, h, w), and the projection, (N, h, w, k)
         """
-        features, maximum, mean = self._graph(batch)
-        return [np.asarray(maximum), np.asarray(mean), project_features(features, mean, directions)]
+        return maps_and_projection(*self._graph(batch), directions)
 
     def run_blank(self, batch: PixelArray) -> list[NDArray[Any]]:
         """Run one batch, (N, H, W, 3), for its maps or its time alone."""
@@ -94,6 +93,11 @@ def with_maps(layers: Callable[[Any], Sequence[Any]]) -> Callable[[Any], list[An
         return [value for features in layers(pixels) for value in (features, *collapse_channels(features))]
 
     return run
+
+
+def maps_and_projection(features: Any, maximum: Any, mean: Any, directions: FloatArray) -> list[NDArray[Any]]:
+    """Arrays of what `with_maps` gives for a layer: the maps, and `project_features` of its features."""
+    return [np.asarray(maximum), np.asarray(mean), project_features(features, mean, directions)]
 
 
 def project_features(features: Any, mean: Any, directions: FloatArray) -> NDArray[Any]:

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.backbones.backbone import project_features, with_maps
+from convfe_core.backbones.backbone import maps_and_projection, with_maps
 from convfe_core.backbones.network import Network
 from convfe_core.base.arrays import FloatArray, PixelArray
 from convfe_core.machine.machine_queue import BUILDING
@@ -63,11 +62,7 @@ class LayerReader:
         """Maximum, mean and projection of the first layer, of the second, and so on."""
         values = iter(self._graph(batch))
         by_layer = zip(zip(values, values, values, strict=True), directions, strict=True)
-        return [
-            np.asarray(value)
-            for (features, maximum, mean), wanted in by_layer
-            for value in (maximum, mean, project_features(features, mean, wanted))
-        ]
+        return [value for layer, wanted in by_layer for value in maps_and_projection(*layer, wanted)]
 
 
 def read_layers(layers: Sequence[Network]) -> LayerReader:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.backbones.backbone import FrozenNetwork, freeze_maps, project_features
+from convfe_core.backbones.backbone import FrozenNetwork, freeze_maps, maps_and_projection
 from convfe_core.backbones.batch_norm_folding import Fold
 from convfe_core.backbones.network import Network
 from convfe_core.backbones.precision import Precision
@@ -58,7 +58,7 @@ class ScoringBackbone(FrozenNetwork):
         """
         features, maximum, mean = map(np.asarray, self._graph(batch))
         averages, dead = _average(features, rows, columns), _dead_share(features)
-        return [maximum, mean, project_features(features, mean, directions), averages, dead]
+        return [*maps_and_projection(features, maximum, mean, directions), averages, dead]
 
 
 def freeze_for_scoring(network: Network, precision: Precision = "float32", fold: Fold = "copy") -> ScoringBackbone:
