@@ -60,7 +60,8 @@ class FrozenNetwork(Described):
         -------
         max and mean over channels, (N, h, w), and the projection, (N, h, w, k)
         """
-        return maps_and_projection(*self._graph(batch), directions)
+        features, maximum, mean = self._graph(batch)
+        return maps_and_projection(features, maximum, mean, directions)
 
     def run_blank(self, batch: PixelArray) -> list[NDArray[Any]]:
         """Run one batch, (N, H, W, 3), for its maps or its time alone."""
