@@ -61,7 +61,7 @@ def separation_figure(result: RankResult, ink: str = INK) -> dict[str, Any]:
         }
         if rows or name == "backbone":
             data.append(found)
-    probed = ", and of the cell probe" if any(row["cell_probe"] is not None for row in ranked) else ""
+    probed = " and the cell probe" if any(row["cell_probe"] is not None for row in ranked) else ""
     layout = _layout(ink, f"separation S of the {result.options.reduction} map{probed}", "")
     layout["height"] = 120 + 44 * len(ranked)
     layout["xaxis"] |= {"zeroline": True, "zerolinecolor": ink, "zerolinewidth": 1}
