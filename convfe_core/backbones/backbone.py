@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.backbones.batch_norm_folding import Fold
-from convfe_core.backbones.frozen_graph import in_bfloat16
+from convfe_core.backbones.frozen_graph import in_bfloat16, with_weights
 from convfe_core.backbones.network import (
     UNTRAINED_SEED,
     Described,
@@ -87,11 +87,11 @@ def collapse_channels(features: Any) -> tuple[Any, Any]:
     return tf.reduce_max(features, axis=-1), tf.reduce_mean(features, axis=-1)
 
 
-def with_maps(layers: Callable[[Any], Sequence[Any]]) -> Callable[[Any], list[Any]]:
-    """What layers give, each (N, h, w, C) followed by its two maps."""
+def with_maps(layers: Callable[..., Sequence[Any]]) -> Callable[..., list[Any]]:
+    """What layers give for pictures and, where they take them, weights: each (N, h, w, C), followed by its two maps."""
 
-    def run(pixels: Any) -> list[Any]:
-        return [value for features in layers(pixels) for value in (features, *collapse_channels(features))]
+    def run(*given: Any) -> list[Any]:
+        return [value for features in layers(*given) for value in (features, *collapse_channels(features))]
 
     return run
 
@@ -157,11 +157,18 @@ def freeze_maps(kind: type[Frozen], network: Network, precision: Precision, fold
 
     bfloat16 = computes_in_bfloat16(precision)
 
-    layers = network.trace(network.reader([network.tensor], fold))
-    exact = frozen(on_onnxruntime(network.trace(with_maps(layers))), "float32" if bfloat16 else precision)
-    if not bfloat16 or not network.takes_bfloat16:
+    reader = network.reader([network.tensor], fold)
+    weights, specs = reader.weights, reader.weight_specs
+    both = bfloat16 and network.takes_bfloat16
+    layers = network.trace(reader.given, *specs) if both else reader.given
+    maps = network.trace(with_maps(layers), *specs)
+    run = on_onnxruntime(maps, weights, spend=reader.has_only_copy and not both)
+    if run is None:
+        run = with_weights(maps, weights)
+    exact = frozen(run, "float32" if bfloat16 else precision)
+    if not both:
         return exact
-    fast = frozen(with_maps(in_bfloat16(layers)), precision)
+    fast = frozen(with_maps(in_bfloat16(layers, weights)), precision)
     return fast if _alike(exact, fast) else exact
 
 

@@ -14,17 +14,20 @@ to the convolution before them without knowing any shape.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from convfe_core.backbones.frozen_graph import Layers
 from convfe_core.graph.walk import operation_of, sources_of, tensors_in_order
 
-Run = Callable[[Any], list[Any]]
+if TYPE_CHECKING:
+    from convfe_core.catalog.weights_beside import WeightsBeside
+
 Fold = Literal["copy", "spend", "none"]
 
 
@@ -44,8 +47,10 @@ class _Folding:
             self.values[id(variable)] = _float32(value)
 
 
-def fold_model(model: Any, wanted: list[Any], fold: Fold = "copy") -> Run:
-    """Turn a model into a function of its input alone, to be traced or called as it is.
+def fold_model(
+    model: Any, wanted: list[Any], fold: Fold = "copy", weights_beside: WeightsBeside | None = None
+) -> Layers:
+    """Turn a model into a function of its input, to be traced or called as it is.
 
     Parameters
     ----------
@@ -53,6 +58,7 @@ def fold_model(model: Any, wanted: list[Any], fold: Fold = "copy") -> Run:
     wanted : KerasTensors of it
     fold : ``copy`` keeps folded kernels beside the model's own; ``spend`` overwrites the model's, which nobody must use
         any more; ``none`` leaves them as they are and shares their memory
+    weights_beside : what has the model's weights, where its variables do not; it must be entered
 
     Returns
     -------
@@ -64,20 +70,22 @@ def fold_model(model: Any, wanted: list[Any], fold: Fold = "copy") -> Run:
     part = keras.Model(model.inputs, wanted)
     with tf.init_scope():
         folding = _Folding() if fold == "none" else _fold(part, spend=fold == "spend")
-        values = [
-            (variable, folding.values.get(id(variable), tf.convert_to_tensor(variable.value)))
+        weights = [
+            weights_beside.take(variable)
+            if fold == "spend" and weights_beside is not None
+            else folding.values.get(id(variable), tf.convert_to_tensor(variable.value))
             for variable in part.variables
         ]
 
     def operation(layer: Any) -> Any:
         return folding.calls.get(id(layer), layer)
 
-    def run(pixels: Any) -> list[Any]:
-        with keras.StatelessScope(state_mapping=values):
+    def compute(pixels: Any, weights: Sequence[Any]) -> list[Any]:
+        with keras.StatelessScope(state_mapping=zip(part.variables, weights, strict=True)):
             outputs = part._run_through_graph([pixels], operation_fn=operation)
         return list(keras.tree.flatten(outputs))
 
-    return run
+    return Layers(compute, weights, has_only_copy=fold == "spend" and weights_beside is not None)
 
 
 def _fold(model: Any, *, spend: bool) -> _Folding:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,41 @@ from convfe_core.machine.machine_queue import BUILDING
 
 MOST_SIZES = 8
 """Graphs that are kept of a function that is traced for each size; they share its weights."""
+
+
+@dataclass(frozen=True, eq=False)
+class Layers:
+    """Some of a network's layers as a function of pictures.
+
+    Attributes
+    ----------
+    compute : from a tensor of pictures and the weights to a list of tensors
+    weights : tensors, or arrays where no tensors hold them
+    has_only_copy : nobody else has the weights
+    """
+
+    compute: Callable[[Any, Sequence[Any]], list[Any]]
+    weights: list[Any] = field(default_factory=list)
+    has_only_copy: bool = False
+
+    def __call__(self, pictures: Any) -> list[Any]:
+        """Compute the layers with their own weights."""
+        import tensorflow as tf
+
+        with tf.init_scope():
+            tensors = [tf.convert_to_tensor(weight) for weight in self.weights]
+        return self.compute(pictures, tensors)
+
+    def given(self, pictures: Any, *weights: Any) -> list[Any]:
+        """Compute them with weights that are given; traced with `weight_specs`, the graph has none."""
+        return self.compute(pictures, weights)
+
+    @property
+    def weight_specs(self) -> list[Any]:
+        """A tf.TensorSpec of each weight."""
+        import tensorflow as tf
+
+        return [tf.TensorSpec(weight.shape, weight.dtype) for weight in self.weights]
 
 
 def trace(function: Callable[..., Any], signature: list[Any], *, by_size: bool = False) -> Any:
@@ -115,25 +152,53 @@ class GraphsBySize:
             return self._graphs[height, width]
 
 
-def in_bfloat16(graph: Any) -> Callable[..., Any]:
+class WeightsSpentError(Exception):
+    """The weights of a network are needed once more, and were the only copy."""
+
+
+def with_weights(graph: Any, weights: Sequence[Any]) -> Callable[..., Any]:
+    """Give the function of pictures alone that a graph of pictures and weights is with these.
+
+    Raises
+    ------
+    WeightsSpentError : they are gone
+    """
+    import tensorflow as tf
+
+    tensors = [tf.convert_to_tensor(weight) for weight in weights]
+    if isinstance(graph, GraphsBySize):
+        return lambda pictures: graph(pictures, *tensors)
+    signature = graph.structured_input_signature[0]
+    if len(signature) > 1 + len(weights):
+        raise WeightsSpentError
+    traced: Callable[..., Any] = trace(lambda pictures: graph(pictures, *tensors), signature[:1])
+    return traced
+
+
+def in_bfloat16(graph: Any, weights: Sequence[Any] = ()) -> Callable[..., Any]:
     """Give the same graph in bfloat16 arithmetic, its kernels rounded once instead of at every pass.
 
     oneDNN rewrites convolutions and matrix products to bfloat16 for this graph alone: graphs of both precisions live
     side by side.
+
+    Parameters
+    ----------
+    weights : what the graph takes besides its first arguments; the result takes those alone
     """
     import tensorflow as tf
 
     if isinstance(graph, GraphsBySize):
-        return graph.finished_by(in_bfloat16)
+        return graph.finished_by(partial(in_bfloat16, weights=weights))
     kinds = [output.dtype for output in graph.outputs]
-    held = [tf.cast(value, tf.bfloat16) if _is_kernel(value) else value for value in graph.captured_inputs]
+    tensors = [*map(tf.convert_to_tensor, weights), *graph.captured_inputs]
+    held = [tf.cast(value, tf.bfloat16) if _is_kernel(value) else value for value in tensors]
 
     def widened(*arguments: Any) -> Any:
         values = [tf.cast(value, tf.float32) if value.dtype == tf.bfloat16 else value for value in held]
         return tf.raw_ops.PartitionedCall(args=[*arguments, *values], Tout=kinds, f=graph)
 
     signature = graph.structured_input_signature[0]
-    rounded = trace(widened, signature)
+    rounded = trace(widened, signature[: len(signature) - len(weights)])
     options = tf.compat.v1.ConfigProto(allow_soft_placement=True)
     rewrites = options.graph_options.rewrite_options
     rewrites.auto_mixed_precision_onednn_bfloat16 = type(rewrites).ON

@@ -9,21 +9,21 @@ TensorFlow is imported inside the functions here, so that listing, parsing and d
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
 from convfe_core.backbones.batch_norm_folding import Fold, fold_model
-from convfe_core.backbones.frozen_graph import profiled_flops, trace
+from convfe_core.backbones.frozen_graph import Layers, WeightsSpentError, profiled_flops, trace
 from convfe_core.base.arrays import FloatArray, PixelArray
 from convfe_core.base.model_runs import about_model, guarded
 from convfe_core.base.pace import LoadProgress, ignore_progress
 from convfe_core.catalog.architectures import Architecture
-from convfe_core.catalog.builders import build_model, weights_beside
+from convfe_core.catalog.builders import build_model
 from convfe_core.catalog.memory_need import require_room
 from convfe_core.catalog.pixel_scaling import scale_pixels, to_grey
 from convfe_core.catalog.specs import Preprocessing, Spec, find_architecture
@@ -37,6 +37,9 @@ from convfe_core.model_files.load_weights import load_weights
 from convfe_core.model_files.weight_cache import weight_path
 from convfe_core.photos.photo import Photo
 from convfe_core.user_models.input_scaling import InputAudit, audit_input, norm_misfits
+
+if TYPE_CHECKING:
+    from convfe_core.catalog.weights_beside import WeightsBeside
 
 UNTRAINED_SEED = 0
 
@@ -169,8 +172,8 @@ class Network(Described, ABC):
         """Floating-point operations of one image of a size, a multiply-add counting as two."""
 
     @abstractmethod
-    def runner(self, wanted: list[Any], fold: Fold) -> Callable[[Any], list[Any]]:
-        """A function from scaled pictures, a (N, H, W, colours) float32 tensor, to several of its tensors."""
+    def layers(self, wanted: list[Any], fold: Fold) -> Layers:
+        """What computes several of its tensors from scaled pictures, a (N, H, W, colours) float32 tensor."""
 
     @abstractmethod
     def audit(self, photo: Photo, height: int, width: int) -> InputAudit:
@@ -187,7 +190,7 @@ class Network(Described, ABC):
         """(N, H, W, 3) uint8 tensor -> (N, h, w, C) float32 feature map."""
         return self.reader([self.tensor])(pixels)[0]
 
-    def reader(self, wanted: list[Any], fold: Fold = "copy") -> Callable[[Any], list[Any]]:
+    def reader(self, wanted: list[Any], fold: Fold = "copy") -> Layers:
         """A function from (N, H, W, 3) uint8 tensors to the values of several of the network's tensors, float32.
 
         The weights are those that the network has now.
@@ -199,22 +202,20 @@ class Network(Described, ABC):
         import tensorflow as tf
 
         with about_model(self.label, self.own):
-            run = self.runner(wanted, fold)
+            layers = self.layers(wanted, fold)
 
-        def read(pixels: Any) -> list[Any]:
+        def read(pixels: Any, weights: Sequence[Any]) -> list[Any]:
             scaled = scale_pixels(tf.cast(pixels, tf.float32), self.preprocessing)
             if self.colours == 1:
                 scaled = to_grey(scaled)
-            return [tf.cast(value, tf.float32) for value in run(scaled)]
+            return [tf.cast(value, tf.float32) for value in layers.compute(scaled, weights)]
 
-        return read
+        return replace(layers, compute=read)
 
     def freeze(self, function: Callable[..., Any], *others: Any) -> Callable[..., Any]:
-        """Trace a function of pictures that this network takes; what its layers raise is one sentence.
+        """Trace a function of pictures that this network takes, and of `others`, each a tensorflow.TensorSpec.
 
-        Parameters
-        ----------
-        others : tensorflow.TensorSpec of what the function takes besides
+        What its layers raise is one sentence.
         """
         return guarded(self.trace(function, *others), self.label, self.own)
 
@@ -233,10 +234,10 @@ class KerasNetwork(Network):
 
     Attributes
     ----------
-    weights_beside : entered to reach its weights: the keras.StatelessScope that has them, where its variables do not
+    weights_beside : what has its weights, where its variables do not
     """
 
-    weights_beside: AbstractContextManager[Any] = field(default_factory=nullcontext)
+    weights_beside: WeightsBeside | None = None
 
     def at(self, layer: str) -> Self:
         with BUILDING:
@@ -270,9 +271,9 @@ class KerasNetwork(Network):
     def misfits(self, pictures: Iterable[PixelArray]) -> dict[Preprocessing, float]:
         return norm_misfits(self.model, pictures)
 
-    def runner(self, wanted: list[Any], fold: Fold) -> Callable[[Any], list[Any]]:
-        with self.weights_beside:
-            return fold_model(self.model, wanted, fold)
+    def layers(self, wanted: list[Any], fold: Fold) -> Layers:
+        with self.weights_beside or nullcontext():
+            return fold_model(self.model, wanted, fold, self.weights_beside)
 
 
 def load_as(
@@ -295,7 +296,10 @@ def load_as(
     """
     make_room(spec)
     with collected_afterwards():  # Keras models are full of reference cycles, which hold their variables
-        return make(open_network(spec, tap, seed=seed, on_progress=on_progress, variables=variables))
+        try:
+            return make(open_network(spec, tap, seed=seed, on_progress=on_progress, variables=variables))
+        except WeightsSpentError:
+            return make(open_network(spec, tap, seed=seed, on_progress=on_progress))
 
 
 def open_network(
@@ -339,21 +343,22 @@ def _open_keras(spec: Spec, tap: str, seed: int, on_progress: LoadProgress, vari
     file = weight_path(spec, on_progress)
     on_progress("opening" if spec.own else "loading", None)
     import_tensorflow()
-    trained = spec.trained
     with BUILDING:
         import keras
 
+        from convfe_core.catalog.weights_beside import WeightsBeside
+
         keras.utils.set_random_seed(seed)
-        beside = nullcontext() if variables or spec.own else weights_beside()
-        with beside:
-            model, known = _open_model_file(spec, trained) if architecture is None else _build(spec, architecture, file)
+        beside = None if variables or spec.own else WeightsBeside()
+        with beside or nullcontext():
+            model, known = _open_model_file(spec) if architecture is None else _build(spec, architecture, file)
         tensor, found = resolve_tap(model, architecture, spec.layer if tap == "auto" else tap)
         path = trace_path(model, tensor)
         return KerasNetwork(
             label=spec.label,
             weights=spec.weights_shown,
             tap=found,
-            path=path.centred(*(known.get("fixed") or (known["native_size"],) * 2)) if trained else path,
+            path=path.centred(*(known.get("fixed") or (known["native_size"],) * 2)) if spec.trained else path,
             megabytes=int(model.count_params()) * _FLOAT_BYTES / 2**20,
             activation_bytes=values_per_pixel(model) * _FLOAT_BYTES,
             model=model,
@@ -378,12 +383,12 @@ def _build(spec: Spec, architecture: Architecture, file: Path | None) -> tuple[A
     return model, {name: getattr(architecture, name) for name in names}
 
 
-def _open_model_file(spec: Spec, trained: bool) -> tuple[Any, dict[str, Any]]:
+def _open_model_file(spec: Spec) -> tuple[Any, dict[str, Any]]:
     """A user's own model, or its control, and what its file says of it."""
     from convfe_core.user_models.open_model import open_model
 
     assert spec.path is not None
-    opened = open_model(spec.path, trained=trained)
+    opened = open_model(spec.path, trained=spec.trained)
     size = opened.working_size
     return opened.model, {
         "preprocessing": opened.scaling.mode,

@@ -6,11 +6,12 @@ network works for ONNX files as it is: maps, projections, averages over boxes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from convfe_core.backbones.batch_norm_folding import Fold
+from convfe_core.backbones.frozen_graph import Layers
 from convfe_core.backbones.network import Network
 from convfe_core.base.arrays import PixelArray
 from convfe_core.catalog.specs import Preprocessing, Spec
@@ -74,18 +75,18 @@ class OnnxNetwork(Network):
     def misfits(self, pictures: Iterable[PixelArray]) -> dict[Preprocessing, float]:
         return onnx_norm_misfits(self.model, self.maps, pictures)
 
-    def runner(self, wanted: list[Any], fold: Fold) -> Callable[[Any], list[Any]]:  # noqa: ARG002 - nothing to fold
+    def layers(self, wanted: list[Any], fold: Fold) -> Layers:  # noqa: ARG002 - nothing to fold
         import tensorflow as tf
 
         run = OnnxRun(self.model, self.maps, wanted)
 
-        def compute(scaled: Any) -> list[Any]:
+        def compute(scaled: Any, _weights: Sequence[Any]) -> list[Any]:
             values = tf.nest.flatten(tf.numpy_function(run, [scaled], [tf.float32] * len(wanted), stateful=False))
             for value, one in zip(values, wanted, strict=True):
                 value.set_shape((None, None, None, one.channels))
             return [tf.nn.relu(value) if one.capped_by else value for value, one in zip(values, wanted, strict=True)]
 
-        return compute
+        return Layers(compute)
 
 
 def open_onnx_network(spec: Spec, tap: str, seed: int) -> OnnxNetwork:

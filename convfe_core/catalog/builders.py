@@ -34,16 +34,6 @@ def without_weights(make: Callable[[], Made]) -> Made:
         return thread.submit(make_here).result()
 
 
-def weights_beside() -> keras.StatelessScope:
-    """A scope for building a model and reading its weights in, after which it has their values and the model has none.
-
-    Whoever wants them enters it again. Until one is assigned it is what the layer would begin with.
-    """
-    import keras
-
-    return keras.StatelessScope(initialize_variables=False)
-
-
 def build_layers(architecture: Architecture) -> keras.Model:
     """What `build_model` builds, `without_weights`."""
     return without_weights(lambda: build_model(architecture))

@@ -30,35 +30,42 @@ _SLOW_JOINS = ["BiasGeluFusion"]
 _log = logging.getLogger(__name__)
 
 
-def on_onnxruntime(graph: Callable[..., Any]) -> Callable[..., Any]:
+def on_onnxruntime(
+    graph: Callable[..., Any], weights: list[Any] | None = None, *, spend: bool = False
+) -> Callable[..., Any] | None:
     """The same function of pictures run by onnxruntime, where that can run it and there is room, and no GPU.
-
-    Otherwise the function stays as it is: it is TensorFlow's.
 
     Parameters
     ----------
-    graph : from `convfe_core.backbones.frozen_graph.trace`, of pictures alone; it gives float32
+    graph : from `convfe_core.backbones.frozen_graph.trace`, of pictures and the weights; it gives float32
+    weights : arrays or tensors that the graph takes besides the pictures
+    spend : empty the list before onnxruntime has the weights, so that they are in memory once
 
     Returns
     -------
-    a function of a batch, an array or a tensor, equal up to rounding; onnxruntime's gives arrays
+    a function of a batch, an array or a tensor, to a list of arrays, equal up to rounding; None where TensorFlow must
+    run the graph, for which the list may be empty already
     """
     import tensorflow as tf
 
+    weights = weights or []
     if not hasattr(graph, "captured_inputs") or tf.config.list_physical_devices("GPU") or not _has_room(graph):
-        return graph
+        return None
     try:
         # Where a system cannot delete a file that onnxruntime reads, it stays until somebody clears temporary files.
         with tempfile.TemporaryDirectory(prefix="convfe-", ignore_cleanup_errors=True) as folder:
-            return _session_run(translate_graph(graph, Path(folder)), folder)
+            model = translate_graph(graph, Path(folder), weights)
+            if spend:
+                weights.clear()
+            return _session_run(model, folder)
     except (UntranslatableError, OSError) as error:
         _log.info("TensorFlow runs %s: %s", getattr(graph, "name", "a graph"), error)
-        return graph
+        return None
 
 
 def _has_room(graph: Any) -> bool:
     """Whether the weights fit into memory twice more: as they are read from the file, and as they are computed with."""
-    weights = sum(weight.shape.num_elements() * weight.dtype.size for weight in graph.captured_inputs)
+    weights = sum(weight.shape.num_elements() * weight.dtype.size for weight in graph.inputs[1:])
     return bool(_MB_BESIDE + _TIMES_WEIGHTS * weights / 2**20 <= room_mb())
 
 

@@ -21,16 +21,17 @@ _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _RULES = {name: rule for names, rule in RULES.items() for name in names.split()}
 
 
-def translate_graph(graph: Any, folder: Path) -> bytes:
-    """Translate a traced function of pictures, with the weights that it holds.
+def translate_graph(graph: Any, folder: Path, weights: Sequence[Any] = ()) -> bytes:
+    """Translate a traced function of pictures and weights.
 
     Maps are computed with their channels first and turned only where an operation wants them otherwise. What comes out
     has its dimensions as in TensorFlow.
 
     Parameters
     ----------
-    graph : tf.ConcreteFunction of one tensor, (N, H, W, C); its outputs are float32
+    graph : tf.ConcreteFunction of pictures, (N, H, W, C), and the weights; its outputs are float32
     folder : where large weights go, in a file that the model names
+    weights : arrays or tensors; those that the graph holds itself come besides
 
     Returns
     -------
@@ -44,7 +45,7 @@ def translate_graph(graph: Any, folder: Path) -> bytes:
     writer = OnnxWriter(folder)
     picture, *held = graph.inputs
     values = {picture.name: Value(first=writer.add("Transpose", PICTURES, perm=CHANNELS_FIRST))}
-    for tensor, weight in zip(held, graph.captured_inputs, strict=True):
+    for tensor, weight in zip(held, [*weights, *graph.captured_inputs], strict=True):
         values[tensor.name] = Value(constant=_weight(weight))
     _translate_all(graph.graph, values, writer)
     # An output of its own for each tensor: two may be the same value.
@@ -114,10 +115,12 @@ def _constant(tensor: Any) -> NDArray[Any] | None:
     return None if values is None else _widened(np.asarray(values))
 
 
-def _weight(tensor: Any) -> NDArray[Any]:
-    """The values of what a graph holds, not copied."""
-    _require_known_kind(tensor.dtype)
-    return _widened(np.asarray(memoryview(tensor)))
+def _weight(values: Any) -> NDArray[Any]:
+    """The values of a tensor or an array of weights, not copied."""
+    import tensorflow as tf
+
+    _require_known_kind(tf.as_dtype(values.dtype))
+    return _widened(np.asarray(values if isinstance(values, np.ndarray) else memoryview(values)))
 
 
 def _require_known_kind(kind: Any) -> None:

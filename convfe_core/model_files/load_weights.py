@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import keras
 
 _Layer = list[tuple[str, Any]]
-"""Names and arrays of one layer in a weight file."""
+"""Names and h5py.Datasets of one layer in a weight file, which are read when they are assigned."""
 
 
 def load_weights(model: keras.Model, path: Path, architecture: Architecture) -> None:
@@ -71,11 +72,11 @@ def _description(path: Path) -> str:
 
 
 def _load_file(model: keras.Model, path: Path) -> None:
-    layers = _legacy_layers(path)
-    if layers is None:
-        _load_by_keras(model, path)
-    elif not (_assign_in_order(model, layers) or _assign_by_name(model, layers)):
-        raise ValueError("layers or shapes differ")
+    with _legacy_layers(path) as layers:
+        if layers is None:
+            _load_by_keras(model, path)
+        elif not (_assign_in_order(model, layers) or _assign_by_name(model, layers)):
+            raise ValueError("layers or shapes differ")
 
 
 def _load_by_keras(model: keras.Model, path: Path) -> None:
@@ -89,23 +90,21 @@ def _load_by_keras(model: keras.Model, path: Path) -> None:
         raise ValueError("layers were skipped")
 
 
-def _legacy_layers(path: Path) -> list[_Layer] | None:
-    """Read the layers that have weights from a ``.h5`` file; None for the formats that came with Keras 3."""
+@contextmanager
+def _legacy_layers(path: Path) -> Iterator[list[_Layer] | None]:
+    """The layers that have weights in a ``.h5`` file; None for the formats that came with Keras 3."""
     import h5py
 
     if not h5py.is_hdf5(path):
-        if path.suffix == ".keras":
-            return None
-        raise ValueError("no HDF5 file")
+        if path.suffix != ".keras":
+            raise ValueError("no HDF5 file")
+        yield None
+        return
     with h5py.File(path, "r") as file:
         group = file.get("model_weights", file)
         names = list(_attribute(group, "layer_names"))
-        if not names:
-            return None
-        layers = [
-            [(name, group[layer][name][()]) for name in _attribute(group[layer], "weight_names")] for layer in names
-        ]
-    return [layer for layer in layers if layer]
+        layers = [[(name, group[layer][name]) for name in _attribute(group[layer], "weight_names")] for layer in names]
+        yield [layer for layer in layers if layer] if names else None
 
 
 def _attribute(group: Any, name: str) -> Iterator[str]:
@@ -125,23 +124,24 @@ def _assign_in_order(model: keras.Model, layers: list[_Layer]) -> bool:
         return False
     pairs: list[tuple[Any, Any]] = []
     for variables, layer in zip(wanted, layers, strict=False):
-        if [tuple(v.shape) for v in variables] != [array.shape for _, array in layer]:
+        if [tuple(v.shape) for v in variables] != [dataset.shape for _, dataset in layer]:
             return False
-        pairs += zip(variables, (array for _, array in layer), strict=True)
+        pairs += zip(variables, (dataset for _, dataset in layer), strict=True)
     return _assign(pairs)
 
 
 def _assign_by_name(model: keras.Model, layers: list[_Layer]) -> bool:
     """Assign by the names of layer and variable; this finds a backbone that is nested in a larger model."""
-    arrays = {tuple(name.split(":")[0].split("/")[-2:]): array for layer in layers for name, array in layer}
+    datasets = {tuple(name.split(":")[0].split("/")[-2:]): dataset for layer in layers for name, dataset in layer}
     pairs = []
     for layer in model.layers:
         for variable in _variables(layer):
             name = variable.name
-            array = arrays.get((layer.name, name), arrays.get((layer.name, f"depthwise_{name}")))  # Keras 2's name
-            if array is None or array.shape != tuple(variable.shape):
+            keras_2_name = f"depthwise_{name}"
+            dataset = datasets.get((layer.name, name), datasets.get((layer.name, keras_2_name)))
+            if dataset is None or dataset.shape != tuple(variable.shape):
                 return False
-            pairs.append((variable, array))
+            pairs.append((variable, dataset))
     return _assign(pairs)
 
 
@@ -151,8 +151,8 @@ def _variables(layer: Any) -> list[Any]:
 
 
 def _assign(pairs: list[tuple[Any, Any]]) -> bool:
-    for variable, array in pairs:
-        variable.assign(array)
+    for variable, dataset in pairs:
+        variable.assign(dataset[()])
     return True
 
 

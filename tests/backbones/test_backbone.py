@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from convfe_core.backbones.backbone import freeze_network, load_backbone
-from convfe_core.backbones.frozen_graph import trace
-from convfe_core.backbones.network import load_as, open_network
+from convfe_core.backbones.frozen_graph import WeightsSpentError, trace
+from convfe_core.backbones.network import KerasNetwork, Network, load_as, open_network
 from convfe_core.base.errors import SpecError, WeightsError
 from convfe_core.catalog.specs import find_architecture, parse_spec
 from convfe_core.maps.extraction import extract_maps
@@ -167,3 +167,29 @@ def test_a_network_that_is_only_run_never_has_variables() -> None:
     assert network.model.variables
     assert all(variable._value is None for variable in network.model.variables)
     assert network.count_params() == open_network(parse_spec(SMALL)).count_params()
+
+
+def test_weights_of_a_network_that_is_only_run_are_gone_once_it_is_frozen() -> None:
+    network = open_network(parse_spec("TinyResNet"), variables=False)
+    assert isinstance(network, KerasNetwork)
+    beside = network.weights_beside
+    assert beside.state_mapping
+    assert all(isinstance(weight, np.ndarray) for weight in beside.state_mapping.values())
+    backbone = freeze_network(network, fold="spend")
+    assert not beside.state_mapping
+    assert np.ptp(backbone.reduce(noise(96, 64)[None])[0]) > 0
+
+
+def test_a_network_whose_weights_were_spent_in_vain_is_opened_once_more_with_variables() -> None:
+    opened = []
+
+    def make(network: Network) -> Network:
+        assert isinstance(network, KerasNetwork)
+        opened.append(network)
+        if network.weights_beside is not None:
+            raise WeightsSpentError
+        return network
+
+    network = load_as(make, parse_spec(SMALL), variables=False)
+    assert opened[1:] == [network]
+    assert all(variable._value is not None for variable in network.model.variables)

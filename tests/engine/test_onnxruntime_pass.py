@@ -18,7 +18,7 @@ from convfe_core.catalog.specs import parse_spec
 from convfe_core.engine.onnx_writer import LARGE_BYTES, WEIGHTS_FILE
 from convfe_core.engine.onnxruntime_pass import on_onnxruntime
 from convfe_core.engine.translate_graph import translate_graph
-from tests.engine.translated import check_alike, traced
+from tests.engine.translated import check_alike, check_pair, traced
 from tests.support.builders import noise
 
 SIDE = 64
@@ -45,7 +45,7 @@ def test_a_graph_with_an_operation_that_is_not_known_stays_tensorflows(temporary
     import tensorflow as tf
 
     graph = traced(lambda x: tf.sin(tf.nn.relu(x)))
-    assert on_onnxruntime(graph) is graph
+    assert on_onnxruntime(graph) is None
     assert not list(temporary.iterdir())
 
 
@@ -53,15 +53,43 @@ def test_a_graph_that_onnxruntime_cannot_load_stays_tensorflows(temporary: Path)
     import tensorflow as tf
 
     graph = traced(lambda x: tf.cast(tf.nn.relu(x), tf.float32), kind="uint8")
-    assert on_onnxruntime(graph) is graph
+    assert on_onnxruntime(graph) is None
     assert not list(temporary.iterdir())
+
+
+@pytest.mark.parametrize("spend", [False, True])
+def test_weights_that_a_graph_is_given_go_along(spend: bool) -> None:
+    import tensorflow as tf
+
+    kernel = wide_kernel()
+    specs = [tf.TensorSpec((None, None, None, SIDE)), tf.TensorSpec(kernel.shape)]
+    graph = trace(lambda pictures, kernel: [tf.nn.conv2d(pictures, kernel, 1, "SAME")], specs)
+    weights = [kernel]
+    run = on_onnxruntime(graph, weights, spend=spend)
+    assert run is not None
+    assert len(weights) == (0 if spend else 1)
+    check_pair(graph(wide_maps(), kernel)[0].numpy(), run(wide_maps())[0])
+
+
+def test_weights_are_spent_before_onnxruntime_refuses_a_graph_and_after_it_is_translated() -> None:
+    import tensorflow as tf
+
+    specs = [tf.TensorSpec((None, None, None, SIDE)), tf.TensorSpec((SIDE,))]
+    unknown = trace(lambda pictures, factor: tf.sin(pictures * factor), specs)
+    weights = [np.ones(SIDE, np.float32)]
+    assert on_onnxruntime(unknown, weights, spend=True) is None
+    assert len(weights) == 1
+    specs[0] = tf.TensorSpec((None, None, None, SIDE), tf.uint8)
+    refused = trace(lambda pictures, factor: tf.cast(tf.nn.relu(pictures), tf.float32) * factor, specs)
+    assert on_onnxruntime(refused, weights, spend=True) is None
+    assert not weights
 
 
 def test_a_function_traced_for_each_size_stays_tensorflows() -> None:
     import tensorflow as tf
 
     graph = trace(tf.nn.relu, [tf.TensorSpec((None, None, None, 3))], by_size=True)
-    assert on_onnxruntime(graph) is graph
+    assert on_onnxruntime(graph) is None
 
 
 def test_an_output_may_come_twice_or_be_the_pictures() -> None:
@@ -113,7 +141,7 @@ def test_without_room_for_temporary_files_tensorflow_runs_the_graph(
         place.touch()
     monkeypatch.setattr(tempfile, "tempdir", str(place))
     graph = traced(lambda x: tf.nn.conv2d(x, wide_kernel(), 1, "SAME"), SIDE)
-    assert on_onnxruntime(graph) is graph
+    assert on_onnxruntime(graph) is None
 
 
 def test_threads_share_a_function() -> None:
@@ -121,7 +149,7 @@ def test_threads_share_a_function() -> None:
 
     graph = traced(lambda x: tf.nn.relu(tf.nn.conv2d(x, wide_kernel(), 1, "SAME")), SIDE)
     run = on_onnxruntime(graph)
-    assert run is not graph
+    assert run is not None
     batches = [tf.constant(wide_maps(count)) for count in (1, 2, 3, 4) * 4]
     alone = [run(batch)[0] for batch in batches]
     with ThreadPoolExecutor(4) as threads:
@@ -137,7 +165,7 @@ def test_weights_that_change_later_do_not_reach_it(fold: Literal["copy", "spend"
     network = open_network(parse_spec("TinyResNet:untrained"))
     graph = network.trace(network.reader([network.tensor], fold))
     run = on_onnxruntime(graph)
-    assert run is not graph
+    assert run is not None
     batch = tf.constant(noise(64, 96)[None])
     before = run(batch)[0]
     assert np.ptp(before) > 0

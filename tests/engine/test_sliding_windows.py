@@ -76,6 +76,7 @@ def test_windows_with_gaps(padding: str, kind: str) -> None:
 
     pictures = tf.constant(numbers(2, 13, 12, 8))
     run = on_onnxruntime(traced(partial(slid, spread=False), 8))
+    assert run is not None
     for expected, found in zip(slid(pictures, spread=True), run(pictures), strict=True):
         check_pair(expected.numpy(), found)
 

@@ -42,7 +42,7 @@ def both(graph: Any, pictures: NDArray[Any]) -> list[Pair]:
     import tensorflow as tf
 
     run = on_onnxruntime(graph)
-    assert run is not graph, "TensorFlow would run this graph"
+    assert run is not None, "TensorFlow would run this graph"
     batch = tf.constant(pictures)
     pairs = zip(tf.nest.flatten(graph(batch)), run(batch), strict=True)
     return [(expected.numpy(), found) for expected, found in pairs]
