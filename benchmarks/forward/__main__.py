@@ -9,8 +9,8 @@ that whatever else the machine does hits all alike; a turn is as many passes as 
 medians with half the distance of their quartiles, ratios medians of each round's ratio. See
 `benchmarks.forward.runtimes` for how each is set up.
 
-``ONEDNN_MAX_CPU_ISA=AVX2`` shows TensorFlow and OpenVINO, which compute with oneDNN, on a processor that has no more.
-onnxruntime, and with it ours in float32, has kernels of its own, which do not obey it.
+``ONEDNN_MAX_CPU_ISA=AVX2`` shows all of them on a processor that has no more: TensorFlow and OpenVINO, which compute
+with oneDNN, obey it, and onnxruntime is a copy that does, see `benchmarks.forward.capped_onnxruntime`.
 """
 
 from __future__ import annotations
@@ -31,9 +31,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.forward.capped_onnxruntime import cap_onnxruntime
 from benchmarks.forward.runtimes import OTHERS, OURS, Contest, Maps
 from benchmarks.machine import ROUNDS, Work, convolution, describe_machine, matrix_product, seconds
 from benchmarks.records import Run, TableRow, keep, markdown
+from convfe_core.machine.onednn import capped_to
 
 BACKBONES = ("VGG16", "ResNet50", "MobileNetV2-1.0", "EfficientNetB0", "DenseNet121", "ConvNeXtTiny")
 SIZES = (224, 320)
@@ -111,6 +113,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"how often everything is timed (default {ROUNDS})")
     options = parser.parse_args()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory() as folder:
+        if capped_to() == "AVX2":
+            cap_onnxruntime(Path(folder))
+        compare(options)
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Compare the networks that are asked for, one after another."""
     run = Run.now("forward", ("onnxruntime", "openvino"))
     print(describe_machine(), "\n")
     peaks = {"convolution": convolution("float32"), "matrix product": matrix_product("float32")}
