@@ -9,8 +9,8 @@ that whatever else the machine does hits all alike; a turn is as many passes as 
 medians with half the distance of their quartiles, ratios medians of each round's ratio. See
 `benchmarks.forward.runtimes` for how each is set up.
 
-``ONEDNN_MAX_CPU_ISA=AVX2`` shows all of them on a processor that has no more: TensorFlow and OpenVINO, which compute
-with oneDNN, obey it, and onnxruntime is a copy that does, see `benchmarks.forward.capped_onnxruntime`.
+``ONEDNN_MAX_CPU_ISA=AVX2`` shows all of them on a processor that has no more: TensorFlow, which computes with oneDNN,
+obeys it, and the others are copies that do, see `benchmarks.forward.without_avx512`.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.forward.capped_onnxruntime import cap_onnxruntime
 from benchmarks.forward.runtimes import OTHERS, OURS, Contest, Maps
+from benchmarks.forward.without_avx512 import PACKAGES, import_without_avx512
 from benchmarks.machine import ROUNDS, Work, convolution, describe_machine, matrix_product, seconds
 from benchmarks.records import Run, TableRow, keep, markdown
 from convfe_core.machine.onednn import capped_to
@@ -115,7 +115,8 @@ def main() -> None:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         if capped_to() == "AVX2":
-            cap_onnxruntime(Path(folder))
+            for package in PACKAGES:
+                import_without_avx512(package, Path(folder))
         compare(options)
 
 

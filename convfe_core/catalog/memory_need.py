@@ -19,8 +19,8 @@ PHOTOS_AND_BOXES_MB = 400.0
 """What else a process takes that runs backbones over photographs: a few batches, and the boxes of the data set."""
 
 # Peaks measured with TensorFlow 2.21 on Linux, in MB on top of what was held, from loading to the end of the first
-# pass, by MB of weights: 4.6 -> 24, 15 -> 89, 16 (NASNetMobile, 770 layers) -> 183, 56 -> 122, 90 -> 182, 106 -> 279,
-# 223 -> 369, 245 (EfficientNetB7 at 600 pixels) -> 623.
+# pass, by MB of weights: 4.6 -> 24, 15 -> 89, 16 (NASNetMobile, 770 layers) -> 183, 56 -> 121, 90 -> 187, 106 -> 279,
+# 223 -> 366, 245 (EfficientNetB7 at 600 pixels) -> 623.
 _BASE_MB, _TIMES_WEIGHTS = 100.0, 2.1
 _TIMES_ONNX_WEIGHTS = 5.0
 """For an ONNX file, whose weights are there as the file has them and as onnxruntime wants them: 99 MB -> 480 were

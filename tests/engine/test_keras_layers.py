@@ -75,6 +75,7 @@ MODELS: dict[str, Builder] = {
 }
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize("name", MODELS)
 def test_layers_of_users_models(name: str) -> None:
     import keras

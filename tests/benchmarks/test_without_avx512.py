@@ -14,10 +14,10 @@ PROGRAM = f"""
 import sys, tempfile
 from pathlib import Path
 import numpy as np
-from benchmarks.forward.capped_onnxruntime import READ, cap_onnxruntime
+from benchmarks.forward.without_avx512 import READ, import_without_avx512
 with tempfile.TemporaryDirectory() as folder:
     if "capped" in sys.argv:
-        cap_onnxruntime(Path(folder))
+        import_without_avx512("onnxruntime", Path(folder))
     import onnxruntime
     from onnx import TensorProto, helper
     package = Path(onnxruntime.__file__).parent
