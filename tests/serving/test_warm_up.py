@@ -54,8 +54,9 @@ def test_a_broken_tensorflow_raises_nothing() -> None:
     code = """
 import sys
 sys.modules['tensorflow'] = sys.modules['keras'] = None
+from convfe_core.machine.machine_queue import MACHINE
 from convfe_core.serving.warm_up import start_warm_up
 start_warm_up(0).join()
-print('went on')
+print('went on', MACHINE.passed)
 """
-    assert _run(code).strip() == "went on"
+    assert _run(code).split() == ["went", "on", "0"]  # nor does it count as a network that is loaded or run
