@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.forward.runtimes import OTHERS, OURS, Contest, Maps
-from benchmarks.forward.without_avx512 import PACKAGES, import_without_avx512
+from benchmarks.forward.without_avx512 import import_copies
 from benchmarks.machine import ROUNDS, Work, convolution, describe_machine, matrix_product, seconds
 from benchmarks.records import Run, TableRow, keep, markdown
 from convfe_core.machine.onednn import capped_to
@@ -115,8 +115,7 @@ def main() -> None:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         if capped_to() == "AVX2":
-            for package in PACKAGES:
-                import_without_avx512(package, Path(folder))
+            import_copies(Path(folder))
         compare(options)
 
 

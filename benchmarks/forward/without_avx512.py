@@ -25,43 +25,45 @@ ANSWER = b"\xb0\x07\x90"
 """``mov al, 7; nop``: the x87 registers, those of SSE and those of AVX."""
 
 
-def copy_without_avx512(package: str, folder: Path) -> None:
-    """Copy an installed package into a folder, so that it takes no kernels for AVX512."""
-    installed = find_spec(package)
-    assert installed is not None
-    assert installed.origin is not None
-    copy = folder / package
-    shutil.copytree(Path(installed.origin).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    for library in copy.rglob("*.so*"):
-        library.write_bytes(library.read_bytes().replace(READ, ANSWER))
-
-
-def import_without_avx512(package: str, folder: Path) -> None:
-    """Have this process import such a copy of a package.
-
-    Parameters
-    ----------
-    folder : where the copy goes, and stays as long as the process
+def copy_packages(folder: Path) -> None:
+    """Copy those of `PACKAGES` that are installed into a folder, so that they take no kernels for AVX512.
 
     Raises
     ------
-    RuntimeError : the package is imported already
+    RuntimeError : a package never asks for registers of 512 bits, or is not one of Linux for x86
     """
-    if package in sys.modules:
-        raise RuntimeError(f"Expected {package} not to be imported yet. Received: it is")
-    copy_without_avx512(package, folder)
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
+    for package in PACKAGES:
+        installed = find_spec(package)
+        if installed is None or installed.origin is None:
+            continue
+        copy = folder / package
+        shutil.copytree(Path(installed.origin).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        asking = [library for library in copy.rglob("*.so*") if READ in library.read_bytes()]
+        if not asking:
+            raise RuntimeError(f"Expected {package} for Linux on x86. Received: {installed.origin}")
+        for library in asking:
+            library.write_bytes(library.read_bytes().replace(READ, ANSWER))
+
+
+def import_copies(folder: Path) -> None:
+    """Have this process import such copies, which stay in the folder as long as it runs.
+
+    Raises
+    ------
+    RuntimeError : as of `copy_packages`, or a package is imported already
+    """
+    imported = sorted(sys.modules.keys() & set(PACKAGES))
+    if imported:
+        raise RuntimeError(f"Expected no runtime to be imported yet. Received: {imported}")
+    copy_packages(folder)
+    sys.path.insert(0, str(folder))
 
 
 def main() -> None:
-    """Write the copies of what is installed."""
+    """Write the copies."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
-    for package in PACKAGES:
-        if find_spec(package) is not None:
-            copy_without_avx512(package, folder)
+    copy_packages(parser.parse_args().folder)
 
 
 if __name__ == "__main__":

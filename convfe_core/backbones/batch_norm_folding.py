@@ -70,10 +70,11 @@ def fold_model(
     part = keras.Model(model.inputs, wanted)
     with tf.init_scope():
         folding = _Folding() if fold == "none" else _fold(part, spend=fold == "spend")
+        spent = weights_beside if fold == "spend" else None
         weights = [
-            weights_beside.take(variable)
-            if fold == "spend" and weights_beside is not None
-            else folding.values.get(id(variable), tf.convert_to_tensor(variable.value))
+            folding.values.get(id(variable), tf.convert_to_tensor(variable.value))
+            if spent is None
+            else spent.take(variable)
             for variable in part.variables
         ]
 
@@ -85,7 +86,7 @@ def fold_model(
             outputs = part._run_through_graph([pixels], operation_fn=operation)
         return list(keras.tree.flatten(outputs))
 
-    return Layers(compute, weights, has_only_copy=fold == "spend" and weights_beside is not None)
+    return Layers(compute, weights, has_only_copy=spent is not None)
 
 
 def _fold(model: Any, *, spend: bool) -> _Folding:

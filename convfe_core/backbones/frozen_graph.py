@@ -190,8 +190,7 @@ def in_bfloat16(graph: Any, weights: Sequence[Any] = ()) -> Callable[..., Any]:
     if isinstance(graph, GraphsBySize):
         return graph.finished_by(partial(in_bfloat16, weights=weights))
     kinds = [output.dtype for output in graph.outputs]
-    tensors = [*map(tf.convert_to_tensor, weights), *graph.captured_inputs]
-    held = [tf.cast(value, tf.bfloat16) if _is_kernel(value) else value for value in tensors]
+    held = [_rounded(value) for value in (*weights, *graph.captured_inputs)]
 
     def widened(*arguments: Any) -> Any:
         values = [tf.cast(value, tf.float32) if value.dtype == tf.bfloat16 else value for value in held]
@@ -212,9 +211,12 @@ def in_bfloat16(graph: Any, weights: Sequence[Any] = ()) -> Callable[..., Any]:
     return run
 
 
-def _is_kernel(value: Any) -> bool:
-    """Whether a tensor of weights goes into a convolution or a matrix product; the others hold one row."""
-    return value.dtype.name == "float32" and len(value.shape) > 1 and value.shape[-2] > 1
+def _rounded(weight: Any) -> Any:
+    """A tensor of a weight, in bfloat16 if it goes into a convolution or a matrix product; the others hold one row."""
+    import tensorflow as tf
+
+    is_kernel = tf.as_dtype(weight.dtype) == tf.float32 and len(weight.shape) > 1 and weight.shape[-2] > 1
+    return tf.cast(weight, tf.bfloat16) if is_kernel else tf.convert_to_tensor(weight)
 
 
 def profiled_flops(graph: Any) -> int:

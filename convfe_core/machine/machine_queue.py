@@ -41,13 +41,13 @@ class Gate:
         self._changed = threading.Condition()
 
     @contextmanager
-    def passing(self, on_wait: OnWait = wait_silently, *, counted: bool = True) -> Iterator[None]:
+    def passing(self, on_wait: OnWait = wait_silently, *, counts: bool = True) -> Iterator[None]:
         """Wait for one's turn, and hold it as long as the ``with`` block lasts.
 
         Parameters
         ----------
         on_wait : called a few times a second while waiting; what it raises leaves the queue and is raised here
-        counted : False for what loads and runs no network
+        counts : False for what loads and runs no network
         """
         me = threading.get_ident()
         if self._inside(me):
@@ -58,7 +58,7 @@ class Gate:
         try:
             while not self._wait_briefly(me):
                 on_wait(self._before(me))
-            self.passed += counted
+            self.passed += counts
             yield
         finally:
             with self._changed:

@@ -27,7 +27,7 @@ def _warm_up() -> None:
     """Import them while nothing is loaded or run; whoever needs them will report what is wrong with them."""
     start = time.perf_counter()
     try:
-        with MACHINE.passing(counted=False):
+        with MACHINE.passing(counts=False):
             if tensorflow_imported():
                 return
             import_tensorflow()

@@ -9,15 +9,18 @@ import sys
 import numpy as np
 import pytest
 
+from benchmarks.forward.without_avx512 import import_copies
+from tests.conftest import need
+
 CHANNELS = 64
 PROGRAM = f"""
 import sys, tempfile
 from pathlib import Path
 import numpy as np
-from benchmarks.forward.without_avx512 import READ, import_without_avx512
+from benchmarks.forward.without_avx512 import READ, import_copies
 with tempfile.TemporaryDirectory() as folder:
     if "capped" in sys.argv:
-        import_without_avx512("onnxruntime", Path(folder))
+        import_copies(Path(folder))
     import onnxruntime
     from onnx import TensorProto, helper
     package = Path(onnxruntime.__file__).parent
@@ -35,13 +38,19 @@ with tempfile.TemporaryDirectory() as folder:
 """
 
 
-@pytest.mark.skipif(
-    sys.platform != "linux" or platform.machine() != "x86_64", reason="needs onnxruntime's libraries for Linux on x86"
-)
 def test_a_copy_without_avx512_gives_the_same_up_to_rounding(tmp_path) -> None:
+    need(sys.platform == "linux" and platform.machine() == "x86_64", "Linux on x86, whose libraries are changed")
     files = [tmp_path / f"{name}.npy" for name in ("plain", "capped")]
     for file in files:
         subprocess.run([sys.executable, "-c", PROGRAM, str(file), file.stem], check=True)
     plain, capped = map(np.load, files)
     assert np.ptp(plain) > CHANNELS
     np.testing.assert_allclose(capped, plain, rtol=1e-4, atol=1e-3)
+
+
+def test_a_runtime_that_is_imported_already_is_not_copied(tmp_path) -> None:
+    import onnxruntime
+
+    with pytest.raises(RuntimeError, match=rf"Received: \['{onnxruntime.__name__}'\]"):
+        import_copies(tmp_path)
+    assert not list(tmp_path.iterdir())
