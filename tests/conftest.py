@@ -20,6 +20,7 @@ from convfe_core.geometry.cell_geometry import CellGrid
 from convfe_core.maps.feature_maps import FeatureMaps
 from convfe_core.photos.letterbox import Frame
 from convfe_core.photos.photo import Photo
+from tests.support.builders import noise, png
 
 if TYPE_CHECKING:
     from convfe_core.ranking.results import RankResult
@@ -152,6 +153,14 @@ def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setenv("CONVFE_WEIGHTS_MIRROR", "http://127.0.0.1:9")
     return tmp_path / "keras"
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """A photograph of noise, 200 x 150 pixels."""
+    path = tmp_path / "picture.png"
+    path.write_bytes(png(noise(150, 200)))
+    return path
 
 
 @pytest.fixture

@@ -14,13 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.backbones.batch_norm_folding import Fold
+from convfe_core.backbones.described import Described
 from convfe_core.backbones.frozen_graph import in_bfloat16, with_weights
-from convfe_core.backbones.network import (
-    UNTRAINED_SEED,
-    Described,
-    Network,
-    load_as,
-)
+from convfe_core.backbones.network import UNTRAINED_SEED, Network, load_as
 from convfe_core.backbones.precision import Precision, computes_in_bfloat16
 from convfe_core.base.arrays import FloatArray, PixelArray
 from convfe_core.base.model_runs import guarded
@@ -36,6 +32,22 @@ BFLOAT16_SHIFT, BFLOAT16_SAMPLES = 0.015, 3
 cells, by more than this share of their range."""
 
 
+@dataclass(frozen=True, eq=False)
+class Controls:
+    """What the untrained controls of a network share with it, so that only their weights are made for each.
+
+    Attributes
+    ----------
+    open : see `convfe_core.backbones.network.Network.untrained`
+    maps, layers : graphs of pictures and weights: what `with_maps` gives of the layers, and these alone where they are
+        wanted in bfloat16 too
+    """
+
+    open: Callable[[int], Network]
+    maps: Any
+    layers: Any
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FrozenNetwork(Described):
     """A network turned into a graph with its weights fixed; it can be shared between threads.
@@ -43,9 +55,11 @@ class FrozenNetwork(Described):
     Attributes
     ----------
     precision : ``float32``, or ``fast`` for bfloat16 where the processor has it and the maps tolerate it
+    controls : to be frozen in less time; None unless it was kept, and where each must be opened anew
     """
 
     precision: Precision
+    controls: Controls | None = None
     _graph: Callable[[PixelArray], Sequence[Any]]
 
     def run(self, batch: PixelArray, directions: FloatArray) -> list[NDArray[Any]]:
@@ -135,7 +149,15 @@ def freeze_network(network: Network, precision: Precision = "float32", fold: Fol
     return freeze_maps(Backbone, network, precision, fold)
 
 
-def freeze_maps(kind: type[Frozen], network: Network, precision: Precision, fold: Fold) -> Frozen:
+def freeze_maps(
+    kind: type[Frozen],
+    network: Network,
+    precision: Precision,
+    fold: Fold,
+    *,
+    controls: Controls | None = None,
+    keep_controls: bool = False,
+) -> Frozen:
     """Freeze a network together with the collapse of its channels.
 
     The graph takes any batch, height and width, so it is traced once however many sizes of image follow.
@@ -149,19 +171,27 @@ def freeze_maps(kind: type[Frozen], network: Network, precision: Precision, fold
     ----------
     kind : of what is returned
     fold : ``spend`` where the network is not used again, which halves the memory that this takes
+    controls : of another network, at the same precision, if `network` was opened by them
+    keep_controls : keep what the result's controls share with it, which is its model without weights
     """
 
     def frozen(graph: Callable[[PixelArray], Sequence[Any]], precision: Precision) -> Frozen:
         known = {one.name: getattr(network, one.name) for one in fields(Described) if one.init}
-        return kind(**known, precision=precision, _graph=guarded(graph, network.label, network.own))
+        graph = guarded(graph, network.label, network.own)
+        return kind(**known, precision=precision, controls=controls, _graph=graph)
 
     bfloat16 = computes_in_bfloat16(precision)
 
     reader = network.reader([network.tensor], fold)
     weights, specs = reader.weights, reader.weight_specs
     both = bfloat16 and network.takes_bfloat16
-    layers = network.trace(reader.given, *specs) if both else reader.given
-    maps = network.trace(with_maps(layers), *specs)
+    if controls is None:
+        layers = network.trace(reader.given, *specs) if both else None
+        maps = network.trace(with_maps(layers or reader.given), *specs)
+        opened = network.untrained() if keep_controls else None
+        controls = None if opened is None else Controls(opened, maps, layers)
+    else:
+        layers, maps = controls.layers, controls.maps
     run = on_onnxruntime(maps, weights, spend=reader.has_only_copy and not both)
     if run is None:
         run = with_weights(maps, weights)

@@ -29,15 +29,24 @@ if TYPE_CHECKING:
     from convfe_core.catalog.weights_beside import WeightsBeside
 
 Fold = Literal["copy", "spend", "none"]
+_Calls = dict[int, tuple[Callable[..., Any], slice]]
 
 
 @dataclass(eq=False)
 class _Folding:
-    """What changes: values that take the place of a variable's own (by its id), and calls that take a layer's place."""
+    """What changes in a model.
+
+    Attributes
+    ----------
+    values : that take the place of a variable's own, by its id
+    added : arrays that the model has not, and what takes the place of its layers needs
+    calls : that take the place of layers, by a layer's id, each with the place of what it needs among these arrays
+    """
 
     spend: bool = False
     values: dict[int, Any] = field(default_factory=dict)
-    calls: dict[int, Callable[..., Any]] = field(default_factory=dict)
+    added: list[NDArray[np.float32]] = field(default_factory=list)
+    calls: _Calls = field(default_factory=dict)
 
     def replace(self, variable: Any, value: NDArray[Any]) -> None:
         """Have another value take the place of a variable's own."""
@@ -45,6 +54,12 @@ class _Folding:
             variable.assign(value)
         else:
             self.values[id(variable)] = _float32(value)
+
+    def call(self, layer: Any, function: Callable[..., Any], *values: NDArray[Any]) -> None:
+        """Have a function of some values and of the layer's input take the layer's place."""
+        place = slice(len(self.added), len(self.added) + len(values))
+        self.added += [value.astype(np.float32) for value in values]
+        self.calls[id(layer)] = function, place
 
 
 def fold_model(
@@ -77,16 +92,24 @@ def fold_model(
             else spent.take(variable)
             for variable in part.variables
         ]
-
-    def operation(layer: Any) -> Any:
-        return folding.calls.get(id(layer), layer)
+    weights += folding.added
 
     def compute(pixels: Any, weights: Sequence[Any]) -> list[Any]:
-        with keras.StatelessScope(state_mapping=zip(part.variables, weights, strict=True)):
+        own, added = weights[: len(part.variables)], weights[len(part.variables) :]
+        operation = partial(_operation, folding.calls, added)
+        with keras.StatelessScope(state_mapping=zip(part.variables, own, strict=True)):
             outputs = part._run_through_graph([pixels], operation_fn=operation)
         return list(keras.tree.flatten(outputs))
 
     return Layers(compute, weights, has_only_copy=spent is not None)
+
+
+def _operation(calls: _Calls, added: Sequence[Any], layer: Any) -> Any:
+    """What computes a layer, given tensors of what a `_Folding` added."""
+    if id(layer) not in calls:
+        return layer
+    function, place = calls[id(layer)]
+    return partial(function, *added[place])
 
 
 def _fold(model: Any, *, spend: bool) -> _Folding:
@@ -99,15 +122,15 @@ def _fold(model: Any, *, spend: bool) -> _Folding:
     readers = Counter(id(source) for tensor in tensors for source in sources_of(tensor))
     readers.update(id(tensor) for tensor in model.outputs)
     folding = _Folding(spend)
-    affine: dict[int, _Affine] = {}
+    affine: dict[int, tuple[Any, _Affine]] = {}
     for tensor in tensors:
         layer, sources = operation_of(tensor), sources_of(tensor)
         if uses[id(layer)] > 1:
             continue
         if type(layer) is keras.layers.Add and len({source.shape for source in sources}) == 1:
-            folding.calls[id(layer)] = tf.add_n
+            folding.call(layer, tf.add_n)
         if _is_depthwise(layer):
-            folding.calls[id(layer)] = partial(_convolve_depthwise, layer)
+            folding.call(layer, partial(_convolve_depthwise, layer))
         if (own := _affine(layer, tensor)) is None:
             continue
         before = operation_of(sources[0])
@@ -116,10 +139,12 @@ def _fold(model: Any, *, spend: bool) -> _Folding:
             _fold_into(before, layer, own, folding)
             continue
         if follows_alone and id(before) in affine:
-            own = own.after(affine[id(before)])
-            folding.calls[id(before)] = _unchanged
-        affine[id(layer)] = own
-        folding.calls[id(layer)] = own.call()
+            _, first = affine.pop(id(before))
+            own = own.after(first)
+            folding.call(before, _unchanged)
+        affine[id(layer)] = layer, own
+    for layer, own in affine.values():
+        folding.call(layer, _multiply_and_add, own.scale, own.shift)
     return folding
 
 
@@ -133,11 +158,6 @@ class _Affine:
     def after(self, first: _Affine) -> _Affine:
         """The two as one."""
         return _Affine(first.scale * self.scale, first.shift * self.scale + self.shift)
-
-    def call(self) -> Callable[..., Any]:
-        """What takes the layer's place."""
-        factor, summand = _float32(self.scale), _float32(self.shift)
-        return lambda x, **_: x * factor + summand
 
 
 def _affine(layer: Any, tensor: Any) -> _Affine | None:
@@ -183,7 +203,6 @@ def _multiplies_last(layer: Any) -> bool:
 
 def _fold_into(conv: Any, layer: Any, affine: _Affine, folding: _Folding) -> None:
     import keras
-    import tensorflow as tf
 
     kernel = conv.pointwise_kernel if isinstance(conv, keras.layers.SeparableConv2D) else conv.kernel
     depthwise = isinstance(conv, keras.layers.DepthwiseConv2D)
@@ -191,10 +210,9 @@ def _fold_into(conv: Any, layer: Any, affine: _Affine, folding: _Folding) -> Non
     folding.replace(kernel, kernel.numpy() * factor)
     if conv.use_bias:
         folding.replace(conv.bias, conv.bias.numpy() * affine.scale + affine.shift)
-        folding.calls[id(layer)] = _unchanged
+        folding.call(layer, _unchanged)
     else:
-        bias = _float32(affine.shift)
-        folding.calls[id(layer)] = lambda x, **_: tf.nn.bias_add(x, bias)
+        folding.call(layer, _add_bias, affine.shift)
 
 
 def _is_depthwise(layer: Any) -> bool:
@@ -220,6 +238,16 @@ def _convolve_depthwise(layer: Any, x: Any, **_: Any) -> Any:
     if layer.use_bias:
         found = tf.nn.bias_add(found, layer.bias)
     return layer.activation(found)
+
+
+def _add_bias(bias: Any, x: Any, **_: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.nn.bias_add(x, bias)
+
+
+def _multiply_and_add(factor: Any, summand: Any, x: Any, **_: Any) -> Any:
+    return x * factor + summand
 
 
 def _unchanged(x: Any, **_: Any) -> Any:

@@ -11,15 +11,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
 from convfe_core.backbones.batch_norm_folding import Fold, fold_model
+from convfe_core.backbones.described import Described
 from convfe_core.backbones.frozen_graph import Layers, WeightsSpentError, profiled_flops, trace
-from convfe_core.base.arrays import FloatArray, PixelArray
+from convfe_core.base.arrays import PixelArray
 from convfe_core.base.model_runs import about_model, guarded
 from convfe_core.base.pace import LoadProgress, ignore_progress
 from convfe_core.catalog.architectures import Architecture
@@ -27,7 +28,6 @@ from convfe_core.catalog.builders import build_model
 from convfe_core.catalog.memory_need import require_room
 from convfe_core.catalog.pixel_scaling import scale_pixels, to_grey
 from convfe_core.catalog.specs import Preprocessing, Spec, find_architecture
-from convfe_core.geometry.cell_geometry import CellGrid, SpatialPath
 from convfe_core.graph.taps import Tap, map_layers, resolve_tap, stage_taps, values_per_pixel
 from convfe_core.graph.tracing import trace_path
 from convfe_core.machine.machine_queue import BUILDING
@@ -49,82 +49,6 @@ _MUST_KNOW_SIZE = ("CenterCrop",)
 """Layers that do something else, without a word, where they are traced for any size."""
 
 _FLOAT_BYTES = np.dtype(np.float32).itemsize
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Described:
-    """What is known of a network beside its layers and weights.
-
-    Attributes
-    ----------
-    label : how it is called in titles and files
-    weights : ``imagenet``, ``untrained``, ``builtin`` or the name of a file
-    tap : the layer that is looked at
-    path : where cells lie for any input size
-    working_size, native_size : longest side it does best at, and that it was trained at
-    minimum_size : shortest side that it takes
-    megabytes : memory that its weights hold
-    activation_bytes : memory that a forward pass holds at once, for each pixel of its input
-    fixed : (height, width) of the input of a network that takes no other
-    notes : one sentence for each thing that a reader of its maps should know
-    own : it comes from a model file of the user's own
-    takes_bfloat16 : its layers can be computed in bfloat16
-    """
-
-    label: str
-    weights: str
-    tap: Tap
-    path: SpatialPath
-    working_size: int
-    native_size: int
-    minimum_size: int = 1
-    megabytes: float
-    activation_bytes: float
-    fixed: tuple[int, int] | None = None
-    notes: tuple[str, ...] = ()
-    own: bool = False
-    takes_bfloat16: bool = True
-    _grids: dict[tuple[int, int], CellGrid] = field(default_factory=dict, init=False, repr=False)
-
-    def grid(self, input_height: int, input_width: int) -> CellGrid:
-        """Where the cells lie on an input of this size, worked out once for each size."""
-        size = input_height, input_width
-        if size not in self._grids:
-            with about_model(self.label, self.own):
-                self._grids[size] = self.path.grid(*size)
-        return self._grids[size]
-
-    @property
-    def channels(self) -> int:
-        """Features of each cell, C."""
-        return self.tap.channels
-
-    @property
-    def no_directions(self) -> FloatArray:
-        """(C, 0): what a frozen graph takes where features are to be projected on nothing."""
-        return np.zeros((self.channels, 0), np.float32)
-
-    @property
-    def all_directions(self) -> FloatArray:
-        """(C, C): what a frozen graph takes where the features themselves are wanted."""
-        return np.eye(self.channels, dtype=np.float32)
-
-    @property
-    def native_input(self) -> tuple[int, int]:
-        """(height, width) of the input that it was trained at."""
-        return self.fixed or (self.native_size, self.native_size)
-
-    @property
-    def receptive_field(self) -> float:
-        """Input pixels that one cell sees, across."""
-        return self.path.receptive_field[1]
-
-    @property
-    def pixels(self) -> Any:
-        """The tf.TensorSpec of the batches that it takes: (N, H, W, 3) uint8, H and W open unless `fixed`."""
-        import tensorflow as tf
-
-        return tf.TensorSpec((None, *(self.fixed or (None, None)), 3), tf.uint8)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -186,6 +110,13 @@ class Network(Described, ABC):
         Empty without such a layer, or with one that was never trained.
         """
 
+    def untrained(self) -> Callable[[int], Network] | None:
+        """A function of a seed that gives the same network with untrained weights, for less than it takes to open one.
+
+        It holds none of this network's weights. None where only opening it anew gives these.
+        """
+        return None
+
     def features(self, pixels: Any) -> Any:
         """(N, H, W, 3) uint8 tensor -> (N, h, w, C) float32 feature map."""
         return self.reader([self.tensor])(pixels)[0]
@@ -235,9 +166,11 @@ class KerasNetwork(Network):
     Attributes
     ----------
     weights_beside : what has its weights, where its variables do not
+    seed : that its model was built with
     """
 
     weights_beside: WeightsBeside | None = None
+    seed: int
 
     def at(self, layer: str) -> Self:
         with BUILDING:
@@ -252,6 +185,14 @@ class KerasNetwork(Network):
 
     def map_layers(self) -> tuple[str, ...]:
         return map_layers(self.model)
+
+    def untrained(self) -> Callable[[int], Network] | None:
+        if self.weights_beside is None:
+            return None
+        from convfe_core.catalog.weights_beside import initial_weights
+
+        draw, empty = initial_weights(self.model, self.seed), replace(self, weights_beside=None, weights="untrained")
+        return None if draw is None else lambda seed: replace(empty, weights_beside=draw(seed))
 
     def count_params(self) -> int:
         import keras
@@ -285,6 +226,7 @@ def load_as(
     make_room: Callable[[Spec], None] = require_room,
     on_progress: LoadProgress = ignore_progress,
     variables: bool = True,
+    untrained: Callable[[int], Network] | None = None,
 ) -> Loaded:
     """Load a network as what is made of it, such as a frozen graph; every way of loading one goes through here.
 
@@ -292,11 +234,14 @@ def load_as(
     ----------
     make : takes the network, which nobody else has
     make_room : called before anything is opened; raises MemoryLimitError where it does not fit
+    untrained : what `Network.untrained` gave of another one of these layers, if the spec has untrained weights
     others, and errors : as in `open_network`
     """
     make_room(spec)
     with collected_afterwards():  # Keras models are full of reference cycles, which hold their variables
         try:
+            if untrained is not None:
+                return make(untrained(seed))
             return make(open_network(spec, tap, seed=seed, on_progress=on_progress, variables=variables))
         except WeightsSpentError:
             return make(open_network(spec, tap, seed=seed, on_progress=on_progress))
@@ -363,6 +308,7 @@ def _open_keras(spec: Spec, tap: str, seed: int, on_progress: LoadProgress, vari
             activation_bytes=values_per_pixel(model) * _FLOAT_BYTES,
             model=model,
             weights_beside=beside,
+            seed=seed,
             tensor=tensor,
             colours=int(model.inputs[0].shape[-1]),
             by_size=any(type(layer).__name__ in _MUST_KNOW_SIZE for layer in model.layers),

@@ -155,10 +155,10 @@ def write_maps(options: argparse.Namespace) -> int:
 def print_snippet(options: argparse.Namespace) -> int:
     """Print a backbone as a Python program."""
     from convfe_core.backbones.network import open_network
-    from convfe_core.backbones.snippet import maps_call, write_snippet
     from convfe_core.catalog.specs import parse_spec
     from convfe_core.maps.feature_maps import REDUCTIONS
     from convfe_core.maps.input_size import parse_size
+    from convfe_core.reports.snippet import maps_call, write_snippet
 
     spec, size = parse_spec(options.spec), parse_size(options.size)
     network = open_network(spec, options.tap)

@@ -5,6 +5,7 @@ A box is ``(x_min, y_min, x_max, y_max)`` in pixels of the upright photograph; p
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -69,6 +70,12 @@ class Dataset:
     def box_count(self) -> int:
         """How many boxes there are in all."""
         return sum(len(image.boxes) for image in self.images)
+
+    @property
+    def usual_size(self) -> tuple[int, int]:
+        """The height and width that most of its photographs with boxes have."""
+        sizes = Counter((int(image.height), int(image.width)) for image in self.images if len(image.boxes))
+        return sizes.most_common(1)[0][0]
 
     @property
     def name(self) -> str:

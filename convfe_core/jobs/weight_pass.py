@@ -47,11 +47,16 @@ class Pass:
         tell: Callable[[str], None],
         *,
         alone: bool = False,
+        untrained: Callable[[int], Network] | None = None,
     ) -> Loaded:
         """Load the network as what is made of it; a control's on the very cells of its backbone.
 
         Its weights are fetched first, while others may compute; then it waits until nobody else of this process loads
         or runs anything, unless it is `alone`. Others and errors as in `convfe_core.backbones.network.load_as`.
+
+        Parameters
+        ----------
+        untrained : for a control, what `Network.untrained` gave of its backbone or another control
         """
         turn = nullcontext() if alone else my_turn(tell)
 
@@ -63,11 +68,12 @@ class Pass:
             with turn:
                 return load_as(make, self.spec, tap, make_room=make_room, on_progress=report, variables=False)
 
+        control = control_of(self.spec)  # room is made in the name of the backbone, which people know
+
         def make_control(network: Network) -> Loaded:
             path = network.path.centred(*network.native_input) if self.spec.trained else network.path
-            return make(replace(network, path=path))
+            return make(replace(network, label=control.label, path=path))
 
-        control = control_of(self.spec)  # room is made in the name of the backbone, which people know
         with turn:
             return load_as(
                 make_control,
@@ -76,6 +82,7 @@ class Pass:
                 seed=self.seed,
                 make_room=lambda _control: make_room(self.spec),
                 variables=False,
+                untrained=untrained,
             )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convfe_core.backbones.backbone import Backbone
-from convfe_core.backbones.network import Described
+from convfe_core.backbones.described import Described
 from convfe_core.base.arrays import FloatArray, PixelArray
 from convfe_core.base.background import ahead
 from convfe_core.base.errors import ImageError, ModelFileError, SpecError

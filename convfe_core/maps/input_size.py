@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from convfe_core.backbones.network import Described
+from convfe_core.backbones.described import Described
 from convfe_core.base.errors import MemoryLimitError, SpecError
 from convfe_core.machine.memory import memory_limit_mb, room_mb
 from convfe_core.photos.letterbox import Frame, plan_frame

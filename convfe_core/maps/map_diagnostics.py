@@ -6,7 +6,7 @@ with values that are no numbers get 0 everywhere and a flag, never NaN.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,14 @@ class Diagnostics:
     dead: float
     flat: bool
     finite: bool
+
+    def numbers(self) -> list[float]:
+        """Its `NUMBERS`, then flat and finite as 0 or 1."""
+        return [float(value) for value in astuple(self)]
+
+
+NUMBERS = tuple(one.name for one in fields(Diagnostics))[:-2]
+"""The names of what a map's diagnostics measure."""
 
 
 def diagnose_map(values: AnyFloats, dead: float = 0.0) -> Diagnostics:

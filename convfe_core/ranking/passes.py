@@ -16,8 +16,8 @@ from convfe_core.jobs.parts import InMemory, Parts
 from convfe_core.jobs.shards import Engine, Row, Shard, ShardImage
 from convfe_core.jobs.weight_pass import Pass
 from convfe_core.maps.feature_maps import REDUCTIONS
-from convfe_core.maps.map_diagnostics import Diagnostics
-from convfe_core.ranking.score_rows import LEARNING, NUMBERS, SCORED, RankJob
+from convfe_core.maps.map_diagnostics import NUMBERS, Diagnostics
+from convfe_core.ranking.score_rows import LEARNING, SCORED, RankJob
 from convfe_core.ranking.verdict import MapScores
 from convfe_core.scoring.box_probe import FOLDS, ProbeResult, probe_boxes
 from convfe_core.scoring.cell_probe import TOO_FEW, CellProbe

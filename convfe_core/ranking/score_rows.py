@@ -8,16 +8,16 @@ options alone (see `convfe_core.jobs.shards`).
 from __future__ import annotations
 
 import copy
-from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from convfe_core.backbones.backbone import Controls
 from convfe_core.backbones.measured_cost import Cost, PeakMemory, time_batches
 from convfe_core.backbones.network import Network
 from convfe_core.backbones.precision import explain_kept, require_same_arithmetic
@@ -34,7 +34,7 @@ from convfe_core.machine.versions import installed_version
 from convfe_core.maps.extraction import cells_on_photo, require_cells
 from convfe_core.maps.feature_maps import PROBE, REDUCTIONS
 from convfe_core.maps.input_size import frame_for
-from convfe_core.maps.map_diagnostics import Diagnostics, diagnose_map
+from convfe_core.maps.map_diagnostics import diagnose_map
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo
 from convfe_core.ranking.first_pass import FirstPass
 from convfe_core.ranking.results import CONTROL_SEEDS, RankOptions
@@ -48,7 +48,6 @@ DIAGNOSED = 200
 """About how many photographs' maps are put into numbers, and kept; means of more would not differ."""
 SCORED = (*REDUCTIONS, PROBE)
 """The maps that are scored: max, mean, and what the cell probe predicts."""
-NUMBERS = tuple(f.name for f in fields(Diagnostics) if f.name not in ("flat", "finite"))
 
 _FLOATS = pa.list_(pa.float64())
 SCHEMA = pa.schema(
@@ -106,6 +105,7 @@ class RankJob:
     first_passes : by pass, what a small data set gave while its probe learned; of one pass at most, until it is scored
     photos : of a small data set, which are decoded once for all passes
     failed : backbones that cannot be loaded here, and why; their controls need not be tried
+    controls : what those of the backbone that was loaded last share with it
     """
 
     dataset: Dataset
@@ -119,6 +119,7 @@ class RankJob:
     first_passes: dict[str, FirstPass] = field(default_factory=dict)
     photos: KeptPhotos = field(default_factory=KeptPhotos)
     failed: dict[Spec, ConvfeError] = field(default_factory=dict)
+    controls: dict[Spec, Controls | None] = field(default_factory=dict)
     schema = SCHEMA
 
     @cached_property
@@ -171,15 +172,22 @@ class RankJob:
         require_same_arithmetic(options.precision, self.bfloat16)
         if one.spec in self.failed:
             raise self.failed[one.spec]
-        make = partial(freeze_for_scoring, precision=options.precision, fold="spend")
+        if one.seed is None:
+            self.controls.clear()
+        controls = self.controls.get(one.spec)
+        make = partial(freeze_for_scoring, precision=options.precision, fold="spend", controls=controls)
         try:
             if one.seed is None and options.cost:
-                return self._load_with_cost(one, tell)
-            return one.load(make, options.tap, self.make_room, tell, alone=self.alone)
+                loaded = self._load_with_cost(one, tell)
+            else:
+                opened = None if controls is None else controls.open
+                loaded = one.load(make, options.tap, self.make_room, tell, alone=self.alone, untrained=opened)
         except ConvfeError as error:
             if one.seed is None:
                 self.failed[one.spec] = error
             raise
+        self.controls[one.spec] = loaded.controls
+        return loaded
 
     def cost(self, one: Pass, tell: Callable[[str], None]) -> Cost | None:
         """What a backbone costs here, measured unless it is known; None unless the options ask for it."""
@@ -295,9 +303,7 @@ class RankJob:
                 return network, freeze_for_scoring(network, self.options.precision)
 
             network, backbone = one.load(make, self.options.tap, make_room, tell)
-            # Costs are stated for the most frequent size of the photographs.
-            sizes = Counter((self.dataset.images[k].height, self.dataset.images[k].width) for k in self.places)
-            frame = frame_for(*sizes.most_common(1)[0][0], backbone, self.options.size)
+            frame = frame_for(*self.dataset.usual_size, backbone, self.options.size)
             height, width = frame.input_height, frame.input_width
             params, flops = network.count_params(), network.count_flops(height, width)
             del network
@@ -324,8 +330,7 @@ class RankJob:
     ) -> Row:
         maps = scored.maps
         centres = maps.centres_y, maps.centres_x
-        unknown = np.full_like(maps.mean, np.nan)
-        values = np.stack([maps.max, maps.mean, unknown if probe is None else probe])
+        values = np.stack([maps.max, maps.mean, np.full_like(maps.mean, np.nan) if probe is None else probe])
         scores = self.comparison.score(place, values, *centres)
         row: Row = {
             "weights": backbone.weights,
@@ -336,7 +341,7 @@ class RankJob:
             "auroc": scores.auroc.tolist(),
         }
         if place in self.diagnosed:
-            row["diagnostics"] = [_numbers(diagnose_map(one, scored.dead)) for one in (maps.max, maps.mean)]
+            row["diagnostics"] = [diagnose_map(one, scored.dead).numbers() for one in (maps.max, maps.mean)]
         if not control:
             ranking_map = values[REDUCTIONS.index(self.options.reduction)][None]
             row["by_size"] = [float(g[0]) for g in self.comparison.score_sizes(place, ranking_map, *centres).values()]
@@ -363,6 +368,7 @@ class RankJob:
             "costs": {},
             "photos": self.photos,
             "failed": {},
+            "controls": {},
             "comparison": comparison,
             "learned": self.learned,
             "first_passes": {},
@@ -392,7 +398,3 @@ class RankJob:
             "reduction": options.reduction,
             "seed": options.seed,
         }
-
-
-def _numbers(found: Diagnostics) -> list[float]:
-    return [*(float(getattr(found, name)) for name in NUMBERS), float(found.flat), float(found.finite)]

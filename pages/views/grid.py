@@ -7,7 +7,6 @@ from functools import partial
 
 import streamlit as st
 
-from convfe_core.backbones.snippet import maps_call, write_snippet
 from convfe_core.base.errors import ConvfeError
 from convfe_core.base.wording import in_words
 from convfe_core.catalog.specs import Spec
@@ -20,6 +19,7 @@ from convfe_core.maps.feature_maps import FeatureMaps, Limits
 from convfe_core.maps.map_diagnostics import map_warning
 from convfe_core.maps.npz import maps_npz
 from convfe_core.photos.photo import Photo
+from convfe_core.reports.snippet import maps_call, write_snippet
 from pages.app.compute_maps import Work, load_network
 from pages.app.guard import guarded_download
 from pages.app.session import TURNED_BELOW, set_widget, thumbnail, widget_value

@@ -1,14 +1,18 @@
+import gc
 import threading
 from functools import partial
 
 import numpy as np
 import pytest
 
-from convfe_core.backbones.backbone import freeze_network, load_backbone
+from convfe_core.backbones.backbone import Backbone, freeze_maps, freeze_network, load_backbone
+from convfe_core.backbones.batch_norm_folding import Fold
 from convfe_core.backbones.frozen_graph import WeightsSpentError, trace
 from convfe_core.backbones.network import KerasNetwork, Network, load_as, open_network
+from convfe_core.backbones.precision import Precision
 from convfe_core.base.errors import SpecError, WeightsError
 from convfe_core.catalog.specs import find_architecture, parse_spec
+from convfe_core.machine.memory import tensor_memory
 from convfe_core.maps.extraction import extract_maps
 from convfe_core.maps.input_size import Size
 from convfe_core.serving.backbone_pool import BackbonePool
@@ -20,6 +24,11 @@ SMALL = "MobileNet-0.25:untrained"
 @pytest.fixture(scope="module")
 def small():
     return load_backbone(parse_spec(SMALL))
+
+
+def tensor_megabytes() -> float:
+    """0 where TensorFlow does not count, which is without oneDNN."""
+    return (tensor_memory() or {"current": 0})["current"] / 2**20
 
 
 @pytest.mark.machine
@@ -192,4 +201,53 @@ def test_a_network_whose_weights_were_spent_in_vain_is_opened_once_more_with_var
 
     network = load_as(make, parse_spec(SMALL), variables=False)
     assert opened[1:] == [network]
+    assert all(variable._value is not None for variable in network.model.variables)
+
+
+@pytest.mark.machine
+@pytest.mark.parametrize("precision", ["float32", "fast"])
+def test_a_control_on_the_graph_of_another_network_gives_the_maps_of_one_that_is_opened(precision: Precision) -> None:
+    spec, batch = parse_spec("TinyResNet:untrained"), noise(96, 64)[None]
+    make = partial(freeze_maps, Backbone, precision=precision, fold="spend")
+    first = load_as(partial(make, keep_controls=True), parse_spec("TinyResNet"), variables=False)
+    assert first.controls is not None
+    on_graph = partial(make, controls=first.controls)
+    control = load_as(on_graph, spec, seed=3, variables=False, untrained=first.controls.open)
+    opened = load_as(make, spec, seed=3, variables=False)
+    assert control.weights == opened.weights == "untrained"
+    assert control.precision == opened.precision
+    for expected, found in zip(opened.reduce(batch), control.reduce(batch), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert np.ptp(expected) > 0
+
+
+@pytest.mark.parametrize("fold", ["copy", "spend"])
+def test_what_controls_share_holds_no_weights(fold: Fold) -> None:
+    gc.collect()
+    before = tensor_megabytes()
+    network = open_network(parse_spec("VGG16:untrained"), variables=False)
+    backbone = freeze_maps(Backbone, network, "float32", fold, keep_controls=True)
+    controls, megabytes = backbone.controls, network.megabytes
+    assert controls is not None
+    del network, backbone
+    gc.collect()
+    assert megabytes > 50
+    assert tensor_megabytes() - before < 0.1 * megabytes
+    assert not controls.maps.captured_inputs
+
+
+def test_controls_are_kept_for_those_alone_who_ask_for_them(small) -> None:
+    assert small.controls is None
+
+
+def test_a_control_whose_weights_were_spent_in_vain_is_opened_once_more_with_variables() -> None:
+    untrained = open_network(parse_spec(SMALL), variables=False).untrained()
+
+    def make(network: Network) -> Network:
+        assert isinstance(network, KerasNetwork)
+        if network.weights_beside is not None:
+            raise WeightsSpentError
+        return network
+
+    network = load_as(make, parse_spec(SMALL), seed=3, variables=False, untrained=untrained)
     assert all(variable._value is not None for variable in network.model.variables)

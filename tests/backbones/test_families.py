@@ -20,7 +20,7 @@ from convfe_core.graph.taps import STAGES, resolve_tap, stage_taps
 from convfe_core.graph.tracing import trace_path
 from convfe_core.model_files.safety import check_config
 from tests.backbones.test_batch_norm_folding import randomised
-from tests.backbones.test_snippet import check_found, found_by, write_program
+from tests.reports.test_snippet import check_found, found_by, write_program
 
 SMALLEST = {
     **{a.family: a for a in sorted(CATALOG.values(), key=lambda a: -a.parameters)},

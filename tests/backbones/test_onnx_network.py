@@ -10,7 +10,6 @@ import pytest
 
 from convfe_core.backbones.backbone import Backbone, freeze_network, load_backbone
 from convfe_core.backbones.network import Network, open_network
-from convfe_core.backbones.snippet import write_snippet
 from convfe_core.base.errors import ModelFileError, SpecError
 from convfe_core.catalog.specs import Spec, parse_spec
 from convfe_core.cli.commands import main
@@ -20,6 +19,7 @@ from convfe_core.maps.every_layer import EveryLayer
 from convfe_core.maps.extraction import extract_maps
 from convfe_core.maps.input_size import Size
 from convfe_core.photos.gallery import load_sample
+from convfe_core.reports.snippet import write_snippet
 from convfe_core.user_models.model_card import card_of
 from tests.onnx_models.made_graphs import graph_of, kernel, numbers, plain_network, written
 from tests.onnx_models.test_places import vision_transformer

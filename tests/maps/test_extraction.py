@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from convfe_core.backbones.backbone import load_backbone
-from convfe_core.backbones.network import Described
+from convfe_core.backbones.described import Described
 from convfe_core.base.errors import ImageError
 from convfe_core.catalog.specs import parse_spec
 from convfe_core.geometry.cell_geometry import SpatialPath

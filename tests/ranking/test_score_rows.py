@@ -28,6 +28,7 @@ from convfe_core.ranking.score_rows import SCHEMA, RankJob
 from convfe_core.ranking.tables import to_json
 from convfe_core.scoring.scoring_graph import freeze_for_scoring
 from tests.conftest import posix
+from tests.support.builders import noise
 from tests.support.rankings import patches
 
 SPEC = "TinyMobileNet"
@@ -116,6 +117,30 @@ def test_what_a_probe_learned_from_is_part_of_what_scores_depend_on(tmp_path: Pa
     assert not {*before} & {*after}
     assert before_alone[0] == after_alone[0]
     assert before_alone[1] != after_alone[1]
+
+
+@pytest.mark.parametrize("cost", [True, False])
+def test_controls_are_loaded_on_the_layers_of_their_backbone(images: Dataset, cost: bool) -> None:
+    specs = parse_spec(SPEC), parse_spec("TinyResNet")
+    passes = {one.name: one for spec in specs for one in (Pass(spec), Pass(spec, 2))}
+    control = Pass(specs[0], 2).name
+    job, alone = (RankJob(images, replace(OPTIONS, cost=cost), passes, bfloat16=False) for _ in range(2))
+    job.load(SPEC, print)
+    shared = job.controls[specs[0]]
+    assert shared is not None
+    found, expected = job.load(control, print), alone.load(control, print)
+    assert found.controls is shared
+    assert (found.label, found.weights, found.tap, found.path) == (
+        f"{SPEC}:untrained",
+        "untrained",
+        expected.tap,
+        expected.path,
+    )
+    batch = noise(96, 64)[None]
+    for ours, theirs in zip(found.run_blank(batch), expected.run_blank(batch), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    job.load("TinyResNet", print)
+    assert {*job.controls} == {specs[1]}  # one at a time
 
 
 @posix

@@ -8,13 +8,13 @@ import pytest
 
 from convfe_core.backbones.backbone import freeze_network
 from convfe_core.backbones.network import Network, open_network
-from convfe_core.backbones.snippet import maps_call, write_snippet
 from convfe_core.base.arrays import FloatArray
 from convfe_core.catalog.specs import Spec, parse_spec
 from convfe_core.graph.taps import stage_taps
 from convfe_core.maps.extraction import extract_maps
 from convfe_core.maps.input_size import Size
 from convfe_core.photos.photo import open_photo
+from convfe_core.reports.snippet import maps_call, write_snippet
 from tests.conftest import ROOT
 from tests.support.children import python
 
