@@ -33,19 +33,18 @@ cells, by more than this share of their range."""
 
 
 @dataclass(frozen=True, eq=False)
-class Controls:
-    """What the untrained controls of a network share with it, so that only their weights are made for each.
+class Traced:
+    """What a frozen network was made of besides its weights.
 
     Attributes
     ----------
-    open : see `convfe_core.backbones.network.Network.untrained`
-    maps, layers : graphs of pictures and weights: what `with_maps` gives of the layers, and these alone where they are
-        wanted in bfloat16 too
+    layers, maps : graphs of pictures and weights: of the layers, and of what `with_maps` gives of these
+    untrained : opens its controls, which share both; see `convfe_core.backbones.network.Network.untrained`
     """
 
-    open: Callable[[int], Network]
-    maps: Any
     layers: Any
+    maps: Any
+    untrained: Callable[[int], Network] | None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -55,11 +54,11 @@ class FrozenNetwork(Described):
     Attributes
     ----------
     precision : ``float32``, or ``fast`` for bfloat16 where the processor has it and the maps tolerate it
-    controls : to be frozen in less time; None unless it was kept, and where each must be opened anew
+    traced : None unless it was kept
     """
 
     precision: Precision
-    controls: Controls | None = None
+    traced: Traced | None = None
     _graph: Callable[[PixelArray], Sequence[Any]]
 
     def run(self, batch: PixelArray, directions: FloatArray) -> list[NDArray[Any]]:
@@ -155,8 +154,8 @@ def freeze_maps(
     precision: Precision,
     fold: Fold,
     *,
-    controls: Controls | None = None,
-    keep_controls: bool = False,
+    traced: Traced | None = None,
+    keep_traced: bool = False,
 ) -> Frozen:
     """Freeze a network together with the collapse of its channels.
 
@@ -171,27 +170,26 @@ def freeze_maps(
     ----------
     kind : of what is returned
     fold : ``spend`` where the network is not used again, which halves the memory that this takes
-    controls : of another network, at the same precision, if `network` was opened by them
-    keep_controls : keep what the result's controls share with it, which is its model without weights
+    traced : of the network whose control this one is, at the same precision, if that opened it
+    keep_traced : keep the like with the result, and with it the network's model without weights
     """
 
     def frozen(graph: Callable[[PixelArray], Sequence[Any]], precision: Precision) -> Frozen:
         known = {one.name: getattr(network, one.name) for one in fields(Described) if one.init}
         graph = guarded(graph, network.label, network.own)
-        return kind(**known, precision=precision, controls=controls, _graph=graph)
+        return kind(**known, precision=precision, traced=traced, _graph=graph)
 
     bfloat16 = computes_in_bfloat16(precision)
 
     reader = network.reader([network.tensor], fold)
     weights, specs = reader.weights, reader.weight_specs
     both = bfloat16 and network.takes_bfloat16
-    if controls is None:
-        layers = network.trace(reader.given, *specs) if both else None
-        maps = network.trace(with_maps(layers or reader.given), *specs)
-        opened = network.untrained() if keep_controls else None
-        controls = None if opened is None else Controls(opened, maps, layers)
+    if traced is None:
+        layers = network.trace(reader.given, *specs) if both or keep_traced else reader.given
+        maps = network.trace(with_maps(layers), *specs)
+        traced = Traced(layers, maps, network.untrained()) if keep_traced else None
     else:
-        layers, maps = controls.layers, controls.maps
+        layers, maps = traced.layers, traced.maps
     run = on_onnxruntime(maps, weights, spend=reader.has_only_copy and not both)
     if run is None:
         run = with_weights(maps, weights)

@@ -132,13 +132,14 @@ class GraphsBySize:
 
     def __call__(self, pictures: Any, *others: Any) -> Any:
         height, width = pictures.shape[1:3]
-        return self._graph(int(height), int(width))(pictures, *others)
+        return self.at(int(height), int(width))(pictures, *others)
 
     def finished_by(self, finish: Callable[[Any], Callable[..., Any]]) -> GraphsBySize:
         """The same function with something done to each of its graphs."""
         return GraphsBySize(self._function, self._signature, finish)
 
-    def _graph(self, height: int, width: int) -> Callable[..., Any]:
+    def at(self, height: int, width: int) -> Callable[..., Any]:
+        """The graph of a size."""
         import tensorflow as tf
 
         with self._lock:
@@ -219,16 +220,36 @@ def _rounded(weight: Any) -> Any:
     return tf.cast(weight, tf.bfloat16) if is_kernel else tf.convert_to_tensor(weight)
 
 
-def profiled_flops(graph: Any) -> int:
-    """Floating-point operations of a traced tf.Graph, read from it by TensorFlow's profiler."""
+def profiled_flops(graph: Any, height: int, width: int) -> int:
+    """Floating-point operations of a graph for one picture of a size, read from it by TensorFlow's profiler.
+
+    Parameters
+    ----------
+    graph : what `trace` returns
+    """
     import tensorflow as tf
 
+    if isinstance(graph, GraphsBySize):
+        graph = graph.at(height, width)
+    sized = _sized(graph, height, width)
     options = tf.compat.v1.profiler.ProfileOptionBuilder(tf.compat.v1.profiler.ProfileOptionBuilder.float_operation())
     logger = tf.get_logger()
     level = logger.level
     logger.setLevel("ERROR")  # the profiler calls parts of TensorFlow that announce their own end
     try:
-        profile = tf.compat.v1.profiler.profile(graph, options=options.with_empty_output().build())
+        profile = tf.compat.v1.profiler.profile(sized, options=options.with_empty_output().build())
     finally:
         logger.setLevel(level)
     return int(profile.total_float_ops)
+
+
+def _sized(graph: Any, height: int, width: int) -> Any:
+    """The tf.Graph of one picture of a size, in which every shape is known; to trace it once more takes longer."""
+    import tensorflow as tf
+
+    pictures, *weights = graph.inputs
+    with tf.Graph().as_default() as sized:
+        given = {pictures.name: tf.compat.v1.placeholder(pictures.dtype, (1, height, width, pictures.shape[3]))}
+        given |= {weight.name: tf.compat.v1.placeholder(weight.dtype, weight.shape) for weight in weights}
+        tf.import_graph_def(graph.graph.as_graph_def(), given, name="")
+    return sized

@@ -92,8 +92,13 @@ class Network(Described, ABC):
         """Parameters that the tapped map is computed with."""
 
     @abstractmethod
-    def count_flops(self, height: int, width: int) -> int:
-        """Floating-point operations of one image of a size, a multiply-add counting as two."""
+    def count_flops(self, height: int, width: int, layers: Any = None) -> int:
+        """Floating-point operations of one image of a size, a multiply-add counting as two.
+
+        Parameters
+        ----------
+        layers : the graph of its `reader`, if it was traced
+        """
 
     @abstractmethod
     def layers(self, wanted: list[Any], fold: Fold) -> Layers:
@@ -199,12 +204,11 @@ class KerasNetwork(Network):
 
         return int(keras.Model(self.model.inputs, self.tensor).count_params())
 
-    def count_flops(self, height: int, width: int) -> int:
-        import tensorflow as tf
-
-        with about_model(self.label, self.own):
-            graph = trace(self.features, [tf.TensorSpec((1, height, width, 3), tf.uint8)]).graph
-        return profiled_flops(graph)
+    def count_flops(self, height: int, width: int, layers: Any = None) -> int:
+        if layers is None:
+            reader = self.reader([self.tensor])
+            layers = self.trace(reader.given, *reader.weight_specs)
+        return profiled_flops(layers, height, width)
 
     def audit(self, photo: Photo, height: int, width: int) -> InputAudit:
         return audit_input(self.model, self.preprocessing, photo, (height, width))

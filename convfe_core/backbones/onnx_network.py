@@ -57,7 +57,7 @@ class OnnxNetwork(Network):
         used = {name for node in self.maps.before([self.tensor.name]) for name in node.input}
         return self.model.count_numbers(used)
 
-    def count_flops(self, height: int, width: int) -> int:
+    def count_flops(self, height: int, width: int, layers: Any = None) -> int:  # noqa: ARG002 - it counts without
         operations = self.maps.check([self.tensor.name], height, width).operations
         made = (name for node in self.maps.before([self.tensor.name]) for name in node.output)
         return sum(operations.get(name, 0) for name in made)

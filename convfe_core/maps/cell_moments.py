@@ -60,11 +60,13 @@ class CellMoments:
 
     def along(self, directions: Moments64) -> CellMoments:
         """The sums of the features' components along (C, k) directions, with the same targets."""
-        lift = np.zeros((len(self._upper), directions.shape[1] + 2))
+        from scipy.linalg.blas import dsymm
+
+        lift = np.zeros((len(self._upper), directions.shape[1] + 2), order="F")
         lift[:-2, :-2] = directions
         lift[-2:, -2:] = np.eye(2)
         with one_blas_thread():
-            return self._with(np.triu(lift.T @ _symmetric(self._upper) @ lift))
+            return self._with(np.triu(lift.T @ dsymm(1, self._upper, lift)))
 
     @property
     def channels(self) -> int:

@@ -30,8 +30,8 @@ from convfe_core.jobs.shards import Engine
 from convfe_core.jobs.weight_pass import Pass, shown
 from convfe_core.maps.feature_maps import PROBE, REDUCTIONS, FeatureMaps
 from convfe_core.ranking.passes import PassRuns, PassScores, average
-from convfe_core.ranking.results import RankedResult, RankOptions, RankResult
-from convfe_core.ranking.score_rows import SCHEMA, RankJob, passes_of
+from convfe_core.ranking.results import CONTROL_SEEDS, RankedResult, RankOptions, RankResult
+from convfe_core.ranking.score_rows import SCHEMA, RankJob
 from convfe_core.ranking.verdict import BackboneScores, rank_backbones
 from convfe_core.scoring.box_sizes import box_sizes
 from convfe_core.scoring.kept_maps import unpacked_maps
@@ -92,7 +92,7 @@ class RankRun:
             on_progress(progress)
 
         self._tell = tell
-        self._passes = {spec: passes_of(spec, options) for spec in self.specs}
+        self._passes = {spec: _passes_of(spec, options) for spec in self.specs}
         every = [one for passes in self._passes.values() for one in passes]
         by_name = {one.name: one for one in every}
         self._job = RankJob(dataset, options, by_name, computes_in_bfloat16(options.precision), make_room, alone)
@@ -276,6 +276,11 @@ class RankRun:
 
     def _say(self, spec: Spec, doing: str) -> None:
         self._tell(self._runs.pace.progress(shown(spec), doing))
+
+
+def _passes_of(spec: Spec, options: RankOptions) -> list[Pass]:
+    """A backbone's own pass, and those of its controls."""
+    return [Pass(spec), *(Pass(spec, seed) for seed in CONTROL_SEEDS if options.control)]
 
 
 def work_folder(options: RankOptions, dataset: Dataset, specs: Sequence[Spec], cache: Path | None = None) -> Path:

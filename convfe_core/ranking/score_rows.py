@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from convfe_core.backbones.backbone import Controls
+from convfe_core.backbones.backbone import Traced
 from convfe_core.backbones.measured_cost import Cost, PeakMemory, time_batches
 from convfe_core.backbones.network import Network
 from convfe_core.backbones.precision import explain_kept, require_same_arithmetic
@@ -35,6 +35,7 @@ from convfe_core.maps.extraction import cells_on_photo, require_cells
 from convfe_core.maps.feature_maps import PROBE, REDUCTIONS
 from convfe_core.maps.input_size import frame_for
 from convfe_core.maps.map_diagnostics import diagnose_map
+from convfe_core.photos.letterbox import Frame
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo
 from convfe_core.ranking.first_pass import FirstPass
 from convfe_core.ranking.results import CONTROL_SEEDS, RankOptions
@@ -85,11 +86,6 @@ LEARNING = "cell probe"
 """The task of shards in which one learns."""
 
 
-def passes_of(spec: Spec, options: RankOptions) -> list[Pass]:
-    """A backbone's own pass, and those of its controls."""
-    return [Pass(spec), *(Pass(spec, seed) for seed in CONTROL_SEEDS if options.control)]
-
-
 @dataclass(frozen=True, eq=False)
 class RankJob:
     """What scoring photographs needs to know besides a shard, see `convfe_core.jobs.shards.Job`.
@@ -105,7 +101,7 @@ class RankJob:
     first_passes : by pass, what a small data set gave while its probe learned; of one pass at most, until it is scored
     photos : of a small data set, which are decoded once for all passes
     failed : backbones that cannot be loaded here, and why; their controls need not be tried
-    controls : what those of the backbone that was loaded last share with it
+    traced : of the backbone that was loaded last, for its controls
     """
 
     dataset: Dataset
@@ -119,7 +115,7 @@ class RankJob:
     first_passes: dict[str, FirstPass] = field(default_factory=dict)
     photos: KeptPhotos = field(default_factory=KeptPhotos)
     failed: dict[Spec, ConvfeError] = field(default_factory=dict)
-    controls: dict[Spec, Controls | None] = field(default_factory=dict)
+    traced: dict[Spec, Traced] = field(default_factory=dict)
     schema = SCHEMA
 
     @cached_property
@@ -173,20 +169,21 @@ class RankJob:
         if one.spec in self.failed:
             raise self.failed[one.spec]
         if one.seed is None:
-            self.controls.clear()
-        controls = self.controls.get(one.spec)
-        make = partial(freeze_for_scoring, precision=options.precision, fold="spend", controls=controls)
+            self.traced.clear()
+        traced = self.traced.get(one.spec)
+        untrained = None if traced is None else traced.untrained
+        make = partial(freeze_for_scoring, precision=options.precision, fold="spend", traced=traced)
         try:
             if one.seed is None and options.cost:
-                loaded = self._load_with_cost(one, tell)
+                loaded = self._load_with_cost(one, make, tell)
             else:
-                opened = None if controls is None else controls.open
-                loaded = one.load(make, options.tap, self.make_room, tell, alone=self.alone, untrained=opened)
+                loaded = one.load(make, options.tap, self.make_room, tell, alone=self.alone, untrained=untrained)
         except ConvfeError as error:
             if one.seed is None:
                 self.failed[one.spec] = error
             raise
-        self.controls[one.spec] = loaded.controls
+        if loaded.traced is not None and loaded.traced.untrained is not None:
+            self.traced[one.spec] = loaded.traced
         return loaded
 
     def cost(self, one: Pass, tell: Callable[[str], None]) -> Cost | None:
@@ -291,7 +288,9 @@ class RankJob:
     def _is_control(self, shard: Shard) -> bool:
         return self.passes[shard.backbone].seed is not None
 
-    def _load_with_cost(self, one: Pass, tell: Callable[[str], None]) -> ScoringBackbone:
+    def _load_with_cost(
+        self, one: Pass, make: Callable[[Network], ScoringBackbone], tell: Callable[[str], None]
+    ) -> ScoringBackbone:
         memory = PeakMemory()
         with ExitStack() as watched:
 
@@ -299,19 +298,19 @@ class RankJob:
                 self.make_room(spec)
                 watched.enter_context(memory)
 
-            def make(network: Network) -> tuple[Network, ScoringBackbone]:
-                return network, freeze_for_scoring(network, self.options.precision)
+            def make_and_count(network: Network) -> tuple[ScoringBackbone, Frame, int, int]:
+                made = make(network)
+                frame = frame_for(*self.dataset.usual_size, network, self.options.size)
+                layers = None if made.traced is None else made.traced.layers
+                flops = network.count_flops(frame.input_height, frame.input_width, layers)
+                return made, frame, network.count_params(), flops
 
-            network, backbone = one.load(make, self.options.tap, make_room, tell)
-            frame = frame_for(*self.dataset.usual_size, backbone, self.options.size)
+            backbone, frame, params, flops = one.load(make_and_count, self.options.tap, make_room, tell)
             height, width = frame.input_height, frame.input_width
-            params, flops = network.count_params(), network.count_flops(height, width)
-            del network
             turn = partial(my_turn, tell, "measuring its cost")
             latency = time_batches(backbone.run_blank, height, width, turn=turn)
-        grid = cells_on_photo(frame, backbone)
-        cells = grid.rows * grid.columns
-        self.costs[one.name] = Cost(params, flops, height, width, cells, latency, memory.added_mb)
+        grid, added = cells_on_photo(frame, backbone), memory.added_mb
+        self.costs[one.name] = Cost(params, flops, height, width, grid.rows * grid.columns, latency, added)
         return backbone
 
     def decode_early(self) -> None:
@@ -368,7 +367,7 @@ class RankJob:
             "costs": {},
             "photos": self.photos,
             "failed": {},
-            "controls": {},
+            "traced": {},
             "comparison": comparison,
             "learned": self.learned,
             "first_passes": {},

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convfe_core.backbones.backbone import Controls, FrozenNetwork, freeze_maps, maps_and_projection
+from convfe_core.backbones.backbone import FrozenNetwork, Traced, freeze_maps, maps_and_projection
 from convfe_core.backbones.batch_norm_folding import Fold
 from convfe_core.backbones.network import Network
 from convfe_core.backbones.precision import Precision
@@ -62,10 +62,10 @@ class ScoringBackbone(FrozenNetwork):
 
 
 def freeze_for_scoring(
-    network: Network, precision: Precision = "float32", fold: Fold = "copy", controls: Controls | None = None
+    network: Network, precision: Precision = "float32", fold: Fold = "copy", traced: Traced | None = None
 ) -> ScoringBackbone:
     """Turn a network into a graph that scores photographs; see `convfe_core.backbones.backbone.freeze_maps`."""
-    return freeze_maps(ScoringBackbone, network, precision, fold, controls=controls, keep_controls=True)
+    return freeze_maps(ScoringBackbone, network, precision, fold, traced=traced, keep_traced=True)
 
 
 def _average(features: Float32, rows: Float32, columns: Float32) -> Float32:

@@ -209,10 +209,10 @@ def test_a_network_whose_weights_were_spent_in_vain_is_opened_once_more_with_var
 def test_a_control_on_the_graph_of_another_network_gives_the_maps_of_one_that_is_opened(precision: Precision) -> None:
     spec, batch = parse_spec("TinyResNet:untrained"), noise(96, 64)[None]
     make = partial(freeze_maps, Backbone, precision=precision, fold="spend")
-    first = load_as(partial(make, keep_controls=True), parse_spec("TinyResNet"), variables=False)
-    assert first.controls is not None
-    on_graph = partial(make, controls=first.controls)
-    control = load_as(on_graph, spec, seed=3, variables=False, untrained=first.controls.open)
+    first = load_as(partial(make, keep_traced=True), parse_spec("TinyResNet"), variables=False)
+    assert first.traced is not None
+    on_graph = partial(make, traced=first.traced)
+    control = load_as(on_graph, spec, seed=3, variables=False, untrained=first.traced.untrained)
     opened = load_as(make, spec, seed=3, variables=False)
     assert control.weights == opened.weights == "untrained"
     assert control.precision == opened.precision
@@ -222,22 +222,22 @@ def test_a_control_on_the_graph_of_another_network_gives_the_maps_of_one_that_is
 
 
 @pytest.mark.parametrize("fold", ["copy", "spend"])
-def test_what_controls_share_holds_no_weights(fold: Fold) -> None:
+def test_what_is_kept_for_controls_holds_no_weights(fold: Fold) -> None:
     gc.collect()
     before = tensor_megabytes()
     network = open_network(parse_spec("VGG16:untrained"), variables=False)
-    backbone = freeze_maps(Backbone, network, "float32", fold, keep_controls=True)
-    controls, megabytes = backbone.controls, network.megabytes
-    assert controls is not None
+    backbone = freeze_maps(Backbone, network, "float32", fold, keep_traced=True)
+    traced, megabytes = backbone.traced, network.megabytes
+    assert traced is not None
     del network, backbone
     gc.collect()
     assert megabytes > 50
     assert tensor_megabytes() - before < 0.1 * megabytes
-    assert not controls.maps.captured_inputs
+    assert not traced.maps.captured_inputs
 
 
-def test_controls_are_kept_for_those_alone_who_ask_for_them(small) -> None:
-    assert small.controls is None
+def test_what_controls_need_is_kept_for_those_alone_who_ask_for_it(small) -> None:
+    assert small.traced is None
 
 
 def test_a_control_whose_weights_were_spent_in_vain_is_opened_once_more_with_variables() -> None:

@@ -126,10 +126,9 @@ def test_controls_are_loaded_on_the_layers_of_their_backbone(images: Dataset, co
     control = Pass(specs[0], 2).name
     job, alone = (RankJob(images, replace(OPTIONS, cost=cost), passes, bfloat16=False) for _ in range(2))
     job.load(SPEC, print)
-    shared = job.controls[specs[0]]
-    assert shared is not None
+    shared = job.traced[specs[0]]
     found, expected = job.load(control, print), alone.load(control, print)
-    assert found.controls is shared
+    assert found.traced is shared
     assert (found.label, found.weights, found.tap, found.path) == (
         f"{SPEC}:untrained",
         "untrained",
@@ -140,7 +139,7 @@ def test_controls_are_loaded_on_the_layers_of_their_backbone(images: Dataset, co
     for ours, theirs in zip(found.run_blank(batch), expected.run_blank(batch), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     job.load("TinyResNet", print)
-    assert {*job.controls} == {specs[1]}  # one at a time
+    assert {*job.traced} == {specs[1]}  # one at a time
 
 
 @posix
