@@ -4,8 +4,8 @@
 
 Batches are those in which `convfe maps --size native` runs photographs of about 640 x 480. Making ready is what each
 engine needs from an open network to its first maps: for ours tracing, translating and the first pass, for TensorFlow
-all but the translation, for others the export by Keras. A package is imported in a process of its own; its size is that
-of its files, without what it needs besides.
+all but the translation, for others the export by Keras, unless they run our translation. A package is imported in a
+process of its own; its size is that of its files, without what it needs besides.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.forward.__main__ import BACKBONES
+from benchmarks.forward.__main__ import BACKBONES, PAUSE
 from benchmarks.forward.runtimes import ONNXRUNTIME, OPENVINO, OURS, TENSORFLOW, Contest, Way, on_tensorflow
 from benchmarks.machine import ROUNDS, describe_machine
 from benchmarks.records import Run, TableRow, keep, markdown
@@ -37,6 +37,7 @@ from convfe_core.backbones.network import open_network
 from convfe_core.catalog.specs import parse_spec
 
 BATCH = (2, 192, 224, 3)
+ON_OURS = {f"{OPENVINO} on our graph, one size": True, f"{OPENVINO} on our graph, any size": False}
 PASSES = 4
 """Passes of one measurement: the clock of a process is coarse."""
 PACKAGES = {"TensorFlow and Keras": ("keras", "tensorflow"), ONNXRUNTIME: ("onnxruntime",), OPENVINO: ("openvino",)}
@@ -84,9 +85,12 @@ def compare(name: str, rounds: int) -> list[TableRow]:
         if contest._onnx_file is not None:
             making[ONNXRUNTIME] = exporting + ready(ONNXRUNTIME, lambda: contest._onnxruntime(pixels))
         making[OPENVINO] = ready(OPENVINO, lambda: contest._openvino(pixels))
+        for title, one_size in ON_OURS.items():
+            making[title] = ready(title, lambda one=one_size: contest.openvino_on_ours(batch, one_size=one))  # type: ignore[misc]
         taken: dict[str, list[float]] = {title: [] for title in ways}
         for _ in range(rounds):
             for title, way in ways.items():
+                time.sleep(PAUSE)  # until threads of the one before have stopped to wait for more
                 taken[title].append(processor_seconds(lambda way=way: [way() for _ in range(PASSES)]))  # type: ignore[misc]
     exact = median(taken[OURS[0]])
     return [

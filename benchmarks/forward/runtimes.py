@@ -22,6 +22,8 @@ from convfe_core.backbones.network import KerasNetwork, open_network
 from convfe_core.backbones.precision import PRECISIONS
 from convfe_core.catalog.pixel_scaling import scale_pixels
 from convfe_core.catalog.specs import parse_spec
+from convfe_core.engine.onnx_writer import WEIGHTS_FILE
+from convfe_core.engine.translate_graph import translate_graph
 from convfe_core.machine.processor import usable_cores
 
 Maps = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -47,6 +49,23 @@ def on_tensorflow(network: KerasNetwork, batch: NDArray[np.uint8]) -> Way:
     def run() -> Maps:
         maximum, mean = graph(tf.constant(batch))
         return maximum.numpy(), mean.numpy()
+
+    return run
+
+
+def _by_openvino(model: Any, batch: NDArray[Any]) -> Way:
+    import openvino
+
+    settings = {
+        "INFERENCE_NUM_THREADS": usable_cores(),
+        "INFERENCE_PRECISION_HINT": "f32",  # by itself it takes bfloat16 where the processor has it
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
+
+    def run() -> Maps:
+        found = request.infer({0: batch}, share_inputs=True)
+        return found[0], found[1]
 
     return run
 
@@ -133,21 +152,23 @@ class Contest:
     def _openvino(self, pixels: NDArray[np.float32]) -> Way:
         import openvino
 
-        core = openvino.Core()
-        model = core.read_model(self._openvino_file)
+        model = openvino.Core().read_model(self._openvino_file)
         model.reshape(pixels.shape)
-        settings = {
-            "INFERENCE_NUM_THREADS": usable_cores(),
-            "INFERENCE_PRECISION_HINT": "f32",  # by itself it takes bfloat16 where the processor has it
-            "PERFORMANCE_HINT": "LATENCY",
-        }
-        request = core.compile_model(model, "CPU", settings).create_infer_request()
+        return _by_openvino(model, pixels)
 
-        def run() -> Maps:
-            found = request.infer({0: pixels}, share_inputs=True)
-            return found[0], found[1]
+    def openvino_on_ours(self, batch: NDArray[np.uint8], *, one_size: bool) -> Way:
+        """OpenVINO on the graph that ours is translated to, for the size of the batch or, as ours, for any."""
+        import openvino
 
-        return run
+        reader = self.network.reader([self.network.tensor])
+        graph = self.network.trace(lambda *given: collapse_channels(reader.given(*given)[0]), *reader.weight_specs)
+        file = self.folder / "ours.onnx"
+        (self.folder / WEIGHTS_FILE).unlink(missing_ok=True)
+        file.write_bytes(translate_graph(graph, self.folder, reader.weights))
+        model = openvino.Core().read_model(file)
+        if one_size:
+            model.reshape(batch.shape)
+        return _by_openvino(model, batch)
 
     @cached_property
     def _reduced(self) -> Any:
