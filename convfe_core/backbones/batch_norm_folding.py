@@ -1,7 +1,8 @@
 """A Keras model run for its values alone: weights fixed, batch normalisation folded into the convolutions before it.
 
 A batch normalisation that follows a convolution multiplies each channel by a number and adds another one, so the kernel
-can be multiplied once instead (arXiv 1712.05877, section 3.2). Scalings of pixels that follow each other become one.
+can be multiplied once instead (arXiv 1712.05877, section 3.2). So it is with ConvNeXt's factors behind dense layers.
+Scalings of pixels that follow each other become one.
 
 A convolution with a group for each channel, which Keras has compiled by XLA for every size, becomes TensorFlow's
 depthwise convolution.
@@ -16,7 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -165,13 +166,15 @@ def _affine(layer: Any, tensor: Any) -> _Affine | None:
     import keras
 
     kind = type(layer)
-    kinds = keras.layers.BatchNormalization, keras.layers.Normalization, keras.layers.Rescaling
+    kinds = keras.layers.BatchNormalization, keras.layers.Normalization, keras.layers.Rescaling, layer_scale()
     if kind not in kinds or layer.compute_dtype != "float32" or layer.variable_dtype != "float32":
         return None
     scale: Any
     shift: Any
     if kind is keras.layers.Rescaling:
         scale, shift = _float64(layer.scale), _float64(layer.offset)
+    elif kind is layer_scale():
+        scale, shift = _float64(layer.gamma), 0.0
     elif kind is keras.layers.Normalization:
         if layer.invert or layer.mean is None or layer.axis not in ((-1,), (len(tensor.shape) - 1,)):
             return None
@@ -188,16 +191,25 @@ def _affine(layer: Any, tensor: Any) -> _Affine | None:
     return _Affine(*(np.broadcast_to(np.ravel(value), tensor.shape[-1:]) for value in (scale, shift)))
 
 
+@cache
+def layer_scale() -> type:
+    """Keras' factor for each channel, which only ConvNeXt has."""
+    from keras.src.applications.convnext import LayerScale  # there is no public way
+
+    return LayerScale  # type: ignore[no-any-return]
+
+
 def _multiplies_last(layer: Any) -> bool:
     """Whether a layer ends with a product that another factor for each channel can go into."""
     import keras
 
-    kinds = keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D
+    kinds = keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D, keras.layers.Dense
     return (
         type(layer) in kinds
         and layer.activation is keras.activations.linear
-        and layer.data_format == "channels_last"
+        and getattr(layer, "data_format", "channels_last") == "channels_last"
         and layer.compute_dtype == layer.variable_dtype == "float32"
+        and not getattr(layer, "lora_enabled", False)  # its kernel is a sum of variables, not one
     )
 
 

@@ -13,7 +13,7 @@ import pytest
 from keras import layers
 
 from convfe_core.backbones.backbone import freeze_network
-from convfe_core.backbones.batch_norm_folding import fold_model
+from convfe_core.backbones.batch_norm_folding import fold_model, layer_scale
 from convfe_core.backbones.frozen_graph import trace
 from convfe_core.backbones.network import open_network
 from convfe_core.catalog.specs import parse_spec
@@ -30,6 +30,12 @@ PARTS: dict[str, Callable[[Any], Any]] = {
         layers.DepthwiseConv2D(3, depth_multiplier=2, use_bias=False)(x)
     ),
     "separable": lambda x: layers.BatchNormalization()(layers.SeparableConv2D(4, 3, use_bias=False)(x)),
+    "dense": lambda x: layers.BatchNormalization()(layers.Dense(5)(x)),
+    "dense without bias": lambda x: layers.BatchNormalization()(layers.Dense(5, use_bias=False)(x)),
+    "dense with a factor": lambda x: layer_scale()(0.5, 5)(layers.Dense(5)(x)),
+    "activated dense": lambda x: layers.BatchNormalization()(layers.Dense(5, activation="relu")(x)),
+    "adapted by LoRA": lambda x: layers.BatchNormalization()(adapted(layers.Conv2D(5, 3, lora_rank=2), x)),
+    "dense, adapted by LoRA": lambda x: layers.BatchNormalization()(adapted(layers.Dense(5, lora_rank=2), x)),
     "no scale": lambda x: layers.BatchNormalization(scale=False)(layers.Conv2D(5, 3, use_bias=False)(x)),
     "no centre": lambda x: layers.BatchNormalization(center=False)(layers.Conv2D(5, 3)(x)),
     "activated convolution": lambda x: layers.BatchNormalization()(layers.Conv2D(5, 3, activation="relu")(x)),
@@ -46,6 +52,13 @@ PARTS: dict[str, Callable[[Any], Any]] = {
     "twice": lambda x: layers.BatchNormalization()(layers.BatchNormalization()(layers.Conv2D(5, 3)(x))),
     "convolution used again": lambda x: layers.BatchNormalization()(SHARED(SHARED(x))),
 }
+
+
+def adapted(layer: Any, x: Any) -> Any:
+    """What a layer gives once its low ranks were trained, which begin as zeros."""
+    found = layer(x)
+    layer.lora_kernel_b.assign(np.full(layer.lora_kernel_b.shape, 0.5))
+    return found
 
 
 def scaled(x: Any) -> Any:
