@@ -28,17 +28,20 @@ def rank(dataset: str, specs: list[str]) -> dict[str, float]:
     from convfe_core.base.file_sets import open_files
     from convfe_core.catalog.specs import parse_spec
     from convfe_core.datasets.read_dataset import read_dataset
-    from convfe_core.machine.tensorflow_import import import_tensorflow, keep_lean
+    from convfe_core.machine.tensorflow_import import import_tensorflow, keep_lean, load_library_early
     from convfe_core.ranking.results import RankOptions
     from convfe_core.ranking.run import RankRun
     from convfe_core.reports.html_report import html_report
 
     keep_lean()
-    parts = {"importing TensorFlow": seconds(import_tensorflow)}
+    load_library_early()
     with tempfile.TemporaryDirectory() as work:
-        start = time.perf_counter()
         data = read_dataset(open_files(dataset))
-        result = RankRun(data, [parse_spec(spec) for spec in specs], RankOptions(), work=work, alone=True).run()
+        run = RankRun(data, [parse_spec(spec) for spec in specs], RankOptions(), work=work, alone=True)
+        with run.decoding():
+            parts = {"importing TensorFlow": seconds(import_tensorflow)}
+        start = time.perf_counter()
+        result = run.run()
         parts["the ranking"] = time.perf_counter() - start
     start = time.perf_counter()
     page = html_report(result)
