@@ -38,7 +38,7 @@ from convfe_core.maps.map_diagnostics import diagnose_map
 from convfe_core.photos.letterbox import Frame
 from convfe_core.photos.photo import DEFAULT_LIMITS, Photo
 from convfe_core.ranking.first_pass import FirstPass
-from convfe_core.ranking.results import CONTROL_SEEDS, RankOptions
+from convfe_core.ranking.results import RankOptions
 from convfe_core.scoring.box_probe import NO_PROBE, ProbePlan, plan_probe
 from convfe_core.scoring.cell_probe import CellProbe, FoldMoments, deal_folds, lack_of_room, no_probe
 from convfe_core.scoring.kept_maps import KEPT, packed_maps
@@ -151,8 +151,9 @@ class RankJob:
     def called(self, backbone: str) -> tuple[str, str]:
         """The backbone, and which of its controls is run, if any."""
         one = self.passes[backbone]
-        number = "" if one.seed is None else f"{CONTROL_SEEDS.index(one.seed) + 1} of {len(CONTROL_SEEDS)}"
-        return shown(one.spec), f"untrained control {number}" if number else ""
+        controls = [other for other in self.passes.values() if other.spec == one.spec and other.seed is not None]
+        doing = f"untrained control {controls.index(one) + 1} of {len(controls)}" if one in controls else ""
+        return shown(one.spec), doing
 
     def shards(self, one: Pass) -> list[Shard]:
         """Cut a pass into shards, first the one in which its cell probe learns, if any."""

@@ -36,7 +36,7 @@ from convfe_core.jobs.ray_cluster import package_versions
 from convfe_core.jobs.ray_engine import ATTEMPTS, LOST, RayEngine
 from convfe_core.jobs.ray_workers import Workers
 from convfe_core.maps.input_size import Size
-from convfe_core.ranking import results, score_rows
+from convfe_core.ranking import results
 from convfe_core.ranking import run as rank_run
 from convfe_core.ranking.results import RankOptions
 from convfe_core.trial.detector import Recipe
@@ -185,8 +185,7 @@ def test_a_ranking_goes_on_without_what_is_missing_and_the_next_one_ends_with_th
     The worker is killed in the middle of the last pass, and the weights are gone when the next one asks.
     """
     monkeypatch.setattr(shards_module, "SHARD_IMAGES", 5)
-    for module in (rank_run, score_rows):
-        monkeypatch.setattr(module, "CONTROL_SEEDS", (0,))  # one of three is enough to see
+    monkeypatch.setattr(rank_run, "CONTROL_SEEDS", (0,))  # one of three is enough to see
     monkeypatch.setattr(ray_engine, "ATTEMPTS", 1)  # that there are three is seen above
     monkeypatch.setattr(results, "RankOptions", partial(RankOptions, cost=False))  # measured here: tests/ranking
     weights = tmp_path / "own.weights.h5"
