@@ -12,9 +12,8 @@ const watches = new WeakMap();
 
 /** What Streamlit calls when the page is drawn, and again when Python knows another width. */
 export default function watch({ parentElement, data, setStateValue }) {
-  if (!watches.has(parentElement)) watches.set(parentElement, new Watch(parentElement));
+  if (!watches.has(parentElement)) watches.set(parentElement, new Watch(parentElement, data.width));
   const one = watches.get(parentElement);
-  one.known = data.width;
   one.setStateValue = setStateValue;
   return () => one.observer.disconnect();
 }
@@ -35,22 +34,29 @@ function blockAround(element) {
 }
 
 class Watch {
-  /** @param {Element} parent */
-  constructor(parent) {
+  /**
+   * @param {Element} parent
+   * @param {number} width that Python goes by until it is told another
+   */
+  constructor(parent, width) {
     this.parent = parent;
+    this.told = width;
     this.observer = new ResizeObserver(() => {
       clearTimeout(this.pause);
       // At once when the page is new; later, when the visitor has let go of the window's edge.
-      this.pause = setTimeout(() => this.tell(), this.told ? PAUSE_MS : 0);
+      this.pause = setTimeout(() => this.tell(), this.looked ? PAUSE_MS : 0);
     });
     this.observer.observe(blockAround(parent));
   }
 
+  /** Each width once: the page also changes its height, and what is told after *Stop* would start another run. */
   tell() {
     const width = roomAround(this.parent);
-    this.told = true;
+    this.looked = true;
     if (width <= 0) return;
     document.cookie = `convfe_width=${width}; max-age=${REMEMBERED_SECONDS}; SameSite=Lax`;
-    if (width !== this.known) this.setStateValue("width", width);
+    if (width === this.told) return;
+    this.told = width;
+    this.setStateValue("width", width);
   }
 }
