@@ -73,6 +73,8 @@ def _nothing() -> None:
 
 ENTERED: Kept[bool] = Kept("entered", "dashboard", bool)
 """The page runs below ``st.navigation``."""
+DRAWN: Kept[bool] = Kept("drawn", "dashboard", bool)
+"""The page's last run came to its end: nobody stopped it."""
 MAPS: Kept[MapStore] = Kept("map_store", "app.compute_maps", lambda: MapStore(allowance().maps_mb, sample_maps()))
 """Every map that was computed for this visitor, within their allowance."""
 THUMBNAILS: Kept[dict[str, str]] = Kept("thumbnails", "app.session", dict)

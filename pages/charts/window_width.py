@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.app.session import WINDOW_WIDTH, widget_value
+from pages.app.session import DRAWN, WINDOW_WIDTH, widget_value
 from pages.charts.components import component, hidden_place
 
 KEY = "window"
@@ -43,10 +43,11 @@ def window_width() -> int:
 def _watch(width: int) -> None:
     """Have the browser tell another width. A fragment, so that what it tells waits for the end of a page's run.
 
-    Else it would end each new visitor's first run, and *Stop* the second one before the sidebar is drawn.
+    Else it would end each new visitor's first run, and *Stop* the second one before the sidebar is drawn. A page that
+    was stopped is not run again for it: the width counts from the next change on.
     """
     component("width")(key=KEY, data={"width": width}, on_width_change=_note)
-    if WINDOW_WIDTH.get() not in (None, width):
+    if DRAWN.get() and WINDOW_WIDTH.get() not in (None, width):
         st.rerun()
 
 

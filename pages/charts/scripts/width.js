@@ -49,7 +49,7 @@ class Watch {
     this.observer.observe(blockAround(parent));
   }
 
-  /** Each width once: the page also changes its height, and what is told after *Stop* would start another run. */
+  /** Each width once, since the page also changes its height: what is told starts a run. */
   tell() {
     const width = roomAround(this.parent);
     this.looked = true;
