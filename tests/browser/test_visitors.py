@@ -136,8 +136,12 @@ def test_the_stop_button_ends_a_visitors_first_run_and_the_next_change_works(pag
     idle(page)
     assert no_busy_thread_survives(hosted)
     expect(page.locator(CHART)).to_have_count(0)  # another width of the window is no reason to begin again
+    stopped = page.get_by_test_id("stProgress")
+    expect(stopped.get_by_text("loading")).to_be_hidden()
+    assert "press R" in stopped.evaluate("bar => getComputedStyle(bar, '::after').content")
     smooth.click()
     expect(page.locator(CHART)).to_have_count(1, timeout=120_000)
+    expect(stopped).to_have_count(0)
 
 
 def test_changes_in_the_middle_of_a_pass_end_with_what_was_asked_for_last(page: Page, hosted: Server) -> None:
